@@ -1,0 +1,205 @@
+"""One config for everything: the YAML that `xner` and the scripts in `jobs/` read.
+
+Every key is a field below with its default and its meaning, unknown keys and contradictions are errors that name the file,
+the line, the key and the remedy. `{data}` in a path stands for the key `data`, `{language}` for the target language.
+No torch, no Ray here: `xner --help` must stay fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+
+
+class Gold(Model):
+    """Gold data in CoNLL format: `token TAB tag`, BIO2, a blank line after each sentence."""
+
+    path: str = Field(description="The file; `{data}` stands for the key `data`.")
+    name: str | None = Field(None, description="Name in tables; default: the file's name.")
+    language: str = Field("en", description="ISO 639-1; zh joins tokens without spaces.")
+    tag_map: dict[str, str] = Field({}, description="Types renamed as they are read, e.g. {GPE.NAM: LOC, PER.NOM: O}.")
+    types: list[str] | None = Field(None, description="Keep only these types, others become O; default: all.")
+
+
+class Sample(Model):
+    """Generate a sample (see `xner sample`) and use it as `data`."""
+
+    pairs: Positive = Field(600, description="Sentence pairs a language, over all corpora.")
+    seed: int = Field(1, description="Same seed, same bytes.")
+    gold_sentences: Positive = Field(1200, description="English gold sentences for the teacher.")
+    eval_sentences: Positive = Field(300, description="Gold sentences a target language, of frames and names not in training.")
+
+
+class Corpus(Model):
+    """One parallel corpus."""
+
+    name: str
+    domain: str = Field("general", description="Domain for the study and for the equal share of empty sentences.")
+    format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines"] = Field(
+        description="moses: OPUS zip; tmx: plain or gz; tsv: id, source, target[, score]; wikimatrix: score, source, target;"
+        " lines: two line-aligned files (`path` and `target_path`)."
+    )
+    path: str = Field(description="File or fsspec URL; `{data}`, `{language}` and `{pair}` (e.g. de-en, sorted) are filled in.")
+    target_path: str | None = Field(None, description="The target side, for format `lines`.")
+    languages: list[str] | None = Field(None, description="Target languages it has; default: all of the config.")
+    min_score: float | None = Field(None, description="Pairs scored below are left out; wikimatrix: 1.05 by default.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Corpus:
+        if (self.format == "lines") != (self.target_path is not None):
+            raise ValueError("`target_path` goes with format `lines`, and `lines` needs it")
+        if self.format == "wikimatrix" and self.min_score is None:
+            self.min_score = 1.05
+        return self
+
+
+class Ingest(Model):
+    pairs: Positive | None = Field(8000, description="Pairs a language, equal quotas over corpora; null: every pair.")
+    shard_rows: Positive = Field(2000, description="Pairs in a shard, the unit of work and of commit.")
+    max_chars: Positive = Field(1000, description="A longer side is quarantined as too_long.")
+    max_quarantined: Share = Field(0.2, description="Stop when a larger share of a corpus's sampled pairs cannot be read.")
+
+
+class Training(Model):
+    """How a model is trained; the same keys for teacher, aligner and student."""
+
+    epochs: Positive = 3
+    learning_rate: float = Field(2e-4, gt=0, description="Peak; linear warm-up, then linear decay to 0.")
+    warmup: Share = Field(0.1, description="Share of the steps.")
+    weight_decay: float = Field(0.01, ge=0)
+    batch_tokens: Positive = Field(1024, description="Real tokens in an optimiser step, over all workers.")
+    micro_tokens: Positive = Field(1024, description="Padded tokens in one forward pass of one worker.")
+    loss: Literal["cross_entropy", "focal", "reweighted"] = "cross_entropy"
+    gamma: float = Field(2.0, ge=0, description="Exponent of focal (1-p)^gamma and reweighted (1+p)^gamma.")
+    freeze_embeddings: bool = Field(True, description="Do not train the embedding tables.")
+    freeze_layers: int = Field(0, ge=0, description="The lowest n transformer layers are not trained.")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="Learning rate factor from each layer to the one below.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest that the device trains well in.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+
+
+class Teacher(Model):
+    encoder: str = Field("embedded", description="embedded | hub id | folder.")
+    to_o: dict[str, list[str]] = Field(
+        {}, description="Types relabelled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher."
+    )
+    training: Training = Training(loss="focal", gamma=2.0)
+
+
+class Aligner(Model):
+    encoder: str = Field("embedded", description="embedded | hub id | folder.")
+    examples: Positive = Field(4000, description="Training examples a language.")
+    negatives: Share = Field(0.25, description="Share of examples whose name is not in the sentence.")
+    noun_phrases: Share = Field(0.3, description="Share of the positives that are noun phrases, not entities.")
+    origins: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], float] = Field(
+        {"bootstrap": 0.85, "lexicon": 0.15}, description="Where examples come from, with their shares."
+    )
+    pairs: str | None = Field(None, description="TSV `name, sentence, start, end` for origin `pairs`; `{language}` is filled in.")
+    lexicon: str | None = Field(None, description="TSV `name, target name`; default: CLDR countries and languages.")
+    translator: str | None = Field(None, description="A seq2seq folder of transformers, target language to English.")
+    layer: int = Field(7, ge=0, description="Hidden layer whose similarities bootstrap the examples.")
+    threshold: Share = Field(0.5, description="A target token belongs to the entity from this probability on.")
+    training: Training = Training(epochs=1, loss="cross_entropy")
+
+    @model_validator(mode="after")
+    def _check(self) -> Aligner:
+        for origin, key in (("pairs", self.pairs), ("translator", self.translator)):
+            if self.origins.get(origin, 0) > 0 and key is None:  # type: ignore[call-overload]
+                raise ValueError(f"origin `{origin}` needs the key `{origin}`")
+        if sum(self.origins.values()) <= 0:
+            raise ValueError("the shares of `origins` add up to nothing")
+        return self
+
+
+class Label(Model):
+    batch_tokens: Positive = Field(4096, description="Padded tokens in one forward pass; part of the fingerprint.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: fp16 on V100, bf16 from Ampere on.")
+    workers: Positive | None = Field(None, description="Actors of each pool; default: one a GPU, or one a CPU core.")
+    gpu_share: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
+
+
+class Rules(Model):
+    min_entity_score: Share = Field(0.0, description="low_score: an entity that the teacher scored below.")
+    min_projection_score: Share = Field(0.0, description="low_score: a projection that the aligner scored below.")
+
+
+class DatasetConfig(Model):
+    sentences: Positive = Field(40000, description="Most sentences a language, those without entities included.")
+    empty_share: Share = Field(0.2, description="Share of sentences without any entity, equal in all domains.")
+
+
+class Student(Model):
+    encoder: str | list[str] = Field("embedded", description="embedded | hub id | folder; a list trains each.")
+    seeds: list[int] = Field([1], min_length=1)
+    english: Training | None = Field(None, description="English fine-tuning that comes first; default: as the teacher's.")
+    training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
+
+
+class RayConfig(Model):
+    address: str | None = Field(None, description="Cluster to join; default: the one around us, else a local one.")
+    num_cpus: Positive | None = Field(None, description="CPUs of the local Ray; default: what the machine has.")
+    train_workers: Positive = Field(1, description="Ray Train workers.")
+
+
+class Config(Model):
+    """All keys of a run."""
+
+    name: str = Field(description="The run's name; an output folder belongs to one name.")
+    out: str = Field(description="Where everything is written.")
+    data: str | None = Field(None, description="Folder that `{data}` stands for.")
+    seed: int = 1
+    languages: list[str] = Field(min_length=1, description="Target languages, ISO 639-1.")
+    source_language: str = Field("en", description="Language of the gold and of the source side.")
+    sample: Sample | None = Field(None, description="Generate the data first.")
+    gold: list[Gold] = Field(min_length=1, description="English training data.")
+    dev: list[Gold] = Field([], description="English development data, reported for the teacher.")
+    corpora: list[Corpus] = Field(min_length=1)
+    ingest: Ingest = Ingest()
+    teacher: Teacher = Teacher()
+    aligner: Aligner = Aligner()
+    label: Label = Label()
+    rules: Rules = Rules()
+    dataset: DatasetConfig = DatasetConfig()
+    student: Student = Student()
+    evaluation: list[Gold] = Field([], description="Target gold; it only measures.")
+    ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Config:
+        for item in self.corpora:
+            for language in item.languages or []:
+                if language not in self.languages:
+                    item.languages = [x for x in item.languages or [] if x in self.languages]
+        for language in self.languages:
+            if not any(c.languages is None or language in c.languages for c in self.corpora):
+                raise ValueError(f"no corpus has the language `{language}`; add one under `corpora` or drop it")
+        names = [c.name for c in self.corpora]
+        if len(set(names)) < len(names):
+            raise ValueError("two corpora have the same `name`; pair ids are unique within a name")
+        return self
+
+    @property
+    def data_dir(self) -> str | None:
+        """The folder that `{data}` stands for: the generated sample's where there is one."""
+        return str(Path(self.out) / "sample") if self.sample else self.data
+
+    def fill(self, path: str, language: str | None = None) -> str:
+        """Fill `{data}`, `{language}` and `{pair}` into a path of this config."""
+        values = {"data": self.data_dir or ""}
+        if language:
+            values |= {"language": language, "pair": "-".join(sorted((self.source_language, language)))}
+        for key, value in values.items():
+            path = path.replace("{" + key + "}", value)
+        return path
+
+    def corpora_of(self, language: str) -> list[Corpus]:
+        return [c for c in self.corpora if c.languages is None or language in c.languages]

@@ -1,0 +1,143 @@
+"""Reading a config: YAML plus `key=value` overrides, with errors that say file, line, key and remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from xner_ray.config import Config
+from xner_ray.errors import UserError
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a config.
+
+    Args:
+        path: the YAML file.
+        overrides: `key=value` with dotted keys (`student.seeds=[1,2]`, `corpora.0.path=...`); values are YAML.
+
+    Raises:
+        UserError: whatever is wrong, with file, line, key and remedy.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise UserError("no such config", file=path, remedy="give one of configs/*.yaml or a copy of your own") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"cannot be read: {e}", file=path, remedy="give a UTF-8 YAML file") from e
+    except yaml.MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else None
+        raise UserError(f"is not YAML: {e.problem}", file=path, line=line, remedy="mend the syntax") from e
+    if not isinstance(tree, dict):
+        raise UserError("is not a mapping of keys", file=path, remedy="start from a copy of configs/demo.yaml")
+    for item in overrides:
+        _override(tree, item)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as e:
+        raise _explain(e, path, node) from None
+    _check_data(config, path)
+    return config
+
+
+def _override(tree: dict, item: str) -> None:
+    key, sep, value = item.partition("=")
+    if not sep or not key:
+        raise UserError(f"`{item}` is not key=value", remedy="write e.g. student.seeds=[1,2] or data=/path")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as e:
+        raise UserError(f"the value of `{item}` is not YAML", key=key, remedy="quote it") from e
+    *parents, last = key.split(".")
+    at: Any = tree
+    for name in parents:
+        if isinstance(at, list):
+            at = _element(at, name, key)
+            continue
+        if at.get(name) is None:
+            at[name] = {}
+        at = at[name]
+        if not isinstance(at, (dict, list)):
+            raise UserError(f"`{name}` holds a value, not keys", key=key, remedy="see docs/configuration.md")
+    if isinstance(at, list):
+        _element(at, last, key)
+        at[int(last)] = parsed
+    else:
+        at[last] = parsed
+
+
+def _element(items: list, name: str, key: str) -> Any:
+    if not name.isdigit() or int(name) >= len(items):
+        raise UserError(f"`{name}` is no index of a list of {len(items)}", key=key, remedy="count from 0")
+    return items[int(name)]
+
+
+def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> UserError:
+    """The first problem of pydantic's list, in our words."""
+    first = error.errors()[0]
+    loc = [x for x in first["loc"] if not (isinstance(x, str) and x in ("str", "list[str]"))]
+    key = ".".join(str(x) for x in loc)
+    remedy, problem = "see docs/configuration.md for its type and meaning", first["msg"]
+    if first["type"] == "extra_forbidden":
+        known = _fields(loc[:-1])
+        near = difflib.get_close_matches(str(loc[-1]), known, 1)
+        problem = "unknown key"
+        remedy = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+    elif first["type"] == "missing":
+        problem, remedy = "this key is missing", "add it; it has no default"
+    else:
+        problem = problem.removeprefix("Value error, ")
+        if "input" in first and not isinstance(first["input"], (dict, list, BaseModel)):
+            problem += f" (got {first['input']!r})"
+    return UserError(problem, file=path, line=_line(node, loc), key=key or None, remedy=remedy)
+
+
+def _fields(loc: Sequence[Any]) -> list[str]:
+    model: Any = Config
+    for name in loc:
+        if isinstance(name, int):
+            continue
+        field = model.model_fields.get(name)
+        if field is None:
+            return []
+        found = [a for a in _flatten(field.annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not found:
+            return []
+        model = found[0]
+    return list(model.model_fields)
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    args = getattr(annotation, "__args__", ())
+    return [annotation] if not args else [x for a in args for x in _flatten(a)]
+
+
+def _line(node: yaml.Node | None, loc: Sequence[Any]) -> int | None:
+    """The 1-based line of a key, or of the nearest parent that the file holds."""
+    line = None
+    for name in loc:
+        if isinstance(node, yaml.MappingNode):
+            hit = next(((k, v) for k, v in node.value if k.value == str(name)), None)
+            if hit is None:
+                break
+            line, node = hit[0].start_mark.line + 1, hit[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(name, int) and name < len(node.value):
+            node = node.value[name]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _check_data(config: Config, path: Path) -> None:
+    paths = [g.path for g in [*config.gold, *config.dev, *config.evaluation]] + [c.path for c in config.corpora]
+    if config.data_dir is None and any("{data}" in p for p in paths):
+        raise UserError("no folder given", file=path, key="data", remedy="add data=DIR to the command line; see README.md")

@@ -1,0 +1,1 @@
+"""Encoders: one door to load them, one engine to run them."""

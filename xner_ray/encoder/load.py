@@ -1,0 +1,116 @@
+"""The one door for encoders: `embedded`, a hub id, or a local folder.
+
+Weights come from safetensors only and no code of a model's repository is run. What leaves the house are ordinary Hugging
+Face folders, which `transformers.pipeline` opens too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+
+from xner_ray.encoder.embedded import embedded_folder
+from xner_ray.errors import UserError
+
+
+def encoder_folder(encoder: str) -> Path:
+    """The local folder of an encoder; hub ids are downloaded (safetensors, tokenizer and config only).
+
+    Raises:
+        UserError: neither a folder nor a hub id that can be had, or one without safetensors.
+    """
+    if encoder == "embedded":
+        return embedded_folder()
+    folder = Path(encoder)
+    if not folder.is_dir():
+        folder = _from_hub(encoder)
+    if not (folder / "config.json").exists():
+        raise UserError("has no config.json", file=folder, remedy="give a folder written by save_pretrained")
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            "has no *.safetensors", file=folder, remedy="save it again with save_pretrained; pickled weights are refused"
+        )
+    return folder
+
+
+def _from_hub(encoder: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer*", "*.model", "vocab*", "merges*"]
+    try:
+        return Path(snapshot_download(encoder, allow_patterns=[*patterns, "special_tokens_map.json"]))
+    except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as e:
+        raise UserError(
+            f"`{encoder}` is no folder here, and the hub did not give it ({type(e).__name__})",
+            key="encoder",
+            remedy="write `embedded`, an existing folder, or a hub id that this machine can reach or has cached",
+        ) from e
+
+
+def load_tokenizer(folder: str | Path):
+    """The fast tokenizer of a folder.
+
+    Raises:
+        UserError: it has no fast tokenizer; character offsets need one.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    if not tokenizer.is_fast:
+        raise UserError("has no fast tokenizer", file=folder, remedy="save a tokenizer.json beside the weights")
+    return tokenizer
+
+
+def load_model(folder: str | Path, labels: list[str] | None = None):
+    """A token classifier.
+
+    Args:
+        folder: a Hugging Face folder.
+        labels: the labels of a new head; None: the folder already holds a trained head.
+
+    Raises:
+        UserError: `labels` is None and the folder holds no token classifier.
+    """
+    from transformers import AutoConfig, AutoModelForTokenClassification
+
+    config = AutoConfig.from_pretrained(str(folder))
+    if labels is None:
+        architectures = config.architectures or []
+        if not any(a.endswith("ForTokenClassification") for a in architectures):
+            raise UserError(
+                f"holds {', '.join(architectures) or 'an unknown architecture'}, not a trained tagger",
+                file=folder,
+                remedy="give the folder of a trained teacher or student",
+            )
+        with quiet():
+            return AutoModelForTokenClassification.from_pretrained(str(folder), use_safetensors=True)
+    names = {i: label for i, label in enumerate(labels)}
+    # A head of other labels is replaced, not stretched: its rows mean something else.
+    same = list(config.id2label.values()) == labels
+    with quiet():
+        return AutoModelForTokenClassification.from_pretrained(
+            str(folder),
+            use_safetensors=True,
+            id2label=names,
+            label2id={v: k for k, v in names.items()},
+            ignore_mismatched_sizes=not same,
+        )
+
+
+@contextlib.contextmanager
+def quiet():
+    """Silence the report of missing heads and poolers: a new head is what we ask for."""
+    from transformers.utils import logging as hf
+
+    level, logger = hf.get_verbosity(), logging.getLogger("transformers")
+    bars = hf.is_progress_bar_enabled()
+    hf.set_verbosity_error()
+    hf.disable_progress_bar()
+    try:
+        yield logger
+    finally:
+        hf.set_verbosity(level)
+        if bars:
+            hf.enable_progress_bar()

@@ -1,0 +1,100 @@
+"""Raw text to token ids with character offsets, and the templates of one and of two segments.
+
+Text goes in as one raw string a sentence, never as words: feeding Chinese character by character costs 40 points of F1,
+because the pieces that pre-training saw are words. Offsets tie tokens to characters, so any word division can come later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xner_ray.encoder.ragged import Ragged, concatenate, constant, offsets_of
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of texts, without special tokens. `starts`, `ends`: int32 [tokens], characters of the text, spaces trimmed."""
+
+    ids: Ragged
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+class Tokeniser:
+    """A thin, picklable wrapper of a fast tokenizer.
+
+    Args:
+        folder: a Hugging Face folder.
+    """
+
+    def __init__(self, folder: str):
+        from xner_ray.encoder.load import load_tokenizer
+
+        self.folder = str(folder)
+        hf = load_tokenizer(folder)
+        self.backend = hf.backend_tokenizer
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        self.single = hf.build_inputs_with_special_tokens([-1]) if hasattr(hf, "build_inputs_with_special_tokens") else None
+        self.prefix, self.middle, self.suffix = _template(self.backend)
+
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        """Tokenise raw strings."""
+        encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
+        total = int(lengths.sum())
+        ids = np.fromiter((i for e in encoded for i in e.ids), np.int32, total)
+        spans = np.fromiter((x for e in encoded for o in e.offsets for x in o), np.int32, 2 * total).reshape(-1, 2)
+        starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
+        _trim_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
+        return Tokens(Ragged(ids, offsets_of(lengths)), starts, ends)
+
+    def one(self, ids: Ragged) -> Ragged:
+        """`<s> A </s>`."""
+        return concatenate([constant(self.prefix, len(ids)), ids, constant(self.suffix, len(ids))])
+
+    def two(self, first: Ragged, second: Ragged) -> tuple[Ragged, Ragged]:
+        """`<s> A </s></s> B </s>` (or what the model's template says), and its segment ids: 0 for A, 1 for B."""
+        rows = len(first)
+        parts = [constant(self.prefix, rows), first, constant(self.middle, rows), second, constant(self.suffix, rows)]
+        ids = concatenate(parts)
+        segments = concatenate([Ragged(np.full(len(p.values), i >= 3, np.int32), p.offsets) for i, p in enumerate(parts)])
+        return ids, segments
+
+    def second_starts(self, first: Ragged) -> np.ndarray:
+        """int64 [rows]: where segment B begins in the rows of `two`."""
+        return len(self.prefix) + first.lengths + len(self.middle)
+
+
+def _template(backend) -> tuple[list[int], list[int], list[int]]:
+    """The special tokens before A, between A and B, and after the last segment, read off the tokenizer itself."""
+    a, b = backend.encode("a", add_special_tokens=False).ids, backend.encode("b", add_special_tokens=False).ids
+    pair = backend.encode("a", "b").ids
+    at_a = _find(pair, a, 0)
+    at_b = _find(pair, b, at_a + len(a))
+    return pair[:at_a], pair[at_a + len(a) : at_b], pair[at_b + len(b) :]
+
+
+def _find(ids: list[int], part: list[int], start: int) -> int:
+    for i in range(start, len(ids) - len(part) + 1):
+        if ids[i : i + len(part)] == part:
+            return i
+    raise ValueError("the tokenizer's pair template does not hold its segments")
+
+
+def _trim_spaces(texts: Sequence[str], rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Move the start of tokens past leading white space, which metaspace tokenizers count in."""
+    joined = "".join(texts)
+    space = np.fromiter((c.isspace() for c in joined), bool, len(joined))
+    base = offsets_of(np.fromiter((len(t) for t in texts), np.int64, len(texts)))[rows]
+    if not len(joined):
+        return
+    for _ in range(8):  # a run of white space inside one token is short; what is longer keeps its spaces
+        at = np.minimum(base + starts, len(joined) - 1)
+        move = (starts < ends) & space[at]
+        if not move.any():
+            return
+        starts[move] += 1

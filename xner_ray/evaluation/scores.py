@@ -1,0 +1,80 @@
+"""Entity scores as CoNLL counts them: an entity is right when its type and both of its ends are.
+
+seqeval in strict mode, so figures compare with published ones; an I- that continues nothing is no entity there.
+Percent, rounded to two decimals; what has no denominator is 0, never a warning and never NaN.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from xner_ray.errors import UserError
+
+METRICS = ("precision", "recall", "f1")
+
+
+def scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Precision, recall, F1 (percent) and support (gold entities), overall and under `types` for each type.
+
+    Args:
+        gold, predicted: BIO2 tags of each sentence, aligned.
+
+    Raises:
+        UserError: lengths differ; names the sentence.
+    """
+    check_aligned(gold, predicted)
+    from seqeval.metrics.v1 import precision_recall_fscore_support
+    from seqeval.scheme import IOB2, Entities
+
+    sides = [[list(tags) for tags in side] for side in (gold, predicted)]
+    names = sorted(set().union(*(Entities(side, IOB2).unique_tags for side in sides)))
+    if not names:  # seqeval warns of data without any entity
+        return {**_row(0, 0, 0, 0), "types": {}}
+
+    def measure(average: str | None) -> tuple:
+        return precision_recall_fscore_support(*sides, average=average, scheme=IOB2, zero_division=0)
+
+    per_type = zip(*measure(None), strict=True)  # one row a type, in sorted order
+    return {**_row(*measure("micro")), "types": {name: _row(*row) for name, row in zip(names, per_type, strict=True)}}
+
+
+def check_aligned(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
+    """Raise a UserError unless both have the same sentences with the same numbers of tokens."""
+    if len(gold) != len(predicted):
+        raise UserError(f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences, in order")
+    for i, (a, b) in enumerate(zip(gold, predicted, strict=True), 1):
+        if len(a) != len(b):
+            raise UserError(f"sentence {i} has {len(a)} gold tags and {len(b)} predicted", remedy="tag the gold's own tokens")
+
+
+def _row(precision: float, recall: float, f1: float, support: float) -> dict[str, Any]:
+    shares = {"precision": precision, "recall": recall, "f1": f1}
+    return {k: round(100 * float(v), 2) for k, v in shares.items()} | {"support": int(support)}
+
+
+def mean_scores(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean of several runs' scores, such as seeds.
+
+    Returns:
+        the keys of `scores`, plus `std` (sample standard deviation by metric, 0 for one run) and `runs` (their number).
+        A type that a run does not have counts as 0 there.
+    """
+    if not runs:
+        raise UserError("no scores to average", remedy="evaluate at least one seed")
+    names = sorted({name for run in runs for name in run.get("types", {})})
+    empty = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    return {
+        **_mean(runs),
+        "types": {name: _mean([run.get("types", {}).get(name, empty) for run in runs]) for name in names},
+        "runs": len(runs),
+    }
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    columns = {key: [float(row[key]) for row in rows] for key in METRICS}
+    out: dict[str, Any] = {key: round(statistics.fmean(values), 2) for key, values in columns.items()}
+    out["support"] = round(statistics.fmean(row["support"] for row in rows))
+    out["std"] = {key: round(statistics.stdev(v), 2) if len(v) > 1 else 0.0 for key, v in columns.items()}
+    return out

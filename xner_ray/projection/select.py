@@ -1,0 +1,199 @@
+"""Choosing a language's training sentences from its judged shards.
+
+Two streams over the files: the first reads four small columns and keeps, for each domain and for sentences with and
+without entities, the smallest hashes; the second writes the rows at or below the thresholds found. Memory depends on the
+sentences wanted, not on those there are. Who is chosen depends on seed, corpus and pair id alone, so neither the cut into
+shards nor the order of files matters, and the file that comes out is the same to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from xner_ray import schema
+from xner_ray.config import DatasetConfig
+from xner_ray.corpus.sampling import mix, pair_hash
+from xner_ray.errors import UserError
+from xner_ray.projection.export import export, unlabelled
+
+_SMALL = ["verdict", "domain", "corpus", "language", "pair_id"]
+_ROW_GROUP = 4096
+_KEPT = (schema.KEPT, schema.KEPT_NO_ENTITY)
+
+
+def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, seed: int) -> dict[str, Any]:
+    """Choose sentences and write them with tokens and tags.
+
+    Args:
+        files: judged Parquet files (schema.JUDGED) of one target language.
+        out: the Parquet file to write (schema.EXPORTED), atomically.
+        config: how many sentences at most, and the share of them without entity, equal in all domains.
+        seed: another seed, another choice.
+
+    Returns:
+        sentences, with_entity, without_entity, entities, unlabelled (spans that took no word), domains
+        {name: {with_entity, without_entity, empty_share, wanted_without_entity}}, notes (sentences for a reader).
+
+    Raises:
+        UserError: no file, or no sentence was kept.
+    """
+    paths = sorted(str(f) for f in files)
+    if not paths:
+        raise UserError("no labelled shards to choose from", remedy="run the label stage first")
+    source = ds.dataset(paths, format="parquet")
+    limits, summary = _plan(source, config, seed)
+    if not summary["sentences"]:
+        raise UserError(
+            "no sentence was kept, so there is nothing to train on",
+            key="rules",
+            remedy="look at the ledger for the reason; lower rules.min_*_score or read more pairs",
+        )
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f".{out.name}.{uuid4().hex}")
+    try:
+        counts = _write(_chosen(source, limits, seed), draft)
+        if counts["sentences"] != summary["sentences"]:
+            raise RuntimeError(f"{counts['sentences']} rows instead of {summary['sentences']}: a pair is in two shards of {paths[0]} ff.")
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+    return summary | counts
+
+
+@dataclass
+class _Smallest:
+    """The k smallest of a stream of hashes, and how many there were."""
+
+    k: int
+    seen: int = 0
+    parts: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, hashes: np.ndarray) -> None:
+        self.seen += len(hashes)
+        self.parts.append(hashes)
+        if sum(map(len, self.parts)) > 2 * self.k + 65536:
+            self.parts = [self.sorted()]
+
+    def sorted(self) -> np.ndarray:
+        everything = np.concatenate([*self.parts, np.zeros(0, np.uint64)])
+        if len(everything) > self.k:
+            everything = np.partition(everything, self.k - 1)[: self.k]
+        return np.sort(everything)
+
+
+def _plan(source: ds.Dataset, config: DatasetConfig, seed: int) -> tuple[dict[tuple[str, str], np.uint64], dict[str, Any]]:
+    """Largest hash taken of each (domain, verdict), and the summary."""
+    pools: dict[tuple[str, str], _Smallest] = {}
+    for batch in source.to_batches(columns=_SMALL, filter=pc.field("verdict").isin(_KEPT)):
+        for key, rows, hashes in _hashed(batch, seed):
+            pools.setdefault(key, _Smallest(config.sentences)).add(hashes[rows])
+    hashes = {key: pool.sorted() for key, pool in pools.items()}
+    empty = round(config.sentences * config.empty_share)
+    full = {domain: values for (domain, verdict), values in hashes.items() if verdict == schema.KEPT}
+    everything = np.sort(np.concatenate([*full.values(), np.zeros(0, np.uint64)]))[: config.sentences - empty]
+    taken = {d: int(np.searchsorted(v, everything[-1], side="right")) if len(everything) else 0 for d, v in full.items()}
+    domains = sorted({domain for domain, _ in hashes})
+    wanted = _empties(taken, domains, config, len(hashes and everything))
+
+    limits, rows, notes = {}, {}, []
+    for domain in domains:
+        without = hashes.get((domain, schema.KEPT_NO_ENTITY), np.zeros(0, np.uint64))
+        numbers = {schema.KEPT: taken.get(domain, 0), schema.KEPT_NO_ENTITY: min(wanted[domain], len(without))}
+        for verdict, number in numbers.items():
+            if number:
+                limits[domain, verdict] = hashes[domain, verdict][number - 1]
+        a, b = numbers.values()
+        share = round(b / (a + b), 4) if a + b else 0.0
+        rows[domain] = {"with_entity": a, "without_entity": b, "empty_share": share, "wanted_without_entity": wanted[domain]}
+        if b < wanted[domain]:
+            notes.append(
+                f"{domain}: only {b} of {wanted[domain]} sentences without entity are there, so their share is"
+                f" {100 * share:.1f}% instead of {100 * config.empty_share:.1f}%"
+            )
+    total = {key: sum(row[key] for row in rows.values()) for key in ("with_entity", "without_entity")}
+    return limits, {"sentences": sum(total.values()), **total, "domains": rows, "notes": notes}
+
+
+def _empties(taken: dict[str, int], domains: Sequence[str], config: DatasetConfig, n_full: int) -> dict[str, int]:
+    """How many sentences without entity each domain should give: the same share of each, adding up within the cap."""
+    share, cap = config.empty_share, round(config.sentences * config.empty_share)
+    if share == 1:
+        parts = {domain: cap / len(domains) for domain in domains}
+        total = cap
+    else:
+        parts = {domain: taken.get(domain, 0) * share / (1 - share) for domain in domains}
+        total = min(cap, round(n_full * share / (1 - share)))
+    wanted = {domain: int(part) for domain, part in parts.items()}
+    rest = sorted(domains, key=lambda d: (wanted[d] - parts[d], d))  # largest remainder first
+    for domain in rest[: max(0, total - sum(wanted.values()))]:
+        wanted[domain] += 1
+    return wanted
+
+
+def _hashed(batch: pa.RecordBatch, seed: int) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray]]:
+    """((domain, verdict), mask of its rows, hashes of all rows) for each such group of a batch."""
+    hashes = np.zeros(batch.num_rows, np.uint64)
+    ids = batch.column("pair_id").to_numpy()
+    for (corpus, language), rows in _groups(batch, "corpus", "language"):
+        # Mixed once more: ingest took the smallest plain hashes, so those of a large corpus are small.
+        hashes[rows] = mix(pair_hash(seed, corpus, language, ids[rows]))
+    for (domain, verdict), rows in _groups(batch, "domain", "verdict"):
+        yield (domain, verdict), rows, hashes
+
+
+def _groups(batch: pa.RecordBatch, *names: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """Distinct values of some string columns, with the mask of their rows."""
+    columns = [batch.column(name).dictionary_encode() for name in names]
+    codes = np.stack([c.indices.to_numpy() for c in columns])
+    for key in np.unique(codes, axis=1).T:
+        values = tuple(c.dictionary[int(k)].as_py() for c, k in zip(columns, key, strict=True))
+        yield values, (codes == key[:, None]).all(axis=0)
+
+
+def _chosen(source: ds.Dataset, limits: dict[tuple[str, str], np.uint64], seed: int) -> Iterator[pa.Table]:
+    """Chosen rows in the order of the files."""
+    for batch in source.to_batches(columns=schema.JUDGED.names, filter=pc.field("verdict").isin(_KEPT)):
+        mask = np.zeros(batch.num_rows, bool)
+        for key, rows, hashes in _hashed(batch, seed):
+            if key in limits:
+                mask |= rows & (hashes <= limits[key])
+        if mask.any():
+            yield pa.Table.from_batches([batch]).filter(pa.array(mask))
+
+
+def _write(tables: Iterable[pa.Table], path: Path) -> dict[str, int]:
+    """Write with fixed settings and row groups of a fixed size, so that equal rows make equal bytes."""
+    counts = {"sentences": 0, "entities": 0, "unlabelled": 0}
+    held: list[pa.Table] = []
+    with pq.ParquetWriter(path, schema.EXPORTED, compression="zstd", compression_level=3, version="2.6") as writer:
+
+        def flush(size: int) -> None:
+            nonlocal held
+            table = pa.concat_tables(held)
+            while table.num_rows >= size:
+                part = export(table.slice(0, _ROW_GROUP).combine_chunks())
+                counts["sentences"] += part.num_rows
+                counts["entities"] += pc.sum(pc.list_value_length(part.column("spans"))).as_py()
+                counts["unlabelled"] += unlabelled(part)
+                writer.write_table(part, row_group_size=_ROW_GROUP)
+                table = table.slice(_ROW_GROUP)
+            held = [table]
+
+        for table in tables:
+            held.append(table)
+            if sum(t.num_rows for t in held) >= _ROW_GROUP:
+                flush(_ROW_GROUP)
+        if held:
+            flush(1)
+    return counts

@@ -1,0 +1,171 @@
+"""Entity values: what the slots of a frame are filled with, one surface per language, each value in exactly one part.
+
+A projection test is worth something only when the evaluation names occur nowhere in training, so a value's part is
+written down, not drawn: a hash cannot know that one surface lies inside another (马里 in 马里诺). Countries and languages
+come from Unicode CLDR through babel, which trades a pinned dependency (a new CLDR release may respell a country and so
+change the sample's bytes) for spellings that need no proof-reading; everything else is read from `names/<kind>.tsv`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from babel import Locale
+
+from xner_ray.errors import UserError
+
+LANGUAGES = ("en", "de", "es", "nl", "zh")
+PARTS = ("train", "eval")
+
+# Singular, no article in de/es/nl, the same preposition as a city. Left out: articles (Switzerland, Netherlands, Iraq,
+# Sudan, Lebanon, Moldova, the Gulf states ...), islands that want "on" (Cuba, Malta, Cyprus, Sri Lanka, Madagascar),
+# countries named like their capital or a person (Luxembourg, Panama, Georgia, Jordan, Chad), names that lie inside
+# another country's (Guinea, Niger, Dominica, Congo), and names whose use is disputed.
+COUNTRIES = (
+    "AL AR AM AU AT AZ BE BD BO BR BG CA CL CN CO HR DK EG EE ET FI FR DE GH GR HN HU IS IN ID IE IT JP KZ KE KR LV LT "
+    "MY MX MA NA NP NZ NI NG NO PK PY PE PL PT QA RO RU RW SA RS SI ZA ES SE SY TJ TZ TH TG TN TM UG UY UZ VE VN ZM ZW "
+    "BW CM CR CZ KH LR LY ME MK MZ AO AF DZ BY BI LA ER GA MW LS BJ EC"
+).split()
+
+# Languages with one plain word in all five; left out: those whose Chinese name holds another language's (Afrikaans).
+TONGUES = (
+    "ar hy az eu be bn bg ca hr cs da nl en et fi fr ka de el he hi hu is id ga it ja kk km ko lo lv lt mk ms mt mn ne "
+    "no fa pl pt pa ro ru sr sk sl es sw sv ta te th tr uk ur uz vi cy gl am so zu sq zh gu yo kn"
+).split()
+
+# A country and its language go together: in Chinese the one usually holds the other (匈牙利, 匈牙利语).
+EVAL_COUNTRIES = frozenset("AL BG CL HU IS KE LV NP PE PT PY QA RS TH TN UY VN ZM CZ LA".split())
+EVAL_TONGUES = frozenset("sq bg hu is lv ne pt sr th vi cs lo eu ta zu".split())
+
+LISTED = {
+    "LOC.city": "city",
+    "LOC.region": "region",
+    "ORG.company": "company",
+    "ORG.ministry": "ministry",
+    "ORG.agency": "agency",
+    "ORG.paper": "paper",
+    "MISC.cup": "cup",
+    "MISC.title": "title",
+    "MISC.prize": "prize",
+}
+CLUB_PATTERNS = (
+    ("{} FC", "FC {}", "FC {}", "FC {}", "{}足球俱乐部"),
+    ("{} SC", "SC {}", "SC {}", "SC {}", "{}体育俱乐部"),
+    ("AC {}", "AC {}", "AC {}", "AC {}", "{}竞技俱乐部"),
+    ("Racing Club {}", "Racing Club {}", "Racing Club {}", "Racing Club {}", "{}竞赛俱乐部"),
+)
+# No German adjectives here (Technische Universität): they would have to agree with the case of the frame.
+UNIVERSITY_PATTERNS = (
+    ("University of {}", "Universität {}", "Universidad de {}", "Universiteit van {}", "{}大学"),
+    ("City University of {}", "Stadtuniversität {}", "Universidad Municipal de {}", "Stadsuniversiteit {}", "{}城市大学"),
+    ("National University of {}", "Nationaluniversität {}", "Universidad Nacional de {}", "Rijksuniversiteit {}", "{}国立大学"),
+)
+KINDS = (
+    *LISTED,
+    "PER.full",
+    "PER.last",
+    "LOC.country",
+    "ORG.club",
+    "ORG.university",
+    "MISC.language",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One entity: `text[language]` is its surface, `last[language]` a person's later mention (empty for others).
+
+    Two values of one `group` (two people called Keller, two clubs of one city) never meet in a sentence.
+    """
+
+    group: str
+    text: Mapping[str, str]
+    last: Mapping[str, str]
+
+
+@lru_cache(maxsize=None)
+def read_list(name: str) -> tuple[tuple[str, dict[str, str]], ...]:
+    """Rows of `names/<name>.tsv` as (part, surfaces); an empty de, es or nl cell means the English spelling.
+
+    Raises:
+        UserError: a row without five surfaces, or with an unknown part.
+    """
+    path = files("xner_ray.sample").joinpath("names", f"{name}.tsv")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
+        cells = line.split("\t")
+        if len(cells) != 6 or not cells[0] or not cells[4] or cells[5] not in PARTS:
+            raise UserError(
+                "a name needs en, de, es, nl, zh and a part",
+                file=path,
+                line=number,
+                remedy="write six tab-separated cells; de, es, nl may be empty, part is train or eval",
+            )
+        rows.append((cells[5], dict(zip(LANGUAGES, (cell or cells[0] for cell in cells[:5]), strict=True))))
+    return tuple(rows)
+
+
+def _of_part(name: str, part: str) -> list[dict[str, str]]:
+    return [surfaces for own, surfaces in read_list(name) if own == part]
+
+
+def _people(part: str) -> Iterator[Value]:
+    """Everyone of a part, by family. A Chinese person is called by the full name again in Chinese, never by 王 alone."""
+    given, family = _of_part("given", part), _of_part("family", part)
+    for last in family:
+        for first in given:
+            full = {tag: f"{first[tag]} {last[tag]}" for tag in LANGUAGES}
+            yield Value(last["en"], {**full, "zh": f"{first['zh']}·{last['zh']}"}, last)
+    for last in _of_part("family_zh", part):
+        for first in _of_part("given_zh", part):
+            full = {tag: f"{last[tag]} {first[tag]}" for tag in LANGUAGES}
+            full["zh"] = last["zh"] + first["zh"]
+            yield Value(last["en"], full, {**last, "zh": full["zh"]})
+
+
+def _of_cities(part: str, patterns: tuple[tuple[str, ...], ...], each: int) -> Iterator[Value]:
+    """`each` patterns for each city, chosen by the city's name, so that a list's order does not matter."""
+    for city in _of_part("city", part):
+        first = zlib.crc32(city["en"].encode())
+        for step in range(each):
+            pattern = patterns[(first + step) % len(patterns)]
+            text = {tag: form.format(city[tag]) for tag, form in zip(LANGUAGES, pattern, strict=True)}
+            yield Value(city["en"], text, {})
+
+
+def _of_cldr(table: str, codes: list[str], held_out: frozenset[str], part: str) -> Iterator[Value]:
+    tables = {tag: getattr(Locale.parse(tag), table) for tag in LANGUAGES}
+    for code in codes:
+        if (code in held_out) == (part == "eval"):
+            yield Value(code, {tag: names[code] for tag, names in tables.items()}, {})
+
+
+@lru_cache(maxsize=None)
+def values(kind: str, part: str) -> tuple[Value, ...]:
+    """All values of a kind in one part; the values of one group stand together.
+
+    Raises:
+        UserError: unknown kind or part.
+    """
+    if part not in PARTS:
+        raise UserError(f"unknown part {part!r}", remedy=f"use one of {', '.join(PARTS)}")
+    if kind in LISTED:
+        return tuple(Value(text["en"], text, {}) for text in _of_part(LISTED[kind], part))
+    match kind:
+        case "PER.full":
+            return tuple(_people(part))
+        case "PER.last":
+            return tuple(Value(text["en"], text, text) for text in _of_part("family", part))
+        case "LOC.country":
+            return tuple(_of_cldr("territories", COUNTRIES, EVAL_COUNTRIES, part))
+        case "MISC.language":
+            return tuple(_of_cldr("languages", TONGUES, EVAL_TONGUES, part))
+        case "ORG.club":
+            return tuple(_of_cities(part, CLUB_PATTERNS, 2))
+        case "ORG.university":
+            return tuple(_of_cities(part, UNIVERSITY_PATTERNS, 2))
+    raise UserError(f"unknown kind {kind!r}", remedy=f"use one of {', '.join(sorted(KINDS))}")

@@ -1,0 +1,219 @@
+"""The sample on disk, in the shapes the house meets outside: OPUS Moses archives, CoNLL gold, a manifest.
+
+Everything streams through temporary files that take their final name last, so memory does not grow with the number of
+pairs and a reader never sees half a file. Zip entries carry a fixed date: the same arguments give the same bytes (with the
+same zlib and CLDR release).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+from xner_ray.errors import UserError
+from xner_ray.sample.generate import Span
+from xner_ray.sample.generate import pairs as generate_pairs
+from xner_ray.sample.names import LANGUAGES
+
+CORPORA = {
+    "SampleNews": ("news", "politics", "business", "sport"),
+    "SampleTalks": ("science", "travel", "culture"),
+    "SampleSubtitles": ("dialogue",),
+}
+_CORPUS_OF = {domain: corpus for corpus, domains in CORPORA.items() for domain in domains}
+_DATE = (1980, 1, 1, 0, 0, 0)
+_README = """{corpus} v1, {pair}
+
+A made-up parallel corpus in Moses format, written by xner_ray.sample from hand-written frames and lists of names.
+Names are combined at random: no sentence says anything about a real person, company or place.
+"""
+_LICENSE = "CC0 1.0 Universal: https://creativecommons.org/publicdomain/zero/1.0/\n"
+_PROGRESS_EVERY = 10_000
+_CHINESE = re.compile(r"[A-Za-z0-9]+|\S")
+# Hyphens, apostrophes and decimal points stay inside a word; 's and ’s are words of their own ('s avonds, Anna 's).
+_WORDS = re.compile(r"(?<!\w)['’]s\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.](?=\w)\w+|['’](?!s\b)\w+)*|['’]s\b|\S")
+_ENTITY_WORDS = re.compile(r"\w+(?:[-.'’]\w+)*-?['’]?|\S")
+
+
+def tokens(text: str, entities: Sequence[Span], language: str) -> list[tuple[str, str]]:
+    """(token, BIO2 tag) of a sentence. A token never crosses the edge of an entity; an inflected name is one token.
+
+    Chinese gives a token for each character, but a run of ASCII letters or digits stays together.
+    """
+    inside = _CHINESE if language == "zh" else _ENTITY_WORDS
+    outside = _CHINESE if language == "zh" else _WORDS
+    found: list[tuple[str, str]] = []
+    done = 0
+    for start, end, kind in entities:
+        found += ((word, "O") for word in outside.findall(text[done:start]))
+        for n, word in enumerate(inside.findall(text[start:end])):
+            found.append((word, f"{'I' if n else 'B'}-{kind}"))
+        done = end
+    found += ((word, "O") for word in outside.findall(text[done:]))
+    return found
+
+
+def write_sample(
+    out: Path,
+    pairs: int,
+    seed: int,
+    languages: Sequence[str] = ("de", "es", "nl", "zh"),
+    gold_sentences: int = 3000,
+    eval_sentences: int = 300,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict:
+    """Write archives, gold and `MANIFEST.json` under `out`; return the manifest.
+
+    Args:
+        out: folder, made if missing; files of the same name are replaced.
+        pairs: pairs per language, over all three corpora.
+        seed: any integer; with the other arguments it decides every byte.
+        languages: target languages, out of de, es, nl, zh.
+        gold_sentences: labelled English training sentences, drawn apart from the corpora.
+        eval_sentences: sentences of each held-out file (English dev, each target language).
+        progress: called with (language, pairs done, pairs in all) now and then.
+
+    Raises:
+        UserError: unknown or repeated language, a count below 1, or a folder that cannot be written.
+    """
+    _check(languages, pairs=pairs, gold_sentences=gold_sentences, eval_sentences=eval_sentences)
+    out = Path(out)
+    entries: dict[str, dict] = {}
+    try:
+        for language in languages:
+            for path, count in _archives(out, language, pairs, seed, progress):
+                entries[path.relative_to(out).as_posix()] = {"pairs": count}
+        for path, part, language, count, own_seed in _gold(out, languages, gold_sentences, eval_sentences, seed):
+            _write_conll(path, part, language, count, own_seed)
+            entries[path.relative_to(out).as_posix()] = {"sentences": count}
+        for name, entry in entries.items():
+            entry["bytes"] = (out / name).stat().st_size
+            entry["sha256"] = _sha256(out / name)
+        manifest = {
+            "format": 1,
+            "seed": seed,
+            "pairs_per_language": pairs,
+            "languages": list(languages),
+            "gold_sentences": gold_sentences,
+            "eval_sentences": eval_sentences,
+            "files": dict(sorted(entries.items())),
+        }
+        _replace(out / "MANIFEST.json", [json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"])
+    except OSError as error:
+        problem = f"the sample cannot be written: {error.strerror or error}"
+        raise UserError(problem, file=error.filename or out, remedy="give a writable folder with room") from error
+    return manifest
+
+
+def _check(languages: Sequence[str], **counts: int) -> None:
+    for key, count in counts.items():
+        if count < 1:
+            raise UserError(f"{count} is too few", key=key, remedy="give at least 1")
+    if isinstance(languages, str) or not languages or len(set(languages)) != len(languages):
+        raise UserError("languages must be a list without repeats", key="languages", remedy="for example ['de', 'zh']")
+    for language in languages:
+        if language not in LANGUAGES[1:]:
+            remedy = f"use some of {', '.join(LANGUAGES[1:])}"
+            raise UserError(f"unknown language {language!r}", key="languages", remedy=remedy)
+
+
+def _archives(
+    out: Path, language: str, total: int, seed: int, progress: Callable[[str, int, int], None] | None
+) -> list[tuple[Path, int]]:
+    """The pairs of one language, sorted into their corpora by domain; a corpus without pairs gets no archive."""
+    pair = "-".join(sorted(("en", language)))
+    sides = ("en", language)
+    counts = dict.fromkeys(CORPORA, 0)
+    target = {corpus: out / corpus / "v1" / "moses" / f"{pair}.txt.zip" for corpus in CORPORA}
+    plain = {(corpus, side): _temporary(target[corpus], f".{side}") for corpus in CORPORA for side in sides}
+    try:
+        with ExitStack() as stack:
+            files = {
+                key: stack.enter_context(open(path, "w", encoding="utf-8", newline="\n")) for key, path in plain.items()
+            }
+            for done, sample in enumerate(islice(generate_pairs(language, "train", seed), total), start=1):
+                corpus = _CORPUS_OF[sample.domain]
+                counts[corpus] += 1
+                files[corpus, "en"].write(sample.source + "\n")
+                files[corpus, language].write(sample.target + "\n")
+                if progress is not None and (done % _PROGRESS_EVERY == 0 or done == total):
+                    progress(language, done, total)
+        for corpus, path in target.items():
+            if counts[corpus]:
+                _zip(path, corpus, pair, {side: plain[corpus, side] for side in sides})
+    finally:
+        for path in plain.values():
+            path.unlink(missing_ok=True)
+    return [(target[corpus], count) for corpus, count in counts.items() if count]
+
+
+def _zip(path: Path, corpus: str, pair: str, sides: dict[str, Path]) -> None:
+    def entry(name: str) -> zipfile.ZipInfo:
+        info = zipfile.ZipInfo(name, _DATE)
+        info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+        return info
+
+    temporary = _temporary(path)
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(entry("README"), _README.format(corpus=corpus, pair=pair))
+            archive.writestr(entry("LICENSE"), _LICENSE)
+            for side, plain in sides.items():
+                info = entry(f"{corpus}.{pair}.{side}")
+                info.file_size = plain.stat().st_size
+                with open(plain, "rb") as source, archive.open(info, "w") as sink:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _gold(
+    out: Path, languages: Sequence[str], gold: int, held_out: int, seed: int
+) -> list[tuple[Path, str, str, int, int | str]]:
+    """(path, part, language, sentences, seed) of each gold file. Other keys than the corpora's: gold is no subset."""
+    folder = out / "gold"
+    return [
+        (folder / "en.train.conll", "train", "en", gold, f"{seed}/gold"),
+        (folder / "en.dev.conll", "eval", "en", held_out, f"{seed}/dev"),
+        *((folder / f"{language}.eval.conll", "eval", language, held_out, seed) for language in languages),
+    ]
+
+
+def _write_conll(path: Path, part: str, language: str, count: int, seed: int | str) -> None:
+    def blocks() -> Iterable[str]:
+        for sample in islice(generate_pairs("de" if language == "en" else language, part, seed), count):
+            text, entities = sample.target, sample.target_entities
+            if language == "en":
+                text, entities = sample.source, sample.source_entities
+            yield "".join(f"{token}\t{tag}\n" for token, tag in tokens(text, entities, language)) + "\n"
+
+    _replace(path, blocks())
+
+
+def _temporary(path: Path, suffix: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}{suffix}.{os.getpid()}.tmp")
+
+
+def _replace(path: Path, blocks: Iterable[str]) -> None:
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(blocks)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

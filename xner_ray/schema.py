@@ -1,0 +1,84 @@
+"""The row that grows: one Arrow schema for the whole house.
+
+Each stage adds columns and takes none away. Offsets are characters (code points) of the string they point into, half open.
+
+    pair     corpus, domain, language, pair_id, source, target, corpus_score
+    label    entities      list<start, end, type, score>          in source
+    align    projections   list<entity, start, end, score>        in target; every candidate is kept
+    rules    verdict, spans                                       first rule that applies; labelled spans of target
+    export   tokens, ner_tags                                     BIO2
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+PAIR = pa.schema(
+    [
+        pa.field("corpus", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),  # of the target side, ISO 639-1
+        pa.field("pair_id", pa.int64(), nullable=False),  # unique within (corpus, language): the line or id in the corpus
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("corpus_score", pa.float32()),
+    ]
+)
+
+ENTITY = pa.struct(
+    [
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("end", pa.int32(), nullable=False),
+        pa.field("type", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),  # 0..1, rounded to 4 decimals
+    ]
+)
+ENTITIES = pa.field("entities", pa.list_(ENTITY), nullable=False)
+LABELLED = PAIR.append(ENTITIES)
+
+# `entity` is the index, in the row's `entities`, of the FIRST entity with this (name, type): equal entities are one query.
+PROJECTION = pa.struct(
+    [
+        pa.field("entity", pa.int32(), nullable=False),
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("end", pa.int32(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ]
+)
+PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
+ALIGNED = LABELLED.append(PROJECTIONS)
+
+# What the rules say of a row, in the order in which they are tried: the first that applies is the verdict.
+KEPT, KEPT_NO_ENTITY = "kept", "kept_no_entity"
+DROPPED = ("unmapped", "mention_mismatch", "overlap", "low_score")
+QUARANTINED = "quarantined"
+VERDICTS = (KEPT, KEPT_NO_ENTITY, QUARANTINED, *DROPPED)
+
+SPANS = pa.field("spans", pa.list_(ENTITY), nullable=False)  # the entities of the target, empty unless kept
+JUDGED = ALIGNED.append(pa.field("verdict", pa.string(), nullable=False)).append(SPANS)
+EXPORTED = JUDGED.append(pa.field("tokens", pa.list_(pa.string()), nullable=False)).append(
+    pa.field("ner_tags", pa.list_(pa.string()), nullable=False)
+)
+
+# A row that could not be read or run: where it came from, why, and enough of it to find it again.
+QUARANTINE = pa.schema(
+    [
+        pa.field("corpus", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("pair_id", pa.int64(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),  # ingest | label | align | rules
+        pa.field("reason", pa.string(), nullable=False),  # e.g. bad_utf8, empty_source, too_long
+        pa.field("excerpt", pa.string(), nullable=False),  # first 200 characters of both sides, escaped
+    ]
+)
+
+# A shard on its way through the labelling graph is ONE row, because Ray Data splits and merges blocks but never a row.
+ENVELOPE = pa.schema(
+    [
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("input_hash", pa.string(), nullable=False),
+        pa.field("payload", pa.large_binary(), nullable=False),  # Arrow IPC stream of the shard's table
+    ]
+)

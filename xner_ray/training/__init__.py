@@ -1,0 +1,1 @@
+"""Training: one plain loop for teacher, aligner and student, its losses, freezing and batches."""

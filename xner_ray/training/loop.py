@@ -1,0 +1,232 @@
+"""The training loop: plain torch, the same for teacher, aligner and student, on one process or many.
+
+The loss of a step is the sum over its tokens divided by the tokens of the whole step on all workers, so neither padding, nor
+accumulation, nor the number of workers changes a gradient. Weights of the loop are float32 with autocast where the device has
+it; state is saved as safetensors and goes on at the exact step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from xner_ray.config import Training
+from xner_ray.encoder.batches import pad
+from xner_ray.encoder.engine import choose_precision
+from xner_ray.encoder.load import load_model
+from xner_ray.training.data import TrainSet, share_of, steps_of
+from xner_ray.training.freezing import freeze, parameter_groups
+from xner_ray.training.losses import IGNORED, LOSSES
+
+
+@dataclass
+class Job:
+    """One model to train.
+
+    Attributes:
+        name: for progress lines.
+        start: folder of the encoder or of the model to go on from.
+        labels: names of the labels, `id2label` of the result.
+        data: the file of a TrainSet.
+        out: folder of the result.
+    """
+
+    name: str
+    start: str
+    labels: list[str]
+    training: Training
+    seed: int
+    data: str
+    out: str
+
+
+class Hooks(Protocol):
+    """What the loop needs from around it; Ray Train gives it in a cluster, `LocalHooks` in a process."""
+
+    rank: int
+    world: int
+
+    def prepare(self, model: torch.nn.Module) -> torch.nn.Module: ...
+    def load(self, job: Job) -> Path | None: ...
+    def save(self, job: Job, write: Callable[[Path], None]) -> None: ...
+    def due(self) -> bool: ...
+    def say(self, line: str) -> None: ...
+
+
+@dataclass
+class Result:
+    """`losses`: mean loss a token of each step; `tokens`: real tokens seen; `seconds`: of this process, without start-up."""
+
+    losses: list[float] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.Module, Result]:
+    """Train one model and return it, unwrapped, on every rank."""
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.manual_seed(job.seed)
+    data, training = TrainSet.load(Path(job.data)), job.training
+    if not len(data.ids):
+        raise ValueError(f"{job.data} holds no training examples")
+    raw = load_model(job.start, job.labels).float().to(where).train()
+    freeze(raw, training.freeze_embeddings, training.freeze_layers)
+    groups = parameter_groups(raw, training.learning_rate, training.weight_decay, training.layer_decay)
+    optimiser = torch.optim.AdamW(groups, fused=True)
+    model = hooks.prepare(raw)
+    dtype = choose_precision(training.precision, where)
+    scaler = torch.amp.GradScaler(where.type, enabled=dtype == torch.float16)
+    steps = [s for e in range(training.epochs) for s in steps_of(data.ids.lengths, training.batch_tokens, job.seed, e)]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: _rate(n, len(steps), training.warmup))
+    done, result = 0, Result()
+    state = hooks.load(job)
+    if state is not None:
+        done = _restore(state, raw, optimiser, schedule, scaler)
+        hooks.say(f"[{job.name}] goes on at step {done}/{len(steps)}")
+    began = said = time.monotonic()
+    for n in range(done, len(steps)):
+        autocast = torch.autocast(where.type, dtype, enabled=dtype != torch.float32)
+        loss, tokens = _step(model, data, steps[n], training, hooks, scaler, autocast, where)
+        scaler.unscale_(optimiser)
+        torch.nn.utils.clip_grad_norm_([p for p in raw.parameters() if p.requires_grad], training.clip)
+        scaler.step(optimiser)
+        scaler.update()
+        optimiser.zero_grad(set_to_none=True)
+        schedule.step()
+        result.losses.append(loss)
+        result.tokens += tokens
+        now = time.monotonic()
+        if hooks.rank == 0 and (now - said > 10 or n + 1 == len(steps)):
+            said = now
+            hooks.say(_line(job.name, n + 1, done, len(steps), training.epochs, result, now - began))
+        if n + 1 < len(steps) and hooks.due():
+            hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimiser, schedule, scaler))  # type: ignore[misc]
+    result.seconds = time.monotonic() - began
+    return raw.eval(), result
+
+
+def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler, autocast, where) -> tuple[float, int]:
+    """Forward and backward of one step; the loss of this rank's tokens over all tokens of the step, and the latter."""
+    lengths = data.ids.lengths
+    total = _weight_of(data, step)
+    mine = share_of(step, lengths, training.micro_tokens, hooks.rank, hooks.world)
+    seen, tokens = 0.0, int(lengths[step].sum())
+    for i, batch in enumerate(mine or [step[:1]]):  # a rank without work still takes part in the exchange, with weight 0
+        last = i == len(mine or [0]) - 1
+        sync = contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
+        with sync:
+            with autocast:
+                logits, labels, weights = _forward(model, data, batch, where)
+            loss = (LOSSES[training.loss](logits, labels, training.gamma) * weights).sum() / total
+            if not mine:
+                loss = loss * 0.0
+            # DistributedDataParallel averages gradients over ranks; we want their sum.
+            scaler.scale(loss * hooks.world).backward()
+        seen += float(loss.detach())
+    return seen, tokens
+
+
+def _weight_of(data: TrainSet, step: np.ndarray) -> float:
+    rows = Index(data).take(step)
+    return max(1e-9, float(rows.sum()))
+
+
+class Index:
+    """Loss weight of each row, cached on the set: labels that count, times their weights."""
+
+    def __init__(self, data: TrainSet):
+        if not hasattr(data, "_row_weights"):
+            real = (data.labels != IGNORED).astype(np.float64)
+            if data.weights is not None:
+                real *= data.weights
+            sums = np.concatenate([[0.0], np.cumsum(real)])
+            data._row_weights = sums[data.ids.offsets[1:]] - sums[data.ids.offsets[:-1]]  # type: ignore[attr-defined]
+        self.rows = data._row_weights  # type: ignore[attr-defined]
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return self.rows[rows]
+
+
+def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device):
+    from xner_ray.encoder.ragged import Ragged
+
+    offsets = data.ids.offsets
+    ids, mask = pad(data.ids, batch, 0)
+    ids[~mask] = model.module.config.pad_token_id if hasattr(model, "module") else model.config.pad_token_id or 0
+    labels, _ = pad(Ragged(data.labels, offsets), batch, IGNORED)
+    inputs: dict[str, Any] = {
+        "input_ids": torch.from_numpy(ids).to(where),
+        "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(where),
+    }
+    config = model.module.config if hasattr(model, "module") else model.config
+    if data.types is not None and getattr(config, "type_vocab_size", 1) > 1:
+        inputs["token_type_ids"] = torch.from_numpy(pad(Ragged(data.types, offsets), batch, 0)[0]).to(where)
+    weights = torch.ones(labels.shape)
+    if data.weights is not None:
+        weights[torch.from_numpy(mask)] = torch.from_numpy(
+            np.concatenate([data.weights[offsets[r] : offsets[r + 1]] for r in batch])
+        )
+    return model(**inputs).logits, torch.from_numpy(labels).to(where), weights.to(where)
+
+
+def _rate(step: int, steps: int, warmup: float) -> float:
+    """Linear warm-up over the first share of the steps, then linear to 0."""
+    up = max(1, math.ceil(steps * warmup))
+    return (step + 1) / up if step < up else max(0.0, (steps - step) / max(1, steps - up))
+
+
+def _line(name: str, n: int, done: int, steps: int, epochs: int, result: Result, seconds: float) -> str:
+    recent = sum(result.losses[-50:]) / len(result.losses[-50:])
+    left = seconds / (n - done) * (steps - n)
+    return (
+        f"[{name}] step {n}/{steps} of {epochs} epoch{'s'[: epochs > 1]}, loss {recent:.4f}, "
+        f"{result.tokens / max(seconds, 1e-9):,.0f} tokens/s, {left / 60:.1f} min left"
+    )
+
+
+def _store(folder: Path, step: int, model, optimiser, schedule, scaler) -> None:
+    """Weights that are trained and the optimiser's moments, as safetensors; counters as JSON."""
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{k}": v.detach().contiguous().clone() for k, v in model.named_parameters() if v.requires_grad}
+    for i, parameter in enumerate(_parameters(optimiser)):
+        for key, value in optimiser.state[parameter].items():
+            tensors[f"optimiser.{i}.{key}"] = value.detach().contiguous().clone().cpu()
+    save_file(tensors, folder / "state.safetensors")
+    counters = {"step": step, "schedule": schedule.last_epoch, "scaler": scaler.state_dict()}
+    (folder / "state.json").write_text(json.dumps(counters))
+
+
+def _restore(folder: Path, model, optimiser, schedule, scaler) -> int:
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "state.safetensors")
+    counters = json.loads((folder / "state.json").read_text())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(tensors[f"model.{name}"])
+    for i, parameter in enumerate(_parameters(optimiser)):
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            value = tensors[f"optimiser.{i}.{key}"]
+            optimiser.state[parameter][key] = value.to(parameter.device) if key != "step" else value
+    schedule.last_epoch = counters["schedule"]
+    for group, base, factor in zip(optimiser.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+        group["lr"] = base * factor(counters["schedule"])
+    if counters["scaler"]:
+        scaler.load_state_dict(counters["scaler"])
+    return counters["step"]
+
+
+def _parameters(optimiser) -> Iterator[torch.nn.Parameter]:
+    for group in optimiser.param_groups:
+        yield from group["params"]

@@ -1,0 +1,46 @@
+"""Token losses as pure functions: logits and labels in, one loss a token out.
+
+Reduction is the loop's business, because it knows how many tokens the step has on all workers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy as _cross_entropy
+
+IGNORED = -100  # label of tokens that carry no loss: special tokens, segment A, all but the first piece of a word
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:
+    """-log p_t; 0 where the label is IGNORED.
+
+    Args:
+        logits: [..., labels]; computed in float32 whatever their type.
+        labels: int [...].
+        gamma: not used; the three losses share one signature.
+
+    Returns:
+        float32 [...].
+    """
+    flat = _cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    return flat.view(labels.shape)
+
+
+def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
+    """-(1 - p_t)^gamma log p_t (Lin et al. 2017): hard tokens count more, for clean data."""
+    loss = cross_entropy(logits, labels)
+    return (1 - torch.exp(-loss)) ** gamma * loss
+
+
+def reweighted(logits: Tensor, labels: Tensor, gamma: float = 4.0) -> Tensor:
+    """-(1 + p_t)^gamma log p_t (the paper, section 4.3): hard tokens count less, because in noisy data they are noise.
+
+    The weight reaches 2^gamma; we divide by it, so that gamma does not change the learning rate. The gradient flows through
+    the weight as it does in focal loss.
+    """
+    loss = cross_entropy(logits, labels)
+    return ((1 + torch.exp(-loss)) / 2) ** gamma * loss
+
+
+LOSSES = {"cross_entropy": cross_entropy, "focal": focal, "reweighted": reweighted}
