@@ -42,7 +42,7 @@ class Sample(Model):
 class Corpus(Model):
     """One parallel corpus."""
 
-    name: str
+    name: str = Field(description="Name in ledgers and provenance, unique in the config.")
     domain: str = Field("general", description="Domain for the study and for the equal share of empty sentences.")
     format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines"] = Field(
         description="moses: OPUS zip; tmx: plain or gz; tsv: id, source, target[, score]; wikimatrix: score, source, target;"
@@ -63,6 +63,8 @@ class Corpus(Model):
 
 
 class Ingest(Model):
+    """Reading, cleaning and sampling the corpora into shards."""
+
     pairs: Positive | None = Field(8000, description="Pairs a language, equal quotas over corpora; null: every pair.")
     shard_rows: Positive = Field(2000, description="Pairs in a shard, the unit of work and of commit.")
     max_chars: Positive = Field(1000, description="A longer side is quarantined as too_long.")
@@ -72,13 +74,17 @@ class Ingest(Model):
 class Training(Model):
     """How a model is trained; the same keys for teacher, aligner and student."""
 
-    epochs: Positive = 3
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)  # frozen: hashable, a key of models
+
+    epochs: Positive = Field(3, description="Passes over the training data.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak; linear warm-up, then linear decay to 0.")
     warmup: Share = Field(0.1, description="Share of the steps.")
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
     batch_tokens: Positive = Field(1024, description="Real tokens in an optimiser step, over all workers.")
     micro_tokens: Positive = Field(1024, description="Padded tokens in one forward pass of one worker.")
-    loss: Literal["cross_entropy", "focal", "reweighted"] = "cross_entropy"
+    loss: Literal["cross_entropy", "focal", "reweighted"] = Field(
+        "cross_entropy", description="focal weighs sure tokens down, reweighted weighs them up."
+    )
     gamma: float = Field(2.0, ge=0, description="Exponent of focal (1-p)^gamma and reweighted (1+p)^gamma.")
     freeze_embeddings: bool = Field(True, description="Do not train the embedding tables.")
     freeze_layers: int = Field(0, ge=0, description="The lowest n transformer layers are not trained.")
@@ -88,6 +94,8 @@ class Training(Model):
 
 
 class Teacher(Model):
+    """The English tagger that labels the source side."""
+
     encoder: str = Field("embedded", description="embedded | hub id | folder.")
     to_o: dict[str, list[str]] = Field(
         {}, description="Types relabelled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher."
@@ -96,6 +104,8 @@ class Teacher(Model):
 
 
 class Aligner(Model):
+    """The model that finds an English name in a target sentence."""
+
     encoder: str = Field("embedded", description="embedded | hub id | folder.")
     examples: Positive = Field(4000, description="Training examples a language.")
     negatives: Share = Field(0.25, description="Share of examples whose name is not in the sentence.")
@@ -121,6 +131,8 @@ class Aligner(Model):
 
 
 class Label(Model):
+    """Inference of teacher and aligner over all pairs."""
+
     batch_tokens: Positive = Field(4096, description="Padded tokens in one forward pass; part of the fingerprint.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: fp16 on V100, bf16 from Ampere on.")
     workers: Positive | None = Field(None, description="Actors of each pool; default: one a GPU, or one a CPU core.")
@@ -128,23 +140,31 @@ class Label(Model):
 
 
 class Rules(Model):
+    """Thresholds on stored scores; changing them needs no new labelling."""
+
     min_entity_score: Share = Field(0.0, description="low_score: an entity that the teacher scored below.")
     min_projection_score: Share = Field(0.0, description="low_score: a projection that the aligner scored below.")
 
 
 class DatasetConfig(Model):
+    """What of the projected sentences becomes training data."""
+
     sentences: Positive = Field(40000, description="Most sentences a language, those without entities included.")
     empty_share: Share = Field(0.2, description="Share of sentences without any entity, equal in all domains.")
 
 
 class Student(Model):
+    """The target-language taggers: English first, then projected data."""
+
     encoder: str | list[str] = Field("embedded", description="embedded | hub id | folder; a list trains each.")
-    seeds: list[int] = Field([1], min_length=1)
+    seeds: list[int] = Field([1], min_length=1, description="One student each; scores are their mean.")
     english: Training | None = Field(None, description="English fine-tuning that comes first; default: as the teacher's.")
     training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
 
 
 class RayConfig(Model):
+    """Where the work runs."""
+
     address: str | None = Field(None, description="Cluster to join; default: the one around us, else a local one.")
     num_cpus: Positive | None = Field(None, description="CPUs of the local Ray; default: what the machine has.")
     train_workers: Positive = Field(1, description="Ray Train workers.")
@@ -156,13 +176,13 @@ class Config(Model):
     name: str = Field(description="The run's name; an output folder belongs to one name.")
     out: str = Field(description="Where everything is written.")
     data: str | None = Field(None, description="Folder that `{data}` stands for.")
-    seed: int = 1
+    seed: int = Field(1, description="Decides sampling, shuffling and the aligner's examples.")
     languages: list[str] = Field(min_length=1, description="Target languages, ISO 639-1.")
     source_language: str = Field("en", description="Language of the gold and of the source side.")
     sample: Sample | None = Field(None, description="Generate the data first.")
     gold: list[Gold] = Field(min_length=1, description="English training data.")
     dev: list[Gold] = Field([], description="English development data, reported for the teacher.")
-    corpora: list[Corpus] = Field(min_length=1)
+    corpora: list[Corpus] = Field(min_length=1, description="Parallel corpora, sampled with equal quotas.")
     ingest: Ingest = Ingest()
     teacher: Teacher = Teacher()
     aligner: Aligner = Aligner()

@@ -30,7 +30,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
     except FileNotFoundError:
-        raise UserError("no such config", file=path, remedy="give one of configs/*.yaml or a copy of your own") from None
+        raise UserError(
+            "no such config", file=path, remedy="give one of configs/*.yaml or a copy of your own"
+        ) from None
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"cannot be read: {e}", file=path, remedy="give a UTF-8 YAML file") from e
     except yaml.MarkedYAMLError as e:
@@ -38,6 +40,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise UserError(f"is not YAML: {e.problem}", file=path, line=line, remedy="mend the syntax") from e
     if not isinstance(tree, dict):
         raise UserError("is not a mapping of keys", file=path, remedy="start from a copy of configs/demo.yaml")
+    _refuse_doubles(node, path)
     for item in overrides:
         _override(tree, item)
     try:
@@ -46,6 +49,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise _explain(e, path, node) from None
     _check_data(config, path)
     return config
+
+
+def _refuse_doubles(node: yaml.Node | None, path: Path) -> None:
+    """A key given twice in one mapping is an error: YAML would take the second without a word."""
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for name, value in node.value:
+            line = name.start_mark.line + 1
+            if name.value in lines:
+                problem = f"given twice, first in line {lines[name.value]}"
+                raise UserError(problem, file=path, line=line, key=str(name.value), remedy="keep one of them")
+            lines[str(name.value)] = line
+            _refuse_doubles(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_doubles(value, path)
 
 
 def _override(tree: dict, item: str) -> None:
@@ -61,10 +80,10 @@ def _override(tree: dict, item: str) -> None:
     for name in parents:
         if isinstance(at, list):
             at = _element(at, name, key)
-            continue
-        if at.get(name) is None:
-            at[name] = {}
-        at = at[name]
+        else:
+            if at.get(name) is None:
+                at[name] = {}
+            at = at[name]
         if not isinstance(at, (dict, list)):
             raise UserError(f"`{name}` holds a value, not keys", key=key, remedy="see docs/configuration.md")
     if isinstance(at, list):
@@ -140,4 +159,6 @@ def _line(node: yaml.Node | None, loc: Sequence[Any]) -> int | None:
 def _check_data(config: Config, path: Path) -> None:
     paths = [g.path for g in [*config.gold, *config.dev, *config.evaluation]] + [c.path for c in config.corpora]
     if config.data_dir is None and any("{data}" in p for p in paths):
-        raise UserError("no folder given", file=path, key="data", remedy="add data=DIR to the command line; see README.md")
+        raise UserError(
+            "no folder given", file=path, key="data", remedy="add data=DIR to the command line; see README.md"
+        )

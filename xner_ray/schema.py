@@ -52,6 +52,7 @@ ALIGNED = LABELLED.append(PROJECTIONS)
 KEPT, KEPT_NO_ENTITY = "kept", "kept_no_entity"
 DROPPED = ("unmapped", "mention_mismatch", "overlap", "low_score")
 QUARANTINED = "quarantined"
+DUPLICATE = "duplicate"  # dropped by ingest, so no row of a shard has it; the ledger counts it among the dropped
 VERDICTS = (KEPT, KEPT_NO_ENTITY, QUARANTINED, *DROPPED)
 
 SPANS = pa.field("spans", pa.list_(ENTITY), nullable=False)  # the entities of the target, empty unless kept

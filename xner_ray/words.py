@@ -1,30 +1,32 @@
 """The one tokenizer choice of the house: raw text to CoNLL-like words, and CoNLL words back to raw text.
 
-Students learn on words that we cut and are measured on words that CoNLL cut, so both must agree where an entity may end.
-Spaced languages: split at white space, peel punctuation, keep what CoNLL-2002/2003 and Europarl keep whole: hyphenated
-compounds, U.S. and z.B., J. before a surname, 1.5 and 3,000 and 2:1, Mittel- (German, Dutch), 17. (German ordinals), zo'n
-and India's; English 's and n't are words of their own. Chinese and Japanese: every character that is no white space is a
-word, ASCII too, as in People's Daily, MSRA and Weibo (`2 0 0 8`).
+Students learn on words that we cut and are measured on words that CoNLL cut, so both must agree where an entity may
+end. Spaced languages: split at white space, peel punctuation, keep what CoNLL-2002/2003 and Europarl keep whole:
+hyphenated compounds, U.S. and z.B., J. before a surname, 1.5 and 3,000 and 2:1, Mittel- (German, Dutch), 17. (German
+ordinals), zo'n and India's; English 's and n't are words of their own. Chinese and Japanese: every character that is
+no white space is a word, ASCII too, as in People's Daily, MSRA and Weibo (`2 0 0 8`).
 
 The trade: one compiled regular expression instead of a rule engine, about 25,000 sentences a second on one core;
-abbreviations are short lists, so a rare one is cut from its full stop. No list can tell every one from a sentence's end.
-Measured on development splits spaced by `natural`: over 99% of the words come back in all four spaced languages, and all
-entities but a few in ten thousand begin and end where a word does.
-Offsets are code points, half open, and exact: no normalisation, nothing is dropped but white space and zero-width marks.
+abbreviations are short lists, so a rare one is cut from its full stop. No list can tell every one from a sentence's
+end. Measured on development splits spaced by `natural`: over 99% of the words come back in all four spaced languages,
+and all entities but a few in ten thousand begin and end where a word does.
+Offsets are code points, half open, and exact: no normalisation, nothing is dropped but white space and zero-width
+marks.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 CharSpan = tuple[int, int]
 UNSPACED = frozenset({"zh", "ja"})
 
 # White space plus marks without width: they separate and are never (part of) a word.
 _GAP = r"\s\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\ufeff"
-# Punctuation and symbols, as ranges: a word character is all else, so combining marks and every script count as letters.
+# Punctuation and symbols, as ranges: a word character is all else, so combining marks and every script count as
+# letters.
 _PUNCT = (
     r"!-/:-@\[-^`{-~\x7f-\x9f\xa1-\xa9\xab\xac\xae-\xb1\xb4\xb6-\xb8\xbb\xbf\xd7\xf7\u05be\u05c0\u05c3\u060c\u061b\u061f"
     r"\u06d4\u0964\u0965\u2010-\u2027\u2030-\u205e\u20a0-\u20cf\u2190-\u2bff\u3001-\u3003\u3008-\u3011\u3014-\u301f\u30fb"
@@ -35,8 +37,10 @@ _APOSTROPHE = "['’]"
 
 # Kept with their full stop unless the text ends there. Only those frequent in news and in parliament.
 _ABBREVIATIONS = {
-    "en": "Mr Mrs Ms Dr Prof St Jr Sr Gen Col Lt Sgt Gov Sen Rep Rev Corp Inc Ltd Co Bros No vs Jan Feb Aug Sept Oct Nov Dec etc",
-    "de": "Dr Prof Nr St Hl ca bzw usw etc evtl ggf vgl Bd Abs Art Mio Mrd Str Tel Chr Hrsg Jh II III IV VI VII VIII IX XI XII",
+    "en": "Mr Mrs Ms Dr Prof St Jr Sr Gen Col Lt Sgt Gov Sen Rep Rev Corp Inc Ltd Co Bros No vs Jan Feb Aug Sept Oct"
+    " Nov Dec etc",
+    "de": "Dr Prof Nr St Hl ca bzw usw etc evtl ggf vgl Bd Abs Art Mio Mrd Str Tel Chr Hrsg Jh II III IV VI VII VIII"
+    " IX XI XII",
     "es": "Sr Sra Sres Sras Srta Dr Dra Prof Ud Uds Vd Vds Excmo Excma Gral pág núm art etc",
     "nl": "dr drs mr ir prof ds St Dr Mr Prof nr blz bijv enz etc ca resp jl Jr mevr dhr",
 }
@@ -57,7 +61,7 @@ def _kept_stop(language: str) -> str:
     return rf"(?:(?<=\.[^\W\d_])\.|(?:{'|'.join(behind)})\.(?=[{_GAP}]+[^{_GAP}]))"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(language: str) -> re.Pattern[str]:
     if language in UNSPACED:
         return re.compile(f"[^{_GAP}]")
@@ -109,17 +113,17 @@ def join(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan]]:
     return (" " if gap else "").join(tokens), spans
 
 
-_NO_SPACE_BEFORE = frozenset(". , ; : ! ? ... … ) ] } % ’ ° º ”".split())
-_NO_SPACE_AFTER = frozenset("( [ { ¿ ¡ # „ ‚ ‘ @".split())
-_CURRENCY = frozenset("$ £ €".split())
+_NO_SPACE_BEFORE = frozenset((*".,;:!?…)]}%’°º”", "..."))
+_NO_SPACE_AFTER = frozenset("([{¿¡#„‚‘@")
+_CURRENCY = frozenset("$£€")
 _CLITIC = re.compile(rf"{_APOSTROPHE}(?:s|m|d|re|ve|ll)|n{_APOSTROPHE}t", re.IGNORECASE)
 
 
 def natural(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan]]:
     """Raw text as a writer would space it, and the character span of each token in it.
 
-    No space before closing punctuation and after opening brackets; quotes that do not tell their side open and close in
-    turn; `/` is tight; English 's and n't are attached; in Chinese two Latin words keep the space between them.
+    No space before closing punctuation and after opening brackets; quotes that do not tell their side open and close
+    in turn; `/` is tight; English 's and n't are attached; in Chinese two Latin words keep the space between them.
     A model that reads raw text sees here what it saw in training; `join` is the plain alternative.
     """
     pieces: list[str] = []
@@ -142,7 +146,7 @@ def _sides(tokens: Sequence[str], i: int, language: str, inside: dict[str, bool]
     token, last = tokens[i], i == len(tokens) - 1
     if language in UNSPACED:
         latin = not last and all(len(t) > 1 and t.isascii() and t.isalnum() for t in tokens[i : i + 2])
-        return True, not latin
+        return False, not latin
     if token in ('"', "''", "``", "'", "«", "»", "“"):
         return _quote(tokens, i, language, inside)
     if token == "/":

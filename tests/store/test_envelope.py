@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.schema import ENTITIES, ENVELOPE, PAIR
@@ -29,6 +29,7 @@ def pairs(count: int) -> pa.Table:
     return pa.Table.from_pylist([{**row, "pair_id": i} for i in range(count)], schema=PAIR)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(rows, max_size=8), st.integers(0, 8), texts)
 def test_round_trip(content, cut, shard):
     table = pa.Table.from_pylist(content, schema=PAIR)

@@ -20,8 +20,9 @@ from xner_ray.corpus.utf8 import bytes_of, invalid_rows, rows_of
 
 EXCERPT = 200  # characters of both sides together
 _BREAKS = "[\t\n\v\f\r\u0085\u2028\u2029]+"
-_NUMBER = r"^[+-]?(\d{1,30}(\.\d{0,60})?|\.\d{1,60})([eE][+-]?\d{1,2})?$"
+_NUMBER = r"^\s*[+-]?(\d{1,30}(\.\d{0,60})?|\.\d{1,60})([eE][+-]?\d{1,2})?\s*$"
 _ESCAPES = {i: f"\\x{i:02x}" for i in [*range(32), *range(127, 160)]}
+_ESCAPES |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}  # what surrogateescape makes of bad bytes
 _ESCAPES |= {0x5C: "\\\\", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
@@ -126,12 +127,14 @@ def read_scores(chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
     """Scores as float64 with nan for none, and the mask of those that are no finite number of float32."""
     if chunk.score is None or chunk.score.null_count == len(chunk):
         return np.full(len(chunk), np.nan), np.zeros(len(chunk), bool)
-    text = pc.ascii_trim_whitespace(chunk.score.filter(pc.is_valid(chunk.score)))
+    text = chunk.score.filter(pc.is_valid(chunk.score))
     number = pc.match_substring_regex(text, _NUMBER)
-    value = pc.if_else(number, text, pa.scalar(None, pa.large_binary())).cast(pa.large_string()).cast(pa.float64())
+    # What the pattern passes is ASCII, so the cast to text cannot fail.
+    ascii_text = pc.if_else(number, text, pa.scalar(None, pa.large_binary())).cast(pa.large_string())
+    value = pc.utf8_trim_whitespace(ascii_text).cast(pa.float64())
     values = value.to_numpy(zero_copy_only=False)
     values = np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan)
-    absent = pc.binary_length(text).to_numpy() == 0
+    absent = pc.match_substring_regex(text, r"^\s*$").to_numpy(zero_copy_only=False)
     score, bad = np.full(len(chunk), np.nan), np.zeros(len(chunk), bool)
     given = pc.is_valid(chunk.score).to_numpy(zero_copy_only=False)
     score[given], bad[given] = values, np.isnan(values) & ~absent
@@ -147,10 +150,11 @@ def _excerpt(source: bytes | None, target: bytes | None) -> str:
     # Bytes are cut first, so that a line of megabytes is not decoded for 200 characters; a half character shows
     # as \x..
     cut = [(side or b"").strip()[: 4 * EXCERPT] for side in (source, target)]
-    sides = [side.decode("utf-8", "backslashreplace")[:EXCERPT] for side in cut]
+    sides = [side.decode("utf-8", "surrogateescape")[:EXCERPT] for side in cut]
     half = EXCERPT // 2
-    room = half + max(0, half - len(sides[1]))
-    return f"{sides[0][:room]}\t{sides[1][: max(half, EXCERPT - len(sides[0]))]}".translate(_ESCAPES)
+    cut_source = sides[0][: max(half, EXCERPT - len(sides[1]))]
+    cut_target = sides[1][: max(half, EXCERPT - len(sides[0]))]
+    return f"{cut_source.translate(_ESCAPES)} | {cut_target.translate(_ESCAPES)}"
 
 
 def _decode(raw: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, list[np.ndarray]]:

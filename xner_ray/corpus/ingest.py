@@ -92,9 +92,7 @@ class _Run:
                 held[name].trim(quota)
         tables, orders = [], []
         for corpus in self.corpora:
-            table = held.pop(corpus.name).result()
-            for at in range(0, table.num_rows if table is not None else 0, _SLICE):
-                chunk = _to_chunk(table.slice(at, _SLICE))
+            for chunk in _chunks(held.pop(corpus.name).result()):
                 good = self._clean(corpus, chunk)
                 tables.append(good)
                 ids = good["pair_id"].to_numpy()
@@ -195,7 +193,9 @@ def _good_rows(corpus: Corpus, language: str, chunk: Chunk, pairs: Pairs, good: 
 def _first_of_equals(table: pa.Table) -> np.ndarray:
     """Mask of rows that no earlier row equals in both sides. A tab joins them unambiguously: cleaning left none."""
     sides = [table[name].combine_chunks().cast(pa.large_string()) for name in ("source", "target")]
-    codes = pc.binary_join_element_wise(*sides, pa.scalar("\t", pa.large_string())).dictionary_encode().indices.to_numpy()
+    codes = (
+        pc.binary_join_element_wise(*sides, pa.scalar("\t", pa.large_string())).dictionary_encode().indices.to_numpy()
+    )
     mask = np.zeros(len(codes), bool)
     mask[np.unique(codes, return_index=True)[1]] = True
     return mask
@@ -214,6 +214,12 @@ def _to_table(chunk: Chunk) -> pa.Table:
 def _to_chunk(table: pa.Table) -> Chunk:
     source, target, score = (_whole(table[name]) for name in ("source", "target", "score"))
     return Chunk(table["pair_id"].to_numpy(), source, target, score)
+
+
+def _chunks(table: pa.Table | None) -> Iterator[Chunk]:
+    """A sample as chunks small enough to be decoded at once."""
+    for at in range(0, table.num_rows if table is not None else 0, _SLICE):
+        yield _to_chunk(table.slice(at, _SLICE))  # type: ignore[union-attr]
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

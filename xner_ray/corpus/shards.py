@@ -82,7 +82,7 @@ def _settings(rows: int) -> dict:
     return {
         "row_group_size": rows,
         "compression": "zstd",
-        "compression_level": 3,
+        "compression_level": 1,
         "use_dictionary": ["corpus", "domain", "language"],  # text hardly ever repeats
         "version": "2.6",
         "data_page_version": "1.0",

@@ -41,13 +41,14 @@ def _invalid_rows(column: pa.LargeBinaryArray) -> np.ndarray:
     # How many bytes follow a lead byte; 0 for ASCII, for continuations and for bytes that begin nothing.
     follow = (data >= 0xC2).astype(np.int8) + (data >= 0xE0) + (data >= 0xF0)
     follow[data > 0xF4] = 0
+    cut = _cut_rows(follow, offsets)
     continuation = (data & 0xC0) == 0x80
     bad = (data > 0xF4) | (data == 0xC0) | (data == 0xC1)
     expected = np.zeros(n + 3, bool)
     for k in (1, 2, 3):
         expected[k : n + k] |= follow >= k
     bad |= continuation & ~expected[:n]
-    after, is_after = np.append(data[1:], 0), np.append(continuation[1:], False)
+    after = np.append(data[1:], 0)[:n]
     # The first continuation of E0, ED, F0 and F4 has a narrower range: no overlong forms, no surrogates, no more
     # than 10FFFF.
     for lead, low, high in ((0xE0, 0xA0, 0xBF), (0xED, 0x80, 0x9F), (0xF0, 0x90, 0xBF), (0xF4, 0x80, 0x8F)):
@@ -55,18 +56,17 @@ def _invalid_rows(column: pa.LargeBinaryArray) -> np.ndarray:
     for k in (1, 2, 3):
         following = np.append(continuation[k:], np.zeros(min(k, n), bool))
         bad |= (follow >= k) & ~following
-    bad |= (follow > 0) & ~is_after
     mask = rows_of(np.flatnonzero(bad), offsets) if n else np.zeros(len(column), bool)
-    return mask | _cut_rows(follow, continuation, offsets)
+    return mask | cut
 
 
-def _cut_rows(follow: np.ndarray, continuation: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Rows that begin or end within a character: valid bytes, but only together with the neighbour's."""
+def _cut_rows(follow: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Rows that end within a character; their leads are cleared in `follow`, lest the next row completes them."""
     starts, ends = offsets[:-1], offsets[1:]
-    full = ends > starts
     cut = np.zeros(len(starts), bool)
-    cut[full] = continuation[starts[full]]
     for k in (1, 2, 3):
-        inside = ends - k >= starts
-        cut[inside] |= follow[(ends - k)[inside]] >= k
+        rows = np.flatnonzero(ends - k >= starts)
+        rows = rows[follow[ends[rows] - k] >= k]
+        follow[ends[rows] - k] = 0
+        cut[rows] = True
     return cut

@@ -1,4 +1,4 @@
-"""The one door for encoders: `embedded`, a hub id, or a local folder.
+"""The one door for encoders: `embedded`, a hub id, or a local folder (and `tiny`, random weights for tests).
 
 Weights come from safetensors only and no code of a model's repository is run. What leaves the house are ordinary Hugging
 Face folders, which `transformers.pipeline` opens too.
@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 
 from xner_ray.encoder.embedded import embedded_folder
+from xner_ray.encoder.tiny import tiny_folder
 from xner_ray.errors import UserError
 
 
@@ -22,6 +23,8 @@ def encoder_folder(encoder: str) -> Path:
     """
     if encoder == "embedded":
         return embedded_folder()
+    if encoder == "tiny":
+        return tiny_folder()
     folder = Path(encoder)
     if not folder.is_dir():
         folder = _from_hub(encoder)

@@ -1,8 +1,8 @@
 """CoNLL files: the only gold format of the house, read strictly and written atomically.
 
 A line is a token and its BIO2 tag, tab or space between (further columns in between are ignored), a blank line ends a
-sentence. Strict, because every leniency here turns into a silent change of F1: what is not clear is an error with file,
-line and remedy. A file is read whole; gold data is megabytes, corpora never come this way.
+sentence. Strict, because every leniency here turns into a silent change of F1: what is not clear is an error with
+file, line and remedy. A file is read whole; gold data is megabytes, corpora never come this way.
 """
 
 from __future__ import annotations
@@ -85,13 +85,16 @@ def read_conll(
         cut = tags[-1]
         sentences.append(Sentence(tokens, rename(tags, tag_map or {}, types), language))
     if not sentences:
-        raise UserError("holds no sentence", file=path, remedy="give a CoNLL file: token, tab, tag; a blank line between sentences")
+        raise UserError(
+            "holds no sentence", file=path, remedy="give a CoNLL file: token, tab, tag; a blank line between sentences"
+        )
     return sentences
 
 
 def blocks(path: str | Path) -> Iterable[tuple[int, list[list[str]]]]:
-    """Sentences of a file as (1-based number of the first line, columns of each line); for readers of CoNLL-like files."""
-    start, rows = 1, []
+    """Sentences of a CoNLL-like file as (1-based number of the first line, columns of each line)."""
+    start = 1
+    rows: list[list[str]] = []
     for number, line in enumerate(read_lines(path), 1):
         docstart = line.startswith("-DOCSTART-")
         if docstart or not line.strip(" \t"):
@@ -187,8 +190,12 @@ def write_conll(path: str | Path, sentences: Iterable[Sentence]) -> None:
 
 def _lines(sentence: Sentence, number: int, path: Path) -> str:
     if len(sentence.tokens) != len(sentence.tags):
-        raise UserError(f"sentence {number} has {len(sentence.tokens)} tokens and {len(sentence.tags)} tags", file=path)
+        raise UserError(
+            f"sentence {number} has {len(sentence.tokens)} tokens and {len(sentence.tags)} tags", file=path
+        )
     for token in sentence.tokens:
         if not token or any(c.isspace() for c in token):
-            raise UserError(f"sentence {number} has the token {token!r}", file=path, remedy="tokens hold no white space")
+            raise UserError(
+                f"sentence {number} has the token {token!r}", file=path, remedy="tokens hold no white space"
+            )
     return "".join(f"{t}\t{tag}\n" for t, tag in zip(sentence.tokens, sentence.tags, strict=True)) + "\n"

@@ -1,7 +1,7 @@
 """What `xner project` reads and how a projection is scored against gold on the target side.
 
-A target is CoNLL, with tags or bare tokens, or plain text with one sentence a line. Text comes out as raw strings, since
-that is what the aligner reads, with the words' character spans to come back to tokens.
+A target is CoNLL, with tags or bare tokens, or plain text with one sentence a line. Text comes out as raw strings,
+since that is what the aligner reads, with the words' character spans to come back to tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from xner_ray.words import CharSpan, natural, words
 
 @dataclass(frozen=True)
 class Target:
-    """A sentence to project onto: raw text, its words with their character spans, gold tags where the file has them."""
+    """A sentence to project onto: raw text, its words and their character spans, gold tags if there are any."""
 
     text: str
     tokens: list[str]
@@ -34,7 +34,8 @@ def read_target(
     """Read the target side.
 
     Args:
-        path: `.txt` is one sentence a line (an empty line is an empty sentence, so that lines stay parallel); everything
+        path: `.txt` is one sentence a line (an empty line is an empty sentence, so that lines stay parallel);
+        everything
             else is CoNLL, with a tag on every line or on none.
         language: ISO 639-1; decides on spaces and words.
         tag_map, types: as in `read_conll`.

@@ -43,10 +43,14 @@ def scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) ->
 def check_aligned(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
     """Raise a UserError unless both have the same sentences with the same numbers of tokens."""
     if len(gold) != len(predicted):
-        raise UserError(f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences, in order")
+        raise UserError(
+            f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences, in order"
+        )
     for i, (a, b) in enumerate(zip(gold, predicted, strict=True), 1):
         if len(a) != len(b):
-            raise UserError(f"sentence {i} has {len(a)} gold tags and {len(b)} predicted", remedy="tag the gold's own tokens")
+            raise UserError(
+                f"sentence {i} has {len(a)} gold tags and {len(b)} predicted", remedy="tag the gold's own tokens"
+            )
 
 
 def _row(precision: float, recall: float, f1: float, support: float) -> dict[str, Any]:
@@ -58,8 +62,8 @@ def mean_scores(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean of several runs' scores, such as seeds.
 
     Returns:
-        the keys of `scores`, plus `std` (sample standard deviation by metric, 0 for one run) and `runs` (their number).
-        A type that a run does not have counts as 0 there.
+        the keys of `scores`, plus `std` (sample standard deviation by metric, 0 for one run) and `runs` (their
+        number). A type that a run does not have counts as 0 there.
     """
     if not runs:
         raise UserError("no scores to average", remedy="evaluate at least one seed")

@@ -1,7 +1,8 @@
 """Judged rows to tokens and BIO2 tags: what a student trains on.
 
-Cutting words is a loop (a regular expression a sentence, `words.py`); everything after it, from character spans to tags,
-runs on flat columns. Rows that were not kept get no tokens, since all-O tags would claim that they hold no entity.
+Cutting words is a loop (a regular expression a sentence, `words.py`); everything after it, from character spans to
+tags, runs on flat columns. Rows that were not kept get no tokens, since all-O tags would claim that they hold no
+entity.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def _export(batch: pa.RecordBatch) -> pa.RecordBatch:
     texts: list[str] = []
     positions: list[tuple[int, int]] = []
     counts = np.zeros(batch.num_rows, np.int64)
-    for i, (text, language, keep) in enumerate(zip(targets.to_pylist(), languages.to_pylist(), kept.to_pylist(), strict=True)):
+    for i, (text, language, keep) in enumerate(
+        zip(targets.to_pylist(), languages.to_pylist(), kept.to_pylist(), strict=True)
+    ):
         if keep:
             spans = words(text, language)
             texts += [text[a:b] for a, b in spans]
@@ -81,7 +84,7 @@ def unlabelled(table: pa.Table) -> int:
 
 
 def export_conll(table: pa.Table, path: str | Path) -> int:
-    """Write the sentences of a dataset (columns `tokens`, `ner_tags`) as CoNLL and return their number; empty ones are skipped."""
+    """Write sentences (columns `tokens`, `ner_tags`) as CoNLL return their number; rows without tokens are skipped."""
     columns = table.select(["tokens", "ner_tags"])
     filled = columns.filter(pc.greater(pc.list_value_length(columns.column("tokens")), 0))
     rows = (row for batch in filled.to_batches(max_chunksize=4096) for row in batch.to_pylist())

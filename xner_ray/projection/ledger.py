@@ -1,7 +1,8 @@
 """The books of a projection: every pair that was read is kept, dropped for a reason, or quarantined.
 
-What comes in is counted where pairs are read, what goes out where verdicts are known, so `check` compares two independent
-counts and a lost or doubled row cannot hide. Cells are (language, corpus), a few dozen at most; merging adds them up.
+What comes in is counted where pairs are read, what goes out where verdicts are known, so `check` compares two
+independent counts and a lost or doubled row cannot hide. Cells are (language, corpus), a few dozen at most; merging
+adds them up.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from xner_ray.schema import DROPPED, KEPT, KEPT_NO_ENTITY, QUARANTINED, VERDICTS
+from xner_ray.schema import DROPPED, DUPLICATE, KEPT, KEPT_NO_ENTITY, QUARANTINED, VERDICTS
 
 Key = tuple[str, str]  # language, corpus
 READ = "read"
@@ -54,6 +55,10 @@ class Ledger:
         for row in table.select(keys).group_by(keys).aggregate([([], "count_all")]).to_pylist():
             self._cell((row["language"], row["corpus"]))[QUARANTINED] += row["count_all"]
 
+    def add_dropped(self, language: str, corpus: str, reason: str, rows: int) -> None:
+        """Count pairs that were dropped before they became rows of a shard, such as duplicates."""
+        self._cell((language, corpus))[reason] += rows
+
     def merge(self, other: Ledger) -> None:
         for key, counts in other._cells.items():
             self._cell(key).update(counts)
@@ -75,7 +80,12 @@ class Ledger:
     def to_rows(self) -> list[dict[str, Any]]:
         """All cells, for a file; `from_rows` reads them back."""
         return [
-            {"language": key[0], "corpus": key[1], "domain": self._domains.get(key, ""), "counts": dict(sorted(counts.items()))}
+            {
+                "language": key[0],
+                "corpus": key[1],
+                "domain": self._domains.get(key, ""),
+                "counts": dict(sorted(counts.items())),
+            }
             for key, counts in sorted(self._cells.items())
         ]
 
@@ -114,6 +124,6 @@ def _json(cells: Iterable[Counter[str]]) -> dict[str, Any]:
         "read": total[READ],
         "kept": total[KEPT],
         "kept_no_entity": total[KEPT_NO_ENTITY],
-        "dropped": {reason: total[reason] for reason in DROPPED},
+        "dropped": {reason: total[reason] for reason in (DUPLICATE, *DROPPED)},
         "quarantined": total[QUARANTINED],
     }

@@ -1,8 +1,9 @@
 """METHOD.md, stage 4: which sentences become training data, and why the others do not.
 
-Decisions are cheap and inference is not, so candidates and scores come stored and the rules are a pure function of Arrow
-columns: a threshold moves without a GPU. All of it is NumPy and Arrow kernels over flattened lists, about a million rows
-in ten seconds on one core; the tests hold a slow version that reads like the method and must agree.
+Decisions are cheap and inference is not, so candidates and scores come stored and the rules are a pure function of
+Arrow
+columns: a threshold moves without a GPU. All of it is NumPy and Arrow kernels over flattened lists, about a million
+rows in ten seconds on one core; the tests hold a slow version that reads like the method and must agree.
 
 The first that applies is the verdict:
     kept_no_entity     the source has no entity
@@ -11,8 +12,8 @@ The first that applies is the verdict:
     overlap            two spans overlap, or one name has two types (both would take the same span)
     low_score          an entity or one of its spans scores below the threshold
     kept               otherwise
-Entities with the same surface text and type are one query; `projections.entity` points to the first of them. Its score is
-the lowest of its mentions'. A span that is listed twice for one query counts once, with its better score.
+Entities with the same surface text and type are one query; `projections.entity` points to the first of them. Its
+score is the lowest of its mentions'. A span that is listed twice for one query counts once, with its better score.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def judge(table: pa.Table, rules: Rules) -> pa.Table:
         rules: thresholds; 0 lets everything pass.
 
     Returns:
-        schema.JUDGED, same rows in the same order. `spans` of kept rows are sorted by start, their score is the lower one
-        of entity and projection; other rows have none.
+        schema.JUDGED, same rows in the same order. `spans` of kept rows are sorted by start, their score is the lower
+        one of entity and projection; other rows have none.
 
     Raises:
         ValueError: offsets outside the text, or a projection that does not point to the first of its equal entities.
@@ -79,7 +80,12 @@ def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     score = np.minimum(lowest[owner], p_score)
     chosen = _chosen(span_row, p_start, p_end, score, kept)
     types = entities.flatten().field("type").take(pa.array(owner[chosen]))
-    columns = [pa.array(p_start[chosen], pa.int32()), pa.array(p_end[chosen], pa.int32()), types, pa.array(score[chosen], pa.float32())]
+    columns = [
+        pa.array(p_start[chosen], pa.int32()),
+        pa.array(p_end[chosen], pa.int32()),
+        types,
+        pa.array(score[chosen], pa.float32()),
+    ]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(span_row[chosen], minlength=n))]).astype(np.int32)
     struct = pa.StructArray.from_arrays(columns, fields=list(schema.ENTITY))
     spans = pa.ListArray.from_arrays(pa.array(offsets), struct, type=schema.SPANS.type)
@@ -115,7 +121,9 @@ def _changes(*columns: np.ndarray) -> np.ndarray:
     return new
 
 
-def _owners(batch: pa.RecordBatch, rows: np.ndarray, index: np.ndarray, entity_row: np.ndarray, query: np.ndarray) -> np.ndarray:
+def _owners(
+    batch: pa.RecordBatch, rows: np.ndarray, index: np.ndarray, entity_row: np.ndarray, query: np.ndarray
+) -> np.ndarray:
     """Flat index of the query of each projection."""
     counts = np.bincount(entity_row, minlength=batch.num_rows)
     before = np.concatenate([[0], np.cumsum(counts)])
@@ -125,7 +133,9 @@ def _owners(batch: pa.RecordBatch, rows: np.ndarray, index: np.ndarray, entity_r
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
         where = batch.slice(int(rows[i]), 1).select(["corpus", "pair_id"]).to_pylist()[0]
-        raise ValueError(f"{where}: a projection points to entity {index[i]}, which is not the first of its equal entities")
+        raise ValueError(
+            f"{where}: a projection points to entity {index[i]}, which is not the first of its equal entities"
+        )
     return owner
 
 

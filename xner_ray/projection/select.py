@@ -1,9 +1,9 @@
 """Choosing a language's training sentences from its judged shards.
 
 Two streams over the files: the first reads four small columns and keeps, for each domain and for sentences with and
-without entities, the smallest hashes; the second writes the rows at or below the thresholds found. Memory depends on the
-sentences wanted, not on those there are. Who is chosen depends on seed, corpus and pair id alone, so neither the cut into
-shards nor the order of files matters, and the file that comes out is the same to the byte.
+without entities, the smallest hashes; the second writes the rows at or below the thresholds found. Memory depends on
+the sentences wanted, not on those there are. Who is chosen depends on seed, corpus and pair id alone, so neither the
+cut into shards nor the order of files matters, and the same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from xner_ray.projection.export import export, unlabelled
 _SMALL = ["verdict", "domain", "corpus", "language", "pair_id"]
 _ROW_GROUP = 4096
 _KEPT = (schema.KEPT, schema.KEPT_NO_ENTITY)
+Group = tuple[str, str]  # domain, verdict
 
 
 def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, seed: int) -> dict[str, Any]:
@@ -42,10 +43,11 @@ def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, 
 
     Returns:
         sentences, with_entity, without_entity, entities, unlabelled (spans that took no word), domains
-        {name: {with_entity, without_entity, empty_share, wanted_without_entity}}, notes (sentences for a reader).
+        {name: {with_entity, without_entity, empty_share}}, notes (sentences for a reader).
 
     Raises:
         UserError: no file, or no sentence was kept.
+        RuntimeError: a pair is there twice.
     """
     paths = sorted(str(f) for f in files)
     if not paths:
@@ -54,7 +56,7 @@ def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, 
     limits, summary = _plan(source, config, seed)
     if not summary["sentences"]:
         raise UserError(
-            "no sentence was kept, so there is nothing to train on",
+            "no sentence with entities was kept, so there is nothing to train on",
             key="rules",
             remedy="look at the ledger for the reason; lower rules.min_*_score or read more pairs",
         )
@@ -64,7 +66,9 @@ def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, 
     try:
         counts = _write(_chosen(source, limits, seed), draft)
         if counts["sentences"] != summary["sentences"]:
-            raise RuntimeError(f"{counts['sentences']} rows instead of {summary['sentences']}: a pair is in two shards of {paths[0]} ff.")
+            raise RuntimeError(
+                f"{counts['sentences']} rows instead of {summary['sentences']}: the shards changed meanwhile"
+            )
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
@@ -92,40 +96,50 @@ class _Smallest:
         return np.sort(everything)
 
 
-def _plan(source: ds.Dataset, config: DatasetConfig, seed: int) -> tuple[dict[tuple[str, str], np.uint64], dict[str, Any]]:
-    """Largest hash taken of each (domain, verdict), and the summary."""
-    pools: dict[tuple[str, str], _Smallest] = {}
+def _plan(source: ds.Dataset, config: DatasetConfig, seed: int) -> tuple[dict[Group, np.uint64], dict[str, Any]]:
+    """Largest hash taken of each group, and the summary."""
+    pools: dict[Group, _Smallest] = {}
     for batch in source.to_batches(columns=_SMALL, filter=pc.field("verdict").isin(_KEPT)):
         for key, rows, hashes in _hashed(batch, seed):
             pools.setdefault(key, _Smallest(config.sentences)).add(hashes[rows])
-    hashes = {key: pool.sorted() for key, pool in pools.items()}
-    empty = round(config.sentences * config.empty_share)
-    full = {domain: values for (domain, verdict), values in hashes.items() if verdict == schema.KEPT}
-    everything = np.sort(np.concatenate([*full.values(), np.zeros(0, np.uint64)]))[: config.sentences - empty]
-    taken = {d: int(np.searchsorted(v, everything[-1], side="right")) if len(everything) else 0 for d, v in full.items()}
-    domains = sorted({domain for domain, _ in hashes})
-    wanted = _empties(taken, domains, config, len(hashes and everything))
+    smallest = {key: pool.sorted() for key, pool in pools.items()}
+    for (domain, _), values in smallest.items():
+        if (values[1:] == values[:-1]).any():
+            raise RuntimeError(
+                f"a pair of domain `{domain}` is there twice: shards overlap, or files of two runs are mixed"
+            )
+    taken = _with_entity(smallest, config)
+    wanted = _without_entity(taken, sorted({domain for domain, _ in smallest}), config)
 
-    limits, rows, notes = {}, {}, []
-    for domain in domains:
-        without = hashes.get((domain, schema.KEPT_NO_ENTITY), np.zeros(0, np.uint64))
-        numbers = {schema.KEPT: taken.get(domain, 0), schema.KEPT_NO_ENTITY: min(wanted[domain], len(without))}
-        for verdict, number in numbers.items():
+    limits: dict[Group, np.uint64] = {}
+    domains: dict[str, dict[str, Any]] = {}
+    notes = []
+    for domain, want in wanted.items():
+        there = len(smallest.get((domain, schema.KEPT_NO_ENTITY), ()))
+        full, empty = taken.get(domain, 0), min(want, there)
+        for verdict, number in ((schema.KEPT, full), (schema.KEPT_NO_ENTITY, empty)):
             if number:
-                limits[domain, verdict] = hashes[domain, verdict][number - 1]
-        a, b = numbers.values()
-        share = round(b / (a + b), 4) if a + b else 0.0
-        rows[domain] = {"with_entity": a, "without_entity": b, "empty_share": share, "wanted_without_entity": wanted[domain]}
-        if b < wanted[domain]:
+                limits[domain, verdict] = smallest[domain, verdict][number - 1]
+        share = empty / (full + empty) if full + empty else 0.0
+        domains[domain] = {"with_entity": full, "without_entity": empty, "empty_share": round(share, 4)}
+        if empty < want:
             notes.append(
-                f"{domain}: only {b} of {wanted[domain]} sentences without entity are there, so their share is"
+                f"{domain}: only {empty} of {want} sentences without entity are there, so their share is"
                 f" {100 * share:.1f}% instead of {100 * config.empty_share:.1f}%"
             )
-    total = {key: sum(row[key] for row in rows.values()) for key in ("with_entity", "without_entity")}
-    return limits, {"sentences": sum(total.values()), **total, "domains": rows, "notes": notes}
+    total = {key: sum(row[key] for row in domains.values()) for key in ("with_entity", "without_entity")}
+    return limits, {"sentences": sum(total.values()), **total, "domains": domains, "notes": notes}
 
 
-def _empties(taken: dict[str, int], domains: Sequence[str], config: DatasetConfig, n_full: int) -> dict[str, int]:
+def _with_entity(smallest: dict[Group, np.ndarray], config: DatasetConfig) -> dict[str, int]:
+    """How many sentences with entities each domain gives: the smallest hashes of all domains together."""
+    pools = {domain: values for (domain, verdict), values in smallest.items() if verdict == schema.KEPT}
+    number = config.sentences - round(config.sentences * config.empty_share)
+    best = np.sort(np.concatenate([*pools.values(), np.zeros(0, np.uint64)]))[:number]
+    return {d: int(np.searchsorted(v, best[-1], side="right")) if len(best) else 0 for d, v in pools.items()}
+
+
+def _without_entity(taken: dict[str, int], domains: Sequence[str], config: DatasetConfig) -> dict[str, int]:
     """How many sentences without entity each domain should give: the same share of each, adding up within the cap."""
     share, cap = config.empty_share, round(config.sentences * config.empty_share)
     if share == 1:
@@ -133,7 +147,7 @@ def _empties(taken: dict[str, int], domains: Sequence[str], config: DatasetConfi
         total = cap
     else:
         parts = {domain: taken.get(domain, 0) * share / (1 - share) for domain in domains}
-        total = min(cap, round(n_full * share / (1 - share)))
+        total = min(cap, round(sum(taken.values()) * share / (1 - share)))
     wanted = {domain: int(part) for domain, part in parts.items()}
     rest = sorted(domains, key=lambda d: (wanted[d] - parts[d], d))  # largest remainder first
     for domain in rest[: max(0, total - sum(wanted.values()))]:
@@ -141,7 +155,7 @@ def _empties(taken: dict[str, int], domains: Sequence[str], config: DatasetConfi
     return wanted
 
 
-def _hashed(batch: pa.RecordBatch, seed: int) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray]]:
+def _hashed(batch: pa.RecordBatch, seed: int) -> Iterator[tuple[Group, np.ndarray, np.ndarray]]:
     """((domain, verdict), mask of its rows, hashes of all rows) for each such group of a batch."""
     hashes = np.zeros(batch.num_rows, np.uint64)
     ids = batch.column("pair_id").to_numpy()
@@ -161,7 +175,7 @@ def _groups(batch: pa.RecordBatch, *names: str) -> Iterator[tuple[tuple[str, ...
         yield values, (codes == key[:, None]).all(axis=0)
 
 
-def _chosen(source: ds.Dataset, limits: dict[tuple[str, str], np.uint64], seed: int) -> Iterator[pa.Table]:
+def _chosen(source: ds.Dataset, limits: dict[Group, np.uint64], seed: int) -> Iterator[pa.Table]:
     """Chosen rows in the order of the files."""
     for batch in source.to_batches(columns=schema.JUDGED.names, filter=pc.field("verdict").isin(_KEPT)):
         mask = np.zeros(batch.num_rows, bool)

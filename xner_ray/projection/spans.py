@@ -1,8 +1,8 @@
 """Character spans to tokens: which words an entity takes, by one rule for export, projection and evaluation.
 
 The rule: an entity takes the words of which it covers at least half of the characters, less punctuation at its ends.
-- Half, because aligners see subwords and stop early or late: `Berlin` in `Berlins` (6 of 7) takes the word, `Berlin` in
-  `Berlin-Marathon` (6 of 15) does not: as in CoNLL, a compound is not the place it is named for.
+- Half, because aligners see subwords and stop early or late: `Berlin` in `Berlins` (6 of 7) takes the word, `Berlin`
+  in `Berlin-Marathon` (6 of 15) does not: as in CoNLL, a compound is not the place it is named for.
 - Punctuation at the ends is left out even where the span covers it: `Berlins,` takes `Berlins`. A bracket or quotation
   mark stays where its partner is inside: `Radnicki (N)`, `《时代潮》杂志`.
 - Where two entities reach for one word, the one that starts first has it.
@@ -30,7 +30,8 @@ def token_ranges(
     """First and last (exclusive) word of each span; first >= last where it takes none.
 
     Args:
-        starts, ends: character spans sorted by start, int64 [s]. For many sentences at once, number the characters through,
+        starts, ends: character spans sorted by start, int64 [s]. For many sentences at once, number the characters
+        through,
             with at least one unused number between sentences.
         word_starts, word_ends: character spans of the words, in order, without overlap, int64 [w].
         tokens: the words' text, strings [w].
@@ -56,19 +57,20 @@ def token_ranges(
 def _trim(first: np.ndarray, last: np.ndarray, tokens: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Leave out punctuation at both ends, except a bracket whose partner is inside."""
     bare = ~_mask(pc.match_substring_regex(tokens, _HAS_LETTER))
-    opens, closes = _mask(pc.is_in(tokens, value_set=_OPEN.cast(tokens.type))), _mask(pc.is_in(tokens, value_set=_CLOSE.cast(tokens.type)))
+    opens, closes = (_mask(pc.is_in(tokens, value_set=marks)) for marks in (_OPEN, _CLOSE))
     depth = np.concatenate([[0], np.cumsum(opens.astype(np.int64) - closes)])  # brackets open before word i
     end = len(bare) - 1
     while True:
         at = np.minimum(first, end)
-        partner = opens[at] & (depth[np.maximum(last - 1, 0)] - depth[at] <= 0)  # closed again before the last word
+        end_word = np.maximum(last - 1, 0)
+        partner = opens[at] & (at < end_word) & (depth[end_word] <= depth[at])  # closed again before the last word
         cut = (first < last) & bare[at] & ~partner
         if not cut.any():
             break
         first = first + cut
     while True:
         at = np.maximum(last - 1, 0)
-        partner = closes[at] & (depth[at] - depth[np.minimum(first, end)] > 0)
+        partner = closes[at] & (depth[at] > depth[np.minimum(first, end)])
         cut = (first < last) & bare[at] & ~partner
         if not cut.any():
             break
@@ -81,7 +83,7 @@ def _mask(array: pa.Array) -> np.ndarray:
 
 
 def char_to_token_spans(text: str, spans: Iterable[Span], words: Sequence[CharSpan]) -> list[Span]:
-    """Entities of one sentence as (first word, last word exclusive, type), sorted; those that take no word are left out.
+    """Entities of one sentence as (first word, last word exclusive, type), sorted; without those that take no word.
 
     Args:
         text: the raw text.

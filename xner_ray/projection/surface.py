@@ -1,8 +1,8 @@
 """Many substrings at once: the text of millions of character spans without a Python loop.
 
-Arrow has no substring with an offset for each row, and offsets of the house are code points while Arrow holds UTF-8. So we
-find the byte at which every code point starts (one pass over the bytes) and gather the bytes of all spans into a new string
-array. The trade: eight bytes of index for each character of the batch while it runs.
+Arrow has no substring with an offset for each row, and offsets of the house are code points while Arrow holds UTF-8.
+So we find the byte at which every code point starts (one pass over the bytes) and gather the bytes of all spans into
+a new string array. The trade: eight bytes of index for each character of the batch while it runs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def _layout(strings: pa.StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray
         return np.zeros(0, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64)
     kind = np.int64 if pa.types.is_large_string(strings.type) else np.int32
     _, offset_buffer, data_buffer = strings.buffers()
-    offsets = np.frombuffer(offset_buffer, dtype=kind)[strings.offset : strings.offset + len(strings) + 1].astype(np.int64)
+    offsets = np.frombuffer(offset_buffer, dtype=kind)[strings.offset : strings.offset + len(strings) + 1].astype(
+        np.int64
+    )
     data = np.frombuffer(data_buffer or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
     offsets = offsets - offsets[0]
     starts = np.flatnonzero((data & 0xC0) != 0x80)  # every byte but the continuation bytes of UTF-8

@@ -1,44 +1,32 @@
 """Endless sentence pairs from frames and names, any of them by its number alone.
 
 Pair i needs none of the pairs before it, so a run can start, skip or split anywhere, and i means the same English
-sentence whatever the other language. The price is a keyed permutation per choice (about a microsecond each) instead of a
-random generator. Numbers come in epochs that double in length; in each, every frame has a quota that its own number of
-distinct fillings pays for, so short frames thin out before they repeat themselves.
+sentence whatever the other language. The price is a keyed permutation for each frame instead of a random generator.
+Numbers come in epochs that double in length; in each, every frame has a quota that its own number of distinct fillings
+pays for, so short frames thin out before they repeat themselves.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from itertools import accumulate, count
+from itertools import accumulate
 from typing import NamedTuple
 
 from xner_ray.errors import UserError
 from xner_ray.sample.inflect import capitalise, genitive, spanish_conjunction
-from xner_ray.sample.names import KINDS, LANGUAGES, PARTS, Value, values
+from xner_ray.sample.names import LANGUAGES, PARTS, Value, values
+from xner_ray.sample.template import FREE, UNIT, Frame, Slot, frames
 
 FIRST_EPOCH = 4096
+EPOCHS = 32
+END = FIRST_EPOCH * ((1 << EPOCHS) - 1)  # pairs of one sequence, some 10^13
 PLAIN_SHARE = 0.15  # of sentences without an entity, as long as their frames last
-FREE = {
-    "NUM": tuple(str(n) for n in range(2, 999)),  # from 2: every frame writes the plural
-    "YEAR": tuple(str(n) for n in range(1950, 2026)),
-    "TIME": tuple(f"{minute // 60:02}:{minute % 60:02}" for minute in range(6 * 60, 23 * 60, 5)),  # es: "a las" needs > 1
-    "PCT": tuple(str(n) for n in range(2, 99)),
-}
-# A number stays believable next to its English unit: nobody works 500 years for one company.
-UNITS = {"years": 60, "months": 60, "weeks": 60, "times": 60, "hours": 180, "minutes": 180}
-FREE |= {f"NUM.{unit}": tuple(str(n) for n in range(2, top)) for unit, top in UNITS.items()}
-_UNIT = re.compile(rf" (?:\w+ )?({'|'.join(UNITS)})\b")
-_SLOT = re.compile(r"\{([A-Za-z.]+)(?:#(\d+))?(?:\|(\w+))?\}")
 _OPENS = re.compile(r"(?:^|[.!?…][\"“”»]? |: )[\"„“«¿¡]*$")  # what stands before a word that takes a capital
-_GENITIVE = ("PER.full", "PER.last", "LOC.city", "LOC.country", "LOC.region", "ORG.ministry", "MISC.prize")
 
 
 class Span(NamedTuple):
@@ -60,88 +48,6 @@ class SamplePair:
     target_entities: tuple[Span, ...]
     domain: str
     frame: str
-
-
-class Slot(NamedTuple):
-    kind: str
-    number: int
-    form: str
-
-    @property
-    def variable(self) -> tuple[str, int]:
-        """What the slot stands for: PER.full#1 and PER.last#1 are one person."""
-        return ("PER" if self.kind.startswith("PER") else self.kind), self.number
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One sentence in all languages: per language, literals and slots in turn (literal, slot, literal, ..., literal)."""
-
-    id: str
-    domain: str
-    part: str
-    pieces: dict[str, tuple[str | Slot, ...]]
-
-    def slots(self, language: str = "en") -> list[Slot]:
-        return [piece for piece in self.pieces[language] if isinstance(piece, Slot)]
-
-    @property
-    def plain(self) -> bool:
-        return all(slot.kind in FREE for slot in self.slots())
-
-
-def parse_frames(path: Traversable, domain: str) -> list[Frame]:
-    """All frames of a file, checked.
-
-    Raises:
-        UserError: wrong header or column count, unknown part, kind or form, slots that differ between languages.
-    """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if lines[:1] != ["\t".join(("part", *LANGUAGES))]:
-        raise UserError("wrong header", file=path, line=1, remedy="write part, en, de, es, nl, zh, tab-separated")
-    return [_frame(line, path, number, domain) for number, line in enumerate(lines[1:], start=2)]
-
-
-def _frame(line: str, path: Traversable, number: int, domain: str) -> Frame:
-    def fail(problem: str, remedy: str, key: str | None = None) -> UserError:
-        return UserError(problem, file=path, line=number, key=key, remedy=remedy)
-
-    part, *texts = line.split("\t")
-    if part not in PARTS or len(texts) != len(LANGUAGES):
-        raise fail("a frame needs a part and five sentences", "write train or eval, then en, de, es, nl, zh")
-    pieces: dict[str, tuple[str | Slot, ...]] = {}
-    for language, text in zip(LANGUAGES, texts, strict=True):
-        found = _SLOT.split(text)
-        if any(c in literal for literal in found[0::4] for c in "{}"):
-            raise fail("a brace outside a slot", "write {KIND}, {KIND#2} or {KIND|gen}", language)
-        mixed: list[str | Slot] = [found[0]]
-        for kind, copy, form, literal in zip(found[1::4], found[2::4], found[3::4], found[4::4], strict=True):
-            if kind not in KINDS and (kind not in FREE or "." in kind):
-                raise fail(f"unknown kind {kind}", f"use one of {', '.join(KINDS)} or NUM, YEAR, TIME, PCT", language)
-            if form and (form != "gen" or kind not in _GENITIVE or language not in ("de", "nl")):
-                raise fail(f"no form {form} of {kind}", "use |gen in de and nl, on names that inflect", language)
-            mixed += [Slot(kind, int(copy or 1), form or ""), literal]
-        pieces[language] = tuple(mixed)
-    frame = Frame(f"{domain}-{number - 1:03}", domain, part, pieces)
-    wanted = Counter(slot[:2] for slot in frame.slots())
-    for language in LANGUAGES[1:]:
-        if (got := Counter(slot[:2] for slot in frame.slots(language))) != wanted:
-            raise fail(f"slots {sorted((wanted - got) + (got - wanted))} differ from en", "repeat en's slots", language)
-    return frame
-
-
-@lru_cache(maxsize=None)
-def _all_frames() -> tuple[Frame, ...]:
-    folder = files("xner_ray.sample").joinpath("frames")
-    found = sorted((path for path in folder.iterdir() if path.name.endswith(".tsv")), key=lambda path: path.name)
-    return tuple(frame for path in found for frame in parse_frames(path, path.name.removesuffix(".tsv")))
-
-
-def frames(part: str) -> list[Frame]:
-    """The frames of `train` or `eval`, by domain, then in file order."""
-    if part not in PARTS:
-        raise UserError(f"unknown part {part!r}", remedy=f"use one of {', '.join(PARTS)}")
-    return [frame for frame in _all_frames() if frame.part == part]
 
 
 class Shuffle:
@@ -179,10 +85,10 @@ class _Choices:
         self.widest = max(end - start for start, end in self.groups.values())
 
 
-_choices = lru_cache(maxsize=None)(_Choices)
+_choices = cache(_Choices)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _surfaces(kind: str, part: str, again: bool, language: str, form: str, capital: bool) -> tuple[str, ...]:
     found = [(value.last if again else value.text)[language] for value in _choices(kind, part).values]
     if form:
@@ -210,9 +116,9 @@ class _Filler:
         for slot in frame.slots():
             self.kinds[slot.variable] = "PER.full" if slot.variable in full else slot.kind
         english = frame.pieces["en"]
-        for slot, literal in zip(english[1::2], english[2::2], strict=True):
-            if isinstance(slot, Slot) and slot.kind == "NUM" and (unit := _UNIT.match(str(literal))):
-                self.kinds[slot.variable] = f"NUM.{unit[1]}"
+        for piece, literal in zip(english[1::2], english[2::2], strict=True):
+            if isinstance(piece, Slot) and piece.kind == "NUM" and (unit := UNIT.match(str(literal))):
+                self.kinds[piece.variable] = f"NUM.{unit[1]}"
         self.choices = [_choices(kind, frame.part) for kind in self.kinds.values()]
         self.rivals = []  # earlier variables that must not take the same value or group
         self.sizes = []
@@ -228,7 +134,8 @@ class _Filler:
     def _compile(self, language: str) -> tuple[list[Piece], str]:
         order = list(self.kinds)
         mixed = self.frame.pieces[language]
-        compiled, written = [], ""
+        compiled: list[Piece] = []
+        written = ""
         for literal, slot in zip(mixed[0::2], mixed[1::2], strict=False):
             assert isinstance(literal, str) and isinstance(slot, Slot)
             written += literal
@@ -263,7 +170,9 @@ class _Filler:
 
     def write(self, language: str, chosen: Sequence[int]) -> tuple[str, tuple[Span, ...]]:
         compiled, tail = self.compiled[language]
-        parts, spans, length = [], [], 0
+        parts: list[str] = []
+        spans: list[Span] = []
+        length = 0
         for before, befores, variable, surfaces, entity in compiled:
             position = chosen[variable]
             if befores is not None:
@@ -292,27 +201,27 @@ class Plan:
     def __init__(self, part: str, seed: int | str):
         self.key = f"{seed}/{part}"
         self.fillers = [_Filler(frame, self.key) for frame in frames(part)]
-        self.used = [0] * len(self.fillers)
         self.epochs: list[tuple[Shuffle, list[int], list[int]]] = []  # order, cumulative quotas, fillings used before
+        used = [0] * len(self.fillers)
+        for epoch in range(EPOCHS):
+            length = FIRST_EPOCH << epoch
+            quotas = self._quotas(length, used)
+            self.epochs.append((Shuffle(length, f"{self.key}/epoch-{epoch}"), [0, *accumulate(quotas)], used))
+            used = [before + quota for before, quota in zip(used, quotas, strict=True)]
 
-    def _quotas(self, length: int) -> list[int]:
-        room = [max(0, filler.capacity - used) for filler, used in zip(self.fillers, self.used, strict=True)]
-        plain = _share(round(PLAIN_SHARE * length), [r * f.frame.plain for r, f in zip(room, self.fillers, strict=True)])
-        left = [0 if filler.frame.plain else r for r, filler in zip(room, self.fillers, strict=True)]
-        given = [a + b for a, b in zip(plain, _share(length - sum(plain), left), strict=True)]
-        # Only when every frame with entities is spent (never below some 10^12 pairs) does the largest start again.
+    def _quotas(self, length: int, spent: list[int]) -> list[int]:
+        room = [max(0, filler.capacity - used) for filler, used in zip(self.fillers, spent, strict=True)]
+        of_plain = [r if filler.frame.plain else 0 for r, filler in zip(room, self.fillers, strict=True)]
+        of_named = [r - p for r, p in zip(room, of_plain, strict=True)]
+        plain = _share(round(PLAIN_SHARE * length), of_plain)
+        given = [p + n for p, n in zip(plain, _share(length - sum(plain), of_named), strict=True)]
+        # Only when every frame with entities is spent does the largest start again.
         largest = max(range(len(given)), key=lambda n: self.fillers[n].capacity)
         given[largest] += length - sum(given)
         return given
 
     def locate(self, index: int) -> tuple[_Filler, int]:
         epoch = (index // FIRST_EPOCH + 1).bit_length() - 1
-        while len(self.epochs) <= epoch:
-            length = FIRST_EPOCH << len(self.epochs)
-            quotas = self._quotas(length)
-            order = Shuffle(length, f"{self.key}/epoch-{len(self.epochs)}")
-            self.epochs.append((order, list(accumulate(quotas, initial=0)), self.used))
-            self.used = [used + quota for used, quota in zip(self.used, quotas, strict=True)]
         order, ends, used = self.epochs[epoch]
         place = order(index - FIRST_EPOCH * ((1 << epoch) - 1))
         n = bisect_right(ends, place) - 1
@@ -332,10 +241,10 @@ def pairs(language: str, part: str, seed: int | str, start: int = 0) -> Iterator
         raise UserError(f"unknown language {language!r}", remedy=f"use one of {', '.join(LANGUAGES[1:])}")
     if part not in PARTS:
         raise UserError(f"unknown part {part!r}", remedy=f"use one of {', '.join(PARTS)}")
-    if start < 0:
-        raise UserError("pairs are numbered from 0", key="start", remedy="give start >= 0")
+    if not 0 <= start < END:
+        raise UserError(f"no pair has number {start}", key="start", remedy=f"give a number from 0 to {END - 1}")
     plan = _plan(part, seed)
-    return (_pair(plan, language, index) for index in count(start))
+    return (_pair(plan, language, index) for index in range(start, END))
 
 
 def _pair(plan: Plan, language: str, index: int) -> SamplePair:

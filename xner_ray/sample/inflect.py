@@ -1,7 +1,7 @@
 """The few inflections a slot needs: possessives in German and Dutch, capitals, and the Spanish y/e and o/u.
 
-Names are inflected by spelling alone. That trades names whose end is written but silent (Bordeaux counts as a sibilant,
-as both orthographies allow) for rules without a pronunciation dictionary.
+Names are inflected by spelling alone, without a pronunciation dictionary. That trades away the few names whose spoken
+end differs from the written one: a final c or a silent s is treated as it is written.
 
 Rules: Duden, "Apostroph" and "Genitiv-s"; Taaladvies/Leidraad, "bezits-s"; RAE, Ortografía 2010, "e/u por y/o".
 """

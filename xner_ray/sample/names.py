@@ -1,9 +1,10 @@
 """Entity values: what the slots of a frame are filled with, one surface per language, each value in exactly one part.
 
 A projection test is worth something only when the evaluation names occur nowhere in training, so a value's part is
-written down, not drawn: a hash cannot know that one surface lies inside another (马里 in 马里诺). Countries and languages
-come from Unicode CLDR through babel, which trades a pinned dependency (a new CLDR release may respell a country and so
-change the sample's bytes) for spellings that need no proof-reading; everything else is read from `names/<kind>.tsv`.
+written down, not drawn: a hash cannot know that one surface lies inside another (马里 in 马里诺). Countries and
+languages come from Unicode CLDR through babel, which trades a pinned dependency (a new CLDR release may respell a
+country and so change the sample's bytes) for spellings that need no proof-reading; everything else is read from
+`names/<kind>.tsv`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 from babel import Locale
@@ -25,21 +26,21 @@ PARTS = ("train", "eval")
 # Sudan, Lebanon, Moldova, the Gulf states ...), islands that want "on" (Cuba, Malta, Cyprus, Sri Lanka, Madagascar),
 # countries named like their capital or a person (Luxembourg, Panama, Georgia, Jordan, Chad), names that lie inside
 # another country's (Guinea, Niger, Dominica, Congo), and names whose use is disputed.
-COUNTRIES = (
-    "AL AR AM AU AT AZ BE BD BO BR BG CA CL CN CO HR DK EG EE ET FI FR DE GH GR HN HU IS IN ID IE IT JP KZ KE KR LV LT "
-    "MY MX MA NA NP NZ NI NG NO PK PY PE PL PT QA RO RU RW SA RS SI ZA ES SE SY TJ TZ TH TG TN TM UG UY UZ VE VN ZM ZW "
-    "BW CM CR CZ KH LR LY ME MK MZ AO AF DZ BY BI LA ER GA MW LS BJ EC"
+COUNTRIES = (  # noqa: SIM905 (a table of codes reads better than a list)
+    "AL AR AM AU AT AZ BE BD BO BR BG CA CL CN CO HR DK EG EE ET FI FR DE GH GR HN HU IS IN ID IE IT JP KZ KE KR "
+    "LV LT MY MX MA NA NP NZ NI NG NO PK PY PE PL PT QA RO RU RW SA RS SI ZA ES SE SY TJ TZ TH TG TN TM UG UY UZ "
+    "VE VN ZM ZW BW CM CR CZ KH LR LY ME MK MZ AO AF DZ BY BI LA ER GA MW LS BJ EC"
 ).split()
 
 # Languages with one plain word in all five; left out: those whose Chinese name holds another language's (Afrikaans).
-TONGUES = (
-    "ar hy az eu be bn bg ca hr cs da nl en et fi fr ka de el he hi hu is id ga it ja kk km ko lo lv lt mk ms mt mn ne "
-    "no fa pl pt pa ro ru sr sk sl es sw sv ta te th tr uk ur uz vi cy gl am so zu sq zh gu yo kn"
+TONGUES = (  # noqa: SIM905
+    "ar hy az eu be bn bg ca hr cs da nl en et fi fr ka de el he hi hu is id ga it ja kk km ko lo lv lt mk ms mt "
+    "mn ne no fa pl pt pa ro ru sr sk sl es sw sv ta te th tr uk ur uz vi cy gl am so zu sq zh gu yo kn"
 ).split()
 
 # A country and its language go together: in Chinese the one usually holds the other (匈牙利, 匈牙利语).
-EVAL_COUNTRIES = frozenset("AL BG CL HU IS KE LV NP PE PT PY QA RS TH TN UY VN ZM CZ LA".split())
-EVAL_TONGUES = frozenset("sq bg hu is lv ne pt sr th vi cs lo eu ta zu".split())
+EVAL_COUNTRIES = frozenset("AL BG CL HU IS KE LV NP PE PT PY QA RS TH TN UY VN ZM CZ LA".split())  # noqa: SIM905
+EVAL_TONGUES = frozenset("sq bg hu is lv ne pt sr th vi cs lo eu ta zu".split())  # noqa: SIM905
 
 LISTED = {
     "LOC.city": "city",
@@ -61,8 +62,20 @@ CLUB_PATTERNS = (
 # No German adjectives here (Technische Universität): they would have to agree with the case of the frame.
 UNIVERSITY_PATTERNS = (
     ("University of {}", "Universität {}", "Universidad de {}", "Universiteit van {}", "{}大学"),
-    ("City University of {}", "Stadtuniversität {}", "Universidad Municipal de {}", "Stadsuniversiteit {}", "{}城市大学"),
-    ("National University of {}", "Nationaluniversität {}", "Universidad Nacional de {}", "Rijksuniversiteit {}", "{}国立大学"),
+    (
+        "City University of {}",
+        "Stadtuniversität {}",
+        "Universidad Municipal de {}",
+        "Stadsuniversiteit {}",
+        "{}城市大学",
+    ),
+    (
+        "National University of {}",
+        "Nationaluniversität {}",
+        "Universidad Nacional de {}",
+        "Rijksuniversiteit {}",
+        "{}国立大学",
+    ),
 )
 KINDS = (
     *LISTED,
@@ -87,7 +100,7 @@ class Value:
     last: Mapping[str, str]
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_list(name: str) -> tuple[tuple[str, dict[str, str]], ...]:
     """Rows of `names/<name>.tsv` as (part, surfaces); an empty de, es or nl cell means the English spelling.
 
@@ -114,7 +127,7 @@ def _of_part(name: str, part: str) -> list[dict[str, str]]:
 
 
 def _people(part: str) -> Iterator[Value]:
-    """Everyone of a part, by family. A Chinese person is called by the full name again in Chinese, never by 王 alone."""
+    """Everyone of a part, by family. Chinese repeats a Chinese person's full name; 王 alone would be odd."""
     given, family = _of_part("given", part), _of_part("family", part)
     for last in family:
         for first in given:
@@ -144,7 +157,7 @@ def _of_cldr(table: str, codes: list[str], held_out: frozenset[str], part: str) 
             yield Value(code, {tag: names[code] for tag, names in tables.items()}, {})
 
 
-@lru_cache(maxsize=None)
+@cache
 def values(kind: str, part: str) -> tuple[Value, ...]:
     """All values of a kind in one part; the values of one group stand together.
 

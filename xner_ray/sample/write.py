@@ -1,8 +1,8 @@
 """The sample on disk, in the shapes the house meets outside: OPUS Moses archives, CoNLL gold, a manifest.
 
 Everything streams through temporary files that take their final name last, so memory does not grow with the number of
-pairs and a reader never sees half a file. Zip entries carry a fixed date: the same arguments give the same bytes (with the
-same zlib and CLDR release).
+pairs and a reader never sees half a file. Zip entries carry a fixed date: the same arguments give the same bytes (as
+long as zlib and CLDR stay the same release).
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ Names are combined at random: no sentence says anything about a real person, com
 _LICENSE = "CC0 1.0 Universal: https://creativecommons.org/publicdomain/zero/1.0/\n"
 _PROGRESS_EVERY = 10_000
 _CHINESE = re.compile(r"[A-Za-z0-9]+|\S")
-# Hyphens, apostrophes and decimal points stay inside a word; 's and ’s are words of their own ('s avonds, Anna 's).
-_WORDS = re.compile(r"(?<!\w)['’]s\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.](?=\w)\w+|['’](?!s\b)\w+)*|['’]s\b|\S")
+# Hyphens, apostrophes and decimal points stay inside a word (foto's, 't, 14:30); English alone cuts off 's.
+_WORDS = re.compile(r"(?<!\w)['’]\w\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
+_ENGLISH = re.compile(r"['’]s\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.]\w+|['’](?!s\b)\w+)*|\S")
+_OUTSIDE = {"en": _ENGLISH, "zh": _CHINESE}
 _ENTITY_WORDS = re.compile(r"\w+(?:[-.'’]\w+)*-?['’]?|\S")
 
 
@@ -49,7 +51,7 @@ def tokens(text: str, entities: Sequence[Span], language: str) -> list[tuple[str
     Chinese gives a token for each character, but a run of ASCII letters or digits stays together.
     """
     inside = _CHINESE if language == "zh" else _ENTITY_WORDS
-    outside = _CHINESE if language == "zh" else _WORDS
+    outside = _OUTSIDE.get(language, _WORDS)
     found: list[tuple[str, str]] = []
     done = 0
     for start, end, kind in entities:
@@ -137,7 +139,7 @@ def _archives(
     try:
         with ExitStack() as stack:
             files = {
-                key: stack.enter_context(open(path, "w", encoding="utf-8", newline="\n")) for key, path in plain.items()
+                key: stack.enter_context(path.open("w", encoding="utf-8", newline="\n")) for key, path in plain.items()
             }
             for done, sample in enumerate(islice(generate_pairs(language, "train", seed), total), start=1):
                 corpus = _CORPUS_OF[sample.domain]

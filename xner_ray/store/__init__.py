@@ -13,7 +13,7 @@
    deletes its data and returns the winner's manifest. So all get one answer, and zombies of a dead driver may go on.
 4. Readers see only what manifests name: `ShardStore.files` is the way in, a pattern over data files never is.
 5. What no manifest names is left by a killed attempt. `ShardStore.sweep` deletes it after a grace time, in which a
-   slow writer may still commit. A writer that slept longer, lost its file and then commits puts the file back from memory.
+   slow writer may still commit. A writer that slept longer, lost its file and then commits puts it back from memory.
 
 A manifest is never rewritten. It holds its input's hash: a changed input under an old name is an error. The same table
 gives the same bytes (fixed writer settings, one chunk, no timestamps); only the attempt id, and so the name, differs.

@@ -34,12 +34,20 @@ def unpack(row: pa.Table) -> tuple[str, str, pa.Table]:
     if row.num_rows != 1:
         raise ValueError(f"an envelope is one row, got {row.num_rows}: is batch_size 1?")
     shard, language, rows = (row.column(name)[0].as_py() for name in ("shard", "language", "rows"))
-    table = pa.ipc.open_stream(pa.BufferReader(row.column("payload")[0].as_buffer())).read_all()
+    table = pa.ipc.open_stream(pa.BufferReader(_payload(row))).read_all()
     metadata = dict(table.schema.metadata or {})
     held = metadata.pop(_SHARD, b"").decode()
     if held != shard or table.num_rows != rows:
         raise ValueError(f"the envelope of shard {shard} ({rows} rows) holds {table.num_rows} rows of {held!r}")
     return shard, language, table.replace_schema_metadata(metadata or None)
+
+
+def _payload(row: pa.Table) -> pa.Buffer:
+    # A scalar's `as_buffer` copies the whole shard.
+    chunk = next(c for c in row.column("payload").chunks if len(c))
+    _, offsets, data = chunk.buffers()
+    start, end = memoryview(offsets).cast("q")[chunk.offset : chunk.offset + 2]
+    return data.slice(start, end - start)
 
 
 def repack(row: pa.Table, table: pa.Table) -> pa.Table:

@@ -14,17 +14,8 @@ from typing import Any
 
 from xner_ray.errors import UserError
 
-# What a model's behaviour depends on: weights, shape and tokenizer, not logs, cards, optimiser.
-MODEL_FILES = (
-    "*.safetensors",
-    "*.bin",
-    "config.json",
-    "projector.json",
-    "*token*.json",
-    "vocab*",
-    "merges*",
-    "*.model",
-)
+# What a model's behaviour depends on: weights, shape and tokenizer, not logs, cards or optimiser state.
+MODEL_FILES = ("config.json", "projector.json", "*.safetensors", "*.bin", "*token*", "vocab*", "*.model", "*.txt")
 _hashes: dict[tuple[int, ...], str] = {}
 
 

@@ -45,7 +45,7 @@ def explained(path: Path) -> Iterator[None]:
         remedy = "choose an out=... on a local disk (it needs hard links) where you may write"
         if e.errno in _FULL:
             remedy = "free space or raise the limit, and run again: what is committed is kept"
-        raise UserError(f"cannot be written: {os.strerror(e.errno)}", file=path, remedy=remedy) from e
+        raise UserError(f"cannot be used: {os.strerror(e.errno)}", file=path, remedy=remedy) from e
 
 
 def sync_folder(path: Path) -> None:
@@ -122,10 +122,9 @@ class LocalPlace:
 
     def get(self, name: str) -> bytes | None:
         """The file's bytes; None where there is none."""
-        try:
+        with contextlib.suppress(FileNotFoundError), explained(self.root / name):
             return (self.root / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        return None
 
     def exists(self, name: str) -> bool:
         return (self.root / name).exists()

@@ -60,6 +60,8 @@ class Manifest:
             made = TypeAdapter(cls).validate_json(text)
             if made.file != f"{made.shard}.{made.attempt}.parquet" or not _NAME.fullmatch(made.shard):
                 problem, key = f"it names {made.file!r}", "file"
+            elif file is not None and Path(str(file)).stem != made.shard:
+                problem, key = f"it is of shard {made.shard}", "shard"
         except ValidationError as e:
             problem, key = e.errors()[0]["msg"], ".".join(map(str, e.errors()[0]["loc"])) or None
         if problem:
@@ -120,7 +122,7 @@ class ShardStore:
                 log.warning("shard %s: attempt %s came second with other bytes or input", mine.shard, mine.attempt)
             return done
         if not self.place.exists(mine.file):  # a sweep took it while we slept past the grace time
-            self.place.put(mine.file, data, "data")
+            self.place.put(mine.file, data, "restore")
         return mine
 
     def manifest(self, shard: str) -> Manifest | None:

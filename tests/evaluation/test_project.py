@@ -1,0 +1,46 @@
+"""Targets of a projection: CoNLL with or without tags, plain text."""
+
+import pytest
+
+from xner_ray.errors import UserError
+from xner_ray.evaluation.project import read_target
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_tagged_conll(tmp_path):
+    target = read_target(write(tmp_path, "t.conll", "Bonn\tB-GPE\n.\tO\n\nJa\tO\n"), "de", {"GPE": "LOC"})
+    assert [(t.text, t.tokens, t.tags) for t in target] == [
+        ("Bonn.", ["Bonn", "."], ["B-LOC", "O"]),
+        ("Ja", ["Ja"], ["O"]),
+    ]
+    assert target[0].spans == [(0, 4), (4, 5)]
+
+
+def test_bare_conll_in_chinese(tmp_path):
+    target = read_target(write(tmp_path, "t.conll", "北\n京\n\n好\n"), "zh")
+    assert [(t.text, t.spans, t.tags) for t in target] == [("北京", [(0, 1), (1, 2)], None), ("好", [(0, 1)], None)]
+
+
+def test_text_keeps_its_lines(tmp_path):
+    target = read_target(write(tmp_path, "t.txt", "In Bonn, ja.\n\nNein\n"), "de")
+    assert [t.tokens for t in target] == [["In", "Bonn", ",", "ja", "."], [], ["Nein"]]
+    assert [t.text for t in target] == ["In Bonn, ja.", "", "Nein"]
+    assert all(t.text[a:b] == token for t in target for token, (a, b) in zip(t.tokens, t.spans, strict=True))
+
+
+def test_tags_on_some_lines(tmp_path):
+    path = write(tmp_path, "t.conll", "a\tO\n\nb\nc\tO\n")
+    with pytest.raises(UserError, match="some lines only") as error:
+        read_target(path, "de")
+    assert (error.value.file, error.value.line) == (path, 3)
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.conll"])
+def test_empty(tmp_path, name):
+    with pytest.raises(UserError, match="no sentence"):
+        read_target(write(tmp_path, name, ""), "de")

@@ -1,0 +1,77 @@
+"""The books add up, or say where they do not."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xner_ray import schema
+from xner_ray.projection.ledger import Ledger, LedgerError
+
+VERDICTS = st.sampled_from(schema.VERDICTS)
+PLACES = st.sampled_from([("de", "a", "news"), ("de", "b", "talk"), ("zh", "a", "news")])
+
+
+def judged(rows) -> pa.Table:
+    names = ("language", "corpus", "domain", "verdict")
+    return pa.table({name: pa.array([r[i] for r in rows], pa.string()) for i, name in enumerate(names)})
+
+
+def ledger_of(rows, quarantined=0) -> Ledger:
+    ledger = Ledger()
+    for language, corpus, domain, _ in rows:
+        ledger.read(language, corpus, domain, 1)
+    ledger.add(judged(rows))
+    if quarantined:
+        ledger.read("de", "a", "news", quarantined)
+        bad = {"corpus": "a", "language": "de", "pair_id": 1, "stage": "label", "reason": "too_long", "excerpt": ""}
+        ledger.add_quarantine(pa.Table.from_pylist([bad] * quarantined, schema=schema.QUARANTINE))
+    return ledger
+
+
+def test_by_hand():
+    rows = [("de", "a", "news", "kept")] * 3 + [("zh", "a", "news", "unmapped"), ("de", "b", "talk", "kept_no_entity")]
+    ledger = ledger_of(rows, quarantined=2)
+    ledger.check()
+    dropped = {"unmapped": 1, "mention_mismatch": 0, "overlap": 0, "low_score": 0}
+    assert ledger.to_json() == {"read": 7, "kept": 3, "kept_no_entity": 1, "dropped": dropped, "quarantined": 2}
+    assert {k: v["read"] for k, v in ledger.by("language").items()} == {"de": 6, "zh": 1}
+    assert {k: v["read"] for k, v in ledger.by("corpus").items()} == {"a": 6, "b": 1}
+    assert {k: v["read"] for k, v in ledger.by("domain").items()} == {"news": 6, "talk": 1}
+    assert ledger.by("corpus")["a"]["quarantined"] == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.builds(lambda p, v: (*p, v), PLACES, VERDICTS), max_size=20), st.integers(0, 20), st.integers(0, 2))
+def test_merging_parts_and_files_change_nothing(rows, cut, quarantined):
+    whole = ledger_of(rows, quarantined)
+    whole.check()
+    merged = Ledger.from_rows(ledger_of(rows[:cut], quarantined).to_rows())
+    merged.merge(ledger_of(rows[cut:]))
+    assert merged.to_rows() == whole.to_rows()
+    total = whole.to_json()
+    out = total["kept"] + total["kept_no_entity"] + sum(total["dropped"].values()) + total["quarantined"]
+    assert total["read"] == out == len(rows) + quarantined
+
+
+@pytest.mark.parametrize("extra", [-1, 1])
+def test_a_lost_or_doubled_row_is_found(extra):
+    ledger = ledger_of([("de", "a", "news", "kept")] * 3 + [("de", "b", "talk", "kept")])
+    ledger.read("de", "b", "talk", extra)
+    with pytest.raises(LedgerError, match=r"b \(de\)"):
+        ledger.check()
+
+
+def test_errors_do_not_cancel_out_over_corpora():
+    ledger = ledger_of([("de", "a", "news", "kept"), ("de", "b", "talk", "kept")])
+    ledger.read("de", "a", "news", 1)
+    ledger.read("de", "b", "talk", -1)
+    with pytest.raises(LedgerError):
+        ledger.check()
+
+
+def test_what_cannot_be_booked():
+    with pytest.raises(LedgerError, match="no verdict"):
+        Ledger().add(judged([("de", "a", "news", "lost")]))
+    with pytest.raises(LedgerError, match="two domains"):
+        ledger_of([("de", "a", "news", "kept"), ("de", "a", "talk", "kept")])

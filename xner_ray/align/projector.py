@@ -1,0 +1,138 @@
+"""The projector: a trained aligner with all that the best projection needs, in one folder.
+
+`projector.json` beside the aligner's weights says how its probabilities become spans, so `xner project --model DIR` and the
+labelling pool do exactly what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from xner_ray import schema
+from xner_ray.align.decode import Decoding, spans
+from xner_ray.align.queries import Queries, queries_of, questions, rows_asked
+from xner_ray.encoder.engine import Counts, Engine
+from xner_ray.encoder.load import load_model
+from xner_ray.encoder.ragged import offsets_of
+from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.errors import UserError
+from xner_ray.ner.encode import Words
+from xner_ray.words import words
+
+FILE, VERSION, KIND = "projector.json", 1, "aligner"
+LABELS = ["OUTSIDE", "INSIDE"]
+
+
+def save_projector(folder: str | Path, decoding: Decoding | None = None, **facts: object) -> None:
+    """Write `projector.json` into the folder of a trained aligner.
+
+    Args:
+        decoding: how probabilities become spans; default: the measured best.
+        facts: whatever else a reader may want to know, such as languages or scores.
+    """
+    content = {"version": VERSION, "kind": KIND, **asdict(decoding or Decoding()), "facts": facts}
+    draft = Path(folder) / f".{FILE}.new"
+    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    draft.replace(Path(folder) / FILE)
+
+
+def read_projector(folder: str | Path) -> Decoding:
+    """Read `projector.json`.
+
+    Raises:
+        UserError: there is none, or not one that this version understands.
+    """
+    file = Path(folder) / FILE
+    remedy = "give the folder of a trained aligner, e.g. OUT/aligner/.../model"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if (content["version"], content["kind"]) != (VERSION, KIND):
+            raise UserError(f"is of version {content['version']}, kind {content['kind']}", file=file, remedy=remedy)
+        return Decoding(**{key: content[key] for key in asdict(Decoding())})
+    except FileNotFoundError:
+        raise UserError("no such file, so this is no projector", file=file, remedy=remedy) from None
+    except (ValueError, KeyError, TypeError) as e:
+        raise UserError(f"cannot be understood: {type(e).__name__} {e}", file=file, remedy=remedy) from e
+
+
+class Projector:
+    """Projects entities of the source onto the target.
+
+    Args:
+        engine: holds the trained aligner.
+        tokeniser: the aligner's.
+    """
+
+    def __init__(self, engine: Engine, tokeniser: Tokeniser, decoding: Decoding | None = None):
+        self.engine, self.tokeniser, self.decoding = engine, tokeniser, decoding or Decoding()
+
+    @classmethod
+    def load(cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None) -> Projector:
+        decoding = read_projector(folder)
+        return cls(Engine(load_model(folder), batch_tokens, precision, device), Tokeniser(str(folder)), decoding)
+
+    @property
+    def counts(self) -> Counts:
+        """What the engine did; `extra` holds cut_names, `windowed_rows` queries with a target longer than the model."""
+        return self.engine.counts
+
+    def project(self, table: pa.Table, language: str) -> pa.ListArray:
+        """Candidates of a labelled shard.
+
+        Args:
+            table: columns `source`, `target`, `entities` (schema.LABELLED).
+            language: of the targets, ISO 639-1; decides what a word is.
+
+        Returns:
+            schema.PROJECTIONS, one list a row, ordered by entity and start; `entity` is the first of its equal entities.
+        """
+        queries, found = self.find(table, language)
+        row = queries.row[found["query"]]
+        offsets = offsets_of(np.bincount(row, minlength=table.num_rows)) if table.num_rows else np.zeros(1, np.int64)
+        columns = {"entity": queries.entity[found["query"]], **found}
+        values = pa.StructArray.from_arrays(
+            [pa.array(columns[field.name], field.type) for field in schema.PROJECTION], fields=list(schema.PROJECTION)
+        )
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=schema.PROJECTIONS.type)
+
+    def find(self, table: pa.Table, language: str) -> tuple[Queries, dict[str, np.ndarray]]:
+        """Queries of a table and their candidates as flat arrays (see `decode.spans`)."""
+        queries = queries_of(table)
+        texts, text = rows_asked(table, queries)
+        asked = questions(self.tokeniser, queries.names, queries.name, texts, text, self.engine.max_length)
+        self.counts.windowed_rows += asked.windowed
+        self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + asked.cut_names
+        scores = self.engine.probabilities(asked.ids, asked.types)
+        answers = scores[asked.answers, -1] if len(asked.answers) else np.zeros(0, np.float32)
+        cut = Words.of([words(t, language) for t in texts])
+        return queries, spans(answers, asked.tokens, text, cut, self.decoding)
+
+    def project_entities(
+        self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
+    ) -> list[list[tuple[int, int, int, float]]]:
+        """Candidates of aligned raw strings.
+
+        Args:
+            sources, targets: raw strings, aligned.
+            entities: of each source (start, end, type, ...), characters.
+
+        Returns:
+            For each pair (entity, start, end, score): `entity` is the index of the first entity with its name and type.
+        """
+        rows = [[{"start": e[0], "end": e[1], "type": e[2], "score": 1.0} for e in row] for row in entities]
+        table = pa.table(
+            {
+                "source": pa.array(sources, pa.string()),
+                "target": pa.array(targets, pa.string()),
+                "entities": pa.array(rows, schema.ENTITIES.type),
+            }
+        )
+        found = self.project(table, language).to_pylist()
+        return [[(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in row] for row in found]
+

@@ -1,0 +1,163 @@
+"""Smaller vocabularies: an encoder that keeps only the pieces of the scripts that a run's languages are written in.
+
+Embeddings hold most parameters of a multilingual encoder (96M of 118M in e5-small), so checkpoints and actors shrink by half
+for German, Spanish, Dutch and Chinese. Text in those scripts is tokenised exactly as before: the best path over pieces uses
+none that are gone. Text in other scripts falls apart into unknown pieces, which is the price.
+Unigram and WordPiece tokenizers are trimmed; other kinds are used whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from xner_ray.store.fingerprint import fingerprint, hash_folder
+
+_HAN, _KANA = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)), ((0x3040, 0x30FF), (0x31F0, 0x31FF))
+_LATIN = ((0x0, 0x2AF), (0x300, 0x36F), (0x1E00, 0x1EFF), (0xFB00, 0xFB06), (0xFF21, 0xFF5A))
+_CYRILLIC, _GREEK = ((0x400, 0x52F),), ((0x370, 0x3FF), (0x1F00, 0x1FFF))
+_SCRIPTS = {
+    **dict.fromkeys("ru uk bg sr mk be kk".split(), _CYRILLIC),
+    **dict.fromkeys(["el"], _GREEK),
+    **dict.fromkeys(["zh"], _HAN),
+    **dict.fromkeys(["ja"], _HAN + _KANA),
+    **dict.fromkeys("ar fa ur ps ug".split(), ((0x600, 0x77F), (0x8A0, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFF))),
+    **dict.fromkeys(["he", "yi"], ((0x590, 0x5FF), (0xFB1D, 0xFB4F))),
+    **dict.fromkeys("hi mr ne sa".split(), ((0x900, 0x97F),)),
+    **dict.fromkeys(["ko"], ((0x1100, 0x11FF), (0x3130, 0x318F), (0xAC00, 0xD7AF))),
+    **dict.fromkeys(["th"], ((0xE00, 0xE7F),)),
+}
+_LATIN_LANGUAGES = frozenset(
+    "af az bs ca cs cy da de en eo es et eu fi fr fy ga gl hr hu id is it jv ku la lt lv mg ms nl no nb nn oc pl pt ro sk sl"
+    " so sq sv sw tl tr uz vi xh zu ha ig yo ny sn rw".split()
+)
+
+
+def scripts_of(languages: Iterable[str]) -> tuple[tuple[int, int], ...] | None:
+    """Code point ranges of the languages' letters; Latin is always among them. None: a language whose script we don't know."""
+    ranges = set(_LATIN)
+    for language in languages:
+        if language in _LATIN_LANGUAGES:
+            continue
+        if language not in _SCRIPTS:
+            return None
+        ranges |= set(_SCRIPTS[language])
+    return tuple(sorted(ranges))
+
+
+def is_needed(piece: str, ranges: tuple[tuple[int, int], ...]) -> bool:
+    """Whether each letter of a piece is in a range; digits, punctuation and symbols always are."""
+    return all(
+        any(low <= ord(c) <= high for low, high in ranges) or unicodedata.category(c)[0] not in "LM" for c in piece
+    )
+
+
+def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
+    """A copy of an encoder with the vocabulary of these languages; made once in `cache`, atomically.
+
+    Args:
+        folder: a Hugging Face folder.
+        languages: ISO 639-1, source language included.
+        cache: where copies lie, by fingerprint.
+
+    Returns:
+        The copy, or `folder` itself where nothing can be trimmed.
+    """
+    ranges = scripts_of(languages)
+    file = Path(folder) / "tokenizer.json"
+    if ranges is None or not file.exists():
+        return Path(folder)
+    kind = json.loads(file.read_text(encoding="utf-8"))["model"].get("type")
+    if kind not in ("Unigram", "WordPiece"):
+        return Path(folder)
+    out = Path(cache) / fingerprint({"of": hash_folder(folder), "ranges": ranges, "version": 1})
+    if (out / "config.json").exists():
+        return out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=out.name + ".", dir=out.parent))
+    try:
+        _write(Path(folder), made, ranges)
+        made.chmod(0o755)
+        os.rename(made, out)
+    except OSError:
+        if not (out / "config.json").exists():
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return out
+
+
+def _write(folder: Path, out: Path, ranges: tuple[tuple[int, int], ...]) -> None:
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "projector.json"):
+        if (folder / name).exists():
+            shutil.copy(folder / name, out / name)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    kept, size = _trim_tokenizer(tokenizer, ranges)
+    (out / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    # Some tables are padded beyond the tokenizer's last id; no text reaches those rows.
+    _trim_weights(folder, out, kept, config["vocab_size"])
+    config["vocab_size"] = size
+    new = {old: i for i, old in enumerate(kept.tolist())}
+    for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        if config.get(key) is not None:
+            config[key] = new[config[key]]
+    (out / "config.json").write_text(json.dumps(config, indent=2))  # last: its presence says that all is there
+
+
+def _trim_tokenizer(tokenizer: dict, ranges: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, int]:
+    """Trim in place; the kept old ids in their order, and how many."""
+    model = tokenizer["model"]
+    special = {t["id"] for t in tokenizer["added_tokens"]}
+    if model["type"] == "Unigram":
+        pieces = [p for p, _ in model["vocab"]]
+    else:
+        pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    top = max([len(pieces) - 1, *special])
+    kept = [i for i in range(top + 1) if i in special or (i < len(pieces) and is_needed(pieces[i], ranges))]
+    new = {old: i for i, old in enumerate(kept)}
+    if model["type"] == "Unigram":
+        model["vocab"] = [model["vocab"][i] for i in kept if i < len(pieces)]
+        model["unk_id"] = new[model["unk_id"]]
+    else:
+        model["vocab"] = {pieces[i]: new[i] for i in kept if i < len(pieces)}
+    for token in tokenizer["added_tokens"]:
+        token["id"] = new[token["id"]]
+    _renumber(tokenizer.get("post_processor"), new)
+    return np.asarray(kept), len(kept)
+
+
+def _renumber(processor: dict | None, new: dict[int, int]) -> None:
+    """Special tokens' ids in a template, in both of the forms that tokenizers write."""
+    if not processor:
+        return
+    for part in processor.get("processors", []):
+        _renumber(part, new)
+    for token in (processor.get("special_tokens") or {}).values() if isinstance(processor, dict) else []:
+        token["ids"] = [new[i] for i in token["ids"]]
+    for key in ("sep", "cls"):
+        if isinstance(processor.get(key), list):
+            processor[key][1] = new[processor[key][1]]
+
+
+def _trim_weights(folder: Path, out: Path, kept: np.ndarray, vocabulary: int) -> None:
+    """Slice every tensor that has one row a piece; file names stay, so an index stays right."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as source:
+            tensors = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118 (not a dict)
+        for name, tensor in tensors.items():
+            if tensor.ndim and tensor.shape[0] == vocabulary:
+                tensors[name] = tensor[kept[kept < vocabulary]].contiguous()
+        save_file(tensors, out / file.name, metadata={"format": "pt"})
+    for index in folder.glob("*.safetensors.index.json"):
+        shutil.copy(index, out / index.name)

@@ -1,0 +1,112 @@
+"""What all stages of a run share: config, folders, the Ray session, and lines that tell what happens."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from xner_ray.config import Config, Gold
+from xner_ray.errors import UserError
+from xner_ray.store.fingerprint import hash_file, hash_folder
+from xner_ray.store.folders import StageFolder, claim_out, open_stage
+
+# Versions of what the stages do: raise one when its results change for the same config, and they are made anew.
+VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 1, "dataset": 1, "student": 1}
+HASHED_WHOLE = 256 * 2**20  # larger corpora are known by size and time instead of content
+
+
+class Run:
+    """One run over one config.
+
+    Args:
+        config: the checked config.
+        config_file: for messages.
+        say: where progress lines go.
+    """
+
+    def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
+        self.config, self.config_file = config, str(config_file)
+        self.out = Path(config.out).absolute()
+        self.say = say or (lambda line: print(line, flush=True))
+        self.seconds: dict[str, float] = {}
+        claim_out(self.out, config.name, config_file)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of a stage to the run's account."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 1)
+
+    def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageFolder:
+        """The folder of a stage for these parts; says what changed where another one was used before."""
+        folder = open_stage(self.out, stage, {**parts, "version": VERSIONS[version or stage]})
+        for line in folder.changes():
+            self.say(f"[{stage}] changed: {line}")
+        return folder
+
+    def ray(self) -> None:
+        """Join the cluster, or start a local Ray, once."""
+        connect(self.config)
+
+    def gold_parts(self, gold: list[Gold]) -> list[dict[str, Any]]:
+        """What identifies gold files: their content and how they are read."""
+        parts = []
+        for item in gold:
+            path = self.config.fill(item.path)
+            if not Path(path).is_file():
+                raise UserError("no such gold file", file=path, key="gold.path", remedy="check the path and the key `data`")
+            parts.append({"sha256": hash_file(path), **item.model_dump(exclude={"path", "name"})})
+        return parts
+
+    def corpus_parts(self, language: str) -> list[dict[str, Any]]:
+        """What identifies the corpora of a language; a changed file is another corpus."""
+        parts = []
+        for corpus in self.config.corpora_of(language):
+            files = [self.config.fill(p, language) for p in (corpus.path, corpus.target_path) if p]
+            parts.append({"corpus": corpus.model_dump(exclude={"path", "target_path", "languages"}), "files": [_identity(f) for f in files]})
+        return parts
+
+
+def _identity(path: str) -> dict[str, Any]:
+    local = Path(path.removeprefix("file://"))
+    if not local.is_file():
+        return {"url": path}  # a remote file is known by its address; a missing one is an error of ingest
+    if local.stat().st_size <= HASHED_WHOLE:
+        return {"sha256": hash_file(local)}
+    return {"size": local.stat().st_size, "mtime_ns": local.stat().st_mtime_ns}
+
+
+def model_identity(folder: str | Path) -> str:
+    """Hash of weights, config and tokenizer of a model folder."""
+    return hash_folder(folder)
+
+
+def connect(config: Config) -> None:
+    """ray.init, once a process: `ray.address`, else the cluster around us (RAY_ADDRESS), else a local one."""
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")  # we print lines; Ray's bars garble a job's log
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import logging
+
+    import ray
+
+    if ray.is_initialized():
+        return
+    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        # Ray 2.60 writes a token file on first use and then asks for it; a local session needs none.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        ray.init(
+            num_cpus=config.ray.num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING
+        )
+    else:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)

@@ -1,0 +1,106 @@
+"""Models fine-tuned on English gold: the teacher, and what a student starts from.
+
+Both are the same thing, a (encoder, training, types left out), so where teacher and student share an encoder it is trained
+once. A set of types that a target language lacks (Chinese has no MISC) is its own model, trained with those types as O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xner_ray.config import Training
+from xner_ray.encoder.engine import max_positions
+from xner_ray.encoder.load import encoder_folder
+from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.encoder.trim import trimmed_folder
+from xner_ray.ner.gold import encode_gold, labels_of, read_gold
+from xner_ray.stages.context import Run, model_identity
+from xner_ray.training.loop import Job
+from xner_ray.training.saving import is_trained
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An English model: which encoder, trained how, without which types."""
+
+    encoder: str
+    training: Training
+    without: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return "english" + "".join(f"-no-{t}" for t in self.without)
+
+
+def without_types(run: Run, language: str) -> tuple[str, ...]:
+    """Types that become O for a target language."""
+    return tuple(sorted(run.config.teacher.to_o.get(language, [])))
+
+
+def teachers(run: Run) -> dict[str, Wanted]:
+    """The teacher of each target language."""
+    teacher = run.config.teacher
+    return {x: Wanted(teacher.encoder, teacher.training, without_types(run, x)) for x in run.config.languages}
+
+
+def bases(run: Run, encoder: str) -> dict[str, Wanted]:
+    """What the student of each language starts from."""
+    student = run.config.student
+    training = student.english or run.config.teacher.training
+    return {x: Wanted(encoder, training, without_types(run, x)) for x in run.config.languages}
+
+
+def start_folder(run: Run, encoder: str) -> Path:
+    """The encoder, with the vocabulary of the run's languages alone."""
+    languages = [run.config.source_language, *run.config.languages]
+    return trimmed_folder(encoder_folder(encoder), languages, run.out / "encoders")
+
+
+def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
+    """Folders of the models; those that are missing are trained, all in one worker group."""
+    jobs, folders = [], {}
+    for item in dict.fromkeys(wanted):
+        start = start_folder(run, item.encoder)
+        parts = {
+            "encoder": model_identity(start),
+            "gold": run.gold_parts(run.config.gold),
+            "training": item.training.model_dump(),
+            "without": item.without,
+            "seed": run.config.seed,
+        }
+        folder = run.folder(item.name, parts, version="english")
+        folders[item] = folder.path / "model"
+        job = Job(item.name, str(start), [], item.training, run.config.seed, str(folder.path / "data.npz"), str(folders[item]))
+        if not is_trained(job):
+            jobs.append(_prepared(run, job, item))
+    if jobs:
+        from xner_ray.training.ray_train import fit
+
+        run.ray()
+        fit(jobs, run.out / "ray_train", run.config.ray.train_workers, run.say)
+    return folders
+
+
+def _prepared(run: Run, job: Job, item: Wanted) -> Job:
+    """Write the training data of a job, and say what it is."""
+    import json
+
+    sentences = read_gold(run.config.gold, run.config.fill, item.without)
+    job.labels = labels_of(sentences)
+    tokeniser = Tokeniser(job.start)
+    limit = max_positions(_Config(json.loads((Path(job.start) / "config.json").read_text())))
+    data, cut = encode_gold(sentences, tokeniser, job.labels, limit)
+    data.save(Path(job.data))
+    told = f"{len(sentences):,} sentences, {len(data.ids.values):,} tokens, {item.training.epochs} epochs"
+    run.say(f"[{job.name}] {told}, labels {' '.join(x[2:] for x in job.labels if x.startswith('B-'))}")
+    if cut:
+        run.say(f"[{job.name}] {cut} sentences are longer than {limit} tokens and were cut at the end")
+    return job
+
+
+class _Config:
+    """Attribute access to a config.json, without importing transformers."""
+
+    def __init__(self, values: dict):
+        self.__dict__.update(values)

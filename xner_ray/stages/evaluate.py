@@ -1,0 +1,140 @@
+"""Measuring on gold: students beside zero-transfer, the teacher on English dev, any folder on any file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xner_ray.config import Gold
+from xner_ray.errors import UserError
+from xner_ray.evaluation.conll import Sentence, read_conll
+from xner_ray.evaluation.scores import mean_scores, scores
+from xner_ray.stages.context import Run, model_identity
+from xner_ray.stages.english import english_models, teachers
+from xner_ray.stages.student import Student, students
+from xner_ray.store.fingerprint import fingerprint
+
+
+def evaluate_model(
+    model: str,
+    data: str,
+    language: str = "en",
+    tag_map: Mapping[str, str] | None = None,
+    types: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Score a tagger's folder on a CoNLL file.
+
+    Returns:
+        precision, recall, f1 (percent, strict entity match by seqeval), support, types, sentences.
+
+    Raises:
+        UserError: the folder holds no tagger, or the file is not what `evaluation.conll` reads.
+    """
+    from xner_ray.ner.tagger import Tagger
+
+    if not Path(model).is_dir():
+        raise UserError("no such model folder", file=model, key="--model", remedy="give a folder that a training wrote")
+    return evaluate_tagger(Tagger(model), read_conll(data, language, tag_map, types), types)
+
+
+def evaluate_tagger(tagger, sentences: Sequence[Sentence], types: Sequence[str] | None = None) -> dict[str, Any]:
+    """Score a loaded tagger. Predictions of types that the gold set does not know count as O: the set cannot judge them."""
+    gold = [s.tags for s in sentences]
+    known = set(types) if types else {tag[2:] for tags in gold for tag in tags if tag != "O"}
+    predicted = [
+        [tag if tag[2:] in known else "O" for tag in tags] for tags in tagger.tag_words([s.raw() for s in sentences])
+    ]
+    return {**scores(gold, predicted), "sentences": len(sentences)}
+
+
+def evaluate_all(run: Run) -> dict[str, Any]:
+    """Zero-transfer and students on every evaluation set; the teacher on English dev.
+
+    Returns:
+        `languages`: by language, of its first set: zero_transfer, student, sentences; `sets`: the same for every set, by
+        name, with `encoder`; `english`: the teacher's scores.
+    """
+    config, trained = run.config, students(run)
+    work: dict[tuple[str, str], Gold] = {}
+    english = english_models(run, list(teachers(run).values()))
+    teacher = english[next(iter(teachers(run).values()))]
+    for gold in config.dev:
+        work[str(teacher), gold.path] = gold
+    for gold in config.evaluation:
+        for student in trained:
+            if student.language == gold.language:
+                work[str(student.base), gold.path] = work[str(student.folder), gold.path] = gold
+    done = _measure(run, work)
+    sets: dict[str, Any] = {}
+    for gold in config.evaluation:
+        mine = [s for s in trained if s.language == gold.language]
+        for encoder in dict.fromkeys(s.encoder for s in mine):
+            name = (gold.name or Path(gold.path).name) + (f" ({encoder})" if len({s.encoder for s in mine}) > 1 else "")
+            sets[name] = _row(gold, encoder, [s for s in mine if s.encoder == encoder], done)
+    languages: dict[str, Any] = {}
+    for row in sets.values():
+        languages.setdefault(row["language"], {k: row[k] for k in ("zero_transfer", "student", "sentences")})
+    return {
+        "languages": languages,
+        "sets": sets,
+        "english": {g.name or Path(g.path).name: done[str(teacher), g.path] for g in config.dev},
+    }
+
+
+def _row(gold: Gold, encoder: str, mine: list[Student], done: dict) -> dict[str, Any]:
+    runs = [done[str(s.folder), gold.path] for s in mine]
+    return {
+        "language": gold.language,
+        "encoder": encoder,
+        "zero_transfer": done[str(mine[0].base), gold.path],
+        "student": mean_scores(runs) if len(runs) > 1 else runs[0],
+        "sentences": runs[0]["sentences"],
+        "seeds": [s.seed for s in mine],
+    }
+
+
+def _measure(run: Run, work: dict[tuple[str, str], Gold]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Score what was not scored before; one Ray task, because a cluster's driver has no GPU."""
+    folder = run.out / "scores"
+    folder.mkdir(exist_ok=True)
+    done, todo = {}, []
+    for (model, path), gold in work.items():
+        parts = {"model": model_identity(model), "gold": run.gold_parts([gold])}
+        file = folder / f"{fingerprint(parts)}.json"
+        if file.exists():
+            done[model, path] = json.loads(file.read_text())
+        else:
+            todo.append((model, path, gold.model_copy(update={"path": run.config.fill(path)}), file))
+    if not todo:
+        return done
+    import ray
+
+    run.ray()
+    run.say(f"[evaluate] {len(todo)} model and gold set pairs")
+    resources = ray.cluster_resources()
+    ask = {"num_gpus": 1} if resources.get("GPU", 0) >= 1 else {"num_cpus": max(1, int(resources.get("CPU", 1)))}
+    by_model: dict[str, list[tuple[str, Gold, Path]]] = {}
+    for model, path, gold, file in todo:
+        by_model.setdefault(model, []).append((path, gold, file))
+    task = ray.remote(**ask)(_score)  # type: ignore[call-overload]
+    for model, path, file, result in ray.get(task.remote(by_model, int(ask.get("num_cpus", 1)))):
+        file.write_text(json.dumps(result))
+        done[model, path] = result
+    return done
+
+
+def _score(work: dict[str, list[tuple[str, Gold, Path]]], threads: int) -> list[tuple[str, str, Path, dict[str, Any]]]:
+    import torch
+
+    from xner_ray.ner.tagger import Tagger
+
+    torch.set_num_threads(threads)
+    results = []
+    for model, sets in work.items():
+        tagger = Tagger(model)
+        for path, gold, file in sets:
+            sentences = read_conll(gold.path, gold.language, gold.tag_map, gold.types)
+            results.append((model, path, file, evaluate_tagger(tagger, sentences, gold.types)))
+    return results

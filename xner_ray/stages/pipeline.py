@@ -1,0 +1,184 @@
+"""All stages in their order, and the results that they end in.
+
+    sample -> ingest -> teacher -> aligner -> label -> dataset -> student -> evaluate
+
+A stage asks for what it needs, and what is done already is found by its fingerprint and skipped, so a run that was stopped
+goes on where it stopped, and a single stage can be asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from xner_ray.config import Config
+from xner_ray.errors import UserError
+from xner_ray.stages.context import Run
+
+STAGES = ("sample", "ingest", "teacher", "aligner", "label", "dataset", "student", "evaluate")
+
+
+def run(
+    config: Config,
+    config_file: str | Path = "",
+    stages: Sequence[str] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Run stages, by default all.
+
+    Args:
+        config: the checked config.
+        config_file: for messages.
+        stages: some of STAGES; each brings what it needs.
+        say: where progress lines go; default: standard output.
+
+    Returns:
+        What `results.json` holds: languages, ledger, seconds, and `sets`, `english`, `out`, `folders`. Empty unless
+        `evaluate` ran.
+
+    Raises:
+        UserError: anything in the input that is wrong.
+    """
+    wanted = list(stages or STAGES)
+    unknown = [s for s in wanted if s not in STAGES]
+    if unknown:
+        raise UserError(f"`{unknown[0]}` is no stage", remedy=f"one of {', '.join(STAGES)}")
+    it = Run(config, config_file, say)
+    steps = _steps(it)
+    results: dict[str, Any] = {}
+    if config.sample and "sample" not in wanted:
+        wanted.insert(0, "sample")
+    for stage in STAGES:
+        if stage in wanted:
+            with it.timed(stage):
+                results[stage] = steps[stage]()
+    return _finish(it, results["evaluate"]) if "evaluate" in results else {}
+
+
+def _steps(it: Run) -> dict[str, Callable[[], Any]]:
+    """Each stage as a call; imports are late, because torch and Ray take seconds."""
+
+    def teacher():
+        from xner_ray.stages.english import bases, english_models, teachers
+
+        encoders = it.config.student.encoder
+        both = list(teachers(it).values())
+        for encoder in [encoders] if isinstance(encoders, str) else encoders:
+            both += bases(it, encoder).values()
+        return english_models(it, both)
+
+    def aligner():
+        from xner_ray.stages.aligner import aligner_folder
+
+        return aligner_folder(it)
+
+    def ingest():
+        from xner_ray.stages.ingest import ingest_all
+
+        return ingest_all(it)
+
+    def label():
+        from xner_ray.stages.label import label as stage
+
+        return stage(it)
+
+    def dataset():
+        from xner_ray.stages.dataset import dataset as stage
+
+        return stage(it)
+
+    def student():
+        from xner_ray.stages.student import students
+
+        return students(it)
+
+    def evaluate():
+        from xner_ray.stages.evaluate import evaluate_all
+
+        return evaluate_all(it)
+
+    return {
+        "sample": lambda: sample(it),
+        "ingest": ingest,
+        "teacher": teacher,
+        "aligner": aligner,
+        "label": label,
+        "dataset": dataset,
+        "student": student,
+        "evaluate": evaluate,
+    }
+
+
+def sample(it: Run) -> Path | None:
+    """Generate the data, where the config asks for it; the same settings are not written twice."""
+    settings = it.config.sample
+    if settings is None:
+        return None
+    from xner_ray.sample.write import write_sample
+
+    folder, told = it.out / "sample", {**settings.model_dump(), "languages": it.config.languages}
+    marker = folder / "settings.json"
+    if marker.exists() and json.loads(marker.read_text()) == told:
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    it.say(f"[sample] {settings.pairs:,} pairs a language, {len(it.config.languages)} languages")
+    write_sample(
+        folder,
+        settings.pairs,
+        settings.seed,
+        languages=it.config.languages,
+        gold_sentences=settings.gold_sentences,
+        eval_sentences=settings.eval_sentences,
+    )
+    marker.write_text(json.dumps(told))
+    return folder
+
+
+def _finish(it: Run, measured: dict[str, Any]) -> dict[str, Any]:
+    from xner_ray.stages.dataset import dataset
+    from xner_ray.stages.student import students
+
+    quiet = Run(it.config, it.config_file, say=lambda line: None)
+    data = dataset(quiet)
+    folders = {f"{s.language}" if len(it.config.student.seeds) == 1 else f"{s.language}-{s.seed}": str(s.folder) for s in students(quiet)}
+    results = {
+        "name": it.config.name,
+        **measured,
+        "ledger": data.ledger.to_json(),
+        "seconds": {**it.seconds, "total": round(sum(it.seconds.values()), 1)},
+        "out": str(it.out),
+        "folders": {"students": folders, "datasets": {k: str(v) for k, v in data.train.items()}},
+    }
+    new = it.out / "results.json.new"
+    new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(new, it.out / "results.json")
+    return results
+
+
+def plan(config: Config) -> list[tuple[str, str]]:
+    """What each stage would do, from the config alone: needs neither data nor models."""
+    languages = ", ".join(config.languages)
+    encoders = config.student.encoder if isinstance(config.student.encoder, list) else [config.student.encoder]
+    pairs = f"{config.ingest.pairs:,}" if config.ingest.pairs else "all"
+    teachers = len({tuple(sorted(config.teacher.to_o.get(x, []))) for x in config.languages})
+    lines = [
+        ("sample", f"{config.sample.pairs:,} pairs a language" if config.sample else "not asked for"),
+        ("ingest", f"{pairs} pairs for each of {languages}, in shards of {config.ingest.shard_rows:,}"),
+        ("teacher", f"{teachers} x {config.teacher.encoder}, {_told(config.teacher.training)}"),
+        ("aligner", f"{config.aligner.encoder}, {config.aligner.examples:,} examples a language, {_told(config.aligner.training)}"),
+        ("label", f"teacher and aligner over {pairs} pairs a language"),
+        ("dataset", f"at most {config.dataset.sentences:,} sentences a language, {config.dataset.empty_share:.0%} without entity"),
+    ]
+    count = len(encoders) * len(config.languages) * len(config.student.seeds)
+    lines.append(("student", f"{count} models from {', '.join(encoders)}, {_told(config.student.training)}"))
+    lines.append(("evaluate", f"{len(config.evaluation)} gold sets, zero-transfer beside each student"))
+    return lines
+
+
+def _told(training) -> str:
+    gamma = "" if training.loss == "cross_entropy" else f" gamma {training.gamma:g}"
+    return f"{training.epochs} epochs of {training.loss}{gamma}, learning rate {training.learning_rate:g}"

@@ -1,0 +1,183 @@
+"""The loop under Ray Train: a worker group that trains a list of models, one after another.
+
+Starting a worker group costs 20 to 40 seconds (it imports torch and transformers), so models that belong together share one.
+A finished model is a folder, and finished ones are skipped; inside a model the loop goes on at the step of the last checkpoint.
+Workers read their TrainSet and write their result on storage that all nodes see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import ray
+import ray.train
+from ray.train import Checkpoint, FailureConfig, RunConfig, ScalingConfig
+
+from xner_ray.config import Training
+from xner_ray.store.fingerprint import fingerprint
+from xner_ray.training.loop import Job
+
+CHECKPOINT_SECONDS = 300.0
+
+
+class RayHooks:
+    """What the loop needs, from Ray Train."""
+
+    def __init__(self, progress: Path, every: float = CHECKPOINT_SECONDS):
+        self.progress = progress
+        context = ray.train.get_context()
+        self.rank, self.world = context.get_world_rank(), context.get_world_size()
+        self.every, self.last, self.calls = every, time.monotonic(), 0
+
+    def prepare(self, model):
+        from ray.train.torch import prepare_model
+
+        return prepare_model(model)
+
+    def load(self, job: Job) -> Path | None:
+        """The last checkpoint, if it is of this job."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        folder = Path(checkpoint.to_directory())
+        same = json.loads((folder / "job.json").read_text()) == _plain(job)
+        return folder if same else None
+
+    def save(self, job: Job, write: Callable[[Path], None]) -> None:
+        """Report a checkpoint; a barrier, so all ranks call it."""
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = None
+            if self.rank == 0:
+                write(Path(folder))
+                (Path(folder) / "job.json").write_text(json.dumps(_plain(job)))
+                checkpoint = Checkpoint.from_directory(folder)
+            ray.train.report({"job": job.name}, checkpoint=checkpoint)
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Rank 0's clock decides for all; asked every 10th step, because asking others costs an exchange."""
+        self.calls += 1
+        if self.calls % 10:
+            return False
+        late = time.monotonic() - self.last >= self.every
+        if self.world == 1:
+            return late
+        import torch
+        import torch.distributed as dist
+
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        flag = torch.tensor([int(late)], device=device)
+        dist.broadcast(flag, src=0)
+        return bool(flag.item())
+
+    def say(self, line: str) -> None:
+        """Progress goes through a file beside the results: workers' own output is Ray's, and noisy."""
+        with self.progress.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _plain(job: Job) -> dict:
+    return json.loads(json.dumps({**asdict(job), "training": job.training.model_dump()}))
+
+
+def _worker(config: dict) -> None:
+    import torch
+
+    from xner_ray.training.loop import train
+    from xner_ray.training.saving import is_trained, save_model
+
+    torch.set_num_threads(config["threads"])
+    hooks = RayHooks(Path(config["progress"]), config["checkpoint_seconds"])
+    for told in config["jobs"]:
+        job = Job(**{**told, "training": Training(**told["training"])})
+        if is_trained(job):
+            continue
+        model, result = train(job, hooks)
+        if hooks.rank == 0:
+            save_model(model, job, result)
+        # Nobody starts the next model, or ends, before this one lies on the disk.
+        ray.train.report({"job": job.name, "loss": sum(result.losses[-50:]) / max(1, len(result.losses[-50:]))})
+
+
+def fit(
+    jobs: Sequence[Job],
+    storage: str | Path,
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> None:
+    """Train models that are not trained yet; returns when all folders are there.
+
+    Args:
+        jobs: see `training.loop.Job`.
+        storage: folder for Ray Train's own state and checkpoints, seen by all nodes.
+        workers: Ray Train workers, one GPU each where there are GPUs, else an equal share of the CPUs.
+        say: called with progress lines.
+        checkpoint_seconds: between checkpoints.
+
+    Raises:
+        UserError: a worker met one; any other error of training as Ray reports it.
+    """
+    from ray.train.torch import TorchTrainer
+
+    from xner_ray.training.saving import is_trained
+
+    todo = [replace(job, out=str(Path(job.out).absolute())) for job in jobs if not is_trained(job)]
+    if not todo:
+        return
+    resources = ray.cluster_resources()
+    gpu = resources.get("GPU", 0) >= workers
+    cpus = 1 if gpu else max(1, int(resources.get("CPU", 1)) // workers)
+    storage = Path(storage).absolute()
+    storage.mkdir(parents=True, exist_ok=True)
+    # The same jobs go on where they stopped; Ray finds their checkpoints by this name.
+    name = f"train-{fingerprint({'jobs': [_plain(job) for job in jobs]})}"
+    progress = storage / f"{name}.log"
+    progress.write_text("")
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={
+            "jobs": [_plain(job) for job in todo],
+            "threads": cpus,
+            "checkpoint_seconds": checkpoint_seconds,
+            "progress": str(progress),
+        },
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cpus, **({"GPU": 1} if gpu else {})}
+        ),
+        run_config=RunConfig(name=name, storage_path=str(storage), failure_config=FailureConfig(max_failures=1)),
+    )
+    say(f"[{todo[0].name}] starting {workers} Ray Train worker{'s'[: workers > 1]}, {len(todo)} model{'s'[: len(todo) > 1]} to train")
+    with _followed(progress, say):
+        trainer.fit()
+
+
+@contextlib.contextmanager
+def _followed(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Pass on the lines that appear in a file, from a thread, until the block ends."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        with path.open(encoding="utf-8") as file:
+            while True:
+                ending = stop.is_set()
+                for line in file:
+                    say(line.rstrip("\n"))
+                if ending:
+                    return
+                stop.wait(0.5)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
