@@ -68,7 +68,7 @@ def show(thing: Any) -> None:
     """A table or text on stdout."""
     from rich.console import Console
 
-    Console(highlight=False).print(thing)
+    Console(highlight=False).print(thing, crop=False)
 
 
 def run_stages(

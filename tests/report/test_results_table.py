@@ -8,13 +8,15 @@ from rich.console import Console
 from xner_ray.report.table import duration, plan_table, results_table, scores_table
 
 RESULTS = {
-    "languages": {
-        "de": {
+    "sets": {
+        "news": {
+            "language": "de",
             "zero_transfer": {"precision": 60.0, "recall": 70.0, "f1": 64.6},
             "student": {"precision": 71.5, "recall": 72.5, "f1": 72.0},
             "sentences": 1300,
         },
-        "zh": {
+        "weibo [dev]": {
+            "language": "zh",
             "zero_transfer": {"precision": 50.0, "recall": 50.0, "f1": 50.0},
             "student": {"precision": 49.0, "recall": 49.0, "f1": 49.0, "runs": 3, "std": {"f1": 0.42}},
             "sentences": 7,
@@ -27,24 +29,28 @@ RESULTS = {
         "dropped": {"unmapped": 90, "overlap": 10, "low_score": 0},
         "quarantined": 50,
     },
-    "seconds": {"teacher": 65.4, "label": 4000},
+    "english": {"en-dev": {"precision": 90.0, "recall": 90.0, "f1": 90.04}},
+    "seconds": {"teacher": 65.4, "label": 4000, "total": 4065.4},
+    "folders": {"students": {"de-1": "out/mine/student x", "de-2": "y"}},
 }
 
 
 def shown(thing) -> str:
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(thing)
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(thing, crop=False)
     return console.export_text()
 
 
 def test_results():
     text = shown(results_table(RESULTS, "out/mine"))
-    german = next(line for line in text.splitlines() if "de" in line.split())
-    assert " ".join(german.replace("│", " ").split()) == "de 60.0 70.0 64.6 71.5 72.5 72.0 +7.4 1,300"
-    chinese = next(line for line in text.splitlines() if "zh" in line.split())
-    assert "-1.0" in chinese and "±0.4" in chinese
+    german = next(line for line in text.splitlines() if line.startswith("de "))
+    assert " ".join(german.split()) == "de news 60.0 70.0 64.6 71.5 72.5 72.0 +7.4 1,300"
+    chinese = next(line for line in text.splitlines() if line.startswith("zh "))
+    assert "-1.0" in chinese and "±0.4" in chinese and "weibo [dev]" in chinese
+    assert "Teacher on en-dev: F1 90.0" in text
     assert "adds up" in text and "NOT" not in text
     assert "out/mine/results.json" in text and "xner run mine.yaml" in text
+    assert "xner tag --model 'out/mine/student x' --language de " in text
     assert "teacher 1 min 05 s, label 1 h 06 min; 1 h 07 min in all" in text
 
 

@@ -38,7 +38,7 @@ class Tokeniser:
         self.backend = hf.backend_tokenizer
         self.backend.no_truncation()
         self.backend.no_padding()
-        self.single = hf.build_inputs_with_special_tokens([-1]) if hasattr(hf, "build_inputs_with_special_tokens") else None
+        self.space = self.backend.token_to_id("\u2581")  # a piece of metaspace alone: stands for no character
         self.prefix, self.middle, self.suffix = _template(self.backend)
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
@@ -50,6 +50,10 @@ class Tokeniser:
         spans = np.fromiter((x for e in encoded for o in e.offsets for x in o), np.int32, 2 * total).reshape(-1, 2)
         starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
         _trim_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
+        if self.space is not None:
+            # Put before a text that starts without a space, it is given the first character's offsets, which are not its.
+            empty = ids == self.space
+            ends[empty] = starts[empty]
         return Tokens(Ragged(ids, offsets_of(lengths)), starts, ends)
 
     def one(self, ids: Ragged) -> Ragged:

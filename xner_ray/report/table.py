@@ -14,40 +14,44 @@ from rich.table import Table
 from rich.text import Text
 
 METRICS = ("precision", "recall", "f1")
+# No frames: a table has to fit 80 columns, and to paste well into an issue.
+_PLAIN: dict[str, Any] = {"title_justify": "left", "caption_justify": "left", "box": None, "pad_edge": False}
+_AS_IT_IS: dict[str, Any] = {"no_wrap": True, "overflow": "ignore"}  # commands are copied, so they stay on one line
 
 
 def results_table(results: Mapping[str, Any], out: str | None = None) -> RenderableType:
     """The end of `xner run`.
 
     Args:
-        results: the content of results.json: `languages` (evaluation set -> zero_transfer, student, sentences),
-            `ledger`, `seconds`; `models` (language -> folder of its student), where there, fills the commands.
+        results: the content of results.json: `sets` (evaluation set -> language, zero_transfer, student, sentences),
+            or without it `languages` (language -> the same of its first set); `english`, `ledger`, `seconds` and
+            `folders` are shown where they are there.
         out: the run's output folder.
     """
-    parts: list[RenderableType] = [_gains(results["languages"])]
+    parts: list[RenderableType] = [_gains(results.get("sets") or results["languages"])]
+    parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("english", {}).items()]
     if results.get("ledger"):
-        parts.append(_ledger(results["ledger"]))
+        parts += ["", _ledger(results["ledger"])]
     if results.get("seconds"):
-        parts.append(_seconds(results["seconds"]))
+        parts += ["", _seconds(results["seconds"])]
     if out:
-        parts += [Text(f"\nEverything lies in {out}, these figures in {out}/results.json."), _next_steps(results, out)]
+        parts += [Text(f"Everything lies in {out}, these figures in {out}/results.json."), _next_steps(results, out)]
     return Group(*parts)
 
 
-def _gains(languages: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table(title="Entity scores in percent: zero-transfer -> student", title_justify="left")
-    table.add_column("set")
-    for who in ("zero", "student"):
-        for metric in ("P", "R", "F1"):
-            table.add_column(f"{who} {metric}", justify="right")
-    table.add_column("gain", justify="right")
-    table.add_column("sentences", justify="right")
-    for name, row in languages.items():
+def _gains(sets: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title="Entity scores in percent, before (zero-transfer) and after (student)", **_PLAIN)
+    for header in ("", "evaluation set"):
+        table.add_column(header, vertical="bottom")
+    for header in ("before\nP", "\nR", "\nF1", "after\nP", "\nR", "\nF1", "\ngain", "sen-\ntences"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for name, row in sets.items():
         before, after = row["zero_transfer"], row["student"]
         cells = [f"{side[metric]:.1f}" for side in (before, after) for metric in METRICS]
         if after.get("runs", 1) > 1:
             cells[-1] += f" ±{after['std']['f1']:.1f}"
-        table.add_row(name, *cells, _gain(after["f1"] - before["f1"]), f"{row.get('sentences', 0):,}")
+        gain = _gain(after["f1"] - before["f1"])
+        table.add_row(row.get("language", ""), Text(name), *cells, gain, f"{row['sentences']:,}")
     return table
 
 
@@ -56,32 +60,33 @@ def _gain(points: float) -> Text:
     return Text(shown, "bold green" if points >= 0.05 else "bold red" if points <= -0.05 else "dim")
 
 
-def _ledger(ledger: Mapping[str, Any]) -> Table:
+def _ledger(ledger: Mapping[str, Any]) -> Group:
     dropped = dict(ledger.get("dropped", {}))
     out = {"kept": ledger["kept"], "kept, no entity": ledger["kept_no_entity"]}
     out |= {f"dropped: {reason}": n for reason, n in dropped.items()}
     out["quarantined"] = ledger["quarantined"]
     total = sum(out.values())
-    table = Table(title="Ledger of the projection, in sentence pairs", title_justify="left")
+    table = Table(title="Ledger of the projection", **_PLAIN)
     table.add_column("")
     table.add_column("pairs", justify="right")
     table.add_column("share", justify="right")
-    table.add_row("read", f"{ledger['read']:,}", "", end_section=True)
+    table.add_row("read", f"{ledger['read']:,}", "")
     for name, n in out.items():
         table.add_row(name, f"{n:,}", f"{100 * n / ledger['read']:.1f}%" if ledger["read"] else "")
     if total == ledger["read"]:
-        verdict = Text("adds up: every pair read is accounted for", "green")
+        verdict = Text("It adds up: every pair read is accounted for.", "green")
     else:
         verdict = Text(
-            f"does NOT add up: {total:,} of {ledger['read']:,} accounted for; please report this", "bold red"
+            f"It does NOT add up: {total:,} of {ledger['read']:,} pairs are accounted for; please report this.",
+            "bold red",
         )
-    table.caption, table.caption_justify = verdict, "left"
-    return table
+    return Group(table, verdict)
 
 
 def _seconds(seconds: Mapping[str, float]) -> Text:
-    shown = ", ".join(f"{stage} {duration(s)}" for stage, s in seconds.items())
-    return Text(f"Time: {shown}; {duration(sum(seconds.values()))} in all.")
+    stages = {stage: s for stage, s in seconds.items() if stage != "total"}
+    total = seconds.get("total", sum(stages.values()))
+    return Text(f"Time: {', '.join(f'{k} {duration(s)}' for k, s in stages.items())}; {duration(total)} in all.")
 
 
 def duration(seconds: float) -> str:
@@ -95,9 +100,11 @@ def duration(seconds: float) -> str:
 
 
 def _next_steps(results: Mapping[str, Any], out: str) -> Text:
-    language, model = next(iter(results.get("models", {}).items()), ("CODE", f"{out}/STUDENT"))
+    students = results.get("folders", {}).get("students", {})
+    name, model = next(iter(students.items()), ("CODE", f"{out}/STUDENT"))
+    language = name.partition("-")[0]  # with several seeds the name is language-seed
     return Text.assemble(
-        "\nTry a student, then go on with your own data (README.md says what the files look like):\n",
+        "\nTry a student, then go on with your own data; README.md says what the files look like.\n",
         (
             f"  xner tag --model {shlex.quote(str(model))} --language {language} 'A sentence of that language.'\n",
             "cyan",
@@ -107,12 +114,13 @@ def _next_steps(results: Mapping[str, Any], out: str) -> Text:
             "cyan",
         ),
         ("  xner plan mine.yaml data=DIR && xner run mine.yaml data=DIR", "cyan"),
+        **_AS_IT_IS,
     )
 
 
 def plan_table(stages: Iterable[tuple[str, str]], out: str) -> Table:
     """Stages and what each would do, as `stages.pipeline.plan` says."""
-    table = Table(title=f"Plan for {out}", title_justify="left")
+    table = Table(title=f"Plan for {out}", **_PLAIN)
     table.add_column("stage", style="bold")
     table.add_column("state and work")
     for stage, text in stages:
@@ -122,14 +130,14 @@ def plan_table(stages: Iterable[tuple[str, str]], out: str) -> Table:
 
 def scores_table(scores: Mapping[str, Any], title: str) -> Table:
     """Precision, recall, F1 and support overall and by type (`types`, where there)."""
-    table = Table(title=f"{title}: entity scores in percent", title_justify="left")
+    table = Table(title=f"{title}: entity scores in percent", **_PLAIN)
     table.add_column("type")
     for column in ("precision", "recall", "F1", "gold"):
         table.add_column(column, justify="right")
     rows = [*scores.get("types", {}).items(), ("all", scores)]
-    for i, (name, row) in enumerate(rows):
+    for name, row in rows:
         support = row.get("support", row.get("gold", ""))
-        table.add_row(name, *(f"{row[m]:.2f}" for m in METRICS), str(support), end_section=i == len(rows) - 2)
+        table.add_row(name, *(f"{row[m]:.2f}" for m in METRICS), str(support))
     if "sentences" in scores:
-        table.caption, table.caption_justify = f"{scores['sentences']:,} sentences", "left"
+        table.caption = f"{scores['sentences']:,} sentences"
     return table

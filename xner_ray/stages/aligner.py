@@ -1,0 +1,137 @@
+"""The aligner: examples from the run's own parallel text, then one model for all target languages.
+
+Examples need the teacher's entities in a few thousand pairs; those pairs are tagged here and tagged again by the labelling
+stage, which costs a few per cent and keeps the stages apart.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xner_ray.config import Aligner, Config
+from xner_ray.stages.context import Run, model_identity
+from xner_ray.stages.english import english_models, start_folder, teachers
+from xner_ray.stages.ingest import Descriptor, shard_descriptors
+from xner_ray.training.loop import Job
+from xner_ray.training.saving import is_trained
+
+
+def aligner_folder(run: Run) -> Path:
+    """The folder of the trained aligner with its projector.json; trained if it is missing."""
+    from xner_ray.align.decode import Decoding
+    from xner_ray.align.projector import FILE, LABELS, save_projector
+
+    config = run.config
+    start = start_folder(run, config.aligner.encoder)
+    models = english_models(run, list(teachers(run).values()))
+    tagging = {language: models[wanted] for language, wanted in teachers(run).items()}
+    descriptors = shard_descriptors(run)
+    parts = {
+        "encoder": model_identity(start),
+        "aligner": config.aligner.model_dump(exclude={"threshold"}),
+        "teachers": {language: model_identity(folder) for language, folder in tagging.items()},
+        "shards": {d.shard: d.input_hash for d in _some(descriptors, config)},
+        "seed": config.seed,
+    }
+    folder = run.folder("aligner", parts)
+    job = Job(
+        "aligner", str(start), LABELS, config.aligner.training, config.seed, str(folder.path / "data.npz"), str(folder.path / "model")
+    )
+    if not is_trained(job):
+        if not Path(job.data).exists():
+            _prepare(run, job, tagging, _some(descriptors, config))
+        from xner_ray.training.ray_train import fit
+
+        run.ray()
+        fit([job], run.out / "ray_train", config.ray.train_workers, run.say)
+    if not (Path(job.out) / FILE).exists():
+        save_projector(job.out, Decoding(threshold=config.aligner.threshold), languages=config.languages, run=config.name)
+    return Path(job.out)
+
+
+def _some(descriptors: list[Descriptor], config: Config) -> list[Descriptor]:
+    """The first shards of each language that hold enough pairs: about as many as examples are wanted."""
+    chosen, pairs = [], dict.fromkeys(config.languages, 0)
+    for d in descriptors:
+        if pairs[d.language] < config.aligner.examples:
+            chosen.append(d)
+            pairs[d.language] += d.rows
+    return chosen
+
+
+def _prepare(run: Run, job: Job, tagging: dict[str, Path], shards: list[Descriptor]) -> None:
+    """Build the examples in one Ray task, which gets the GPU where there is one."""
+    import ray
+
+    run.ray()
+    run.say(f"[aligner] looking for examples in {sum(d.rows for d in shards):,} pairs")
+    resources = ray.cluster_resources()
+    ask = {"num_gpus": 1} if resources.get("GPU", 0) >= 1 else {"num_cpus": max(1, int(resources.get("CPU", 1)))}
+    task = ray.remote(**ask)(make_examples)  # type: ignore[call-overload]
+    told = ray.get(
+        task.remote(
+            run.config.aligner.model_dump(),
+            run.config,
+            {language: str(folder) for language, folder in tagging.items()},
+            [d.__dict__ for d in shards],
+            job.start,
+            job.data,
+            int(ask.get("num_cpus", 1)),
+        )
+    )
+    for language, report in told["languages"].items():
+        run.say(f"[aligner] {language}: {', '.join(f'{n:,} {what}' for what, n in report['counts'].items())}")
+        for what, n in report["missing"].items():
+            run.say(f"[aligner] {language}: {n:,} {what} examples could not be had from the pairs looked at")
+    if told["too_long"]:
+        run.say(f"[aligner] {told['too_long']} examples are longer than the model and were left out")
+
+
+def make_examples(
+    aligner: dict[str, Any],
+    config: Config,
+    tagging: dict[str, str],
+    shards: list[dict[str, Any]],
+    start: str,
+    out: str,
+    threads: int,
+) -> dict[str, Any]:
+    """Tag, align, draw and encode the examples of all languages; writes the TrainSet to `out` and the examples beside it."""
+    import torch
+
+    from xner_ray.align.examples import build_examples
+    from xner_ray.align.similarity import Similarity
+    from xner_ray.align.train_set import encode_examples
+    from xner_ray.encoder.load import load_model
+    from xner_ray.encoder.engine import max_positions
+    from xner_ray.encoder.tokenise import Tokeniser
+    from xner_ray.ner.label import label_table
+    from xner_ray.ner.tagger import Tagger
+
+    torch.set_num_threads(threads)
+    settings = Aligner(**aligner)
+    similarity = Similarity.load(start, settings.layer) if settings.origins.get("bootstrap", 0) > 0 else None
+    taggers = {folder: Tagger(folder) for folder in set(tagging.values())}
+    pairs, reports = [], {}
+    for language in dict.fromkeys(s["language"] for s in shards):
+        table = pa.concat_tables([pq.read_table(s["path"]) for s in shards if s["language"] == language])
+        tagger = taggers[tagging[language]]
+        table = label_table(tagger, table.combine_chunks(), config.source_language)
+        examples, report = build_examples(
+            settings, language, table, similarity, config.seed, tag=lambda t, g=tagger, x=language: g.tag(t, x), fill=config.fill
+        )
+        pairs += [(e, language) for e in examples]
+        reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
+    limit = max_positions(load_model(start, ["O"]).config)
+    data, too_long = encode_examples(Tokeniser(start), pairs, limit)
+    rows = [{"language": x, "name": e.name, "sentence": e.sentence, "spans": list(map(list, e.spans)), "origin": e.origin} for e, x in pairs]
+    Path(out).with_name("examples.jsonl").write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8"
+    )
+    data.save(Path(out))
+    return {"languages": reports, "too_long": too_long}

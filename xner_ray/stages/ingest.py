@@ -30,7 +30,7 @@ def shard_folder(run: Run, language: str) -> Path:
         "source_language": config.source_language,
         "seed": config.seed,
     }
-    return run.folder("ingest", parts).path / "shards"
+    return run.folder(f"ingest/{language}", parts, version="ingest").path / "shards"
 
 
 def ingest_all(run: Run) -> dict[str, IngestReport]:

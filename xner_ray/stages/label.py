@@ -23,6 +23,7 @@ from xner_ray.stages.context import Run, model_identity
 from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.ingest import Descriptor, shard_descriptors
 from xner_ray.store.envelope import pack, repack, unpack
+from xner_ray.store.fingerprint import hash_file
 from xner_ray.store.folders import StageFolder
 from xner_ray.store.shards import ShardStore
 
@@ -36,7 +37,7 @@ def label(run: Run) -> StageFolder:
     aligner = aligner_folder(run)
     parts = {
         "teachers": {language: model_identity(folder) for language, folder in folders.items()},
-        "aligner": model_identity(aligner),
+        "aligner": [model_identity(aligner), hash_file(aligner / "projector.json")],
         "label": config.label.model_dump(exclude={"workers", "gpu_share"}),
     }
     folder = run.folder("label", parts)

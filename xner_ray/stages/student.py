@@ -51,7 +51,7 @@ def students(run: Run) -> list[Student]:
                 "language": language,
                 "seed": seed,
             }
-            folder = run.folder(f"student-{language}", parts, version="student")
+            folder = run.folder(f"student/{language}", parts, version="student")
             student = Student(language, encoder, seed, folder.path / "model", base)
             found.append(student)
             name = f"student {language}" + (f" seed {seed}" if len(config.student.seeds) > 1 else "")

@@ -7,6 +7,7 @@ What it trades: the tokenised set is in memory (200,000 sentences are about 60 M
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,9 @@ class TrainSet:
     def save(self, path: Path) -> None:
         arrays = {"values": self.ids.values, "offsets": self.ids.offsets, "labels": self.labels}
         optional = {"types": self.types, "weights": self.weights}
-        np.savez(path, **arrays, **{k: v for k, v in optional.items() if v is not None})
+        draft = path.with_name(f".{path.name}.new.npz")
+        np.savez(draft, **arrays, **{k: v for k, v in optional.items() if v is not None})
+        os.replace(draft, path)
 
     @classmethod
     def load(cls, path: Path) -> TrainSet:

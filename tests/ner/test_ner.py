@@ -1,0 +1,105 @@
+"""Words meet pieces: what is encoded is what is decoded."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xner_ray.encoder.load import load_model
+from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.errors import UserError
+from xner_ray.ner.decode import entities, word_labels
+from xner_ray.ner.encode import Words, deciding_pieces, encode_tags
+from xner_ray.ner.gold import labels_of
+from xner_ray.ner.tagger import Tagger
+from xner_ray.tags import label_list, spans_of, tags_of
+from xner_ray.training.losses import IGNORED
+from xner_ray.words import join
+
+LABELS = label_list(["LOC", "PER"])
+
+
+@pytest.fixture(scope="module")
+def tokeniser(tiny_encoder):
+    return Tokeniser(tiny_encoder)
+
+
+sentences = st.lists(
+    st.lists(st.tuples(st.text("abcäöz,", min_size=1, max_size=6), st.integers(0, 4)), min_size=1, max_size=8), min_size=1, max_size=5
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(sentences)
+def test_what_is_encoded_is_decoded(tokeniser, rows):
+    raw = [join([w for w, _ in row], "de") for row in rows]
+    words = Words.of([spans for _, spans in raw])
+    tags = np.array([t for row in rows for _, t in row], np.int32)
+    data, cut = encode_tags(tokeniser, [t for t, _ in raw], words, tags, 128)
+    assert cut == 0
+    tokens = tokeniser([t for t, _ in raw])
+    framed = tokeniser.one(tokens.ids)
+    content = np.flatnonzero((framed.values != 0) & (framed.values != 2))
+    probabilities = np.zeros((len(content), len(LABELS)), np.float32)
+    probabilities[np.arange(len(content)), np.maximum(0, data.labels[content])] = 1
+    ids, _ = word_labels(probabilities, deciding_pieces(tokens, words), LABELS)
+    assert ids.tolist() == tags.tolist()
+
+
+def test_one_loss_a_word(tokeniser):
+    text, spans = join(["zzyzx", "abba"], "de")
+    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), np.array([1, 0], np.int32), 128)
+    assert (data.labels != IGNORED).sum() == 2
+    assert data.labels[0] == data.labels[-1] == IGNORED
+
+
+def test_long_sentences_are_cut_and_counted(tokeniser):
+    text, spans = join(["abc"] * 100, "de")
+    data, cut = encode_tags(tokeniser, [text, "abc"], Words.of([spans, [(0, 3)]]), np.zeros(101, np.int32), 20)
+    assert cut == 1
+    assert data.ids.lengths.tolist()[0] == 20
+
+
+def test_chinese_pieces_that_hold_several_words():
+    ids, scores = word_labels(np.eye(5, dtype=np.float32)[[1, 0]], np.array([0, 0, 1]), LABELS)
+    assert [LABELS[i] for i in ids] == ["B-LOC", "I-LOC", "O"]
+    assert scores.tolist() == [1, 1, 1]
+
+
+tags_strategy = st.lists(st.sampled_from(LABELS), min_size=1, max_size=12)
+
+
+@given(st.lists(tags_strategy, min_size=1, max_size=4))
+def test_entities_equal_the_slow_reading(rows):
+    ids = np.array([LABELS.index(t) for row in rows for t in row])
+    words = Words.of([[(3 * i, 3 * i + 2) for i in range(len(row))] for row in rows])
+    found = entities(ids, np.ones(len(ids), np.float32), words, LABELS)
+    slow = [(r, 3 * a, 3 * b - 1, kind) for r, row in enumerate(rows) for a, b, kind in spans_of(row)]
+    assert list(zip(found["row"], found["start"], found["end"], found["type"], strict=True)) == slow
+
+
+def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
+    model = load_model(tiny_encoder, LABELS)
+    model.save_pretrained(tmp_path)
+    Tokeniser(tiny_encoder).backend.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text((tiny_encoder / "tokenizer_config.json").read_text())
+    tagger = Tagger(tmp_path, device="cpu")
+    texts = ["", "Anna lebt in Wien.", "wien " * 200]
+    for text, found in zip(texts, tagger.tag(texts, "de"), strict=True):
+        for start, end, kind, score in found:
+            assert 0 <= start < end <= len(text) and kind in ("LOC", "PER") and 0 <= score <= 1
+    assert tagger.engine.counts.windowed_rows == 1
+    tags = tagger.tag_words([join(["Anna", "lebt"], "de"), join(["Wien"], "de")])
+    assert [len(t) for t in tags] == [2, 1]
+    for row in tags:
+        assert tags_of(spans_of(row), len(row)) == row
+
+
+def test_a_folder_without_a_head_is_refused(tiny_encoder):
+    with pytest.raises(UserError, match="not a trained tagger"):
+        Tagger(tiny_encoder)
+
+
+def test_gold_without_entities_is_refused():
+    with pytest.raises(UserError, match="no entity"):
+        labels_of([])

@@ -1,0 +1,145 @@
+"""The loop learns, is indifferent to accumulation and world size, and goes on where it stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xner_ray.config import Training
+from xner_ray.encoder.load import load_model
+from xner_ray.encoder.ragged import Ragged
+from xner_ray.errors import UserError
+from xner_ray.training.data import TrainSet, share_of, steps_of
+from xner_ray.training.freezing import freeze, parameter_groups
+from xner_ray.training.local import LocalHooks
+from xner_ray.training.loop import Job, train
+from xner_ray.training.losses import IGNORED
+
+LABELS = ["O", "B-X", "I-X"]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=80), st.integers(20, 200), st.integers(0, 3))
+def test_each_epoch_has_every_row_once(lengths, tokens, epoch):
+    steps = steps_of(np.array(lengths), tokens, 1, epoch)
+    assert sorted(np.concatenate(steps).tolist()) == list(range(len(lengths)))
+    again = steps_of(np.array(lengths), tokens, 1, epoch)
+    assert all((a == b).all() for a, b in zip(steps, again, strict=True))
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=40), st.integers(1, 4), st.integers(10, 200))
+def test_ranks_share_a_step(lengths, world, micro):
+    step, lengths = np.arange(len(lengths)), np.array(lengths)
+    shares = [share_of(step, lengths, micro, rank, world) for rank in range(world)]
+    rows = [row for share in shares for batch in share for row in batch.tolist()]
+    assert sorted(rows) == step.tolist()
+
+
+@pytest.fixture
+def job(tiny_encoder, tmp_path):
+    random = np.random.default_rng(0)
+    rows = [[0, *random.integers(4, 90, size=n), 2] for n in random.integers(3, 20, size=60)]
+    ids = Ragged.of(rows)
+    labels = np.where(ids.values % 7 == 0, 1, 0).astype(np.int32)  # learnable: a label is a matter of the token
+    labels[(ids.values == 0) | (ids.values == 2)] = IGNORED
+    TrainSet(ids, labels).save(tmp_path / "data.npz")
+    training = Training(
+        epochs=6, learning_rate=1e-2, batch_tokens=128, micro_tokens=128, precision="fp32", freeze_embeddings=False
+    )
+    return Job("test", str(tiny_encoder), LABELS, training, 1, str(tmp_path / "data.npz"), str(tmp_path / "model"))
+
+
+class Silent(LocalHooks):
+    def __init__(self, rank=0, world=1, stop_at=None):
+        super().__init__(say=lambda line: None)
+        self.rank, self.world, self.stop_at, self.calls = rank, world, stop_at, 0
+
+    def due(self):
+        self.calls += 1
+        return self.calls == self.stop_at
+
+    def save(self, job, write):
+        super().save(job, write)
+        raise KeyboardInterrupt
+
+
+def test_it_learns(job):
+    _, result = train(job, Silent(), device="cpu")
+    assert np.mean(result.losses[-5:]) < 0.5 * np.mean(result.losses[:3])
+
+
+def test_it_goes_on_where_it_stopped(job):
+    job.training = job.training.model_copy(update={"epochs": 2})
+    torch.manual_seed(0)
+    whole, _ = train(_without_dropout(job), Silent(), device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(job, Silent(stop_at=5), device="cpu")
+    resumed, result = train(job, Silent(), device="cpu")
+    assert len(result.losses) < len(steps_of(TrainSet.load(Path(job.data)).ids.lengths, 128, 1, 0)) * 2
+    for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5), name
+
+
+def _without_dropout(job):
+    """Dropout draws differ after a resume; without it the weights must be equal."""
+    import json
+    import shutil
+
+    folder = Path(job.out).parent / "start"
+    shutil.copytree(job.start, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    job.start = str(folder)
+    return job
+
+
+def test_accumulation_does_not_change_the_gradient(job):
+    from xner_ray.training.loop import _step
+
+    job = _without_dropout(job)
+    torch.manual_seed(3)
+    model = load_model(job.start, LABELS).train()
+    data = TrainSet.load(Path(job.data))
+    step = np.arange(30)
+    scaler, autocast = torch.amp.GradScaler("cpu", enabled=False), torch.autocast("cpu", enabled=False)
+
+    def gradients(micro, ranks):
+        total = None
+        for rank in range(ranks):
+            model.zero_grad()
+            training = job.training.model_copy(update={"micro_tokens": micro})
+            _step(model, data, step, training, Silent(rank, ranks), scaler, autocast, torch.device("cpu"))
+            # Each rank scales by the world size because DistributedDataParallel averages; so do we.
+            mine = [p.grad / ranks for p in model.parameters() if p.grad is not None]
+            total = mine if total is None else [a + b for a, b in zip(total, mine, strict=True)]
+        return torch.cat([g.flatten() for g in total])
+
+    whole = gradients(10_000, 1)
+    assert whole.abs().sum() > 0
+    assert torch.allclose(gradients(64, 1), whole, atol=1e-6)
+    assert torch.allclose(gradients(10_000, 2), whole, atol=1e-6)
+
+
+def test_freezing(tiny_encoder):
+    model = load_model(tiny_encoder, LABELS)
+    freeze(model, embeddings=True, layers=1)
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert not any("embeddings" in n or "layer.0." in n for n in trained)
+    assert any("layer.1." in n for n in trained)
+    with pytest.raises(UserError, match="2 layers"):
+        freeze(model, embeddings=True, layers=3)
+
+
+def test_layer_decay(tiny_encoder):
+    model = load_model(tiny_encoder, LABELS)
+    rates = {g["lr"] for g in parameter_groups(model, 1e-3, 0.01, 0.5)}
+    assert rates == {1e-3, 5e-4, 2.5e-4}  # head and embeddings, upper layer, lower layer
+
+
+def test_an_empty_set_is_refused(job, tmp_path):
+    TrainSet(Ragged.of([]), np.zeros(0, np.int32)).save(tmp_path / "data.npz")
+    with pytest.raises(ValueError, match="no training examples"):
+        train(job, Silent(), device="cpu")
