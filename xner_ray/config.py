@@ -118,6 +118,7 @@ class Aligner(Model):
     translator: str | None = Field(None, description="A seq2seq folder of transformers, target language to English.")
     layer: int = Field(7, ge=0, description="Hidden layer whose similarities bootstrap the examples.")
     threshold: Share = Field(0.5, description="A target token belongs to the entity from this probability on.")
+    gap: int = Field(1, ge=0, description="Words below the threshold that a span may step over; the paper: 0.")
     training: Training = Training(epochs=1, loss="cross_entropy")
 
     @model_validator(mode="after")

@@ -250,6 +250,7 @@ def test_spanish_conjunctions(word, following, expected):
 
 
 @given(st.from_regex(r"\A[A-ZÄÖ][a-zäöüßéáëï]{1,9}( [A-Z][a-zéáëï]{1,9})?\Z"))
+@settings(deadline=None)
 def test_a_possessive_keeps_the_name_and_ends_in_s_or_apostrophe(name):
     for language in ("de", "nl"):
         inflected = genitive(name, language)
@@ -259,6 +260,7 @@ def test_a_possessive_keeps_the_name_and_ends_in_s_or_apostrophe(name):
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_capitals_change_the_first_letter_only(text):
     assert capitalise(text)[1:].endswith(text[1:])
     assert capitalise(capitalise(text)) == capitalise(text)
@@ -268,7 +270,7 @@ def test_capitals_change_the_first_letter_only(text):
 
 
 @given(st.integers(1, 5000), st.text(max_size=5))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_a_shuffle_is_a_bijection(size, key):
     shuffle = Shuffle(size, key)
     assert sorted(map(shuffle, range(size))) == list(range(size))
@@ -332,11 +334,14 @@ def test_sentences_start_with_a_capital(language):
         assert first and not first[0].islower(), text
 
 
+@pytest.mark.timeout(900)  # five seconds on a free core
 def test_200_000_pairs_are_distinct_and_a_seventh_has_no_entity():
-    sample = list(itertools.islice(pairs("es", "train", 3), 200_000))
-    assert len({(pair.source, pair.target) for pair in sample}) == len(sample)
-    share = sum(not pair.source_entities for pair in sample) / len(sample)
-    assert 0.13 <= share <= 0.17
+    seen, plain = set(), 0
+    for pair in itertools.islice(pairs("es", "train", 3), 200_000):
+        seen.add(hash((pair.source, pair.target)))  # equal hashes of 200,000 different pairs: one run in 10^9
+        plain += not pair.source_entities
+    assert len(seen) == 200_000
+    assert 0.13 <= plain / 200_000 <= 0.17
 
 
 def test_another_seed_and_the_other_part_give_other_sentences():

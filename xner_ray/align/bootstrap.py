@@ -1,8 +1,8 @@
 """Examples from parallel text alone: what the untrained similarity aligns, kept only where it agrees with itself.
 
-A source span and its target span agree when each projects to the other, every matched token lies inside the spans, and the
-similarity is above a floor. About half of the spans pass; those that fail are what the trained aligner is for. What it
-trades: coverage for clean labels, as there is far more parallel text than an aligner needs.
+A source span and its target span agree when each projects to the other, every matched token lies inside the spans, and
+the similarity is above a floor. About half of the spans pass; those that fail are what the trained aligner is for.
+What it trades: coverage for clean labels, as there is far more parallel text than an aligner needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ MOST_WORDS = 40  # longer sentences cost more than they teach
 
 @dataclass(frozen=True)
 class Agreed:
-    """Spans that agree in both directions: arrays [spans], `row` into the pairs, characters, `kind` a type or `phrase`."""
+    """Spans that agree in both directions: arrays [spans], `row` into the pairs, characters, `kind` a type or
+    `phrase`.
+    """
 
     row: np.ndarray
     start: np.ndarray
@@ -47,7 +49,11 @@ def candidates(sources: Sequence[str], entities: pa.Array, random: np.random.Gen
     for row, (text, listed) in enumerate(zip(sources, entities.to_pylist(), strict=True)):
         own = [(e["start"], e["end"]) for e in listed]
         found += [(row, e["start"], e["end"], e["type"]) for e in listed]
-        free = [p for p in capitalised(text)[:1] + _some(phrases(text), random) if all(p[1] <= a or b <= p[0] for a, b in own)]
+        free = [
+            p
+            for p in capitalised(text)[:1] + _some(phrases(text), random)
+            if all(p[1] <= a or b <= p[0] for a, b in own)
+        ]
         found += [(row, a, b, "phrase") for a, b in dict.fromkeys(free)]
     row, start, end = (np.array([f[i] for f in found], np.int64) for i in range(3))
     return row, start, end, np.array([f[3] for f in found], dtype=object)
@@ -58,7 +64,12 @@ def _some(spans: list[tuple[int, int]], random: np.random.Generator) -> list[tup
 
 
 def agree(
-    similarity: Similarity, sources: Sequence[str], targets: Sequence[str], entities: pa.Array, language: str, random: np.random.Generator
+    similarity: Similarity,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    entities: pa.Array,
+    language: str,
+    random: np.random.Generator,
 ) -> Agreed:
     """Align the candidates of pairs and keep those that agree.
 

@@ -1,7 +1,8 @@
 """Probabilities of target tokens to spans: a span is a maximal run of positive words.
 
-Words, not pieces: a name's pieces disagree at its ending where the word as a whole is clear, and students learn on words.
-In Chinese every character is a word, and the characters of one piece share its probability. All queries of a shard at once.
+Words, not pieces: a name's pieces disagree at its ending where the word as a whole is clear, and students learn on
+words. In Chinese every character is a word, and the characters of one piece share its probability. All queries of a
+shard at once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ class Decoding:
 
 
 def token_range(
-    token_starts: np.ndarray, token_ends: np.ndarray, offsets: np.ndarray, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    token_starts: np.ndarray,
+    token_ends: np.ndarray,
+    offsets: np.ndarray,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The tokens (or words) that share a character with each span: first and last (exclusive), as flat positions.
 
@@ -89,7 +95,8 @@ def word_scores(
     """The probability of each word of each query; 0 for words without a piece.
 
     Returns:
-        query, word: int64 [sum of the target words of the queries], the latter into `words`; score: float32, the same shape.
+        query, word: int64 [sum of the target words of the queries], the latter into `words`; score: float32, the same
+            shape.
     """
     offsets = tokens.ids.offsets
     low, high = token_range(tokens.starts, tokens.ends, offsets, words.rows, words.starts, words.ends)

@@ -1,7 +1,7 @@
 """The aligner's training examples: a name, a sentence, and where in the sentence the name's translation lies.
 
-A quarter are negatives, a name that the sentence does not hold, so that the model must read the name (METHOD.md); most of
-them are hard: a name of the same type from another sentence. The same seed gives the same examples.
+A quarter are negatives, a name that the sentence does not hold, so that the model must read the name (METHOD.md); most
+of them are hard: a name of the same type from another sentence. The same seed gives the same examples.
 """
 
 from __future__ import annotations
@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray.align.bootstrap import MOST_WORDS, agree
-from xner_ray.align.origins import Found, Lexicon, Translate, cldr, from_lexicon, from_translator, read_lexicon, read_pairs
+from xner_ray.align.origins import (
+    Found,
+    Lexicon,
+    Translate,
+    cldr,
+    from_lexicon,
+    from_translator,
+    read_lexicon,
+    read_pairs,
+)
 from xner_ray.align.similarity import Similarity
 from xner_ray.config import Aligner
 from xner_ray.words import UNSPACED
@@ -28,7 +38,9 @@ LONGEST = 8 * MOST_WORDS  # characters of a side; a third of that in Chinese and
 
 @dataclass(frozen=True)
 class Example:
-    """`spans`: characters of `sentence`, sorted; empty for a negative. `source`: the English side, where it is known."""
+    """`spans`: characters of `sentence`, sorted; empty for a negative. `source`: the English side, where it is
+    known.
+    """
 
     name: str
     sentence: str
@@ -99,7 +111,9 @@ def build_examples(
             raise ValueError("origin `bootstrap` needs a Similarity")
         need = wanted - len(positives)
         positives += bootstrapped(similarity, table, language, need, config.noun_phrases, random, report)
-    examples = positives + negatives(positives, round(len(positives) * config.negatives / max(1e-9, 1 - config.negatives)), random)
+    examples = positives + negatives(
+        positives, round(len(positives) * config.negatives / max(1e-9, 1 - config.negatives)), random
+    )
     report.counts.update(e.origin if e.spans else "negative" for e in examples)
     return [examples[i] for i in random.permutation(len(examples))], report
 
@@ -127,7 +141,13 @@ def _translated(config, language, targets, quota, tag, translate, fill) -> list[
 
 
 def bootstrapped(
-    similarity: Similarity, table: pa.Table, language: str, need: int, noun_phrases: float, random: np.random.Generator, report: Report
+    similarity: Similarity,
+    table: pa.Table,
+    language: str,
+    need: int,
+    noun_phrases: float,
+    random: np.random.Generator,
+    report: Report,
 ) -> list[Example]:
     """Up to `need` examples from the pairs of a table, a share of them noun phrases."""
     quota = {True: round(need * noun_phrases)}
@@ -154,7 +174,8 @@ def _agreed(similarity: Similarity, table: pa.Table, language: str, random: np.r
     found = agree(similarity, sources, targets, table.column("entities").combine_chunks(), language, random)
     merged: dict[tuple[int, str, str], set[tuple[int, int]]] = {}
     for row, a, b, c, d, kind in zip(
-        *(x.tolist() for x in (found.row, found.start, found.end, found.target_start, found.target_end, found.kind)), strict=True
+        *(x.tolist() for x in (found.row, found.start, found.end, found.target_start, found.target_end, found.kind)),
+        strict=True,
     ):
         merged.setdefault((row, sources[row][a:b], kind), set()).update(equal_spans(targets[row], c, d, language))
     return [
@@ -165,7 +186,7 @@ def _agreed(similarity: Similarity, table: pa.Table, language: str, random: np.r
 
 
 def _apart(spans: list[tuple[int, int]]) -> bool:
-    return all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    return all(a[1] <= b[0] for a, b in pairwise(spans))
 
 
 def equal_spans(text: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
@@ -174,9 +195,9 @@ def equal_spans(text: str, start: int, end: int, language: str) -> list[tuple[in
     while (at := text.find(surface, at + 1)) >= 0:
         after = at + len(surface)
         inner = text[at - 1 : at].isalnum() or text[after : after + 1].isalnum()
-        if language in UNSPACED or at == start or not inner:
-            if not found or found[-1][1] <= at:
-                found.append((at, after))
+        whole = language in UNSPACED or at == start or not inner
+        if whole and (not found or found[-1][1] <= at):
+            found.append((at, after))
     return found if (start, end) in found else [(start, end)]
 
 

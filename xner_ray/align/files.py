@@ -45,8 +45,8 @@ def project_files(
         tag_map, types: as in `read_conll`, for both sides.
 
     Returns:
-        sentences: the target's `Sentence`s with projected tags. counts: sentences, entities, unmapped (mentions without
-        a span). Where the target has tags also precision, recall, f1 (percent), gold, predicted, correct.
+        sentences: the target's `Sentence`s with projected tags. counts: sentences, entities, unmapped (mentions
+        without a span). Where the target has tags also precision, recall, f1 (percent), gold, predicted, correct.
 
     Raises:
         UserError: the files differ in length, or as `read_conll` and `read_target`.
@@ -55,7 +55,9 @@ def project_files(
     targets = read_target(target, language, tag_map, types)
     if len(gold) != len(targets):
         raise UserError(
-            f"{len(targets)} sentences, {len(gold)} in {source}", file=target, remedy="both sides must be line-parallel"
+            f"{len(targets)} sentences, {len(gold)} in {source}",
+            file=target,
+            remedy="both sides must be line-parallel",
         )
     if isinstance(model, (str, Path)):
         from xner_ray.align.projector import Projector
@@ -84,7 +86,9 @@ def _queries(text: str, entities: Sequence[Span]) -> list[tuple[str, str]]:
 
 
 def sentence_tags(target: Target, entities: Sequence[Span], candidates: Sequence[Candidate]) -> list[str]:
-    """BIO2 tags of the target's own tokens: each query's best span and those with the same text, better scores first."""
+    """BIO2 tags of the target's own tokens: each query's best span and those with the same text, better scores
+    first.
+    """
     taken: list[Span] = []
     for entity, start, end, _ in best_spans(target.text, candidates):
         if all(end <= a or b <= start for a, b, _ in taken):
@@ -93,7 +97,9 @@ def sentence_tags(target: Target, entities: Sequence[Span], candidates: Sequence
 
 
 def best_spans(text: str, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Of each entity the candidate that scores best, and all with the same surface text; sorted by score, best first."""
+    """Of each entity the candidate that scores best, and all with the same surface text; sorted by score, best
+    first.
+    """
     best: dict[int, Candidate] = {}
     ordered = sorted(candidates, key=lambda c: (-c[3], c[1]))
     for candidate in ordered:

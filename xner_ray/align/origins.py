@@ -1,6 +1,7 @@
 """Examples that need no alignment: pairs that the user brings, a lexicon matched in target text, a translator.
 
-All three say which target span a name has, so they are cleaner than the bootstrap and cover what its encoder cannot see.
+All three say which target span a name has, so they are cleaner than the bootstrap and cover what its encoder cannot
+see.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def read_pairs(path: str | Path) -> list[Found]:
     """The user's `name, sentence, start, end` (TSV, characters); lines with equal name and sentence are one example.
 
     Raises:
-        UserError: a line that is not four columns, numbers that are none, a span outside the sentence; with file and line.
+        UserError: a line that is not four columns, numbers that are none, a span outside the sentence; with file and
+            line.
     """
     merged: dict[tuple[str, str], list[tuple[int, int]]] = {}
     remedy = "write name, sentence, start, end, parted by tabs; offsets count characters from 0, the end is exclusive"
@@ -154,15 +156,22 @@ def load_translator(folder: str, batch: int = 16, longest: int = 48) -> Translat
         model = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True).eval()
     except (OSError, ValueError) as e:
         problem = f"is no seq2seq model: {str(e).splitlines()[0]}"
-        raise UserError(problem, file=folder, key="aligner.translator", remedy="give a folder of save_pretrained") from e
+        raise UserError(
+            problem, file=folder, key="aligner.translator", remedy="give a folder of save_pretrained"
+        ) from e
 
     def translate(texts: list[str]) -> list[str]:
         out: list[str] = []
         for at in range(0, len(texts), batch):
-            inputs = tokenizer(texts[at : at + batch], return_tensors="pt", padding=True, truncation=True, max_length=longest)
+            inputs = tokenizer(
+                texts[at : at + batch], return_tensors="pt", padding=True, truncation=True, max_length=longest
+            )
             with torch.inference_mode():
                 made = model.generate(
-                    input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=longest, num_beams=1
+                    input_ids=inputs["input_ids"],
+                    attention_mask=inputs["attention_mask"],
+                    max_new_tokens=longest,
+                    num_beams=1,
                 )
             out += tokenizer.batch_decode(made, skip_special_tokens=True)
         return out

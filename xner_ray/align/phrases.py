@@ -1,8 +1,9 @@
 """Noun-phrase-like spans of English, without a tagger or a parser.
 
-The paper adds noun phrases and nominal entities to the aligner's training, so that it aligns what a teacher finds by mistake
-too, and does not learn that only names have translations. A short stop list is enough: what is no phrase seldom survives
-the agreement filter of the bootstrap. Runs on the few thousand sentences that examples come from, so a plain loop.
+The paper adds noun phrases and nominal entities to the aligner's training, so that it aligns what a teacher finds by
+mistake too, and does not learn that only names have translations. A short stop list is enough: what is no phrase
+seldom survives the agreement filter of the bootstrap. Runs on the few thousand sentences that examples come from, so a
+plain loop.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from xner_ray.words import words
 
 LONGEST = 4  # words of a phrase
 
-_STOP = frozenset(
-    "a an the this that these those my your his her its our their some any no every each all both such what which who whom whose"
-    " i you he she it we they me him us them myself himself herself itself ourselves themselves one ones"
-    " am is are was were be been being do does did done doing have has had having will would shall should can could may might must"
-    " of to in on at by for from with without within into onto upon about above below under over between among through during"
-    " before after since until against toward towards across along around behind beside beyond despite except like near off out up"
-    " down as than and or but nor so yet if then else when while where why how because although though whether unless not n't"
-    " 's 're 've 'll 'd 'm there here now also just only very too more most much many few less least other another same own"
-    " again once ever never always often still already even well quite rather almost however therefore thus please yes"
-    " said says say told tell got get gets go goes went make makes made take takes took come comes came see saw know knew".split()
-)
+_STOP_WORDS = """
+a an the this that these those my your his her its our their some any no every each all both such what which who whom
+whose i you he she it we they me him us them myself himself herself itself ourselves yourself themselves one ones
+am is are was were be been being do does did done doing have has had having will would shall should can could may might
+must to in on at by for from with without within into onto upon about above below under over between among through
+during before after since until against toward towards across along around behind beside beyond despite except like
+near off out up down as than or but nor so yet if then else when while where why how because although though whether
+unless not n't 's 're 've 'll 'd 'm there here now also just only very too more most much many few less least other
+another same own again once ever never always often still already even well quite rather almost however therefore thus
+please yes said says say told tell got get gets go goes went make makes made take takes took come comes came see saw
+know knew
+"""
+_STOP = frozenset(_STOP_WORDS.split())
+_JOINTS = frozenset(("of", "and", "the"))
 
 
 def phrases(text: str) -> list[tuple[int, int]]:
     """Character spans of candidates, sorted, overlapping.
 
-    A candidate is one to four words of which the first and the last are content words; inside, of all function words, only
-    `of`, `and` and `the` may stand, as in `Ministry of the Interior`. Punctuation ends a candidate.
+    A candidate is one to four words of which the first and the last are content words; inside, of all function words,
+    only `of`, `and` and `the` may stand, as in `Ministry of the Interior`. Punctuation ends a candidate.
     """
     cut = words(text, "en")
     kinds = [_kind(text[a:b]) for a, b in cut]
@@ -65,7 +69,7 @@ def _is_capital(word: str) -> bool:
 def _kind(word: str) -> str:
     """content, joint (may stand inside) or wall."""
     low = word.lower()
-    if low in ("of", "and", "the"):
+    if low in _JOINTS:
         return "joint"
     if low in _STOP or not any(c.isalpha() for c in word):
         return "wall"

@@ -1,7 +1,7 @@
 """The projector: a trained aligner with all that the best projection needs, in one folder.
 
-`projector.json` beside the aligner's weights says how its probabilities become spans, so `xner project --model DIR` and the
-labelling pool do exactly what was measured.
+`projector.json` beside the aligner's weights says how its probabilities become spans, so `xner project --model DIR`
+and the labelling pool do exactly what was measured.
 """
 
 from __future__ import annotations
@@ -73,13 +73,17 @@ class Projector:
         self.engine, self.tokeniser, self.decoding = engine, tokeniser, decoding or Decoding()
 
     @classmethod
-    def load(cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None) -> Projector:
+    def load(
+        cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None
+    ) -> Projector:
         decoding = read_projector(folder)
         return cls(Engine(load_model(folder), batch_tokens, precision, device), Tokeniser(str(folder)), decoding)
 
     @property
     def counts(self) -> Counts:
-        """What the engine did; `extra` holds cut_names, `windowed_rows` queries with a target longer than the model."""
+        """What the engine did; `extra` holds cut_names, `windowed_rows` queries with a target longer than the
+        model.
+        """
         return self.engine.counts
 
     def project(self, table: pa.Table, language: str) -> pa.ListArray:
@@ -90,7 +94,8 @@ class Projector:
             language: of the targets, ISO 639-1; decides what a word is.
 
         Returns:
-            schema.PROJECTIONS, one list a row, ordered by entity and start; `entity` is the first of its equal entities.
+            schema.PROJECTIONS, one list a row, ordered by entity and start; `entity` is the first of its equal
+            entities.
         """
         queries, found = self.find(table, language)
         row = queries.row[found["query"]]
@@ -123,7 +128,8 @@ class Projector:
             entities: of each source (start, end, type, ...), characters.
 
         Returns:
-            For each pair (entity, start, end, score): `entity` is the index of the first entity with its name and type.
+            For each pair (entity, start, end, score): `entity` is the index of the first entity with its name and
+            type.
         """
         rows = [[{"start": e[0], "end": e[1], "type": e[2], "score": 1.0} for e in row] for row in entities]
         table = pa.table(
@@ -135,4 +141,3 @@ class Projector:
         )
         found = self.project(table, language).to_pylist()
         return [[(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in row] for row in found]
-

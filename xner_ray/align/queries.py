@@ -1,8 +1,8 @@
 """What the aligner is asked: segment A is an entity's English name, segment B the target sentence.
 
-Equal entities of a row (surface and type) are one query. Each name and each target is tokenised once, however many queries
-they are in, and rows of token ids are joined by index arithmetic. What it trades: a shard's questions are in memory at
-once, about 200 bytes a target token and query.
+Equal entities of a row (surface and type) are one query. Each name and each target is tokenised once, however many
+queries they are in, and rows of token ids are joined by index arithmetic. What it trades: a shard's questions are in
+memory at once, about 200 bytes a target token and query.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Queries:
 
     Attributes:
         names: distinct English names.
-        name, row, entity: int64 [queries]: index into `names`; the table's row; index in the row's `entities` of the first
-            entity with this name and type.
+        name, row, entity: int64 [queries]: index into `names`; the table's row; index in the row's `entities` of the
+            first entity with this name and type.
     """
 
     names: list[str]
@@ -86,7 +86,9 @@ class Questions:
     windowed: int
 
 
-def questions(tokeniser: Tokeniser, names: list[str], name: np.ndarray, texts: list[str], text: np.ndarray, limit: int) -> Questions:
+def questions(
+    tokeniser: Tokeniser, names: list[str], name: np.ndarray, texts: list[str], text: np.ndarray, limit: int
+) -> Questions:
     """Join names and targets.
 
     Args:

@@ -1,8 +1,8 @@
 """The untrained start: which tokens of a pair mean the same, by cosine similarity of an encoder's middle layer.
 
-Two tokens match when each is the other's nearest (argmax both ways), after SimAlign (Jalili Sabet et al. 2020). An entity's
-span is the longest run of the tokens that its own tokens match. It needs no training at all, which is why it bootstraps
-the aligner's examples; what it trades: one-to-one matches miss articles, compounds and second mentions.
+Two tokens match when each is the other's nearest (argmax both ways), after SimAlign (Jalili Sabet et al. 2020). An
+entity's span is the longest run of the tokens that its own tokens match. It needs no training at all, which is why it
+bootstraps the aligner's examples; what it trades: one-to-one matches miss articles, compounds and second mentions.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Matches:
 
     Attributes:
         source, target: the tokens of both sides.
-        forward: int64 [source tokens], the matching token of the target, as a position in `target.ids.values`; -1: none.
-        backward: int64 [target tokens], the same the other way; `backward[forward[i]] == i`.
+        forward: int64 [source tokens], the matching token of the target, as a position in `target.ids.values`; -1:
+        none. backward: int64 [target tokens], the same the other way; `backward[forward[i]] == i`.
         cosine: float32 [source tokens], similarity to the nearest token of the other side.
     """
 
@@ -76,7 +76,9 @@ class Similarity:
             model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
         stack = layers_of(model)
         if layer > len(stack):
-            raise UserError(f"the encoder has {len(stack)} layers", key="aligner.layer", remedy=f"at most {len(stack)}")
+            raise UserError(
+                f"the encoder has {len(stack)} layers", key="aligner.layer", remedy=f"at most {len(stack)}"
+            )
         # One layer stays above: some models normalise the last one's states.
         del stack[layer + 1 :]
         return cls(Engine(model, batch_tokens, precision), Tokeniser(str(folder)), layer)
@@ -91,7 +93,8 @@ class Similarity:
             # Both sides in one call, so that their lengths sort together.
             left, right = self._room(source.ids, rows), self._room(target.ids, rows)
             ids = Ragged(
-                np.concatenate([left.values, right.values]), np.concatenate([left.offsets, left.offsets[-1] + right.offsets[1:]])
+                np.concatenate([left.values, right.values]),
+                np.concatenate([left.offsets, left.offsets[-1] + right.offsets[1:]]),
             )
             states = self._states(ids)
             n = int(left.offsets[-1])
@@ -111,13 +114,17 @@ class Similarity:
     def _states(self, ids: Ragged) -> np.ndarray:
         """Unit vectors of the tokens of A in `<s> A </s>`."""
         framed = self.tokeniser.one(ids)
-        states = self.engine.hidden(framed, self.layer)[ranges(framed.offsets[:-1] + len(self.tokeniser.prefix), ids.lengths)]
+        states = self.engine.hidden(framed, self.layer)[
+            ranges(framed.offsets[:-1] + len(self.tokeniser.prefix), ids.lengths)
+        ]
         return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
     ) -> list[list[tuple[int, int, int, float]]]:
-        """As `Projector.project_entities`, but each mention is aligned for itself, so `entity` is the mention's own index."""
+        """As `Projector.project_entities`, but each mention is aligned for itself, so `entity` is the mention's own
+        index.
+        """
         matches = self.match(sources, targets)
         counts = np.fromiter((len(e) for e in entities), np.int64, len(entities))
         flat = np.array([(e[0], e[1]) for row in entities for e in row], np.int64).reshape(-1, 2)
@@ -174,10 +181,12 @@ def project_spans(
         gap: words without a match that a run may step over.
 
     Returns:
-        starts, ends: int64 [spans], characters of the target; both 0 where nothing matches. scores: float32 [spans], the
-        mean similarity of the tokens that match into the run, times the share of the span's tokens that they are.
+        starts, ends: int64 [spans], characters of the target; both 0 where nothing matches. scores: float32 [spans],
+        the mean similarity of the tokens that match into the run, times the share of the span's tokens that they are.
     """
-    first, last = token_range(matches.source.starts, matches.source.ends, matches.source.ids.offsets, rows, starts, ends)
+    first, last = token_range(
+        matches.source.starts, matches.source.ends, matches.source.ids.offsets, rows, starts, ends
+    )
     sizes = last - first
     span = np.repeat(np.arange(len(rows)), sizes)
     token = ranges(first, sizes)
@@ -203,7 +212,11 @@ def project_spans(
     final = np.ones(len(order), bool)
     final[:-1] = owner[1:] != owner[:-1]
     chosen, owner = order[final], owner[final]
-    out_starts, out_ends, scores = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.zeros(len(rows), np.float32)
+    out_starts, out_ends, scores = (
+        np.zeros(len(rows), np.int64),
+        np.zeros(len(rows), np.int64),
+        np.zeros(len(rows), np.float32),
+    )
     out_starts[owner] = words.starts[word[heads[chosen]]]
     out_ends[owner] = words.ends[word[tails[chosen]]]
     scores[owner] = total[chosen] / sizes[owner]

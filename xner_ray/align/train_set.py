@@ -27,8 +27,8 @@ def encode_examples(
         word: `mean`: each piece of a word carries its word's label; `first`: only the first piece does.
 
     Returns:
-        The set, with segment ids and labels 0 and 1, and the number of examples left out because they are too long: a cut
-        sentence could lose its span.
+        The set, with segment ids and labels 0 and 1, and the number of examples left out because they are too long: a
+        cut sentence could lose its span.
     """
     sentences = [e.sentence for e, _ in examples]
     tokens = tokeniser(sentences)
@@ -59,7 +59,12 @@ def _labels(tokens, examples: Sequence[tuple[Example, str]], word: How) -> np.nd
         low, high = token_range(words.starts, words.ends, words.offsets, rows[mine], edges[mine, 0], edges[mine, 1])
         inside = ranges(low, high - low)
         first, last = token_range(
-            tokens.starts, tokens.ends, tokens.ids.offsets, words.rows[inside], words.starts[inside], words.ends[inside]
+            tokens.starts,
+            tokens.ends,
+            tokens.ids.offsets,
+            words.rows[inside],
+            words.starts[inside],
+            words.ends[inside],
         )
         labels[ranges(first, last - first)] = 1
         if word == "first":

@@ -32,7 +32,8 @@ _BOUNDS = ((Ge, "ge", ">="), (Gt, "gt", ">"), (Le, "le", "<="), (Lt, "lt", "<"))
 
 def reference() -> str:
     """The page as Markdown: a table of keys for each config class, in the order in which the keys lead to them."""
-    parts, waiting, seen = [_HEAD], [("", Config)], set()
+    parts, seen = [_HEAD], set()
+    waiting: list[tuple[str, type[BaseModel]]] = [("", Config)]
     while waiting:
         path, model = waiting.pop(0)
         if model in seen:

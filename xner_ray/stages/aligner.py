@@ -24,7 +24,7 @@ from xner_ray.training.saving import is_trained
 def aligner_folder(run: Run) -> Path:
     """The folder of the trained aligner with its projector.json; trained if it is missing."""
     from xner_ray.align.decode import Decoding
-    from xner_ray.align.projector import FILE, LABELS, save_projector
+    from xner_ray.align.projector import LABELS, save_projector
 
     config = run.config
     start = start_folder(run, config.aligner.encoder)
@@ -33,7 +33,7 @@ def aligner_folder(run: Run) -> Path:
     descriptors = shard_descriptors(run)
     parts = {
         "encoder": model_identity(start),
-        "aligner": config.aligner.model_dump(exclude={"threshold"}),
+        "aligner": config.aligner.model_dump(exclude={"threshold", "gap"}),
         "teachers": {language: model_identity(folder) for language, folder in tagging.items()},
         "shards": {d.shard: d.input_hash for d in _some(descriptors, config)},
         "seed": config.seed,
@@ -49,8 +49,9 @@ def aligner_folder(run: Run) -> Path:
 
         run.ray()
         fit([job], run.out / "ray_train", config.ray.train_workers, run.say)
-    if not (Path(job.out) / FILE).exists():
-        save_projector(job.out, Decoding(threshold=config.aligner.threshold), languages=config.languages, run=config.name)
+    # Written each time: a threshold moves without training. Labels know the file by its hash.
+    decoding = Decoding(threshold=config.aligner.threshold, gap=config.aligner.gap)
+    save_projector(job.out, decoding, languages=config.languages, run=config.name)
     return Path(job.out)
 
 

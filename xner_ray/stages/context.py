@@ -94,6 +94,8 @@ def connect(config: Config) -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # The driver prints C++ log lines of Ray's core, such as a false alarm for each actor pool; its files keep them.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import logging
 
     import ray
@@ -109,4 +111,10 @@ def connect(config: Config) -> None:
         )
     else:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    import ray.data
+
+    # Ray Data tells its own story at INFO and warns of memory that small tasks use; ours is told by `say`.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []

@@ -1,0 +1,27 @@
+import pytest
+import torch
+
+from xner_ray.encoder.engine import Engine
+from xner_ray.encoder.tiny import make_tiny_encoder
+from xner_ray.encoder.tokenise import Tokeniser
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A folder with an encoder of random weights and a tokenizer of letters."""
+    return make_tiny_encoder(tmp_path_factory.mktemp("align") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tokeniser(tiny):
+    return Tokeniser(str(tiny))
+
+
+@pytest.fixture
+def engine(tiny):
+    """A token classifier of random weights with the aligner's labels."""
+    from xner_ray.align.projector import LABELS
+    from xner_ray.encoder.load import load_model
+
+    torch.manual_seed(3)
+    return Engine(load_model(tiny, LABELS), 512, "fp32", "cpu")

@@ -1,0 +1,113 @@
+"""The whole way on random weights: all stages under a real Ray, what is done is skipped, what changed is made anew."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from xner_ray.config_file import load_config
+from xner_ray.errors import UserError
+from xner_ray.stages.pipeline import STAGES, plan, run
+
+CONFIG = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def out(ray_session, tmp_path_factory):
+    """One full run, which the tests below look at."""
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    lines = []
+    results = run(load_config(CONFIG, [f"out={folder}"]), CONFIG, say=lines.append)
+    return folder, results, lines
+
+
+def again(folder, *overrides, stages=None):
+    lines = []
+    return run(load_config(CONFIG, [f"out={folder}", *overrides]), CONFIG, stages, say=lines.append), lines
+
+
+def test_results(out):
+    folder, results, _ = out
+    told = json.loads((folder / "results.json").read_text())
+    assert told == json.loads(json.dumps(results))
+    assert set(told["languages"]) == {"de", "zh"}
+    for row in told["languages"].values():
+        for model in ("zero_transfer", "student"):
+            assert {"precision", "recall", "f1"} <= set(row[model])
+        assert row["sentences"] == 20
+    assert set(told["seconds"]) == {*STAGES, "total"}
+
+
+def test_the_ledger_adds_up(out):
+    _, results, _ = out
+    ledger = results["ledger"]
+    assert ledger["read"] == 80
+    total = ledger["kept"] + ledger["kept_no_entity"] + ledger["quarantined"] + sum(ledger["dropped"].values())
+    assert total == ledger["read"]
+
+
+def test_chinese_has_no_misc(out):
+    folder, results, _ = out
+    labels = json.loads((Path(results["folders"]["students"]["zh"]) / "config.json").read_text())["id2label"].values()
+    assert not any("MISC" in x for x in labels)
+    german = json.loads((Path(results["folders"]["students"]["de"]) / "config.json").read_text())["id2label"].values()
+    assert "B-MISC" in german
+
+
+def test_the_dataset_is_tokens_and_tags(out):
+    _, results, _ = out
+    for file in results["folders"]["datasets"].values():
+        table = pq.read_table(file)
+        assert table.num_rows
+        for row in table.to_pylist():
+            assert len(row["tokens"]) == len(row["ner_tags"])
+            assert "".join(row["tokens"]) == "".join(row["target"].split())
+
+
+def test_students_load_as_pipelines(out):
+    from transformers import pipeline
+
+    _, results, _ = out
+    tagger = pipeline("token-classification", model=results["folders"]["students"]["de"], aggregation_strategy="simple")
+    assert isinstance(tagger("Anna Keller wohnt in Wien."), list)
+
+
+def test_a_second_run_does_nothing(out):
+    folder, results, _ = out
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")} | {
+        p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")
+    }
+    second, lines = again(folder)
+    assert {k: second[k] for k in ("languages", "ledger", "folders")} == {k: results[k] for k in ("languages", "ledger", "folders")}
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert not any("step" in line for line in lines)
+
+
+def test_a_threshold_moves_without_labelling(out):
+    folder, _, _ = out
+    stores = {p for p in (folder / "label").iterdir()}
+    with pytest.raises(UserError, match="no sentence with entities was kept"):
+        again(folder, "rules.min_projection_score=1.0", stages=["dataset"])
+    assert {p for p in (folder / "label").iterdir()} == stores
+    assert len(list((folder / "judged").iterdir())) == 2
+
+
+def test_another_run_in_the_same_folder_is_refused(out):
+    folder, _, _ = out
+    with pytest.raises(UserError, match="belongs to the run"):
+        again(folder, "name=other")
+
+
+def test_plan_of_the_paper():
+    config = load_config(CONFIG.with_name("paper.yaml"), ["data=/nowhere"])
+    told = dict(plan(config))
+    assert "40 models" in told["student"]
+    assert config.teacher.encoder == config.aligner.encoder == "FacebookAI/xlm-roberta-large"
+    assert config.student.training.gamma == 4 and len(config.student.seeds) == 5
+    assert config.dataset.sentences == 40_000
+
+
+def test_unknown_stage():
+    with pytest.raises(UserError, match="is no stage"):
+        run(load_config(CONFIG, ["out=/nowhere"]), stages=["dance"])
