@@ -32,6 +32,7 @@ from xner_ray.words import UNSPACED
 
 Spans = tuple[tuple[int, int], ...]
 Tag = Callable[[list[str]], list[list[tuple]]]  # texts -> entities (start, end, ...)
+SAME = 10  # bootstrapped examples of one name in a language: the tenth `Europe` teaches little
 CHUNK = 1000  # pairs tried at a time, until there are enough examples
 LONGEST = 8 * MOST_WORDS  # characters of a side; a third of that in Chinese and Japanese
 
@@ -84,7 +85,8 @@ def build_examples(
         The examples, shuffled, and a report. What an origin cannot give, the bootstrap gives where it can.
     """
     random, report = np.random.default_rng([seed, *language.encode()]), Report()
-    table = _usable(table, language).take(random.permutation(_usable(table, language).num_rows))
+    table = _usable(table, language)
+    table = table.take(random.permutation(table.num_rows))
     wanted = round(config.examples * (1 - config.negatives))
     shares = {k: v for k, v in config.origins.items() if v > 0}
     quota = {origin: round(wanted * share / sum(shares.values())) for origin, share in shares.items()}
@@ -153,6 +155,7 @@ def bootstrapped(
     quota = {True: round(need * noun_phrases)}
     quota[False] = need - quota[True]
     found: dict[bool, list[Example]] = {True: [], False: []}
+    seen: Counter[str] = Counter()
     for at in range(0, table.num_rows, CHUNK):
         if all(len(found[k]) >= quota[k] for k in quota):
             break
@@ -160,7 +163,9 @@ def bootstrapped(
         if len(found[True]) >= quota[True]:  # pairs without an entity have nothing more to give
             part = part.filter(pc.greater(pc.list_value_length(part.column("entities")), 0))
         for example in _agreed(similarity, part, language, random):
-            found[example.kind == "phrase"].append(example)
+            seen[example.name] += 1
+            if seen[example.name] <= SAME:
+                found[example.kind == "phrase"].append(example)
         report.pairs_tried += part.num_rows
     for phrase, name in ((False, "entities"), (True, "noun phrases")):
         if len(found[phrase]) < quota[phrase]:
