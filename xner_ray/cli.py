@@ -77,7 +77,7 @@ def run(config: ConfigFile, overrides: Overrides = None) -> None:
 
 @app.command(rich_help_panel="A whole run")
 def plan(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a config and say, stage by stage, what is done and what a run would do; nothing is started.
+    """Check a config and say, stage by stage, what a run would do; nothing is started.
 
     Example: [cyan]xner plan configs/paper.yaml data=/corpora[/]
     """

@@ -36,7 +36,9 @@ class Sample(Model):
     pairs: Positive = Field(600, description="Sentence pairs a language, over all corpora.")
     seed: int = Field(1, description="Same seed, same bytes.")
     gold_sentences: Positive = Field(1200, description="English gold sentences for the teacher.")
-    eval_sentences: Positive = Field(300, description="Gold sentences a target language, of frames and names not in training.")
+    eval_sentences: Positive = Field(
+        300, description="Gold sentences a target language, of frames and names not in training."
+    )
 
 
 class Corpus(Model):
@@ -48,7 +50,9 @@ class Corpus(Model):
         description="moses: OPUS zip; tmx: plain or gz; tsv: id, source, target[, score]; wikimatrix: score, source, target;"
         " lines: two line-aligned files (`path` and `target_path`)."
     )
-    path: str = Field(description="File or fsspec URL; `{data}`, `{language}` and `{pair}` (e.g. de-en, sorted) are filled in.")
+    path: str = Field(
+        description="File or fsspec URL; `{data}`, `{language}` and `{pair}` (e.g. de-en, sorted) are filled in."
+    )
     target_path: str | None = Field(None, description="The target side, for format `lines`.")
     languages: list[str] | None = Field(None, description="Target languages it has; default: all of the config.")
     min_score: float | None = Field(None, description="Pairs scored below are left out; wikimatrix: 1.05 by default.")
@@ -68,7 +72,9 @@ class Ingest(Model):
     pairs: Positive | None = Field(8000, description="Pairs a language, equal quotas over corpora; null: every pair.")
     shard_rows: Positive = Field(2000, description="Pairs in a shard, the unit of work and of commit.")
     max_chars: Positive = Field(1000, description="A longer side is quarantined as too_long.")
-    max_quarantined: Share = Field(0.2, description="Stop when a larger share of a corpus's sampled pairs cannot be read.")
+    max_quarantined: Share = Field(
+        0.2, description="Stop when a larger share of a corpus's sampled pairs cannot be read."
+    )
 
 
 class Training(Model):
@@ -89,7 +95,9 @@ class Training(Model):
     freeze_embeddings: bool = Field(True, description="Do not train the embedding tables.")
     freeze_layers: int = Field(0, ge=0, description="The lowest n transformer layers are not trained.")
     layer_decay: float = Field(1.0, gt=0, le=1, description="Learning rate factor from each layer to the one below.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest that the device trains well in.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: the fastest that the device trains well in."
+    )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
 
@@ -98,7 +106,8 @@ class Teacher(Model):
 
     encoder: str = Field("embedded", description="embedded | hub id | folder.")
     to_o: dict[str, list[str]] = Field(
-        {}, description="Types relabelled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher."
+        {},
+        description="Types relabelled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher.",
     )
     training: Training = Training(loss="focal", gamma=2.0)
 
@@ -113,7 +122,9 @@ class Aligner(Model):
     origins: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], float] = Field(
         {"bootstrap": 0.85, "lexicon": 0.15}, description="Where examples come from, with their shares."
     )
-    pairs: str | None = Field(None, description="TSV `name, sentence, start, end` for origin `pairs`; `{language}` is filled in.")
+    pairs: str | None = Field(
+        None, description="TSV `name, sentence, start, end` for origin `pairs`; `{language}` is filled in."
+    )
     lexicon: str | None = Field(None, description="TSV `name, target name`; default: CLDR countries and languages.")
     translator: str | None = Field(None, description="A seq2seq folder of transformers, target language to English.")
     layer: int = Field(7, ge=0, description="Hidden layer whose similarities bootstrap the examples.")
@@ -135,7 +146,9 @@ class Label(Model):
     """Inference of teacher and aligner over all pairs."""
 
     batch_tokens: Positive = Field(4096, description="Padded tokens in one forward pass; part of the fingerprint.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: fp16 on V100, bf16 from Ampere on.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: fp16 on V100, bf16 from Ampere on."
+    )
     workers: Positive | None = Field(None, description="Actors of each pool; default: one a GPU, or one a CPU core.")
     gpu_share: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
 
@@ -159,7 +172,9 @@ class Student(Model):
 
     encoder: str | list[str] = Field("embedded", description="embedded | hub id | folder; a list trains each.")
     seeds: list[int] = Field([1], min_length=1, description="One student each; scores are their mean.")
-    english: Training | None = Field(None, description="English fine-tuning that comes first; default: as the teacher's.")
+    english: Training | None = Field(
+        None, description="English fine-tuning that comes first; default: as the teacher's."
+    )
     training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
 
 

@@ -18,7 +18,9 @@ PAIR = pa.schema(
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),  # of the target side, ISO 639-1
-        pa.field("pair_id", pa.int64(), nullable=False),  # unique within (corpus, language): the line or id in the corpus
+        pa.field(
+            "pair_id", pa.int64(), nullable=False
+        ),  # unique within (corpus, language): the line or id in the corpus
         pa.field("source", pa.string(), nullable=False),
         pa.field("target", pa.string(), nullable=False),
         pa.field("corpus_score", pa.float32()),

@@ -42,7 +42,9 @@ def tags_of(spans: Iterable[Span], length: int) -> list[str]:
         if not 0 <= start < end <= length:
             raise UserError(f"span {start}:{end} does not fit a sentence of {length} tokens")
         if any(t != "O" for t in tags[start:end]):
-            raise UserError(f"two entities overlap at tokens {start}:{end}", remedy="nested entities are not supported")
+            raise UserError(
+                f"two entities overlap at tokens {start}:{end}", remedy="nested entities are not supported"
+            )
         tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
     return tags
 

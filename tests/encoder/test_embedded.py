@@ -5,18 +5,30 @@ import pytest
 
 from xner_ray.encoder.embedded import SHA256, decode, embedded_folder
 from xner_ray.encoder.engine import Engine
-from xner_ray.encoder.load import quiet
+from xner_ray.encoder.quiet import quiet
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.errors import UserError
 
 PAIRS = [
-    ("The president visited the capital yesterday.", "Der Präsident besuchte gestern die Hauptstadt.", "总统昨天访问了首都。"),
+    (
+        "The president visited the capital yesterday.",
+        "Der Präsident besuchte gestern die Hauptstadt.",
+        "总统昨天访问了首都。",
+    ),
     ("Shares fell sharply on the stock exchange.", "Die Aktien an der Börse fielen stark.", "股市大幅下跌。"),
     ("She speaks three languages.", "Sie spricht drei Sprachen.", "她会说三种语言。"),
     ("The river flooded the whole village.", "Der Fluss überschwemmte das ganze Dorf.", "河水淹没了整个村庄。"),
     ("My brother bought a new car.", "Mein Bruder hat ein neues Auto gekauft.", "我哥哥买了一辆新车。"),
-    ("The team won the final in extra time.", "Die Mannschaft gewann das Finale in der Verlängerung.", "球队在加时赛中赢得了决赛。"),
-    ("Scientists found a new kind of beetle.", "Forscher haben eine neue Käferart entdeckt.", "科学家发现了一种新甲虫。"),
+    (
+        "The team won the final in extra time.",
+        "Die Mannschaft gewann das Finale in der Verlängerung.",
+        "球队在加时赛中赢得了决赛。",
+    ),
+    (
+        "Scientists found a new kind of beetle.",
+        "Forscher haben eine neue Käferart entdeckt.",
+        "科学家发现了一种新甲虫。",
+    ),
     ("Would you like some more coffee?", "Möchten Sie noch etwas Kaffee?", "您要再来点咖啡吗？"),
 ]
 

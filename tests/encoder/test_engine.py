@@ -70,7 +70,7 @@ def test_distinct():
 @pytest.fixture(scope="module")
 def texts():
     random = np.random.default_rng(0)
-    words = "anna lebt in wien und arbeitet bei nordwind 北京 ist weit".split()
+    words = ["anna", "lebt", "in", "wien", "und", "arbeitet", "bei", "nordwind", "北京", "ist", "weit"]
     return [" ".join(random.choice(words, size=n)) for n in random.integers(1, 14, size=40)] + ["anna", "anna"]
 
 
@@ -85,7 +85,10 @@ def test_engine_equals_a_plain_loop(tiny_encoder, texts):
     engine, ids, _ = probabilities(tiny_encoder, texts, budget=100, precision="fp32")
     ours = engine.probabilities(ids)
     with torch.no_grad():
-        plain = [engine.model(torch.from_numpy(ids[i].astype(np.int64))[None]).logits[0].softmax(-1) for i in range(len(ids))]
+        plain = [
+            engine.model(torch.from_numpy(ids[i].astype(np.int64))[None]).logits[0].softmax(-1)
+            for i in range(len(ids))
+        ]
     assert np.allclose(ours, torch.cat(plain).numpy(), atol=1e-5)
     assert engine.counts.repeated_rows >= 1
     assert engine.counts.tokens <= engine.counts.padded_tokens
@@ -130,7 +133,9 @@ def test_trimmed_encoder_gives_the_same(tiny_encoder, texts, tmp_path):
     assert trimmed != tiny_encoder
     engine, ids, tokeniser = probabilities(tiny_encoder, latin, precision="fp32")
     small, small_ids, small_tokeniser = probabilities(trimmed, latin, precision="fp32")
-    small.model.load_state_dict({k: v for k, v in engine.model.state_dict().items() if "word_emb" not in k}, strict=False)
+    small.model.load_state_dict(
+        {k: v for k, v in engine.model.state_dict().items() if "word_emb" not in k}, strict=False
+    )
     assert tokeniser.backend.get_vocab_size() > small_tokeniser.backend.get_vocab_size()
     back = {i: p for p, i in tokeniser.backend.get_vocab().items()}
     small_back = {i: p for p, i in small_tokeniser.backend.get_vocab().items()}

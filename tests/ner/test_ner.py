@@ -25,7 +25,9 @@ def tokeniser(tiny_encoder):
 
 
 sentences = st.lists(
-    st.lists(st.tuples(st.text("abcäöz,", min_size=1, max_size=6), st.integers(0, 4)), min_size=1, max_size=8), min_size=1, max_size=5
+    st.lists(st.tuples(st.text("abcäöz,", min_size=1, max_size=6), st.integers(0, 4)), min_size=1, max_size=8),
+    min_size=1,
+    max_size=5,
 )
 
 

@@ -69,7 +69,9 @@ def test_students_load_as_pipelines(out):
     from transformers import pipeline
 
     _, results, _ = out
-    tagger = pipeline("token-classification", model=results["folders"]["students"]["de"], aggregation_strategy="simple")
+    tagger = pipeline(
+        "token-classification", model=results["folders"]["students"]["de"], aggregation_strategy="simple"
+    )
     assert isinstance(tagger("Anna Keller wohnt in Wien."), list)
 
 
@@ -79,7 +81,9 @@ def test_a_second_run_does_nothing(out):
         p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")
     }
     second, lines = again(folder)
-    assert {k: second[k] for k in ("languages", "ledger", "folders")} == {k: results[k] for k in ("languages", "ledger", "folders")}
+    assert {k: second[k] for k in ("languages", "ledger", "folders")} == {
+        k: results[k] for k in ("languages", "ledger", "folders")
+    }
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert not any("step" in line for line in lines)
 

@@ -34,6 +34,13 @@ def test_reweighted_weighs_hard_tokens_less():
     assert torch.allclose(reweighted(LOGITS, LABELS, 0.0), cross_entropy(LOGITS, LABELS))
 
 
+def test_reweighted_never_pushes_a_token_away_from_its_label():
+    for p_t in (0.05, 0.2, 0.35, 0.6, 0.95):
+        logits = torch.tensor([[p_t, 1 - p_t]]).log().requires_grad_()
+        reweighted(logits, torch.tensor([0]), 4.0).sum().backward()
+        assert logits.grad[0, 0] < 0, p_t
+
+
 def test_shape_and_gradient():
     logits = torch.randn(2, 4, 5, requires_grad=True)
     labels = torch.randint(0, 5, (2, 4))

@@ -20,7 +20,7 @@ from xner_ray.encoder.ragged import ranges
 from xner_ray.ner.encode import Words
 
 FLOOR = 0.5  # mean similarity of matched tokens times the share of tokens that match
-PHRASES = 2  # noun phrases tried in a pair
+PHRASES = 4  # noun phrases tried in a pair
 MOST_WORDS = 40  # longer sentences cost more than they teach
 
 
@@ -55,8 +55,8 @@ def candidates(sources: Sequence[str], entities: pa.Array, random: np.random.Gen
             if all(p[1] <= a or b <= p[0] for a, b in own)
         ]
         found += [(row, a, b, "phrase") for a, b in dict.fromkeys(free)]
-    row, start, end = (np.array([f[i] for f in found], np.int64) for i in range(3))
-    return row, start, end, np.array([f[3] for f in found], dtype=object)
+    columns = [np.array([f[i] for f in found], np.int64) for i in range(3)]
+    return (*columns, np.array([f[3] for f in found], dtype=object))
 
 
 def _some(spans: list[tuple[int, int]], random: np.random.Generator) -> list[tuple[int, int]]:

@@ -33,6 +33,7 @@ from xner_ray.words import UNSPACED
 Spans = tuple[tuple[int, int], ...]
 Tag = Callable[[list[str]], list[list[tuple]]]  # texts -> entities (start, end, ...)
 SAME = 10  # bootstrapped examples of one name in a language: the tenth `Europe` teaches little
+SIMPLE = 0.25  # share of the noun phrases that may have one word: they agree most often, and are the easiest
 CHUNK = 1000  # pairs tried at a time, until there are enough examples
 LONGEST = 8 * MOST_WORDS  # characters of a side; a third of that in Chinese and Japanese
 
@@ -89,7 +90,9 @@ def build_examples(
     table = table.take(random.permutation(table.num_rows))
     wanted = round(config.examples * (1 - config.negatives))
     shares = {k: v for k, v in config.origins.items() if v > 0}
-    quota = {origin: round(wanted * share / sum(shares.values())) for origin, share in shares.items()}
+    quota: dict[str, int] = {
+        str(origin): round(wanted * share / sum(shares.values())) for origin, share in shares.items()
+    }
     sources, targets = table.column("source").to_pylist(), table.column("target").to_pylist()
     positives: list[Example] = []
 
@@ -163,9 +166,11 @@ def bootstrapped(
         if len(found[True]) >= quota[True]:  # pairs without an entity have nothing more to give
             part = part.filter(pc.greater(pc.list_value_length(part.column("entities")), 0))
         for example in _agreed(similarity, part, language, random):
-            seen[example.name] += 1
-            if seen[example.name] <= SAME:
-                found[example.kind == "phrase"].append(example)
+            phrase = example.kind == "phrase"
+            simple = "phrase of one word" if phrase and " " not in example.name else ""
+            seen.update(filter(None, (example.name, simple)))
+            if seen[example.name] <= SAME and (not simple or seen[simple] <= SIMPLE * quota[True]):
+                found[phrase].append(example)
         report.pairs_tried += part.num_rows
     for phrase, name in ((False, "entities"), (True, "noun phrases")):
         if len(found[phrase]) < quota[phrase]:
@@ -196,7 +201,8 @@ def _apart(spans: list[tuple[int, int]]) -> bool:
 
 def equal_spans(text: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
     """All places of `text` with the same surface as the span, as whole words: an aligner must find each of them."""
-    surface, found, at = text[start:end], [], -1
+    surface, at = text[start:end], -1
+    found: list[tuple[int, int]] = []
     while (at := text.find(surface, at + 1)) >= 0:
         after = at + len(surface)
         inner = text[at - 1 : at].isalnum() or text[after : after + 1].isalnum()
@@ -216,15 +222,17 @@ def negatives(positives: Sequence[Example], count: int, random: np.random.Genera
     for e in positives:
         by_kind.setdefault(e.kind, []).append(e.name)
         by_sentence.setdefault(e.sentence, []).append(e.name.casefold())
+    everyone = [e.name for e in positives]
     out: list[Example] = []
-    for turn in range(4 * count if positives else 0):
+    for _ in range(4 * count if positives else 0):
         if len(out) == count:
             break
         e = positives[int(random.integers(len(positives)))]
-        pool = by_kind[e.kind] if turn % 4 else [p.name for p in positives]
-        name = pool[int(random.integers(len(pool)))]
-        low = name.casefold()
         text = f"{e.source}\n{e.sentence}".casefold()
-        if low not in text and not any(other in low for other in by_sentence[e.sentence]):
-            out.append(Example(name, e.sentence, (), e.origin, e.kind, e.source))
+        for pool in (by_kind[e.kind], by_kind[e.kind], everyone):
+            name = pool[int(random.integers(len(pool)))]
+            low = name.casefold()
+            if low not in text and not any(other in low for other in by_sentence[e.sentence]):
+                out.append(Example(name, e.sentence, (), e.origin, e.kind, e.source))
+                break
     return out

@@ -67,7 +67,8 @@ class Similarity:
         """Load an encoder (`embedded | hub id | folder`); the layers above `layer` are left out, for speed."""
         from transformers import AutoModel
 
-        from xner_ray.encoder.load import encoder_folder, quiet
+        from xner_ray.encoder.load import encoder_folder
+        from xner_ray.encoder.quiet import quiet
         from xner_ray.errors import UserError
         from xner_ray.training.freezing import layers_of
 

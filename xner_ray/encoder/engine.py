@@ -151,7 +151,7 @@ def distinct(ids: Ragged, types: Ragged | None) -> tuple[np.ndarray, np.ndarray]
     """Rows that differ: (row numbers of the first of each kind, ascending; for every row the index of its kind)."""
     seen: dict[bytes, int] = {}
     inverse = np.empty(len(ids), np.int64)
-    first = []
+    first: list[int] = []
     data = ids.values.tobytes()
     offsets = (ids.offsets * ids.values.itemsize).tolist()
     for row in range(len(ids)):

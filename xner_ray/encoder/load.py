@@ -6,11 +6,10 @@ Face folders, which `transformers.pipeline` opens too.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from pathlib import Path
 
 from xner_ray.encoder.embedded import embedded_folder
+from xner_ray.encoder.quiet import quiet
 from xner_ray.encoder.tiny import tiny_folder
 from xner_ray.errors import UserError
 
@@ -32,7 +31,9 @@ def encoder_folder(encoder: str) -> Path:
         raise UserError("has no config.json", file=folder, remedy="give a folder written by save_pretrained")
     if not list(folder.glob("*.safetensors")):
         raise UserError(
-            "has no *.safetensors", file=folder, remedy="save it again with save_pretrained; pickled weights are refused"
+            "has no *.safetensors",
+            file=folder,
+            remedy="save it again with save_pretrained; pickled weights are refused",
         )
     return folder
 
@@ -41,7 +42,15 @@ def _from_hub(encoder: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = ["*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer*", "*.model", "vocab*", "merges*"]
+    patterns = [
+        "*.safetensors",
+        "*.safetensors.index.json",
+        "config.json",
+        "tokenizer*",
+        "*.model",
+        "vocab*",
+        "merges*",
+    ]
     try:
         return Path(snapshot_download(encoder, allow_patterns=[*patterns, "special_tokens_map.json"]))
     except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as e:
@@ -89,7 +98,7 @@ def load_model(folder: str | Path, labels: list[str] | None = None):
             )
         with quiet():
             return AutoModelForTokenClassification.from_pretrained(str(folder), use_safetensors=True)
-    names = {i: label for i, label in enumerate(labels)}
+    names = dict(enumerate(labels))
     # A head of other labels is replaced, not stretched: its rows mean something else.
     same = list(config.id2label.values()) == labels
     with quiet():
@@ -100,20 +109,3 @@ def load_model(folder: str | Path, labels: list[str] | None = None):
             label2id={v: k for k, v in names.items()},
             ignore_mismatched_sizes=not same,
         )
-
-
-@contextlib.contextmanager
-def quiet():
-    """Silence the report of missing heads and poolers: a new head is what we ask for."""
-    from transformers.utils import logging as hf
-
-    level, logger = hf.get_verbosity(), logging.getLogger("transformers")
-    bars = hf.is_progress_bar_enabled()
-    hf.set_verbosity_error()
-    hf.disable_progress_bar()
-    try:
-        yield logger
-    finally:
-        hf.set_verbosity(level)
-        if bars:
-            hf.enable_progress_bar()

@@ -23,7 +23,7 @@ def make_tiny_encoder(folder: str | Path) -> Path:
     from transformers import BertConfig, BertModel
 
     from xner_ray.encoder.embedded import tokenizer_config, unigram_tokenizer
-    from xner_ray.encoder.load import quiet
+    from xner_ray.encoder.quiet import quiet
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,9 @@ class Tokeniser:
         rows = len(first)
         parts = [constant(self.prefix, rows), first, constant(self.middle, rows), second, constant(self.suffix, rows)]
         ids = concatenate(parts)
-        segments = concatenate([Ragged(np.full(len(p.values), i >= 3, np.int32), p.offsets) for i, p in enumerate(parts)])
+        segments = concatenate(
+            [Ragged(np.full(len(p.values), i >= 3, np.int32), p.offsets) for i, p in enumerate(parts)]
+        )
         return ids, segments
 
     def second_starts(self, first: Ragged) -> np.ndarray:

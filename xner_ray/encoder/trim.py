@@ -24,19 +24,21 @@ _HAN, _KANA = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)), ((0x3040
 _LATIN = ((0x0, 0x2AF), (0x300, 0x36F), (0x1E00, 0x1EFF), (0xFB00, 0xFB06), (0xFF21, 0xFF5A))
 _CYRILLIC, _GREEK = ((0x400, 0x52F),), ((0x370, 0x3FF), (0x1F00, 0x1FFF))
 _SCRIPTS = {
-    **dict.fromkeys("ru uk bg sr mk be kk".split(), _CYRILLIC),
+    **dict.fromkeys(["ru", "uk", "bg", "sr", "mk", "be", "kk"], _CYRILLIC),
     **dict.fromkeys(["el"], _GREEK),
     **dict.fromkeys(["zh"], _HAN),
     **dict.fromkeys(["ja"], _HAN + _KANA),
-    **dict.fromkeys("ar fa ur ps ug".split(), ((0x600, 0x77F), (0x8A0, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFF))),
+    **dict.fromkeys(["ar", "fa", "ur", "ps", "ug"], ((0x600, 0x77F), (0x8A0, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFF))),
     **dict.fromkeys(["he", "yi"], ((0x590, 0x5FF), (0xFB1D, 0xFB4F))),
-    **dict.fromkeys("hi mr ne sa".split(), ((0x900, 0x97F),)),
+    **dict.fromkeys(["hi", "mr", "ne", "sa"], ((0x900, 0x97F),)),
     **dict.fromkeys(["ko"], ((0x1100, 0x11FF), (0x3130, 0x318F), (0xAC00, 0xD7AF))),
     **dict.fromkeys(["th"], ((0xE00, 0xE7F),)),
 }
 _LATIN_LANGUAGES = frozenset(
-    "af az bs ca cs cy da de en eo es et eu fi fr fy ga gl hr hu id is it jv ku la lt lv mg ms nl no nb nn oc pl pt ro sk sl"
-    " so sq sv sw tl tr uz vi xh zu ha ig yo ny sn rw".split()
+    (
+        "af az bs ca cs cy da de en eo es et eu fi fr fy ga gl ha hr hu id ig is it jv ku la lt lv mg ms nb nl nn no ny "
+        "oc pl pt ro rw sk sl sn so sq sv sw tl tr uz vi xh yo zu"
+    ).split()
 )
 
 

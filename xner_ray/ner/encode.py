@@ -56,7 +56,9 @@ def deciding_pieces(tokens: Tokens, words: Words) -> np.ndarray:
     return np.where(found, safe, -1)
 
 
-def encode_tags(tokeniser: Tokeniser, texts: Sequence[str], words: Words, tags: np.ndarray, limit: int) -> tuple[TrainSet, int]:
+def encode_tags(
+    tokeniser: Tokeniser, texts: Sequence[str], words: Words, tags: np.ndarray, limit: int
+) -> tuple[TrainSet, int]:
     """Training data for a tagger.
 
     Args:

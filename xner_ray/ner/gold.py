@@ -19,7 +19,7 @@ def read_gold(gold: Sequence[Gold], fill=lambda path: path, to_o: Sequence[str] 
     """All sentences of the gold files; the types in `to_o` become O."""
     sentences: list[Sentence] = []
     for item in gold:
-        drop = {t: "O" for t in to_o}
+        drop = dict.fromkeys(to_o, "O")
         sentences += read_conll(fill(item.path), item.language, {**item.tag_map, **drop}, item.types)
     return sentences
 
@@ -32,11 +32,15 @@ def types_of(sentences: Sequence[Sentence]) -> list[str]:
     """
     types = sorted({tag[2:] for s in sentences for tag in s.tags if tag != "O"})
     if not types:
-        raise UserError("the gold data holds no entity", key="gold", remedy="check the tag column, `tag_map` and `types`")
+        raise UserError(
+            "the gold data holds no entity", key="gold", remedy="check the tag column, `tag_map` and `types`"
+        )
     return types
 
 
-def encode_gold(sentences: Sequence[Sentence], tokeniser: Tokeniser, labels: list[str], limit: int) -> tuple[TrainSet, int]:
+def encode_gold(
+    sentences: Sequence[Sentence], tokeniser: Tokeniser, labels: list[str], limit: int
+) -> tuple[TrainSet, int]:
     """Training data; every second sentence is spaced as a writer would, the others as CoNLL spaces its tokens.
 
     A tagger meets both: raw text in corpora, spaced tokens in gold sets.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,15 @@ class Tagger:
         found = self.find(texts, Words.of([words_of(t, language) for t in texts]))
         cuts = offsets_of(np.bincount(found["row"], minlength=len(texts)))
         flat = list(
-            zip(found["start"].tolist(), found["end"].tolist(), found["type"].tolist(), found["score"].tolist(), strict=True)
+            zip(
+                found["start"].tolist(),
+                found["end"].tolist(),
+                found["type"].tolist(),
+                found["score"].tolist(),
+                strict=True,
+            )
         )
-        return [flat[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [flat[a:b] for a, b in pairwise(cuts.tolist())]
 
     def tag_words(self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[list[str]]:
         """BIO2 tags of given words, e.g. of a gold set: each sentence is its text and the character spans of its words."""
@@ -69,4 +76,4 @@ class Tagger:
         tags[inside] = np.char.add("I-", np.repeat(found["type"].astype(str), found["last"] + 1 - found["first"]))
         if len(found["first"]):
             tags[found["first"]] = np.char.add("B-", found["type"].astype(str))
-        return [tags[a:b].tolist() for a, b in zip(words.offsets[:-1], words.offsets[1:], strict=True)]
+        return [tags[a:b].tolist() for a, b in pairwise(words.offsets.tolist())]

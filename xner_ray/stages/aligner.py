@@ -7,6 +7,7 @@ stage, which costs a few per cent and keeps the stages apart.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xner_ray.config import Aligner, Config
-from xner_ray.stages.context import Run, model_identity
+from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, start_folder, teachers
 from xner_ray.stages.ingest import Descriptor, shard_descriptors
 from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained
 
 
+@once
 def aligner_folder(run: Run) -> Path:
     """The folder of the trained aligner with its projector.json; trained if it is missing."""
     from xner_ray.align.decode import Decoding
@@ -40,7 +42,13 @@ def aligner_folder(run: Run) -> Path:
     }
     folder = run.folder("aligner", parts)
     job = Job(
-        "aligner", str(start), LABELS, config.aligner.training, config.seed, str(folder.path / "data.npz"), str(folder.path / "model")
+        "aligner",
+        str(start),
+        LABELS,
+        config.aligner.training,
+        config.seed,
+        str(folder.path / "data.npz"),
+        str(folder.path / "model"),
     )
     if not is_trained(job):
         if not Path(job.data).exists():
@@ -108,8 +116,8 @@ def make_examples(
     from xner_ray.align.examples import build_examples
     from xner_ray.align.similarity import Similarity
     from xner_ray.align.train_set import encode_examples
-    from xner_ray.encoder.load import load_model
     from xner_ray.encoder.engine import max_positions
+    from xner_ray.encoder.load import load_model
     from xner_ray.encoder.tokenise import Tokeniser
     from xner_ray.ner.label import label_table
     from xner_ray.ner.tagger import Tagger
@@ -124,13 +132,22 @@ def make_examples(
         tagger = taggers[tagging[language]]
         table = label_table(tagger, table.combine_chunks(), config.source_language)
         examples, report = build_examples(
-            settings, language, table, similarity, config.seed, tag=lambda t, g=tagger, x=language: g.tag(t, x), fill=config.fill
+            settings,
+            language,
+            table,
+            similarity,
+            config.seed,
+            tag=partial(tagger.tag, language=language),
+            fill=config.fill,
         )
         pairs += [(e, language) for e in examples]
         reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
     limit = max_positions(load_model(start, ["O"]).config)
     data, too_long = encode_examples(Tokeniser(start), pairs, limit)
-    rows = [{"language": x, "name": e.name, "sentence": e.sentence, "spans": list(map(list, e.spans)), "origin": e.origin} for e, x in pairs]
+    rows = [
+        {"language": x, "name": e.name, "sentence": e.sentence, "spans": list(map(list, e.spans)), "origin": e.origin}
+        for e, x in pairs
+    ]
     Path(out).with_name("examples.jsonl").write_text(
         "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8"
     )

@@ -6,13 +6,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xner_ray.config import Config, Gold
 from xner_ray.errors import UserError
 from xner_ray.store.fingerprint import hash_file, hash_folder
 from xner_ray.store.folders import StageFolder, claim_out, open_stage
+
+T = TypeVar("T")
 
 # Versions of what the stages do: raise one when its results change for the same config, and they are made anew.
 VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 1, "dataset": 1, "student": 1}
@@ -31,8 +34,9 @@ class Run:
     def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
         self.config, self.config_file = config, str(config_file)
         self.out = Path(config.out).absolute()
-        self.say = say or (lambda line: print(line, flush=True))
+        self.say = say or (lambda line: print(line, flush=True))  # noqa: T201
         self.seconds: dict[str, float] = {}
+        self.results: dict[str, Any] = {}  # of stages that this run already went through, see `once`
         claim_out(self.out, config.name, config_file)
 
     @contextmanager
@@ -61,7 +65,9 @@ class Run:
         for item in gold:
             path = self.config.fill(item.path)
             if not Path(path).is_file():
-                raise UserError("no such gold file", file=path, key="gold.path", remedy="check the path and the key `data`")
+                raise UserError(
+                    "no such gold file", file=path, key="gold.path", remedy="check the path and the key `data`"
+                )
             parts.append({"sha256": hash_file(path), **item.model_dump(exclude={"path", "name"})})
         return parts
 
@@ -70,8 +76,25 @@ class Run:
         parts = []
         for corpus in self.config.corpora_of(language):
             files = [self.config.fill(p, language) for p in (corpus.path, corpus.target_path) if p]
-            parts.append({"corpus": corpus.model_dump(exclude={"path", "target_path", "languages"}), "files": [_identity(f) for f in files]})
+            parts.append(
+                {
+                    "corpus": corpus.model_dump(exclude={"path", "target_path", "languages"}),
+                    "files": [_identity(f) for f in files],
+                }
+            )
         return parts
+
+
+def once(stage: Callable[[Run], T]) -> Callable[[Run], T]:
+    """A stage that later stages ask for again is gone through once a run, and tells its story once."""
+
+    @wraps(stage)
+    def remembered(run: Run) -> T:
+        if stage.__name__ not in run.results:
+            run.results[stage.__name__] = stage(run)
+        return run.results[stage.__name__]
+
+    return remembered
 
 
 def _identity(path: str) -> dict[str, Any]:

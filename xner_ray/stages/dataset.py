@@ -20,7 +20,7 @@ from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.rules import judge
 from xner_ray.projection.select import select
 from xner_ray.schema import DUPLICATE
-from xner_ray.stages.context import Run
+from xner_ray.stages.context import Run, once
 from xner_ray.stages.ingest import ingest_all, shard_folder
 from xner_ray.stages.label import label
 from xner_ray.store.folders import StageFolder
@@ -37,6 +37,7 @@ class Dataset:
     judged: StageFolder
 
 
+@once
 def dataset(run: Run) -> Dataset:
     """Judge what is labelled, check the books, and write each language's training file."""
     config, labelled = run.config, label(run)
@@ -51,7 +52,10 @@ def dataset(run: Run) -> Dataset:
     committed = {shard: m for shard, m in store.committed().items() if shard in wanted}
     ledger = books(run, committed)
     ledger.check()
-    out = run.folder("dataset", {"judged": judged.path.name, "dataset": config.dataset.model_dump(), "shards": wanted, "seed": config.seed})
+    out = run.folder(
+        "dataset",
+        {"judged": judged.path.name, "dataset": config.dataset.model_dump(), "shards": wanted, "seed": config.seed},
+    )
     train, summary = {}, {}
     for language in config.languages:
         files = [judged.path / m.file for shard, m in sorted(committed.items()) if shard.startswith(f"{language}-")]
@@ -69,7 +73,10 @@ def dataset(run: Run) -> Dataset:
             f"[dataset] {language}: {counts['sentences']:,} sentences, {counts['entities']:,} entities,"
             f" {counts['without_entity']:,} sentences without any"
         )
-    _write_json(out.path / "ledger.json", {"total": ledger.to_json(), "by_language": ledger.by("language"), "cells": ledger.to_rows()})
+    _write_json(
+        out.path / "ledger.json",
+        {"total": ledger.to_json(), "by_language": ledger.by("language"), "cells": ledger.to_rows()},
+    )
     return Dataset(train, ledger, summary, judged)
 
 
@@ -87,7 +94,9 @@ def books(run: Run, committed: dict[str, Manifest]) -> Ledger:
         for corpus, count in report.corpora.items():
             ledger.read(language, corpus, domains[corpus], count.sampled)
             ledger.add_dropped(language, corpus, DUPLICATE, count.duplicates)
-        ledger.add_quarantine(pq.read_table(shard_folder(run, language) / "quarantine.parquet", columns=["language", "corpus"]))
+        ledger.add_quarantine(
+            pq.read_table(shard_folder(run, language) / "quarantine.parquet", columns=["language", "corpus"])
+        )
     for manifest in committed.values():
         ledger.merge(Ledger.from_rows(manifest.extra["ledger"]))
     return ledger
@@ -101,7 +110,7 @@ def _judge_all(run: Run, labelled: Path, shards: dict[str, Manifest], out: Path)
         {"shard": shard, "path": str(labelled / m.file), "input_hash": m.sha256} for shard, m in sorted(shards.items())
     ]
     graph = ray.data.from_items(items, override_num_blocks=min(len(items), 64)).map_batches(
-        judge_shard,
+        judge_shard,  # type: ignore[arg-type]  # Ray's stub does not know fn_kwargs
         fn_kwargs={"rules": run.config.rules.model_dump(), "out": str(out)},
         batch_size=1,
         batch_format="pyarrow",

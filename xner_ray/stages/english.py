@@ -71,7 +71,15 @@ def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
         }
         folder = run.folder(item.name, parts, version="english")
         folders[item] = folder.path / "model"
-        job = Job(item.name, str(start), [], item.training, run.config.seed, str(folder.path / "data.npz"), str(folders[item]))
+        job = Job(
+            item.name,
+            str(start),
+            [],
+            item.training,
+            run.config.seed,
+            str(folder.path / "data.npz"),
+            str(folders[item]),
+        )
         if not is_trained(job):
             jobs.append(_prepared(run, job, item))
     if jobs:

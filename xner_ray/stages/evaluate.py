@@ -11,7 +11,7 @@ from xner_ray.config import Gold
 from xner_ray.errors import UserError
 from xner_ray.evaluation.conll import Sentence, read_conll
 from xner_ray.evaluation.scores import mean_scores, scores
-from xner_ray.stages.context import Run, model_identity
+from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.student import Student, students
 from xner_ray.store.fingerprint import fingerprint
@@ -35,20 +35,21 @@ def evaluate_model(
     from xner_ray.ner.tagger import Tagger
 
     if not Path(model).is_dir():
-        raise UserError("no such model folder", file=model, key="--model", remedy="give a folder that a training wrote")
+        raise UserError(
+            "no such model folder", file=model, key="--model", remedy="give a folder that a training wrote"
+        )
     return evaluate_tagger(Tagger(model), read_conll(data, language, tag_map, types), types)
 
 
 def evaluate_tagger(tagger, sentences: Sequence[Sentence], types: Sequence[str] | None = None) -> dict[str, Any]:
-    """Score a loaded tagger. Predictions of types that the gold set does not know count as O: the set cannot judge them."""
-    gold = [s.tags for s in sentences]
-    known = set(types) if types else {tag[2:] for tags in gold for tag in tags if tag != "O"}
-    predicted = [
-        [tag if tag[2:] in known else "O" for tag in tags] for tags in tagger.tag_words([s.raw() for s in sentences])
-    ]
-    return {**scores(gold, predicted), "sentences": len(sentences)}
+    """Score a loaded tagger. `types`: predictions of other types count as O, as such gold entities did when it was read."""
+    predicted = tagger.tag_words([s.raw() for s in sentences])
+    if types:
+        predicted = [[tag if tag[2:] in types else "O" for tag in tags] for tags in predicted]
+    return {**scores([s.tags for s in sentences], predicted), "sentences": len(sentences)}
 
 
+@once
 def evaluate_all(run: Run) -> dict[str, Any]:
     """Zero-transfer and students on every evaluation set; the teacher on English dev.
 
@@ -71,7 +72,9 @@ def evaluate_all(run: Run) -> dict[str, Any]:
     for gold in config.evaluation:
         mine = [s for s in trained if s.language == gold.language]
         for encoder in dict.fromkeys(s.encoder for s in mine):
-            name = (gold.name or Path(gold.path).name) + (f" ({encoder})" if len({s.encoder for s in mine}) > 1 else "")
+            name = (gold.name or Path(gold.path).name) + (
+                f" ({encoder})" if len({s.encoder for s in mine}) > 1 else ""
+            )
             sets[name] = _row(gold, encoder, [s for s in mine if s.encoder == encoder], done)
     languages: dict[str, Any] = {}
     for row in sets.values():

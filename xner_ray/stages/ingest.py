@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xner_ray.corpus.ingest import ingest
 from xner_ray.corpus.report import IngestReport
-from xner_ray.stages.context import Run
+from xner_ray.stages.context import Run, once
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ def shard_folder(run: Run, language: str) -> Path:
     return run.folder(f"ingest/{language}", parts, version="ingest").path / "shards"
 
 
+@once
 def ingest_all(run: Run) -> dict[str, IngestReport]:
     """Ingest every language; what is done is read back from its report."""
     reports = {}
@@ -50,6 +51,7 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
     return reports
 
 
+@once
 def shard_descriptors(run: Run) -> list[Descriptor]:
     """All shards of the run."""
     found = []

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from xner_ray.config import Label
 from xner_ray.errors import UserError
 from xner_ray.stages.aligner import aligner_folder
-from xner_ray.stages.context import Run, model_identity
+from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.ingest import Descriptor, shard_descriptors
 from xner_ray.store.envelope import pack, repack, unpack
@@ -28,6 +28,7 @@ from xner_ray.store.folders import StageFolder
 from xner_ray.store.shards import ShardStore
 
 
+@once
 def label(run: Run) -> StageFolder:
     """Label and align every shard that is not committed; returns the folder of the store."""
     config = run.config
@@ -50,7 +51,9 @@ def label(run: Run) -> StageFolder:
         _stream(run, todo, folders, str(aligner), str(folder.path))
         left = store.missing({d.shard: d.input_hash for d in descriptors})
         if left:
-            raise UserError(f"{len(left)} shards were not committed, e.g. {left[0]}", file=folder.path, remedy="run it again")
+            raise UserError(
+                f"{len(left)} shards were not committed, e.g. {left[0]}", file=folder.path, remedy="run it again"
+            )
     return folder
 
 
@@ -60,7 +63,11 @@ def _stream(run: Run, todo: list[Descriptor], teachers: dict[str, str], aligner:
     run.ray()
     plan = pools(run.config.label, ray.cluster_resources(), len(todo))
     run.say(f"[label] {plan['label']['size']} label actors, {plan['align']['size']} align actors, {plan['device']}")
-    settings = {"budget": run.config.label.batch_tokens, "precision": run.config.label.precision, "threads": plan["threads"]}
+    settings = {
+        "budget": run.config.label.batch_tokens,
+        "precision": run.config.label.precision,
+        "threads": plan["threads"],
+    }
     # Different resources keep Ray from fusing reading into the model's process.
     items: list[dict[str, Any]] = [d.__dict__ for d in sorted(todo, key=lambda d: d.shard)]
     graph = (
@@ -82,7 +89,13 @@ def _stream(run: Run, todo: list[Descriptor], teachers: dict[str, str], aligner:
             batch_format="pyarrow",
             **plan["align"]["resources"],
         )
-        .map_batches(commit_shard, fn_kwargs={"out": out}, batch_size=1, batch_format="pyarrow", num_cpus=0.06)
+        .map_batches(
+            commit_shard,  # type: ignore[arg-type]  # Ray's stub does not know fn_kwargs
+            fn_kwargs={"out": out},
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=0.06,
+        )
     )
     began, pairs, entities = time.monotonic(), 0, 0
     total = sum(d.rows for d in todo)
@@ -126,7 +139,9 @@ def read_shard(batch: pa.Table) -> pa.Table:
     row = batch.to_pylist()[0]
     table = pq.read_table(row["path"])
     if table.num_rows != row["rows"]:
-        raise UserError(f"holds {table.num_rows} rows, expected {row['rows']}", file=row["path"], remedy="ingest again")
+        raise UserError(
+            f"holds {table.num_rows} rows, expected {row['rows']}", file=row["path"], remedy="ingest again"
+        )
     return pack(row["shard"], row["language"], table, row["input_hash"])
 
 

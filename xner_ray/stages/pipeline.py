@@ -142,9 +142,12 @@ def _finish(it: Run, measured: dict[str, Any]) -> dict[str, Any]:
     from xner_ray.stages.dataset import dataset
     from xner_ray.stages.student import students
 
-    quiet = Run(it.config, it.config_file, say=lambda line: None)
-    data = dataset(quiet)
-    folders = {f"{s.language}" if len(it.config.student.seeds) == 1 else f"{s.language}-{s.seed}": str(s.folder) for s in students(quiet)}
+    data, folders = dataset(it), {}
+    for student in students(it):
+        parts = [student.language]
+        parts += [Path(student.encoder).name] if isinstance(it.config.student.encoder, list) else []
+        parts += [str(student.seed)] if len(it.config.student.seeds) > 1 else []
+        folders["-".join(parts)] = str(student.folder)
     results = {
         "name": it.config.name,
         **measured,
@@ -169,9 +172,15 @@ def plan(config: Config) -> list[tuple[str, str]]:
         ("sample", f"{config.sample.pairs:,} pairs a language" if config.sample else "not asked for"),
         ("ingest", f"{pairs} pairs for each of {languages}, in shards of {config.ingest.shard_rows:,}"),
         ("teacher", f"{teachers} x {config.teacher.encoder}, {_told(config.teacher.training)}"),
-        ("aligner", f"{config.aligner.encoder}, {config.aligner.examples:,} examples a language, {_told(config.aligner.training)}"),
+        (
+            "aligner",
+            f"{config.aligner.encoder}, {config.aligner.examples:,} examples a language, {_told(config.aligner.training)}",
+        ),
         ("label", f"teacher and aligner over {pairs} pairs a language"),
-        ("dataset", f"at most {config.dataset.sentences:,} sentences a language, {config.dataset.empty_share:.0%} without entity"),
+        (
+            "dataset",
+            f"at most {config.dataset.sentences:,} sentences a language, {config.dataset.empty_share:.0%} without entity",
+        ),
     ]
     count = len(encoders) * len(config.languages) * len(config.student.seeds)
     lines.append(("student", f"{count} models from {', '.join(encoders)}, {_told(config.student.training)}"))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from xner_ray.config import Training
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.ner.encode import Words, encode_tags
-from xner_ray.stages.context import Run, model_identity
+from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.dataset import dataset
 from xner_ray.stages.english import Wanted, bases, english_models
 from xner_ray.store.fingerprint import hash_file
@@ -33,6 +33,7 @@ class Student:
     base: Path
 
 
+@once
 def students(run: Run) -> list[Student]:
     """Train every student that is missing, all in one worker group."""
     config = run.config
@@ -55,7 +56,9 @@ def students(run: Run) -> list[Student]:
             student = Student(language, encoder, seed, folder.path / "model", base)
             found.append(student)
             name = f"student {language}" + (f" seed {seed}" if len(config.student.seeds) > 1 else "")
-            job = Job(name, str(base), [], config.student.training, seed, str(folder.path / "data.npz"), str(student.folder))
+            job = Job(
+                name, str(base), [], config.student.training, seed, str(folder.path / "data.npz"), str(student.folder)
+            )
             if not is_trained(job):
                 jobs.append(_prepared(run, job, data.train[language], language))
     if jobs:

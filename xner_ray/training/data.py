@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xner_ray.encoder.batches import plan
 from xner_ray.encoder.ragged import Ragged
+from xner_ray.training.losses import IGNORED
 
 
 @dataclass
@@ -33,11 +36,21 @@ class TrainSet:
     types: np.ndarray | None = None
     weights: np.ndarray | None = None
 
+    @cached_property
+    def row_weights(self) -> np.ndarray:
+        """float64 [rows]: what a row weighs in the loss, its counted labels times their weights."""
+        counted = (self.labels != IGNORED).astype(np.float64)
+        if self.weights is not None:
+            counted *= self.weights
+        sums = np.concatenate([[0.0], np.cumsum(counted)])
+        return sums[self.ids.offsets[1:]] - sums[self.ids.offsets[:-1]]
+
     def save(self, path: Path) -> None:
-        arrays = {"values": self.ids.values, "offsets": self.ids.offsets, "labels": self.labels}
+        arrays: dict[str, Any] = {"values": self.ids.values, "offsets": self.ids.offsets, "labels": self.labels}
         optional = {"types": self.types, "weights": self.weights}
         draft = path.with_name(f".{path.name}.new.npz")
-        np.savez(draft, **arrays, **{k: v for k, v in optional.items() if v is not None})
+        arrays |= {k: v for k, v in optional.items() if v is not None}
+        np.savez(draft, **arrays)
         os.replace(draft, path)
 
     @classmethod

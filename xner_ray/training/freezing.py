@@ -32,13 +32,13 @@ def freeze(model: nn.Module, embeddings: bool, layers: int) -> None:
     Raises:
         UserError: the model has no more than `layers` layers.
     """
-    stack = layers_of(model) if layers else []
+    stack = list(layers_of(model)) if layers else []
     if layers and layers > len(stack):
         raise UserError(f"the encoder has {len(stack)} layers", key="freeze_layers", remedy=f"at most {len(stack)}")
     if embeddings or layers:
         for module in _embeddings(model):
             module.requires_grad_(False)
-    for layer in list(stack)[:layers]:
+    for layer in stack[:layers]:
         layer.requires_grad_(False)
 
 

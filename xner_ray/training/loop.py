@@ -23,7 +23,9 @@ from xner_ray.config import Training
 from xner_ray.encoder.batches import pad
 from xner_ray.encoder.engine import choose_precision
 from xner_ray.encoder.load import load_model
+from xner_ray.encoder.ragged import Ragged
 from xner_ray.training.data import TrainSet, share_of, steps_of
+from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
 from xner_ray.training.losses import IGNORED, LOSSES
 
@@ -80,6 +82,8 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
         raise ValueError(f"{job.data} holds no training examples")
     raw = load_model(job.start, job.labels).float().to(where).train()
     freeze(raw, training.freeze_embeddings, training.freeze_layers)
+    if where.type == "cpu":
+        use_byte_dropout(raw, job.seed)
     groups = parameter_groups(raw, training.learning_rate, training.weight_decay, training.layer_decay)
     optimiser = torch.optim.AdamW(groups, fused=True)
     model = hooks.prepare(raw)
@@ -111,17 +115,20 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
         if n + 1 < len(steps) and hooks.due():
             hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimiser, schedule, scaler))  # type: ignore[misc]
     result.seconds = time.monotonic() - began
+    restore_dropout(raw)
     return raw.eval(), result
 
 
 def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler, autocast, where) -> tuple[float, int]:
     """Forward and backward of one step; the loss of this rank's tokens over all tokens of the step, and the latter."""
     lengths = data.ids.lengths
-    total = _weight_of(data, step)
+    total = max(1e-9, float(data.row_weights[step].sum()))
     mine = share_of(step, lengths, training.micro_tokens, hooks.rank, hooks.world)
     seen, tokens = 0.0, int(lengths[step].sum())
-    for i, batch in enumerate(mine or [step[:1]]):  # a rank without work still takes part in the exchange, with weight 0
-        last = i == len(mine or [0]) - 1
+    # A rank without work still takes part in the exchange of gradients, with a loss of 0.
+    batches = mine or [step[:1]]
+    for i, batch in enumerate(batches):
+        last = i == len(batches) - 1
         sync = contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
         with sync:
             with autocast:
@@ -135,47 +142,22 @@ def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler,
     return seen, tokens
 
 
-def _weight_of(data: TrainSet, step: np.ndarray) -> float:
-    rows = Index(data).take(step)
-    return max(1e-9, float(rows.sum()))
-
-
-class Index:
-    """Loss weight of each row, cached on the set: labels that count, times their weights."""
-
-    def __init__(self, data: TrainSet):
-        if not hasattr(data, "_row_weights"):
-            real = (data.labels != IGNORED).astype(np.float64)
-            if data.weights is not None:
-                real *= data.weights
-            sums = np.concatenate([[0.0], np.cumsum(real)])
-            data._row_weights = sums[data.ids.offsets[1:]] - sums[data.ids.offsets[:-1]]  # type: ignore[attr-defined]
-        self.rows = data._row_weights  # type: ignore[attr-defined]
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        return self.rows[rows]
-
-
 def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device):
-    from xner_ray.encoder.ragged import Ragged
+    """Logits [rows, longest, labels], labels and loss weights [rows, longest] of a micro-batch."""
+    config = getattr(model, "module", model).config
 
-    offsets = data.ids.offsets
-    ids, mask = pad(data.ids, batch, 0)
-    ids[~mask] = model.module.config.pad_token_id if hasattr(model, "module") else model.config.pad_token_id or 0
-    labels, _ = pad(Ragged(data.labels, offsets), batch, IGNORED)
+    def rectangle(values: np.ndarray, filler: float) -> torch.Tensor:
+        return torch.from_numpy(pad(Ragged(values, data.ids.offsets), batch, filler)[0]).to(where)
+
+    ids, mask = pad(data.ids, batch, config.pad_token_id or 0)
     inputs: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids).to(where),
         "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(where),
     }
-    config = model.module.config if hasattr(model, "module") else model.config
     if data.types is not None and getattr(config, "type_vocab_size", 1) > 1:
-        inputs["token_type_ids"] = torch.from_numpy(pad(Ragged(data.types, offsets), batch, 0)[0]).to(where)
-    weights = torch.ones(labels.shape)
-    if data.weights is not None:
-        weights[torch.from_numpy(mask)] = torch.from_numpy(
-            np.concatenate([data.weights[offsets[r] : offsets[r + 1]] for r in batch])
-        )
-    return model(**inputs).logits, torch.from_numpy(labels).to(where), weights.to(where)
+        inputs["token_type_ids"] = rectangle(data.types, 0)
+    weights = torch.ones(()) if data.weights is None else rectangle(data.weights, 0.0)
+    return model(**inputs).logits, rectangle(data.labels, IGNORED), weights.to(where)
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:

