@@ -118,9 +118,10 @@ def pools(label: Label, resources: dict[str, float], shards: int) -> dict[str, A
     """
     cpus, gpus = resources.get("CPU", 1), int(resources.get("GPU", 0))
     if gpus:
-        each = max(1, int(gpus / label.gpu_share / 2))
-        size = min(label.workers or each, shards)
-        share = {"num_gpus": label.gpu_share, "num_cpus": min(1.0, 0.7 * cpus / (2 * size))}
+        share_of_gpu = min(label.gpu_share, gpus / 2)  # one GPU holds a label and an align actor, or nothing moves
+        most = max(1, int(gpus / share_of_gpu / 2))
+        size = min(label.workers or most, most, shards)
+        share = {"num_gpus": share_of_gpu, "num_cpus": min(1.0, 0.7 * cpus / (2 * size))}
         pool = {"size": size, "resources": share}
         return {"label": pool, "align": pool, "threads": 1, "device": f"{gpus} GPUs"}
     size = label.workers or max(1, int(cpus))
