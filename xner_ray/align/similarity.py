@@ -149,7 +149,7 @@ def _match_chunk(left: Ragged, right: Ragged, left_at, right_at, forward, backwa
         if not a.shape[1] or not b.shape[1]:
             continue
         table = torch.bmm(a, b.transpose(1, 2))
-        table.masked_fill_(~real_a[:, :, None] | ~real_b[:, None, :], -2.0)
+        table.masked_fill_(~real_a[:, :, None] | ~real_b[:, None, :], float("-inf"))
         near, of_a = table.max(dim=2)
         of_b = table.argmax(dim=1)
         mutual = (of_b.gather(1, of_a) == torch.arange(a.shape[1])[None, :]) & real_a & real_b.any(1, keepdim=True)
