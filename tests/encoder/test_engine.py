@@ -21,7 +21,7 @@ rows_strategy = st.lists(st.lists(st.integers(4, 90), min_size=0, max_size=30), 
 def test_concatenate_is_row_wise(left, right):
     n = min(len(left), len(right))
     joined = concatenate([Ragged.of(left[:n]), constant([2, 2], n), Ragged.of(right[:n])])
-    assert [joined[i].tolist() for i in range(n)] == [a + [2, 2] + b for a, b in zip(left[:n], right[:n], strict=True)]
+    assert [joined[i].tolist() for i in range(n)] == [[*a, 2, 2, *b] for a, b in zip(left[:n], right[:n], strict=True)]
 
 
 @given(rows_strategy, st.randoms())

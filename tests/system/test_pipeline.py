@@ -11,6 +11,7 @@ from xner_ray.errors import UserError
 from xner_ray.stages.pipeline import STAGES, plan, run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+pytestmark = pytest.mark.timeout(900)  # the first test carries the whole run
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_the_ledger_adds_up(out):
 
 
 def test_chinese_has_no_misc(out):
-    folder, results, _ = out
+    _, results, _ = out
     labels = json.loads((Path(results["folders"]["students"]["zh"]) / "config.json").read_text())["id2label"].values()
     assert not any("MISC" in x for x in labels)
     german = json.loads((Path(results["folders"]["students"]["de"]) / "config.json").read_text())["id2label"].values()
@@ -90,10 +91,10 @@ def test_a_second_run_does_nothing(out):
 
 def test_a_threshold_moves_without_labelling(out):
     folder, _, _ = out
-    stores = {p for p in (folder / "label").iterdir()}
+    stores = set((folder / "label").iterdir())
     with pytest.raises(UserError, match="no sentence with entities was kept"):
         again(folder, "rules.min_projection_score=1.0", stages=["dataset"])
-    assert {p for p in (folder / "label").iterdir()} == stores
+    assert set((folder / "label").iterdir()) == stores
     assert len(list((folder / "judged").iterdir())) == 2
 
 
