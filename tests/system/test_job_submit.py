@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -36,15 +37,21 @@ def head(tmp_path_factory):
     process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     address = f"http://127.0.0.1:{dashboard}"
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not _answers(address):
             assert process.poll() is None, (folder / "head.log").read_text()[-2000:]
             assert time.monotonic() < deadline, "the dashboard did not come up"
             time.sleep(1)
         yield address
     finally:
-        process.terminate()
-        process.wait(30)
+        # The head's children share its process group; on a starved machine it does not end them within any decent time.
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(60)
+        log.close()
 
 
 def _answers(address: str) -> bool:
@@ -56,7 +63,7 @@ def _answers(address: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_pipeline_as_a_job(head, tmp_path):
     out = tmp_path / "out"
     command = [
@@ -64,7 +71,7 @@ def test_the_pipeline_as_a_job(head, tmp_path):
         "--", sys.executable, "jobs/pipeline.py", "configs/tiny.yaml", f"out={out}",
     ]  # fmt: skip
     env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
-    done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=800)
+    done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     results = json.loads((out / "results.json").read_text())
     assert set(results["languages"]) == {"de", "zh"}

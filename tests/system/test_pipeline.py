@@ -11,7 +11,7 @@ from xner_ray.errors import UserError
 from xner_ray.stages.pipeline import STAGES, plan, run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "tiny.yaml"
-pytestmark = pytest.mark.timeout(900)  # the first test carries the whole run
+pytestmark = pytest.mark.timeout(1500)  # the first test carries the whole run
 
 
 @pytest.fixture(scope="module")
