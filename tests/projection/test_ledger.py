@@ -33,7 +33,7 @@ def test_by_hand():
     rows = [("de", "a", "news", "kept")] * 3 + [("zh", "a", "news", "unmapped"), ("de", "b", "talk", "kept_no_entity")]
     ledger = ledger_of(rows, quarantined=2)
     ledger.check()
-    dropped = {"unmapped": 1, "mention_mismatch": 0, "overlap": 0, "low_score": 0}
+    dropped = dict.fromkeys(("duplicate", *schema.DROPPED), 0) | {"unmapped": 1}
     assert ledger.to_json() == {"read": 7, "kept": 3, "kept_no_entity": 1, "dropped": dropped, "quarantined": 2}
     assert {k: v["read"] for k, v in ledger.by("language").items()} == {"de": 6, "zh": 1}
     assert {k: v["read"] for k, v in ledger.by("corpus").items()} == {"a": 6, "b": 1}
