@@ -56,6 +56,7 @@ class Corpus(Model):
     target_path: str | None = Field(None, description="The target side, for format `lines`.")
     languages: list[str] | None = Field(None, description="Target languages it has; default: all of the config.")
     min_score: float | None = Field(None, description="Pairs scored below are left out; wikimatrix: 1.05 by default.")
+    weight: Positive = Field(1, description="Its quota beside the other corpora's; the paper: equal for all.")
 
     @model_validator(mode="after")
     def _check(self) -> Corpus:
@@ -69,7 +70,9 @@ class Corpus(Model):
 class Ingest(Model):
     """Reading, cleaning and sampling the corpora into shards."""
 
-    pairs: Positive | None = Field(8000, description="Pairs a language, equal quotas over corpora; null: every pair.")
+    pairs: Positive | None = Field(
+        8000, description="Pairs a language, quotas over corpora by `weight`; null: every pair."
+    )
     shard_rows: Positive = Field(2000, description="Pairs in a shard, the unit of work and of commit.")
     max_chars: Positive = Field(1000, description="A longer side is quarantined as too_long.")
     max_quarantined: Share = Field(
@@ -128,8 +131,11 @@ class Aligner(Model):
     lexicon: str | None = Field(None, description="TSV `name, target name`; default: CLDR countries and languages.")
     translator: str | None = Field(None, description="A seq2seq folder of transformers, target language to English.")
     layer: int = Field(7, ge=0, description="Hidden layer whose similarities bootstrap the examples.")
-    threshold: Share = Field(0.5, description="A target token belongs to the entity from this probability on.")
-    gap: int = Field(1, ge=0, description="Words below the threshold that a span may step over; the paper: 0.")
+    similarity: Share = Field(
+        0.5, description="What the untrained similarity counts in a word's score beside the aligner; the paper: 0."
+    )
+    threshold: Share = Field(0.45, description="A word belongs to the entity from this score on; the paper: 0.5.")
+    gap: int = Field(0, ge=0, description="Words below the threshold that a span may step over.")
     training: Training = Training(epochs=1, loss="cross_entropy")
 
     @model_validator(mode="after")

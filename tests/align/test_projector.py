@@ -76,8 +76,42 @@ def test_the_aligner_reads_the_name(folder, table):
     assert scores[0] != scores[1]
 
 
+def test_the_similarity_is_a_second_opinion(folder, tiny):
+    """Random weights know equal tokens in equal sentences, so alone the similarity copies; the aligner adds its part."""
+    text = "Anna Berg lebt in Ulm bei Anna Berg"
+    lists = [
+        [
+            {"start": a, "end": b, "type": t, "score": 0.9}
+            for a, b, t in ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
+        ]
+    ]
+    pair = pa.table(
+        {"source": [text, "x"], "target": [text, "x"], "entities": pa.array([*lists, []], schema.ENTITIES.type)}
+    )
+    save_projector(folder, Decoding(0.5, similarity=1.0), 1, str(tiny))
+    alone = Projector.load(folder, "fp32", 256, "cpu").project(pair, "de").to_pylist()
+    assert [(p["entity"], p["start"], p["end"], p["score"]) for p in alone[0]] == [
+        (0, 0, 9, 1),
+        (0, 26, 35, 1),
+        (1, 18, 21, 1),
+    ]
+    assert alone[1] == []
+    save_projector(folder, Decoding(0.5, similarity=0.5), 1, str(tiny))
+    both = Projector.load(folder, "fp32", 256, "cpu")
+    scores = {(p["start"], p["end"]): p["score"] for p in both.project(pair, "de").to_pylist()[0]}
+    both.similarity, both.decoding = None, Decoding(0.0)
+    aligner = both.project(pair, "de").to_pylist()[0]
+    assert {(p["start"], p["end"]) for p in aligner} == {(0, 35)}
+    assert all(0.5 < score < 1 for score in scores.values()) and (18, 21) in scores
+
+
+def test_a_projector_with_a_similarity_needs_its_encoder(folder):
+    with pytest.raises(ValueError, match="encoder and layer"):
+        save_projector(folder, Decoding(similarity=0.5))
+
+
 def test_projector_json_says_how_to_decode(folder):
-    assert read_projector(folder) == Decoding(0.3)
+    assert read_projector(folder) == (Decoding(0.3), 0)
     file = folder / "projector.json"
     for content, problem in (
         ("{", "cannot be understood"),
@@ -162,7 +196,7 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     job = Job("aligner", str(tiny), LABELS, training, 1, str(tmp_path / "data.npz"), str(tmp_path / "model"))
     model, result = train(job, LocalHooks(say=lambda line: None), "cpu")
     save_model(model, job, result)
-    save_projector(job.out)
+    save_projector(job.out, Decoding())
     projector = Projector.load(job.out, "fp32", device="cpu")
     assert projector.project_entities(["go"], [[(0, 2, "LOC")]], ["go ab"], "de")[0][0][:3] == (0, 0, 2)
     assert torch.isfinite(torch.tensor(result.losses)).all()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from xner_ray.corpus import lines as line_module
 from xner_ray.corpus.ingest import ingest
-from xner_ray.corpus.sampling import BottomK, pair_hash, quotas
+from xner_ray.corpus.sampling import ROUNDING, BottomK, pair_hash, quotas
 from xner_ray.corpus.utf8 import invalid_rows
 from xner_ray.errors import UserError
 
@@ -167,24 +167,35 @@ def test_blocks_lose_nothing_whatever_their_size(data, size):
 
 
 COUNTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 50), max_size=6)
+WEIGHTS = st.lists(st.integers(1, 9), min_size=7, max_size=7)
+
+
+def weighed(available, weights):
+    return dict(zip(available, weights, strict=False))
 
 
 @LAWS
-@given(COUNTS, st.integers(0, 200))
-def test_quotas_are_water_filling(available, total):
-    got = quotas(available, total)
+@given(COUNTS, st.integers(0, 200), WEIGHTS)
+def test_quotas_are_water_filling(available, total, weights):
+    weight = weighed(available, weights)
+    got = quotas(available, total, weight)
     assert sum(got.values()) == min(total, sum(available.values()))
     assert all(0 <= got[name] <= available[name] for name in available)
-    open_ones = [got[name] for name in available if got[name] < available[name]]
-    if open_ones:  # nobody who could take more has less than anybody else, but for what does not divide
-        assert max(got.values()) <= min(open_ones) + 1
+    open_ones = [got[name] / weight[name] for name in available if got[name] < available[name]]
+    if open_ones:  # nobody who could take more has less for its weight than anybody else, but for what does not divide
+        assert all((got[name] - 1) / weight[name] <= min(open_ones) + 1 for name in available)
+    assert quotas(available, total) == quotas(available, total, dict.fromkeys(available, 7))
 
 
 @LAWS
-@given(COUNTS, st.integers(0, 50), st.integers(0, 200))
-def test_another_corpus_never_raises_a_quota(available, count, total):
-    before, after = quotas(available, total), quotas(available | {"last": count}, total)
+@given(COUNTS, st.integers(0, 50), st.integers(0, 200), WEIGHTS)
+def test_another_corpus_hardly_raises_a_quota(available, count, total, weights):
+    more = available | {"last": count}
+    before, after = quotas(available, total), quotas(more, total)
     assert all(after[name] <= before[name] for name in available)
+    before = quotas(available, total, weighed(available, weights))
+    after = quotas(more, total, weighed(more, weights))
+    assert all(after[name] <= before[name] + ROUNDING for name in available)
 
 
 @LAWS

@@ -24,14 +24,16 @@ class Decoding:
     """How words become spans.
 
     Attributes:
-        threshold: a word is positive from this probability on.
+        threshold: a word is positive from this score on.
         gap: words below it that a span may step over.
         word: a word's probability is that of its `first` piece or the `mean` of its pieces.
+        similarity: weight, 0 to 1, of the untrained similarity in a word's score, beside the aligner's probability.
     """
 
     threshold: float = 0.5
     gap: int = 0
     word: How = "mean"
+    similarity: float = 0.0
 
 
 def token_range(
@@ -60,7 +62,14 @@ def token_range(
     return first, np.maximum(first, last)
 
 
-def spans(answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, how: Decoding) -> dict[str, np.ndarray]:
+def spans(
+    answers: np.ndarray,
+    tokens: Tokens,
+    text: np.ndarray,
+    words: Words,
+    how: Decoding,
+    similar: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
     """Candidates of all queries.
 
     Args:
@@ -68,12 +77,15 @@ def spans(answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, h
         tokens: of the distinct targets.
         text: int64 [queries], the target of each.
         words: of the distinct targets.
+        similar: bool [sum of target words of the queries], the words of the similarity's spans; None: there are none.
 
     Returns:
         Arrays with one element a span, ordered by query and start: `query`, `start`, `end` (characters of the target),
-        `score` (float32, mean probability of its words, 4 decimals). Spans of one query neither overlap nor touch.
+        `score` (float32, mean score of its words, 4 decimals). Spans of one query neither overlap nor touch.
     """
     query, word, score = word_scores(answers, tokens, text, words, how.word)
+    if similar is not None:
+        score = (1 - how.similarity) * score + how.similarity * similar
     positive = np.flatnonzero(score >= how.threshold)
     begins = np.ones(len(positive), bool)
     begins[1:] = (query[positive[1:]] != query[positive[:-1]]) | (np.diff(positive) > how.gap + 1)

@@ -16,34 +16,42 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.align.decode import Decoding, spans
+from xner_ray.align.fusion import FOLDER, save_similarity, similar_words
 from xner_ray.align.queries import Queries, queries_of, questions, rows_asked
+from xner_ray.align.similarity import Similarity, words_of
 from xner_ray.encoder.engine import Counts, Engine
 from xner_ray.encoder.load import load_model
 from xner_ray.encoder.ragged import offsets_of
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.errors import UserError
-from xner_ray.ner.encode import Words
-from xner_ray.words import words
 
-FILE, VERSION, KIND = "projector.json", 1, "aligner"
+FILE, VERSION, KIND = "projector.json", 2, "aligner"
 LABELS = ["OUTSIDE", "INSIDE"]
 
 
-def save_projector(folder: str | Path, decoding: Decoding | None = None, **facts: object) -> None:
-    """Write `projector.json` into the folder of a trained aligner.
+def save_projector(
+    folder: str | Path, decoding: Decoding, layer: int | None = None, encoder: str = "", **facts: object
+) -> None:
+    """Write `projector.json` into the folder of a trained aligner, and the similarity's encoder where it is asked for.
 
     Args:
-        decoding: how probabilities become spans; default: the measured best.
+        decoding: how probabilities become spans.
+        layer: of the similarity.
+        encoder: of the similarity (`embedded | hub id | folder`); needed where `decoding.similarity` is above 0.
         facts: whatever else a reader may want to know, such as languages or scores.
     """
-    content = {"version": VERSION, "kind": KIND, **asdict(decoding or Decoding()), "facts": facts}
+    if decoding.similarity:
+        if layer is None or not encoder:
+            raise ValueError("a projector with a similarity needs its encoder and layer")
+        save_similarity(encoder, layer, folder)
+    content = {"version": VERSION, "kind": KIND, **asdict(decoding), "layer": layer, "facts": facts}
     draft = Path(folder) / f".{FILE}.new"
     draft.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     draft.replace(Path(folder) / FILE)
 
 
-def read_projector(folder: str | Path) -> Decoding:
-    """Read `projector.json`.
+def read_projector(folder: str | Path) -> tuple[Decoding, int]:
+    """Read `projector.json`: how to decode, and the similarity's layer.
 
     Raises:
         UserError: there is none, or not one that this version understands.
@@ -54,7 +62,8 @@ def read_projector(folder: str | Path) -> Decoding:
         content = json.loads(file.read_text(encoding="utf-8"))
         if (content["version"], content["kind"]) != (VERSION, KIND):
             raise UserError(f"is of version {content['version']}, kind {content['kind']}", file=file, remedy=remedy)
-        return Decoding(**{key: content[key] for key in asdict(Decoding())})
+        decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
+        return decoding, int(content["layer"] or 0)
     except FileNotFoundError:
         raise UserError("no such file, so this is no projector", file=file, remedy=remedy) from None
     except (ValueError, KeyError, TypeError) as e:
@@ -67,17 +76,29 @@ class Projector:
     Args:
         engine: holds the trained aligner.
         tokeniser: the aligner's.
+        similarity: the second opinion, which `decoding.similarity` weighs.
     """
 
-    def __init__(self, engine: Engine, tokeniser: Tokeniser, decoding: Decoding | None = None):
+    def __init__(
+        self,
+        engine: Engine,
+        tokeniser: Tokeniser,
+        decoding: Decoding | None = None,
+        similarity: Similarity | None = None,
+    ):
         self.engine, self.tokeniser, self.decoding = engine, tokeniser, decoding or Decoding()
+        self.similarity = similarity
 
     @classmethod
     def load(
         cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None
     ) -> Projector:
-        decoding = read_projector(folder)
-        return cls(Engine(load_model(folder), batch_tokens, precision, device), Tokeniser(str(folder)), decoding)
+        decoding, layer = read_projector(folder)
+        similarity = None
+        if decoding.similarity:
+            similarity = Similarity.load(str(Path(folder) / FOLDER), layer, precision, batch_tokens, device)
+        engine = Engine(load_model(folder), batch_tokens, precision, device)
+        return cls(engine, Tokeniser(str(folder)), decoding, similarity)
 
     @property
     def counts(self) -> Counts:
@@ -109,14 +130,17 @@ class Projector:
     def find(self, table: pa.Table, language: str) -> tuple[Queries, dict[str, np.ndarray]]:
         """Queries of a table and their candidates as flat arrays (see `decode.spans`)."""
         queries = queries_of(table)
-        texts, text = rows_asked(table, queries)
-        asked = questions(self.tokeniser, queries.names, queries.name, texts, text, self.engine.max_length)
+        sources, targets, text = rows_asked(table, queries)
+        asked = questions(self.tokeniser, queries.names, queries.name, targets, text, self.engine.max_length)
         self.counts.windowed_rows += asked.windowed
         self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + asked.cut_names
         scores = self.engine.probabilities(asked.ids, asked.types)
         answers = scores[asked.answers, -1] if len(asked.answers) else np.zeros(0, np.float32)
-        cut = Words.of([words(t, language) for t in texts])
-        return queries, spans(answers, asked.tokens, text, cut, self.decoding)
+        cut = words_of(targets, language)
+        similar = None
+        if self.similarity is not None:
+            similar = similar_words(self.similarity, queries, sources, targets, text, cut)
+        return queries, spans(answers, asked.tokens, text, cut, self.decoding, similar)
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str

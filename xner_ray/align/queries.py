@@ -29,12 +29,14 @@ class Queries:
         names: distinct English names.
         name, row, entity: int64 [queries]: index into `names`; the table's row; index in the row's `entities` of the
             first entity with this name and type.
+        mentions: int64 [entities of the table, 3], in the table's order: query, start and end (characters of the source).
     """
 
     names: list[str]
     name: np.ndarray
     row: np.ndarray
     entity: np.ndarray
+    mentions: np.ndarray
 
     def __len__(self) -> int:
         return len(self.row)
@@ -44,7 +46,8 @@ def queries_of(table: pa.Table) -> Queries:
     """The queries of a table with the columns `source` and `entities`."""
     batch = table.select(["source", "entities"]).combine_chunks()
     if not batch.num_rows:
-        return Queries([], *(np.zeros(0, np.int64) for _ in range(3)))
+        none = np.zeros(0, np.int64)
+        return Queries([], none, none, none, none.reshape(0, 3))
     entities, source = (_array(batch.column(c)) for c in ("entities", "source"))
     counts = np.diff(list_offsets(entities))
     rows = np.repeat(np.arange(len(counts)), counts)
@@ -58,8 +61,12 @@ def queries_of(table: pa.Table) -> Queries:
     new = np.ones(len(order), bool)
     keys = (rows[order], names[order], types[order])
     new[1:] = np.any([k[1:] != k[:-1] for k in keys], axis=0)
-    first = np.sort(order[new])
-    return Queries(coded.dictionary.to_pylist(), names[first], rows[first], index[first])
+    heads = order[new]  # the first entity of each query
+    first = np.sort(heads)
+    query = np.empty(len(order), np.int64)
+    query[order] = np.searchsorted(first, heads)[np.cumsum(new) - 1]
+    mentions = np.stack([query, starts.astype(np.int64), ends.astype(np.int64)], axis=1)
+    return Queries(coded.dictionary.to_pylist(), names[first], rows[first], index[first], mentions)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -112,7 +119,8 @@ def shorten(ids: Ragged, room: int) -> tuple[Ragged, np.ndarray]:
     return Ragged(ids.values[ranges(ids.offsets[:-1], lengths)], offsets_of(lengths)), lengths < ids.lengths
 
 
-def rows_asked(table: pa.Table, queries: Queries) -> tuple[list[str], np.ndarray]:
-    """The distinct targets that queries ask about, and int64 [queries]: the index of each query's."""
+def rows_asked(table: pa.Table, queries: Queries) -> tuple[list[str], list[str], np.ndarray]:
+    """Sources and targets of the rows that queries ask about, and int64 [queries]: the index of each query's."""
     rows, text = np.unique(queries.row, return_inverse=True)
-    return pc.take(table.column("target"), pa.array(rows)).to_pylist(), text.astype(np.int64)
+    sources, targets = (pc.take(table.column(c), pa.array(rows)).to_pylist() for c in ("source", "target"))
+    return sources, targets, text.astype(np.int64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -63,26 +64,33 @@ class Similarity:
         self.cut = 0  # sentences longer than the encoder, whose last tokens have no match
 
     @classmethod
-    def load(cls, encoder: str, layer: int = 7, precision: str = "auto", batch_tokens: int = 4096) -> Similarity:
+    def load(
+        cls,
+        encoder: str,
+        layer: int = 7,
+        precision: str = "auto",
+        batch_tokens: int = 4096,
+        device: str | None = None,
+    ) -> Similarity:
         """Load an encoder (`embedded | hub id | folder`); the layers above `layer` are left out, for speed."""
-        from transformers import AutoModel
-
         from xner_ray.encoder.load import encoder_folder
-        from xner_ray.encoder.quiet import quiet
-        from xner_ray.errors import UserError
-        from xner_ray.training.freezing import layers_of
 
         folder = encoder_folder(encoder)
+        return cls(
+            Engine(_lower_layers(folder, layer), batch_tokens, precision, device), Tokeniser(str(folder)), layer
+        )
+
+    @staticmethod
+    def save(encoder: str, layer: int, out: str | Path) -> None:
+        """Write what `load` needs of an encoder into the folder `out`: the lower layers, float32, and the tokenizer."""
+        from xner_ray.encoder.load import encoder_folder, save_tokenizer
+        from xner_ray.encoder.quiet import quiet
+
+        folder = encoder_folder(encoder)
+        model = _lower_layers(folder, layer)
         with quiet():
-            model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
-        stack = layers_of(model)
-        if layer > len(stack):
-            raise UserError(
-                f"the encoder has {len(stack)} layers", key="aligner.layer", remedy=f"at most {len(stack)}"
-            )
-        # One layer stays above: some models normalise the last one's states.
-        del stack[layer + 1 :]
-        return cls(Engine(model, batch_tokens, precision), Tokeniser(str(folder)), layer)
+            model.save_pretrained(out)
+        save_tokenizer(folder, out)
 
     def match(self, sources: Sequence[str], targets: Sequence[str]) -> Matches:
         """Match the tokens of aligned raw strings."""
@@ -137,6 +145,25 @@ class Similarity:
         for i in np.flatnonzero(starts < ends).tolist():
             out[rows[i]].append((int(index[i]), int(starts[i]), int(ends[i]), round(float(scores[i]), 4)))
         return out
+
+
+def _lower_layers(folder: Path, layer: int):
+    """The encoder of a folder without the layers above `layer`."""
+    from transformers import AutoModel
+
+    from xner_ray.encoder.quiet import quiet
+    from xner_ray.errors import UserError
+    from xner_ray.training.freezing import layers_of
+
+    with quiet():
+        model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
+    stack = layers_of(model)
+    if layer > len(stack):
+        raise UserError(f"the encoder has {len(stack)} layers", key="aligner.layer", remedy=f"at most {len(stack)}")
+    # One layer stays above: some models normalise the last one's states.
+    del stack[layer + 1 :]
+    model.config.num_hidden_layers = len(stack)
+    return model
 
 
 def _match_chunk(left: Ragged, right: Ragged, left_at, right_at, forward, backward, cosine) -> None:

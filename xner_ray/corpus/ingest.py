@@ -20,7 +20,7 @@ from xner_ray.config import Config, Corpus
 from xner_ray.corpus.clean import REASONS, Limits, Pairs, excerpts, judge, prepare, read_scores
 from xner_ray.corpus.formats import Chunk, read_corpus
 from xner_ray.corpus.report import CorpusCount, IngestReport, load_report
-from xner_ray.corpus.sampling import BottomK, mix, pair_hash, quotas
+from xner_ray.corpus.sampling import ROUNDING, BottomK, mix, pair_hash, quotas
 from xner_ray.corpus.shards import ShardWriter, appearing_folder, as_pairs, quarantine_writer
 from xner_ray.errors import UserError
 from xner_ray.schema import PAIR, QUARANTINE
@@ -83,13 +83,16 @@ class _Run:
 
     def sample(self, total: int) -> None:
         held: dict[str, BottomK] = {}
+        weights = {c.name: c.weight for c in self.corpora}
         for corpus in self.corpora:
             held[corpus.name] = BottomK(total)
             for chunk in self._read(corpus):
                 hashes = pair_hash(self.config.seed, corpus.name, self.language, chunk.pair_id)
                 held[corpus.name].add(_to_table(chunk), hashes)
-            for name, quota in quotas({n: h.seen for n, h in held.items()}, total).items():
-                held[name].trim(quota)
+            for name, quota in quotas({n: h.seen for n, h in held.items()}, total, weights).items():
+                held[name].trim(quota + ROUNDING)
+        for name, quota in quotas({n: h.seen for n, h in held.items()}, total, weights).items():
+            held[name].trim(quota)
         tables, orders = [], []
         for corpus in self.corpora:
             for chunk in _chunks(held.pop(corpus.name).result()):

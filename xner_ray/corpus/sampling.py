@@ -34,26 +34,37 @@ def mix(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-def quotas(available: Mapping[str, int], total: int) -> dict[str, int]:
-    """Equal quotas; what an exhausted corpus leaves is spread over the others.
+ROUNDING = 2  # a real-valued share never grows with another corpus; cutting it to whole pairs may add one, twice
+
+
+def quotas(available: Mapping[str, int], total: int, weights: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Quotas by weight, equal without; what an exhausted corpus leaves is spread over the others.
 
     Adds up to min(total, all there is). What does not divide goes one each to the first corpora. A corpus appended to
-    `available` never raises the quota of another, so a sample may be trimmed while corpora are still being read.
+    `available` raises the quota of another by no more than ROUNDING, so a sample may be trimmed while corpora are still
+    being read.
+
+    Args:
+        available: pairs of each corpus.
+        weights: positive, of each corpus.
     """
+    weight = dict.fromkeys(available, 1) if weights is None else weights
     result = dict.fromkeys(available, 0)
     hungry = [name for name, count in available.items() if count > 0]
     left = total
     while hungry and left > 0:
-        share = left // len(hungry)
-        full = [name for name in hungry if available[name] <= share]
+        whole = sum(weight[name] for name in hungry)
+        share = {name: left * weight[name] // whole for name in hungry}
+        full = [name for name in hungry if available[name] <= share[name]]
         if not full:
+            over = left - sum(share.values())
             for i, name in enumerate(hungry):
-                result[name] = share + (i < left % len(hungry))
+                result[name] = share[name] + (i < over)
             break
         for name in full:
             result[name] = available[name]
             left -= available[name]
-        hungry = [name for name in hungry if available[name] > share]
+        hungry = [name for name in hungry if available[name] > share[name]]
     return result
 
 

@@ -6,12 +6,15 @@ Face folders, which `transformers.pipeline` opens too.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from xner_ray.encoder.embedded import embedded_folder
 from xner_ray.encoder.quiet import quiet
 from xner_ray.encoder.tiny import tiny_folder
 from xner_ray.errors import UserError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
 def encoder_folder(encoder: str) -> Path:
@@ -73,6 +76,13 @@ def load_tokenizer(folder: str | Path):
     if not tokenizer.is_fast:
         raise UserError("has no fast tokenizer", file=folder, remedy="save a tokenizer.json beside the weights")
     return tokenizer
+
+
+def save_tokenizer(folder: str | Path, out: str | Path) -> None:
+    """Copy an encoder's tokenizer."""
+    for name in TOKENIZER_FILES:
+        if (Path(folder) / name).exists():
+            shutil.copy(Path(folder) / name, Path(out) / name)
 
 
 def load_model(folder: str | Path, labels: list[str] | None = None):

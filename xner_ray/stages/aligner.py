@@ -35,7 +35,7 @@ def aligner_folder(run: Run) -> Path:
     descriptors = shard_descriptors(run)
     parts = {
         "encoder": model_identity(start),
-        "aligner": config.aligner.model_dump(exclude={"threshold", "gap"}),
+        "aligner": config.aligner.model_dump(exclude={"threshold", "gap", "similarity"}),
         "teachers": {language: model_identity(folder) for language, folder in tagging.items()},
         "shards": {d.shard: d.input_hash for d in _some(descriptors, config)},
         "seed": config.seed,
@@ -58,8 +58,9 @@ def aligner_folder(run: Run) -> Path:
         run.ray()
         fit([job], run.out / "ray_train", config.ray.train_workers, run.say)
     # Written each time: a threshold moves without training. Labels know the file by its hash.
-    decoding = Decoding(threshold=config.aligner.threshold, gap=config.aligner.gap)
-    save_projector(job.out, decoding, languages=config.languages, run=config.name)
+    asked = config.aligner
+    decoding = Decoding(threshold=asked.threshold, gap=asked.gap, similarity=asked.similarity)
+    save_projector(job.out, decoding, asked.layer, str(start), languages=config.languages, run=config.name)
     return Path(job.out)
 
 

@@ -9,9 +9,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from xner_ray.encoder.load import save_tokenizer
 from xner_ray.training.loop import Job, Result
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
 def is_trained(job: Job) -> bool:
@@ -26,9 +25,7 @@ def save_model(model, job: Job, result: Result) -> None:
     made = Path(tempfile.mkdtemp(prefix=out.name + ".", dir=out.parent))
     try:
         model.save_pretrained(made)
-        for name in TOKENIZER_FILES:
-            if (Path(job.start) / name).exists():
-                shutil.copy(Path(job.start) / name, made / name)
+        save_tokenizer(job.start, made)
         told = {"job": {**asdict(job), "training": job.training.model_dump()}, "steps": len(result.losses)}
         told |= {"tokens": result.tokens, "seconds": round(result.seconds, 1)}
         told["losses"] = [round(x, 5) for x in result.losses]
