@@ -78,6 +78,15 @@ def load_tokenizer(folder: str | Path):
     return tokenizer
 
 
+def longest_row(folder: str | Path) -> int:
+    """Most tokens in a row of a folder's model, special tokens included."""
+    from transformers import AutoConfig
+
+    from xner_ray.encoder.engine import max_positions
+
+    return max_positions(AutoConfig.from_pretrained(str(folder)))
+
+
 def save_tokenizer(folder: str | Path, out: str | Path) -> None:
     """Copy an encoder's tokenizer."""
     for name in TOKENIZER_FILES:

@@ -53,10 +53,7 @@ def aligner_folder(run: Run) -> Path:
     if not is_trained(job):
         if not Path(job.data).exists():
             _prepare(run, job, tagging, _some(descriptors, config))
-        from xner_ray.training.ray_train import fit
-
-        run.ray()
-        fit([job], run.out / "ray_train", config.ray.train_workers, run.say)
+        run.train([job])
     # Written each time: a threshold moves without training. Labels know the file by its hash.
     asked = config.aligner
     decoding = Decoding(threshold=asked.threshold, gap=asked.gap, similarity=asked.similarity)
@@ -117,8 +114,7 @@ def make_examples(
     from xner_ray.align.examples import build_examples
     from xner_ray.align.similarity import Similarity
     from xner_ray.align.train_set import encode_examples
-    from xner_ray.encoder.engine import max_positions
-    from xner_ray.encoder.load import load_model
+    from xner_ray.encoder.load import longest_row
     from xner_ray.encoder.tokenise import Tokeniser
     from xner_ray.ner.label import label_table
     from xner_ray.ner.tagger import Tagger
@@ -143,8 +139,7 @@ def make_examples(
         )
         pairs += [(e, language) for e in examples]
         reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
-    limit = max_positions(load_model(start, ["O"]).config)
-    data, too_long = encode_examples(Tokeniser(start), pairs, limit)
+    data, too_long = encode_examples(Tokeniser(start), pairs, longest_row(start))
     rows = [
         {"language": x, "name": e.name, "sentence": e.sentence, "spans": list(map(list, e.spans)), "origin": e.origin}
         for e, x in pairs

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xner_ray.config import Config, Gold
 from xner_ray.errors import UserError
 from xner_ray.store.fingerprint import hash_file, hash_folder
 from xner_ray.store.folders import StageFolder, claim_out, open_stage
+
+if TYPE_CHECKING:
+    from xner_ray.training.loop import Job  # imports torch
 
 T = TypeVar("T")
 
@@ -51,13 +54,21 @@ class Run:
     def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageFolder:
         """The folder of a stage for these parts; says what changed where another one was used before."""
         folder = open_stage(self.out, stage, {**parts, "version": VERSIONS[version or stage]})
-        for line in folder.changes():
+        for line in _brief(folder.changes()):
             self.say(f"[{stage}] changed: {line}")
         return folder
 
     def ray(self) -> None:
         """Join the cluster, or start a local Ray, once."""
         connect(self.config)
+
+    def train(self, jobs: list[Job]) -> None:
+        """Train models under Ray Train, one after another; nothing to do for none."""
+        if jobs:
+            from xner_ray.training.ray_train import fit
+
+            self.ray()
+            fit(jobs, self.out / "ray_train", self.config.ray.train_workers, self.say)
 
     def gold_parts(self, gold: list[Gold]) -> list[dict[str, Any]]:
         """What identifies gold files: their content and how they are read."""
@@ -83,6 +94,18 @@ class Run:
                 }
             )
         return parts
+
+
+def _brief(changes: list[str], most: int = 3) -> list[str]:
+    """Changes as `describe_change` gives them; many below one key, such as all shards, are one line."""
+    groups: dict[str, list[str]] = {}
+    for line in changes:
+        groups.setdefault(line.split(":")[0].split(".")[0], []).append(line)
+    return [
+        line
+        for key, lines in groups.items()
+        for line in (lines if len(lines) <= most else [f"{key}: {len(lines)} differences"])
+    ]
 
 
 def once(stage: Callable[[Run], T]) -> Callable[[Run], T]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xner_ray.config import Training
-from xner_ray.encoder.engine import max_positions
-from xner_ray.encoder.load import encoder_folder
+from xner_ray.encoder.load import encoder_folder, longest_row
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.encoder.trim import trimmed_folder
 from xner_ray.ner.gold import encode_gold, labels_of, read_gold
@@ -82,22 +81,17 @@ def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
         )
         if not is_trained(job):
             jobs.append(_prepared(run, job, item))
-    if jobs:
-        from xner_ray.training.ray_train import fit
-
-        run.ray()
-        fit(jobs, run.out / "ray_train", run.config.ray.train_workers, run.say)
+    run.train(jobs)
     return folders
 
 
 def _prepared(run: Run, job: Job, item: Wanted) -> Job:
     """Write the training data of a job, and say what it is."""
-    import json
 
     sentences = read_gold(run.config.gold, run.config.fill, item.without)
     job.labels = labels_of(sentences)
     tokeniser = Tokeniser(job.start)
-    limit = max_positions(_Config(json.loads((Path(job.start) / "config.json").read_text())))
+    limit = longest_row(job.start)
     data, cut = encode_gold(sentences, tokeniser, job.labels, limit)
     data.save(Path(job.data))
     told = f"{len(sentences):,} sentences, {len(data.ids.values):,} tokens, {item.training.epochs} epochs"
@@ -105,10 +99,3 @@ def _prepared(run: Run, job: Job, item: Wanted) -> Job:
     if cut:
         run.say(f"[{job.name}] {cut} sentences are longer than {limit} tokens and were cut at the end")
     return job
-
-
-class _Config:
-    """Attribute access to a config.json, without importing transformers."""
-
-    def __init__(self, values: dict):
-        self.__dict__.update(values)

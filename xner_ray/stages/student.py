@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from xner_ray.config import Training
+from xner_ray.encoder.load import longest_row
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.ner.encode import Words, encode_tags
 from xner_ray.stages.context import Run, model_identity, once
@@ -61,11 +62,7 @@ def students(run: Run) -> list[Student]:
             )
             if not is_trained(job):
                 jobs.append(_prepared(run, job, data.train[language], language))
-    if jobs:
-        from xner_ray.training.ray_train import fit
-
-        run.ray()
-        fit(jobs, run.out / "ray_train", config.ray.train_workers, run.say)
+    run.train(jobs)
     return found
 
 
@@ -75,20 +72,12 @@ def _prepared(run: Run, job: Job, train: Path, language: str) -> Job:
     labels = json.loads((Path(job.start) / "config.json").read_text())["id2label"]
     job.labels = [labels[str(i)] for i in range(len(labels))]
     tokeniser = Tokeniser(job.start)
-    data, cut = encode_dataset(train, tokeniser, job.labels, language, _limit(job.start))
+    data, cut = encode_dataset(train, tokeniser, job.labels, language, longest_row(job.start))
     data.save(Path(job.data))
     run.say(f"[{job.name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {describe(job.training)}")
     if cut:
         run.say(f"[{job.name}] {cut} sentences are longer than the model and were cut at the end")
     return job
-
-
-def _limit(folder: str) -> int:
-    from transformers import AutoConfig
-
-    from xner_ray.encoder.engine import max_positions
-
-    return max_positions(AutoConfig.from_pretrained(folder))
 
 
 def describe(training: Training) -> str:
