@@ -123,7 +123,9 @@ class Catalogue:
             raise UserError(f"OPUS has no corpus `{corpus}` ({self.name})", remedy=remedy)
 
 
-def open_catalogue(choice: Choice = "auto", api: str | None = None, timeout: tuple[float, float] = (2.0, 10.0)) -> Catalogue:
+def open_catalogue(
+    choice: Choice = "auto", api: str | None = None, timeout: tuple[float, float] = (2.0, 10.0)
+) -> Catalogue:
     """The live catalogue where it answers, else the one of the package; or the one that was chosen.
 
     Args:

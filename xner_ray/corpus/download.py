@@ -4,8 +4,8 @@ Archives of gigabytes come over lines that break, so what has arrived stays in `
 rest. It does so with If-Range: a server whose file is another one by now sends that one from the start, and two files are
 never stitched together. Without a strong ETag or a date to tell them apart, a download begins anew; safe beats fast.
 
-What may pass (resets, silence, short answers, 408, 429, 5xx) is tried again with growing pauses, and any byte of progress
-starts the count anew; what will not pass (404, 403, a full disk) is a UserError at once, and the part stays.
+What may pass (resets, silence, short answers, 408, 429, 5xx) is tried again with growing pauses, and progress starts the
+count anew; what will not pass (404, 403, a full disk) is a UserError at once, and the part stays.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import fcntl
 import json
 import os
 import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import requests
 import urllib3
 
+from xner_ray.corpus.answers import Passing, Remote, check_status, content_range, reason, refused, remote_of
 from xner_ray.errors import UserError
 
+T = TypeVar("T")
 CHUNK = 1 << 16
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
 _HEADERS = {"Accept-Encoding": "identity"}  # bytes are counted, and must be the file's own
+_NO_HEAD = {400, 401, 403, 405, 501}  # signed addresses and simple servers allow GET alone
 
 
 @dataclass(frozen=True)
@@ -45,37 +45,17 @@ class Patience:
     longest: float = 60.0
 
 
-@dataclass(frozen=True)
-class Remote:
-    """What a server says about a file: bytes, strong or weak ETag, and date, each None where it says nothing."""
-
-    url: str
-    size: int | None
-    etag: str | None
-    modified: str | None
-
-    @property
-    def validator(self) -> str | None:
-        """For If-Range, which a weak ETag does not do for (RFC 9110, 13.1.5)."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
-
-
 class Watch:
     """Who looks on; the command line draws bars."""
 
+    def begin(self, name: str, doing: str) -> None:
+        """Another file, or another thing done to it."""
+
     def at(self, done: int, total: int | None) -> None:
-        """So many bytes are there, of so many."""
+        """So many bytes of it are done, of so many."""
 
     def note(self, text: str) -> None:
         """Something went otherwise than planned, and what is done about it."""
-
-
-class _Passing(Exception):
-    """Worth another try, after `after` seconds where the server said so."""
-
-    def __init__(self, problem: str, after: float | None = None):
-        super().__init__(problem)
-        self.after = after
 
 
 class Http:
@@ -92,7 +72,7 @@ class Http:
         self._session.close()
 
     def look(self, url: str, watch: Watch) -> Remote:
-        """Size and ETag, without the file; nothing but the address where the server does not answer HEAD requests.
+        """Size and ETag, without the file; the bare address where the server does not answer HEAD requests.
 
         Raises:
             UserError: there is no such file, or the server cannot be reached.
@@ -100,10 +80,10 @@ class Http:
 
         def once() -> Remote:
             with self._ask("HEAD", url, {}) as answer:
-                if answer.status_code in (400, 403, 405, 501):  # signed addresses allow GET alone
-                    return Remote(url, None, None, None)
-                _check_status(answer, url)
-                return _remote(answer, url)
+                if answer.status_code in _NO_HEAD:
+                    return Remote(url)
+                check_status(answer, url)
+                return remote_of(answer, url)
 
         return self._try(once, url, watch, lambda: 0)
 
@@ -114,57 +94,42 @@ class Http:
             what the server said about the file whose bytes these are.
 
         Raises:
-            UserError: not to be had, no room, another process is at it, or no progress in `patience.tries` tries. The part
-                stays, but for bytes that belong to another file.
+            UserError: not to be had, no room, another process is at it, or `patience.tries` tries without progress. The
+                part stays, but for bytes that belong to another file.
         """
         with _locked(part) as file:
-            told = _Told.of(part)
-            known = told.load(url)
+            known = _known(part, url)
             if known is None:
                 file.truncate(0)
             elif known.size is not None and _length(file) == known.size:
                 return known
-            return self._try(lambda: self._rest(url, file, told, watch), url, watch, lambda: _length(file))
+            return self._try(lambda: self._rest(url, part, file, watch), url, watch, lambda: _length(file))
 
-    def _rest(self, url: str, file: BinaryIO, told: _Told, watch: Watch) -> Remote:
-        """One answer's worth of the file, appended."""
-        known, at, headers = told.load(url), _length(file), {}
+    def _rest(self, url: str, part: Path, file: BinaryIO, watch: Watch) -> Remote:
+        """Append one answer's worth of the file; the file is whole when this returns."""
+        known, at, headers = _known(part, url), _length(file), {}
         if at and known and known.validator:
             headers = {"Range": f"bytes={at}-", "If-Range": known.validator}
         with self._ask("GET", url, headers) as answer:
             if answer.status_code == 416 and headers:
                 file.truncate(0)
-                raise _Passing("the server has fewer bytes than have arrived; it starts anew", after=0)
-            _check_status(answer, url)
-            remote = _remote(answer, url)
-            if answer.status_code == 206 and headers:
-                start, total = _content_range(answer)
-                other = remote.etag and known and known.etag and remote.etag != known.etag
-                if start != at or other or (known and known.size is not None and total not in (None, known.size)):
+                raise Passing("fewer bytes are there than have arrived; it starts anew", after=0)
+            check_status(answer, url)
+            remote = remote_of(answer, url)
+            if answer.status_code == 206 and headers and known:
+                if content_range(answer)[0] != at or not remote.may_be(known):
                     file.truncate(0)
-                    raise _Passing("the rest is of another file; it starts anew", after=0)
-                remote = known or remote
+                    raise Passing("the rest is another file's; it starts anew", after=0)
+                remote = known
             elif answer.status_code == 200:
                 if at:
-                    watch.note("the file at the server is another one by now, or cannot be resumed; it starts anew")
+                    watch.note("the server has another file by now, or cannot resume this one; it starts anew")
                 file.truncate(0)
-                told.save(remote)
+                _remember(part, remote)
             else:
-                raise _refused(answer, url)
-            self._write(answer, file, remote, watch)
-        return _complete(file, remote)
-
-    def _write(self, answer: requests.Response, file: BinaryIO, remote: Remote, watch: Watch) -> None:
-        file.seek(0, os.SEEK_END)
-        done = file.tell()
-        watch.at(done, remote.size)
-        for chunk in _chunks(answer):
-            try:
-                file.write(chunk)
-            except OSError as e:
-                raise _no_room(e, file.name) from e
-            done += len(chunk)
-            watch.at(done, remote.size)
+                raise refused(answer, url)
+            _write(answer, file, remote, watch)
+        return _whole(file, remote)
 
     @contextmanager
     def _ask(self, method: str, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
@@ -173,23 +138,24 @@ class Http:
             answer = self._session.request(
                 method, url, headers=_HEADERS | headers, stream=True, timeout=times, allow_redirects=True
             )
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema) as e:
-            raise UserError(f"is no HTTP address: {e}", file=url, remedy="check the base URL") from e
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+            raise UserError("is no HTTP address", file=url, remedy="check the base URL") from None
         except requests.RequestException as e:
-            raise _Passing(f"no answer ({_reason(e)})") from e
+            raise Passing(f"no answer ({reason(e)})") from e
         with answer:
             yield answer
 
-    def _try[T](self, once: Callable[[], T], url: str, watch: Watch, progress: Callable[[], int]) -> T:
-        failed = 0
+    def _try(self, once: Callable[[], T], url: str, watch: Watch, progress: Callable[[], int]) -> T:
+        failed, most = 0, progress()
         while True:
-            before = progress()
             try:
                 return once()
-            except _Passing as e:
-                failed = 0 if progress() > before else failed + 1
+            except Passing as e:
+                # More than ever: a server whose file is shorter than it says would else be asked for ever.
+                failed = 0 if progress() > most else failed + 1
+                most = max(most, progress())
                 if failed >= self.patience.tries:
-                    remedy = "the same command goes on where this one stopped, once the server answers again"
+                    remedy = "run the same command again later; it goes on where this one stopped"
                     raise UserError(f"{e}; given up after {failed} tries", file=url, remedy=remedy) from e
                 pause = e.after if e.after is not None else self.patience.pause * 2 ** max(failed - 1, 0)
                 pause = min(pause, self.patience.longest) * random.uniform(0.75, 1.0)  # not all clients at once
@@ -197,49 +163,57 @@ class Http:
                 time.sleep(pause)
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What the server said about the file that a part belongs to, beside it."""
+def told_path(part: Path) -> Path:
+    """Where it is remembered what the server said about the file of a part."""
+    return part.with_name(part.name + ".json")
 
-    path: Path
 
-    @classmethod
-    def of(cls, part: Path) -> _Told:
-        return cls(part.with_name(part.name + ".json"))
+def _known(part: Path, url: str) -> Remote | None:
+    """What is remembered; None when it is nothing, or of another address."""
+    try:
+        known = Remote(**json.loads(told_path(part).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # a killed process leaves half of it: then the part is worth nothing
+        return None
+    return known if known.url == url else None
 
-    def load(self, url: str) -> Remote | None:
-        """None when nothing is known, or about another address."""
-        try:
-            known = Remote(**json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):  # a killed process leaves half a file: then the part is worth nothing
-            return None
-        return known if known.url == url else None
 
-    def save(self, remote: Remote) -> None:
-        try:
-            self.path.write_text(json.dumps(asdict(remote)), encoding="utf-8")
-        except OSError as e:
-            raise _no_room(e, self.path) from e
+def _remember(part: Path, remote: Remote) -> None:
+    try:
+        told_path(part).write_text(json.dumps(asdict(remote)), encoding="utf-8")
+    except OSError as e:
+        raise no_room(e, part) from e
 
 
 @contextmanager
 def _locked(part: Path) -> Iterator[BinaryIO]:
-    """The part, opened to append, for this process alone; a lock that dies with its process."""
+    """The part, opened to append, for this process alone; the lock dies with its process."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        file = open(part, "ab", buffering=0)
+        file = open(part, "ab", buffering=0)  # noqa: SIM115 - closed below; what is raised there is not about opening
     except OSError as e:
-        raise _no_room(e, part) from e
+        raise no_room(e, part) from e
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
-            if e.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise UserError("another process is fetching it", file=part, remedy="wait for that one") from e
+        except BlockingIOError:
+            raise UserError("another process is fetching it", file=part, remedy="wait for that one") from None
         if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
             raise UserError("another process has just fetched it", file=part, remedy="run the same command again")
         yield file
+
+
+def _write(answer: requests.Response, file: BinaryIO, remote: Remote, watch: Watch) -> None:
+    done = _length(file)
+    watch.at(done, remote.size)
+    for chunk in _chunks(answer):
+        left = memoryview(chunk)
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError as e:
+            raise no_room(e, file.name) from e
+        done += len(chunk)
+        watch.at(done, remote.size)
 
 
 def _chunks(answer: requests.Response) -> Iterator[bytes]:
@@ -247,85 +221,29 @@ def _chunks(answer: requests.Response) -> Iterator[bytes]:
     try:
         yield from answer.raw.stream(CHUNK, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError) as e:
-        raise _Passing(f"the answer broke off ({_reason(e)})") from e
+        raise Passing(f"the answer broke off ({reason(e)})") from e
 
 
-def _complete(file: BinaryIO, remote: Remote) -> Remote:
+def _whole(file: BinaryIO, remote: Remote) -> Remote:
     done = _length(file)
-    if remote.size is not None and done > remote.size:
-        file.truncate(0)
-        raise _Passing(f"{done:,} bytes came instead of {remote.size:,}")
-    if remote.size is not None and done < remote.size:
-        raise _Passing(f"the answer ended after {done:,} of {remote.size:,} bytes")
+    if remote.size is not None and done != remote.size:
+        if done > remote.size:
+            file.truncate(0)
+        raise Passing(f"{done:,} of {remote.size:,} bytes came")
     try:
         os.fsync(file.fileno())
     except OSError as e:
-        raise _no_room(e, file.name) from e
+        raise no_room(e, file.name) from e
     return remote
-
-
-def _check_status(answer: requests.Response, url: str) -> None:
-    status = answer.status_code
-    if status in _PASSING:
-        raise _Passing(f"the server answered {status} {answer.reason}", _retry_after(answer))
-    if status >= 400:
-        raise _refused(answer, url)
-
-
-def _refused(answer: requests.Response, url: str) -> UserError:
-    status = answer.status_code
-    if status in (404, 410):
-        return UserError(
-            f"is not there (HTTP {status})",
-            file=url,
-            remedy="check version and base URL; `xner corpus list --versions` shows what there is",
-        )
-    remedy = "the server wants credentials; try another mirror" if status in (401, 403) else "try another mirror"
-    return UserError(f"was refused: HTTP {status} {answer.reason}", file=url, remedy=remedy)
-
-
-def _remote(answer: requests.Response, url: str) -> Remote:
-    length = answer.headers.get("Content-Length")
-    if answer.status_code == 206:
-        size = _content_range(answer)[1]
-    else:
-        size = int(length) if length and length.isdigit() else None
-    return Remote(url, size, answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
-
-
-def _content_range(answer: requests.Response) -> tuple[int | None, int | None]:
-    """First byte and total length of a partial answer."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
-    if not found:
-        return None, None
-    return int(found[1]), None if found[2] == "*" else int(found[2])
-
-
-def _retry_after(answer: requests.Response) -> float | None:
-    """Seconds, or until a date (RFC 9110, 10.2.3)."""
-    value = answer.headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0) if value else None
-    except (ValueError, TypeError):
-        return None
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost words of an exception that three libraries have wrapped."""
-    while (inner := getattr(error, "reason", None) or next((x for x in error.args if isinstance(x, BaseException)), None)) is not None:
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    return re.sub(r"^.*?: ", "", str(error)) or type(error).__name__
 
 
 def _length(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _no_room(error: OSError, path: object) -> UserError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    remedy = "make room, then run the same command again: it goes on where it stopped" if full else "choose another --out"
-    return UserError("the disk is full" if full else f"cannot be written: {error}", file=path, remedy=remedy)
+def no_room(error: OSError, path: object) -> UserError:
+    """The error for a disk that does not take what is written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "make room and run the same command again; it goes on where it stopped"
+        return UserError("the disk is full", file=path, remedy=remedy)
+    return UserError(f"cannot be written: {error}", file=path, remedy="choose a folder with write access")

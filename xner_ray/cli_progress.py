@@ -1,0 +1,65 @@
+"""Bars for downloads on a terminal; elsewhere a line a file, since a log is no place for bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from xner_ray.cli_common import say
+from xner_ray.corpus.download import Watch
+from xner_ray.corpus.fetch import Item
+
+
+class Lines(Watch):
+    """A line for each file that is done, and for what went otherwise."""
+
+    def note(self, text: str) -> None:
+        say(text, "yellow")
+
+    def done(self, item: Item, receipt: dict[str, Any]) -> None:
+        licence = receipt.get("licence") or {}
+        named = licence.get("name") or ("see " + licence["file"] if licence else "not in the archive")
+        say(f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., licence: {named}", "green")
+
+
+class Bars(Lines):
+    """A bar for the file at hand, and one for all of them where there are several."""
+
+    def __init__(self, progress: Progress, items: Sequence[Item]):
+        self._progress = progress
+        self._done = 0
+        self._left = sum(x.left for x in items)
+        self._all = progress.add_task("all", total=self._left, visible=len(items) > 1)
+        self._task = progress.add_task("", total=None, visible=False)
+        self._last: int | None = None
+        self._fetching = False
+
+    def begin(self, name: str, doing: str) -> None:
+        self._progress.reset(self._task, description=f"{doing} {name}", total=None, visible=True)
+        self._last, self._fetching = None, doing == "fetching"
+
+    def at(self, done: int, total: int | None) -> None:
+        if self._last is None or done < self._last:  # what an earlier run fetched counts as neither progress nor speed
+            self._progress.reset(self._task, completed=done, total=total)
+        else:
+            self._progress.update(self._task, completed=done, total=total)
+            if self._fetching:
+                self._progress.advance(self._all, done - self._last)
+        self._last = done
+
+
+@contextmanager
+def bars(items: Sequence[Item]) -> Iterator[Lines]:
+    """Who looks on while these are fetched."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield Bars(progress, items)
