@@ -60,6 +60,7 @@ def list_corpora(
 
     Example: [cyan]xner corpus list --source en --target de,zh --domain news[/]
     """
+    from xner_ray.cli_corpus_show import archives_table
     from xner_ray.corpus.catalogue import newest
 
     opened = _catalogue(catalogue or "auto", api, format)
@@ -69,6 +70,8 @@ def list_corpora(
     for code in _languages(target):
         archives = opened.archives(source, code, format)
         missing[code] = [x for x in names or _paper() if x.lower() not in {y.corpus.lower() for y in archives}]
+        for name in missing[code] if names else ():
+            opened.find(name, source, code, format)  # a name that no pair has is a slip of the pen
         archives = [x for x in archives if not wanted or x.corpus.lower() in wanted]
         chosen = archives if versions else newest(archives)
         found += [x for x in chosen if domain in (None, x.domain)]
@@ -77,7 +80,7 @@ def list_corpora(
         tree = {"catalogue": opened.name, "corpora": [_row(x) for x in found], "missing": missing}
         sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
     else:
-        show(_table(found))
+        show(archives_table(found))
     _told(opened)
     _tell_missing(missing, source, bool(names))
 
@@ -166,7 +169,7 @@ def _fetch(
 ) -> None:
     from rich.filesize import decimal
 
-    from xner_ray.cli_progress import bars
+    from xner_ray.cli_corpus_show import bars, items_table
     from xner_ray.corpus.download import Http, Patience, Watch
     from xner_ray.corpus.fetch import check_room, fetch, plan
 
@@ -179,7 +182,7 @@ def _fetch(
             with _collecting(failed):
                 items.append(plan(archive, folder, base_url, http, watch, again))
         left = sum(x.left for x in items)
-        show(_items(items))
+        show(items_table(items))
         say(f"to fetch: {decimal(left)}, into {folder}")
         if dry_run:
             return _end(failed)
@@ -247,30 +250,3 @@ def _tell_missing(missing: dict[str, list[str]], source: str, asked: bool) -> No
         told = "; ".join(lacking(x, f"{source}-{code}") for x in lacks)
         if told:
             say(f"warning: {told}" if asked else f"of the paper's corpora: {told}", "yellow")
-
-
-def _table(archives: Sequence[Archive]) -> Any:
-    from rich.filesize import decimal
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("corpus", "version", "target", "pairs", "size", "domain"):
-        table.add_column(name, justify="right" if name in ("pairs", "size") else "left", no_wrap=True)
-    for x in archives:
-        pairs, size = f"{x.pairs:,}" if x.pairs else "?", decimal(x.size) if x.size else "?"
-        table.add_row(x.corpus, x.version, x.target, pairs, size, x.domain or "")
-    return table
-
-
-def _items(items: Sequence[Item]) -> Any:
-    from rich.filesize import decimal
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("corpus", "version", "target", "pairs", "size", "here"):
-        table.add_column(name, justify="right" if name in ("pairs", "size") else "left", no_wrap=True)
-    for x in items:
-        here = f"{x.there / x.size:.0%}" if x.state == "partial" and x.size else x.state
-        pairs, size = f"{x.archive.pairs:,}" if x.archive.pairs else "?", decimal(x.size) if x.size else "?"
-        table.add_row(x.archive.corpus, x.archive.version, x.archive.target, pairs, size, here)
-    return table

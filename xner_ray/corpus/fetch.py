@@ -77,14 +77,18 @@ def plan(archive: Archive, folder: Path, base_url: str | None, http: Http, watch
         again: replace what is there.
 
     Raises:
-        UserError: the server does not have it, or cannot be reached.
+        UserError: the server does not have it, cannot be reached, or has a file of another length than the one that is here.
     """
     url, path = archive.address(base_url), folder / archive.path
     if not again and (receipt := read_receipt(path)):
         return Item(archive, url, path, receipt["bytes"], receipt["bytes"], "fetched")
-    size = http.look(url, watch).size or archive.size
+    told = http.look(url, watch).size
+    size = archive.size if told is None else told
     if not again and path.exists():
-        return Item(archive, url, path, size, path.stat().st_size, "present")
+        there = path.stat().st_size
+        if told not in (None, there):
+            raise UserError(f"has {there:,} bytes, the archive has {told:,}", file=path, remedy="--again replaces it")
+        return Item(archive, url, path, size, there, "present")
     part = Item(archive, url, path, size, 0, "partial").part
     there = part.stat().st_size if part.exists() and told_path(part).exists() else 0
     return Item(archive, url, path, size, there, "partial" if there else "absent")
@@ -144,9 +148,6 @@ def fetch(item: Item, http: Http, watch: Watch, catalogue: str) -> dict[str, Any
 
 def _take_in(item: Item, watch: Watch, catalogue: str) -> dict[str, Any]:
     """A receipt for a file that somebody else has put there."""
-    if item.size is not None and item.size // 1024 != item.there // 1024:  # the catalogue counts in KiB
-        problem = f"has {item.there:,} bytes, the archive has {item.size:,}"
-        raise UserError(problem, file=item.path, remedy="--again replaces it")
     entries = check(item.path, str(item.archive), watch, item.path.name)
     receipt = _receipt(item, item.path, Remote(item.url), entries, catalogue)
     try:

@@ -1,4 +1,7 @@
-"""Bars for downloads on a terminal; elsewhere a line a file, since a log is no place for bars."""
+"""What `xner corpus` shows: tables of archives, and bars for downloads.
+
+Bars are for terminals; elsewhere a file that is done gets a line, since a log is no place for bars.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
 
 from xner_ray.cli_common import say
+from xner_ray.corpus.catalogue import Archive
 from xner_ray.corpus.download import Watch
 from xner_ray.corpus.fetch import Item
 
@@ -63,3 +68,36 @@ def bars(items: Sequence[Item]) -> Iterator[Lines]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         yield Bars(progress, items)
+
+
+def archives_table(archives: Sequence[Archive]) -> Table:
+    """What OPUS has; `?` where its index does not say."""
+    table = _columns("corpus", "version", "target", "pairs", "size", "domain")
+    for x in archives:
+        table.add_row(x.corpus, x.version, x.target, _count(x.pairs), _bytes(x.size), x.domain or "")
+    return table
+
+
+def items_table(items: Sequence[Item]) -> Table:
+    """What is wanted, and how much of it is here."""
+    table = _columns("corpus", "version", "target", "pairs", "size", "here")
+    for x in items:
+        here = f"{x.there / x.size:.0%}" if x.state == "partial" and x.size else x.state
+        archive = x.archive
+        table.add_row(archive.corpus, archive.version, archive.target, _count(archive.pairs), _bytes(x.size), here)
+    return table
+
+
+def _columns(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right" if name in ("pairs", "size") else "left", no_wrap=True)
+    return table
+
+
+def _count(pairs: int | None) -> str:
+    return f"{pairs:,}" if pairs else "?"
+
+
+def _bytes(size: int | None) -> str:
+    return decimal(size) if size is not None else "?"
