@@ -186,6 +186,11 @@ def _fetch(
         say(f"to fetch: {decimal(left)}, into {folder}")
         if dry_run:
             return _end(failed)
+        unknown = ", ".join(str(x.archive) for x in items if x.size is None)
+        if unknown and not yes:
+            raise UserError(
+                f"nobody says how large these are: {unknown}", remedy="add --yes to fetch them all the same"
+            )
         if left > limit * GB and not yes:
             raise UserError(
                 f"{decimal(left)} is more than the limit of {limit:g} GB", remedy="add --yes, or a higher --limit GB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opus_server import serving
 
@@ -88,6 +88,7 @@ def test_the_order_of_versions_agrees_with_the_latest_that_opus_marks(package):
     assert len(latest) > 1000 and not differing
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=4), st.lists(st.integers(0, 3000), min_size=1, max_size=4))
 def test_versions_sort_by_their_numbers(one, other):
     keys = [version_key("v" + ".".join(map(str, x))) for x in (one, other)]
@@ -134,6 +135,24 @@ def test_without_an_api_the_package_serves_and_it_is_said():
 def test_an_api_that_answers_something_else_is_an_error(api, answer):
     api.api = lambda _: answer
     with pytest.raises(UserError, match=r"asked|answered"):
+        open_catalogue("api", f"{api.url}/").archives("en", "de")
+
+
+@pytest.mark.parametrize(
+    "end", ["OPUS-../v1/moses/f.zip", "OPUS-A/../moses/f.zip", "OPUS-A/v1/moses/..", "x/OPUS-A/v1/moses/"]
+)
+def test_an_api_cannot_lead_out_of_the_folder(api, end):
+    row = {
+        "corpus": "A",
+        "version": "v1",
+        "source": "de",
+        "target": "en",
+        "size": 9,
+        "alignment_pairs": 9,
+        "latest": "True",
+    }
+    api.api = lambda _: {"corpora": [row | {"url": f"https://h/{end}"}]}
+    with pytest.raises(UserError, match="is no name of an archive"):
         open_catalogue("api", f"{api.url}/").archives("en", "de")
 
 

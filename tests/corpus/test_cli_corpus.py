@@ -13,10 +13,15 @@ from pathlib import Path
 
 import pytest
 from opus_server import Fault, serving
+from rich.console import Console
+from rich.progress import Progress
 from typer.testing import CliRunner
 
 from xner_ray import cli_corpus
 from xner_ray.cli import app
+from xner_ray.cli_corpus_show import Bars
+from xner_ray.corpus.catalogue import Archive
+from xner_ray.corpus.fetch import Item
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = "http://127.0.0.1:1/"
@@ -115,6 +120,32 @@ def test_the_limit(xner, site, tmp_path):
     assert xner(*args, "--limit", 0.00001, "--yes").exit_code == 0 and list(tmp_path.rglob("*.zip"))
 
 
+def test_an_unknown_size_needs_a_yes_too(xner, site, tmp_path):
+    site.head = False
+    args = ("fetch", "Own/v3", "--target", "de", "--out", tmp_path)
+    done = xner(*args)
+    assert done.exit_code == 2 and "nobody says how large" in done.stderr and not list(tmp_path.rglob("*.zip"))
+    assert xner(*args, "--yes").exit_code == 0 and list(tmp_path.rglob("*.zip"))
+
+
+@pytest.mark.parametrize("resumed", [0, 40])
+def test_bars_count_what_this_run_fetches(tmp_path, resumed):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    archive = Archive("A", "v1", "en", "de", "moses", "http://h/OPUS-A/v1/moses/de-en.txt.zip", 100, 1, True)
+    items = [Item(archive, archive.url, tmp_path / "a", 100, resumed, "partial")] * 2
+    with Progress(console=console) as progress:
+        bars = Bars(progress, items)
+        for item in items:
+            bars.begin(str(item.archive), "fetching")
+            for done in (resumed, 60, 100):
+                bars.at(done, 100)
+            bars.begin(str(item.archive), "checking")
+            bars.at(1000, None)
+        whole = progress.tasks[0]
+        assert (whole.completed, whole.total, whole.visible) == (2 * (100 - resumed), 2 * (100 - resumed), True)
+    assert "checking A/v1 en-de" in console.file.getvalue()
+
+
 def test_one_that_fails_does_not_keep_others_from_coming(xner, site, tmp_path):
     del site.files["/TED2013/v1.1/moses/de-en.txt.zip"]
     site.faults = [Fault(status=503)]
@@ -145,6 +176,8 @@ def test_fetch_what_a_config_names(xner, site, tmp_path):
         (("fetch",), "nothing to fetch"),
         (("fetch", "TED2013"), "nothing to fetch"),
         (("fetch", "Europral", "--target", "de"), "did you mean `Europarl`"),
+        (("fetch", "Own/../v1", "--target", "de"), "is no name of an archive"),
+        (("fetch", "../x", "--target", "de"), "is no name of an archive"),
         (("fetch", "UNPC", "--target", "de"), "nothing of that is there"),
         (("fetch", "TED2013", "--target", "de", "--format", "xml"), "moses or tmx"),
         (("list", "--target", "de", "--catalogue", "x"), "auto, package or api"),

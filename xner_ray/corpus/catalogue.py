@@ -27,6 +27,7 @@ GONE = {"JW300": "its publisher asked OPUS to withdraw it"}
 Choice = Literal["auto", "package", "api"]
 _SPELLINGS = {"zh": ("zh", "zh_cn", "zh_CN")}
 _ADDRESS = re.compile(r".*/OPUS-(?P<corpus>[^/]+)/(?P<version>[^/]+)/[^/]+/[^/]+")
+_SAFE = re.compile(r"\w[\w.+-]*")
 _EMPTY_KB = 8  # LICENSE and README alone take up to this
 
 
@@ -46,6 +47,9 @@ class Archive:
 
     source, target: OPUS' own codes, in the order that was asked for. size: bytes, to the KiB; None where the index does not
     know. pairs: None likewise. latest: of the latest release of its corpus.
+
+    Raises:
+        UserError: a name that would lead out of the folder it is to lie in.
     """
 
     corpus: str
@@ -57,6 +61,10 @@ class Archive:
     size: int | None
     pairs: int | None
     latest: bool
+
+    def __post_init__(self) -> None:
+        if not all(_SAFE.fullmatch(x) for x in self.path.split("/")) or self.path.count("/") != 3:
+            raise UserError(f"`{self.path}` is no name of an archive", file=self.url, remedy="use another catalogue")
 
     @property
     def domain(self) -> str | None:
