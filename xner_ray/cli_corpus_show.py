@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
 
 from xner_ray.cli_common import say
 from xner_ray.corpus.catalogue import Archive
@@ -23,13 +24,17 @@ from xner_ray.corpus.fetch import Item
 class Lines(Watch):
     """A line for each file that is done, and for what went otherwise."""
 
+    def line(self, text: str, style: str) -> None:
+        say(text, style)
+
     def note(self, text: str) -> None:
-        say(text, "yellow")
+        self.line(text, "yellow")
 
     def done(self, item: Item, receipt: dict[str, Any]) -> None:
         licence = receipt.get("licence") or {}
         named = licence.get("name") or ("see " + licence["file"] if licence else "not in the archive")
-        say(f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., licence: {named}", "green")
+        told = f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., licence: {named}"
+        self.line(told, "green")
 
 
 class Bars(Lines):
@@ -37,15 +42,17 @@ class Bars(Lines):
 
     def __init__(self, progress: Progress, items: Sequence[Item]):
         self._progress = progress
-        self._done = 0
-        self._left = sum(x.left for x in items)
-        self._all = progress.add_task("all", total=self._left, visible=len(items) > 1)
+        self._all = progress.add_task("all", total=sum(x.left for x in items), visible=len(items) > 1)
         self._task = progress.add_task("", total=None, visible=False)
         self._last: int | None = None
         self._fetching = False
 
+    def line(self, text: str, style: str) -> None:
+        self._progress.console.print(Text(text, style), soft_wrap=True)  # above the bars, not into them
+
     def begin(self, name: str, doing: str) -> None:
-        self._progress.reset(self._task, description=f"{doing} {name}", total=None, visible=True)
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(f"{doing} {name}", total=None)
         self._last, self._fetching = None, doing == "fetching"
 
     def at(self, done: int, total: int | None) -> None:

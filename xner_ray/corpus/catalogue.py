@@ -23,7 +23,7 @@ from xner_ray.errors import UserError
 
 PUBLISHED = "https://object.pouta.csc.fi/OPUS-"  # what stands before a corpus's name in the addresses of the index
 PAPER = ("TED2013", "OpenSubtitles", "WikiMatrix", "UNPC", "Europarl", "WMT-News", "News-Commentary", "JW300")
-GONE = {"JW300": "its publisher asked OPUS to withdraw it"}
+GONE = {"JW300": "it was withdrawn"}
 Choice = Literal["auto", "package", "api"]
 _SPELLINGS = {"zh": ("zh", "zh_cn", "zh_CN")}
 _ADDRESS = re.compile(r".*/OPUS-(?P<corpus>[^/]+)/(?P<version>[^/]+)/[^/]+/[^/]+")
