@@ -23,6 +23,7 @@ from xner_ray.cli_common import (
     show,
     write_json,
 )
+from xner_ray.cli_corpus import corpus
 
 
 class _Group(typer.core.TyperGroup):
@@ -43,6 +44,8 @@ app = typer.Typer(
     help="Give an English named-entity recogniser to other languages through parallel text.\n\n"
     "Start with [cyan]xner run configs/demo.yaml[/]; each command explains itself with --help.",
 )
+
+app.add_typer(corpus, name="corpus", rich_help_panel="Models and data")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/demo.yaml.")]
 Overrides = Annotated[
@@ -84,8 +87,11 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
     from xner_ray.config_file import load_config
 
     loaded = load_config(config, overrides or ())
+    from xner_ray.corpus.opus import resolve
     from xner_ray.report.table import plan_table
     from xner_ray.stages import pipeline
+
+    resolve(loaded, say)
 
     show(plan_table(pipeline.plan(loaded), loaded.out))
 

@@ -8,7 +8,7 @@ No torch, no Ray here: `xner --help` must stay fast.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -44,8 +44,19 @@ class Sample(Model):
 class Corpus(Model):
     """One parallel corpus."""
 
-    name: str = Field(description="Name in ledgers and provenance, unique in the config.")
-    domain: str = Field("general", description="Domain for the study and for the equal share of empty sentences.")
+    name: str = Field(
+        description="Name in ledgers and provenance, unique in the config; with `opus` the corpus's by default."
+    )
+    opus: str | None = Field(
+        None,
+        pattern=r"^[^/\s]+(/[^/\s]+)?$",
+        exclude=True,  # where pairs lie does not change them: it is in no fingerprint
+        description="NAME[/VERSION] of a corpus in OPUS, instead of `path`; default: the latest version that has the language.",
+    )
+    domain: str = Field(
+        "general",
+        description="Domain for the study and for the equal share of empty sentences; well-known `opus` names have their own.",
+    )
     format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines"] = Field(
         description="moses: OPUS zip; tmx: plain or gz; tsv: id, source, target[, score]; wikimatrix: score, source, target;"
         " lines: two line-aligned files (`path` and `target_path`)."
@@ -58,6 +69,15 @@ class Corpus(Model):
     min_score: float | None = Field(None, description="Pairs scored below are left out; wikimatrix: 1.05 by default.")
     weight: Positive = Field(1, description="Its quota beside the other corpora's; the paper: equal for all.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _opus(cls, keys: Any) -> Any:
+        if not isinstance(keys, dict) or not isinstance(keys.get("opus"), str):
+            return keys
+        if keys.get("path") or keys.get("format", "moses") not in ("moses", "tmx"):
+            raise ValueError("`opus` stands in place of `path`, and goes with the formats moses and tmx")
+        return {"name": keys["opus"].partition("/")[0], "format": "moses", "path": "", **keys}
+
     @model_validator(mode="after")
     def _check(self) -> Corpus:
         if (self.format == "lines") != (self.target_path is not None):
@@ -65,6 +85,21 @@ class Corpus(Model):
         if self.format == "wikimatrix" and self.min_score is None:
             self.min_score = 1.05
         return self
+
+
+class OpusConfig(Model):
+    """Where corpora with an `opus` key come from."""
+
+    folder: str = Field("{data}/opus", description="Where `xner corpus fetch --config` puts archives, and runs look.")
+    catalogue: Literal["package", "api", "auto"] = Field(
+        "package",
+        description="The index of OPUS: that of the package `opustools` (the same on every machine), the live one, or that"
+        " where it answers.",
+    )
+    base_url: str | None = Field(
+        None, description="A mirror: what stands before `NAME/VERSION/moses/FILE`; default: OPUS itself."
+    )
+    limit_gb: float = Field(1.0, ge=0, description="`xner corpus fetch` needs --yes for more, in GB.")
 
 
 class Ingest(Model):
@@ -205,6 +240,7 @@ class Config(Model):
     gold: list[Gold] = Field(min_length=1, description="English training data.")
     dev: list[Gold] = Field([], description="English development data, reported for the teacher.")
     corpora: list[Corpus] = Field(min_length=1, description="Parallel corpora, sampled with equal quotas.")
+    opus: OpusConfig = OpusConfig()
     ingest: Ingest = Ingest()
     teacher: Teacher = Teacher()
     aligner: Aligner = Aligner()

@@ -158,6 +158,7 @@ def _line(node: yaml.Node | None, loc: Sequence[Any]) -> int | None:
 
 def _check_data(config: Config, path: Path) -> None:
     paths = [g.path for g in [*config.gold, *config.dev, *config.evaluation]] + [c.path for c in config.corpora]
+    paths += [config.opus.folder] if any(c.opus for c in config.corpora) else []
     if config.data_dir is None and any("{data}" in p for p in paths):
         raise UserError(
             "no folder given", file=path, key="data", remedy="add data=DIR to the command line; see README.md"

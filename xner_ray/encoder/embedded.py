@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import struct
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xner_ray.cache import cache_dir
 from xner_ray.encoder.made_once import made_once
 from xner_ray.errors import UserError
 
@@ -46,14 +46,6 @@ _EMBEDDINGS = {
     "emb.ln.w": "embeddings.LayerNorm.weight",
     "emb.ln.b": "embeddings.LayerNorm.bias",
 }
-
-
-def cache_dir() -> Path:
-    """Where decoded encoders live: $XNER_CACHE, else the user's cache folder."""
-    base = os.environ.get("XNER_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "xner_ray"
-    )
-    return Path(base)
 
 
 def embedded_folder() -> Path:

@@ -62,7 +62,7 @@ def _pieces() -> list[tuple[str, float]]:
 
 def tiny_folder() -> Path:
     """The encoder that `encoder: tiny` names, in the user's cache; made on the first call, atomically."""
-    from xner_ray.encoder.embedded import cache_dir
+    from xner_ray.cache import cache_dir
     from xner_ray.encoder.made_once import made_once
 
     return made_once(cache_dir() / f"tiny-{SEED}-v1", make_tiny_encoder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xner_ray.config import Config, Gold
+from xner_ray.corpus.opus import resolve
 from xner_ray.errors import UserError
 from xner_ray.store.fingerprint import hash_file, hash_folder
 from xner_ray.store.folders import StageFolder, claim_out, open_stage
@@ -35,9 +36,9 @@ class Run:
     """
 
     def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
-        self.config, self.config_file = config, str(config_file)
-        self.out = Path(config.out).absolute()
         self.say = say or (lambda line: print(line, flush=True))  # noqa: T201
+        self.config, self.config_file = resolve(config, self.say), str(config_file)
+        self.out = Path(config.out).absolute()
         self.seconds: dict[str, float] = {}
         self.results: dict[str, Any] = {}  # of stages that this run already went through, see `once`
         claim_out(self.out, config.name, config_file)
