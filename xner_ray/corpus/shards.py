@@ -7,6 +7,7 @@ sweeps; it is started anew rather than resumed, for reading is cheap against all
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -16,12 +17,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xner_ray.errors import UserError
 from xner_ray.schema import PAIR, QUARANTINE
+
+_SETTINGS: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": ["corpus", "domain", "language"],  # text hardly ever repeats
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "write_statistics": ["pair_id"],
+    "store_schema": True,
+}
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,10 @@ class Shard:
 
 
 class ShardWriter:
-    """Cuts a stream of tables into shards of `shard_rows` rows; holds one shard and one chunk."""
+    """Cuts a stream of tables into shards of `shard_rows` rows, numbered from `first`; holds one shard and one chunk."""
 
-    def __init__(self, folder: Path, shard_rows: int):
-        self.folder, self.shard_rows = folder, shard_rows
+    def __init__(self, folder: Path, shard_rows: int, first: int = 0):
+        self.folder, self.shard_rows, self.first = folder, shard_rows, first
         self.shards: list[Shard] = []
         self._tables: list[pa.Table] = []
         self._rows = 0
@@ -64,31 +76,21 @@ class ShardWriter:
         # One buffer in memory gives the file and its hash in one go; combining first, since chunks would
         # shape the pages.
         sink = pa.BufferOutputStream()
-        pq.write_table(table.combine_chunks(), sink, **_settings(self.shard_rows))
+        pq.write_table(table.combine_chunks(), sink, row_group_size=self.shard_rows, **_SETTINGS)
         data = sink.getvalue()
-        name = f"shard-{len(self.shards):05d}.parquet"
+        name = f"shard-{self.first + len(self.shards):05d}.parquet"
         (self.folder / name).write_bytes(data)
         self.shards.append(Shard(name, table.num_rows, hashlib.sha256(data).hexdigest()))
 
 
 def quarantine_writer(path: Path) -> pq.ParquetWriter:
     """A Parquet file of schema QUARANTINE, to be filled and closed by the caller."""
-    settings = _settings(0)
-    del settings["row_group_size"]
-    return pq.ParquetWriter(path, QUARANTINE, **settings)
+    return pq.ParquetWriter(path, QUARANTINE, **_SETTINGS)
 
 
-def _settings(rows: int) -> dict:
-    return {
-        "row_group_size": rows,
-        "compression": "zstd",
-        "compression_level": 1,
-        "use_dictionary": ["corpus", "domain", "language"],  # text hardly ever repeats
-        "version": "2.6",
-        "data_page_version": "1.0",
-        "write_statistics": ["pair_id"],
-        "store_schema": True,
-    }
+def parquet_settings(dictionary: list[str]) -> dict[str, Any]:
+    """The fixed writer settings, with dictionaries for the columns that repeat."""
+    return {**_SETTINGS, "use_dictionary": dictionary}
 
 
 def as_pairs(columns: dict[str, pa.Array]) -> pa.Table:
@@ -124,7 +126,7 @@ def appearing_folder(out: Path) -> Iterator[Path]:
         for path in sorted(temporary.iterdir()):
             _sync(path)
         _sync(temporary)
-        os.replace(temporary, out)
+        _appear(temporary, out)
         _sync(out.parent)
     except OSError as e:
         raise UserError(
@@ -132,6 +134,17 @@ def appearing_folder(out: Path) -> Iterator[Path]:
         ) from e
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _appear(temporary: Path, out: Path) -> None:
+    # A folder replaces an empty one only, so of two writers one succeeds.
+    try:
+        os.replace(temporary, out)
+    except OSError as e:
+        if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        remedy = "run the same command again: it goes on from there"
+        raise UserError("another process finished this first", file=out, remedy=remedy) from e
 
 
 def _sweep(out: Path) -> None:

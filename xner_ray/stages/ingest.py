@@ -25,7 +25,7 @@ def shard_folder(run: Run, language: str) -> Path:
     config = run.config
     parts = {
         "corpora": run.corpus_parts(language),
-        "ingest": config.ingest.model_dump(),
+        "ingest": config.ingest.identity(),
         "language": language,
         "source_language": config.source_language,
         "seed": config.seed,
