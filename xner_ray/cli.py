@@ -23,6 +23,7 @@ from xner_ray.cli_common import (
     show,
     write_json,
 )
+from xner_ray.cli_ingest import ingest as ingest_corpora
 
 
 class _Group(typer.core.TyperGroup):
@@ -238,6 +239,11 @@ def sample(
             progress=lambda code, done, total: bar.update(tasks[code], completed=done, total=total),
         )
     say(f"{len(manifest['files'])} files in {out}", "green")
+
+
+corpus = typer.Typer(no_args_is_help=True, help="Parallel corpora: shards from archives.")
+corpus.command("ingest")(ingest_corpora)
+app.add_typer(corpus, name="corpus", rich_help_panel="Models and data")
 
 
 def _mapping(text: str | None) -> dict[str, str]:

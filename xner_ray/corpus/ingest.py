@@ -2,8 +2,8 @@
 
 Two ways through, with the same reading, cleaning and shards. With `ingest.pairs` the sample is drawn first; only
 sampled rows are decoded, cleaned, freed of exact duplicates and shuffled across corpora, all in memory. Without it
-every pair streams through in the order of the corpora, and duplicates by key are found through sorted runs on disk
-(generation.py), in memory that does not depend on how much there is; nothing is shuffled.
+every pair streams through, corpora by name and lines in order, and duplicates by key are found through sorted runs on
+disk (generation.py), in memory that does not depend on how much there is; nothing is shuffled.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def ingest(
 def _whole(
     folder: Path, sources: list[Source], progress: Progress | None, mapper: Mapper
 ) -> tuple[dict[str, CorpusCount], list[Shard]]:
-    staging = folder / "staging"
+    staging, sources = folder / "staging", sorted(sources, key=lambda s: s.label)
     places = {source.label: staging / str(i) for i, source in enumerate(sources)}
     made = build(folder, places, sources, mapper=mapper, progress=progress)
     shutil.rmtree(staging)

@@ -23,7 +23,6 @@ SCORES = pa.schema(
         pa.field("target_language", pa.float32()),
     ]
 )
-DECISIONS = ("identical_sides", "length_ratio", "language")
 SMOOTHING = 10  # bytes
 
 
@@ -63,7 +62,7 @@ def length_ratio(source: pa.StringArray, target: pa.StringArray) -> np.ndarray:
 
 
 def decide(scores: pa.Table, rules: Clean) -> np.ndarray:
-    """Per row the index in `DECISIONS` of the first rule that drops it, int8; -1 for a pair that stays."""
+    """Per row the index in `CLEANED` of the first rule that drops it, int8; -1 for a pair that stays."""
     decision = np.full(scores.num_rows, -1, np.int8)
     if rules.min_language_score is not None:
         lowest = pc.min_element_wise(scores["source_language"], scores["target_language"], skip_nulls=True)

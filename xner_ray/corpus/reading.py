@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from xner_ray.config import Config, Corpus, Ingest
 from xner_ray.corpus.clean import REASONS, Limits, Pairs, excerpts, judge, prepare, read_scores
 from xner_ray.corpus.formats import Chunk, read_corpus
-from xner_ray.corpus.quality import DECISIONS, decide, score_pairs
+from xner_ray.corpus.quality import decide, score_pairs
 from xner_ray.corpus.report import CorpusCount
 from xner_ray.corpus.shards import as_pairs
 from xner_ray.errors import UserError
-from xner_ray.schema import PAIR, QUARANTINE
+from xner_ray.schema import CLEANED, PAIR, QUARANTINE
 
 Progress = Callable[[str, int], None]
 
@@ -120,8 +120,8 @@ class CorpusReader:
         scores = score_pairs(rows["source"], rows["target"], rules, self.source.languages)
         decision = decide(scores, rules)
         kept = decision < 0
-        dropped = pa.array(DECISIONS).take(pa.array(decision, mask=kept))
-        _count(self.count.dropped, decision[~kept], DECISIONS)
+        dropped = pa.array(CLEANED).take(pa.array(decision, mask=kept))
+        _count(self.count.dropped, decision[~kept], CLEANED)
         scores = scores.add_column(0, "pair_id", rows["pair_id"]).append_column("dropped", dropped)
         return Cleaned(rows if kept.all() else rows.filter(pa.array(kept)), scores)
 

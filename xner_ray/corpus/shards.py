@@ -7,7 +7,6 @@ sweeps; it is started anew rather than resumed, for reading is cheap against all
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -126,25 +125,17 @@ def appearing_folder(out: Path) -> Iterator[Path]:
         for path in sorted(temporary.iterdir()):
             _sync(path)
         _sync(temporary)
-        _appear(temporary, out)
+        os.replace(temporary, out)  # onto a folder that is not empty this fails, so of two writers one succeeds
         _sync(out.parent)
     except OSError as e:
+        if out.exists() and any(out.iterdir()):
+            remedy = "run the same command again: it goes on from there"
+            raise UserError("another process finished this first", file=out, remedy=remedy) from e
         raise UserError(
             f"cannot be written: {e}", file=out, key="out", remedy="make room, or choose another `out`"
         ) from e
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _appear(temporary: Path, out: Path) -> None:
-    # A folder replaces an empty one only, so of two writers one succeeds.
-    try:
-        os.replace(temporary, out)
-    except OSError as e:
-        if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        remedy = "run the same command again: it goes on from there"
-        raise UserError("another process finished this first", file=out, remedy=remedy) from e
 
 
 def _sweep(out: Path) -> None:
