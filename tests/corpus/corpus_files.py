@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from xner_ray.config import Config
-from xner_ray.corpus.report import IngestReport
+from xner_ray.corpus.report import CorpusCount, IngestReport
 from xner_ray.schema import PAIR, QUARANTINE
 
 GOOD = [(f"Anna saw {i} birds.", f"Anna sah {i} Vögel.") for i in range(40)]
@@ -76,6 +76,10 @@ def check_ledger(out: Path, report: IngestReport) -> None:
     for name, count in report.corpora.items():
         assert count.rows == sum(row["corpus"] == name for row in rows)
         assert count.rejected == sum(row["corpus"] == name for row in rejected)
-        assert count.sampled == count.rows + count.duplicates + count.rejected
-        assert count.read == count.below_score + count.not_sampled + count.sampled
-        assert count.not_sampled >= 0
+        check_counts(count)
+
+
+def check_counts(count: CorpusCount) -> None:
+    assert count.sampled == count.rows + count.duplicates + count.turned_away + count.rejected
+    assert count.read == count.below_score + count.not_sampled + count.sampled
+    assert min(count.not_sampled, count.rows, count.duplicates) >= 0

@@ -30,7 +30,7 @@ def score_pairs(
     source: pa.ChunkedArray | pa.Array, target: pa.ChunkedArray | pa.Array, rules: Clean, languages: tuple[str, str]
 ) -> pa.Table:
     """Scores (schema SCORES) of cleaned text, one row a pair; language scores only where a rule asks for them."""
-    source, target = (pa.chunked_array(x).combine_chunks() for x in _chunks(source, target))
+    source, target = (x.combine_chunks() if isinstance(x, pa.ChunkedArray) else x for x in (source, target))
     sides = [pa.nulls(len(source), pa.float32())] * 2
     if rules.min_language_score is not None:
         sides = [language_scores(x, code, languages) for x, code in zip((source, target), languages, strict=True)]
@@ -72,7 +72,3 @@ def decide(scores: pa.Table, rules: Clean) -> np.ndarray:
     if rules.drop_identical:
         decision[pc.equal(scores["identical"], 1).to_numpy()] = 0
     return decision
-
-
-def _chunks(*columns: pa.ChunkedArray | pa.Array) -> list[list[pa.Array]]:
-    return [x.chunks if isinstance(x, pa.ChunkedArray) else [x] for x in columns]
