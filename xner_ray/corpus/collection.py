@@ -42,7 +42,7 @@ from xner_ray.corpus.report import IngestReport, load_report
 from xner_ray.corpus.shards import appearing_folder
 from xner_ray.errors import UserError
 from xner_ray.store.fingerprint import describe_change, fingerprint
-from xner_ray.store.place import open_place
+from xner_ray.store.place import TEMP, failpoint, open_place
 
 _NAME = re.compile(r"generation-(\d{6})")
 
@@ -126,6 +126,8 @@ class Collection:
             report = IngestReport(wanted[0][0].languages[1], 0, made.counts, made.shards, {"generation": number})
             report.save(folder)
             (folder / "generation.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
+            failpoint("ingest.written")
+        failpoint("ingest.named")
         for path in staging.values():
             shutil.rmtree(path)
         return report
@@ -164,7 +166,9 @@ class Collection:
             raise UserError("two corpora have the same name", key="corpora", remedy="give them names of their own")
         mine = {"languages": list(source.languages), "shard_rows": source.ingest.shard_rows, "keys": VERSION}
         file = self.root / "collection.json"
-        if not file.exists() and self.root.exists() and any(self.root.iterdir()):
+        # The temp file of a process that was killed right here is not somebody's data.
+        foreign = [p for p in self.root.glob("*") if not TEMP.fullmatch(p.name)]
+        if foreign and not file.exists():
             raise UserError("holds files but is no collection", file=self.root, remedy="choose another folder")
         open_place(self.root).put(file.name, (json.dumps(mine) + "\n").encode(), "collection", if_absent=True)
         held = json.loads(file.read_text("utf-8"))

@@ -26,6 +26,7 @@ from xner_ray.corpus.reading import Progress, Source
 from xner_ray.corpus.report import CorpusCount
 from xner_ray.corpus.shards import Shard, ShardWriter
 from xner_ray.corpus.staging import Staged, concat_quarantine, stage, take_places
+from xner_ray.store.place import failpoint
 
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]  # `map`, or one that spreads over a cluster
 _TASK_ROWS = 500_000
@@ -74,6 +75,7 @@ def build(
     reading = partial(_stage, progress=progress)
     staged = list(mapper(reading, [(source, staging[source.label]) for source in sources]))
     known, dead = _settle_all(out, work, staged, before, mapper)
+    failpoint("ingest.settled")
     counts: dict[str, CorpusCount] = {}
     shards: list[Shard] = []
     for c, (source, item) in enumerate(zip(sources, staged, strict=True)):

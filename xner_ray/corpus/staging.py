@@ -25,6 +25,7 @@ from xner_ray.corpus.keys import pair_keys
 from xner_ray.corpus.reading import CorpusReader, Progress, Source
 from xner_ray.corpus.report import CorpusCount
 from xner_ray.corpus.shards import Shard, ShardWriter, appearing_folder, parquet_settings, quarantine_writer
+from xner_ray.store.place import failpoint
 
 RUN_KEYS = 1 << 20
 
@@ -50,6 +51,8 @@ def stage(source: Source, folder: Path, progress: Progress | None = None) -> Sta
         count, segments = _read(source, temporary, progress)
         told = {"count": asdict(count), "segments": [asdict(s) for s in segments]}
         (temporary / "staged.json").write_text(json.dumps(told), encoding="utf-8")
+        failpoint("ingest.read")
+    failpoint("ingest.staged")
     return _load(folder)
 
 
