@@ -28,12 +28,14 @@ def text(lines: list[str]) -> bytes:
 
 
 def moses(path: Path, source: bytes, target: bytes, scores: bytes | None = None, suffix: str = "de") -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("README", "a readme")
-        archive.writestr("N.de-en.en", source)
-        archive.writestr(f"N.de-en.{suffix}", target)
-        if scores is not None:
-            archive.writestr("N.de-en.scores", scores)
+    entries = {"README": b"a readme", "N.de-en.en": source, f"N.de-en.{suffix}": target}
+    if scores is not None:
+        entries["N.de-en.scores"] = scores
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(
+                zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED
+            )  # without the time: same pairs, same bytes
     return path
 
 

@@ -47,8 +47,8 @@ def _normalised(lowered: pa.LargeStringArray) -> bytes:
     """All rows in one: letters and digits, a tab after each side, LF after each row."""
     data = np.frombuffer(lowered.buffers()[2], np.uint8).copy()
     for lead, second, ignored in _WIDE:
-        at = np.flatnonzero((data[:-2] == lead) & (data[1:-1] == second))
-        at = at[ignored[data[at + 2]]]
+        at = np.flatnonzero(data[:-2] == lead)  # rare, but for the Chinese: what follows is looked at there alone
+        at = at[(data[at + 1] == second) & ignored[data[at + 2]]]
         data[at] = data[at + 1] = data[at + 2] = 32
     at = np.flatnonzero(data[:-1] == 0xC2)
     at = at[_LATIN[data[at + 1]]]
