@@ -3,7 +3,7 @@
 As OpusFilter does, so that a threshold can be weighed against what is stored without reading the corpus again: scores
 of every readable pair lie beside the shards, dropped ones included. A pair counts under the first rule that drops it.
 
-The cheap rules take about 1 ms per MB of text; identifying the language takes about a second, and is asked for.
+The cheap rules take about 1 ms per MB of text; identifying the language takes 1.5 s, and is asked for.
 """
 
 from __future__ import annotations
