@@ -24,6 +24,7 @@ from xner_ray.cli_common import (
     write_json,
 )
 from xner_ray.cli_corpus import corpus
+from xner_ray.cli_ingest import ingest as ingest_corpora
 
 
 class _Group(typer.core.TyperGroup):
@@ -244,6 +245,9 @@ def sample(
             progress=lambda code, done, total: bar.update(tasks[code], completed=done, total=total),
         )
     say(f"{len(manifest['files'])} files in {out}", "green")
+
+
+corpus.command("ingest")(ingest_corpora)
 
 
 def _mapping(text: str | None) -> dict[str, str]:

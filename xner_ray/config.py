@@ -102,6 +102,18 @@ class OpusConfig(Model):
     limit_gb: float = Field(1.0, ge=0, description="`xner corpus fetch` needs --yes for more, in GB.")
 
 
+class Clean(Model):
+    """Rules that drop readable but bad pairs; their scores are kept beside the shards."""
+
+    drop_identical: bool = Field(True, description="identical_sides: drop pairs whose sides differ in case at most.")
+    max_length_ratio: float | None = Field(
+        3.0, gt=1, description="length_ratio: longer by shorter side, in UTF-8 bytes, both plus 10; null: no rule."
+    )
+    min_language_score: Share | None = Field(
+        None, description="language: least probability that a side is in its language; takes 50 times as long."
+    )
+
+
 class Ingest(Model):
     """Reading, cleaning and sampling the corpora into shards."""
 
@@ -113,6 +125,11 @@ class Ingest(Model):
     max_quarantined: Share = Field(
         0.2, description="Stop when a larger share of a corpus's sampled pairs cannot be read."
     )
+    clean: Clean | None = Field(None, description="Rules against bad pairs; default: only unreadable ones go.")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides about the content, for fingerprints: rules that are not set leave no trace in older ones."""
+        return self.model_dump(mode="json", exclude=None if self.clean else {"clean"})
 
 
 class Training(Model):

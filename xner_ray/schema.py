@@ -54,6 +54,7 @@ ALIGNED = LABELLED.append(PROJECTIONS)
 KEPT, KEPT_NO_ENTITY = "kept", "kept_no_entity"
 DROPPED = ("unmapped", "mention_mismatch", "overlap", "low_score")
 QUARANTINED = "quarantined"
+CLEANED = ("identical_sides", "length_ratio", "language")  # dropped by rules of ingest, as are duplicates
 DUPLICATE = "duplicate"  # dropped by ingest, so no row of a shard has it; the ledger counts it among the dropped
 VERDICTS = (KEPT, KEPT_NO_ENTITY, QUARANTINED, *DROPPED)
 

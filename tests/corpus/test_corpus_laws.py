@@ -59,13 +59,19 @@ LAWS = settings(deadline=None)  # a busy machine is no failure
 RUNS = settings(max_examples=int(os.environ.get("XNER_EXAMPLES", "30")), deadline=None)
 
 
-def run(write, format: str, pairs: int | None, **keys):
+CLEAN = {"max_length_ratio": 1.2}
+INGESTS = st.sampled_from(
+    [{"pairs": None}, {"pairs": 3}, {"pairs": None, "clean": CLEAN}, {"pairs": 3, "clean": CLEAN}]
+)
+
+
+def run(write, format: str, ingests: dict, **keys):
     """Ingest what `write(path)` wrote; None when it ended in a UserError that leaves nothing behind."""
     folder = Path(tempfile.mkdtemp())
     try:
         write(folder / "file")
         try:
-            report = ingest(config([corpus(folder / "file", format, **keys)], pairs=pairs), "de", folder / "out")
+            report = ingest(config([corpus(folder / "file", format, **keys)], **ingests), "de", folder / "out")
         except UserError as caught:
             report, remedy = None, caught.remedy
         if report is None:
@@ -83,27 +89,27 @@ def count_lines(data: bytes) -> int:
 
 
 @RUNS
-@given(BYTES, BYTES, st.sampled_from([None, 3]))
-def test_moses_counts_every_line(source, target, pairs):
-    count = run(lambda path: moses(path, source, target), "moses", pairs)
+@given(BYTES, BYTES, INGESTS)
+def test_moses_counts_every_line(source, target, ingests):
+    count = run(lambda path: moses(path, source, target), "moses", ingests)
     if count is not None:
         assert count.read == count_lines(source) == count_lines(target)
 
 
 @RUNS
-@given(BYTES, st.sampled_from(["tsv", "wikimatrix"]), st.sampled_from([None, 3]))
-def test_tsv_counts_every_line(rest, format, pairs):
+@given(BYTES, st.sampled_from(["tsv", "wikimatrix"]), INGESTS)
+def test_tsv_counts_every_line(rest, format, ingests):
     data = b"1.2\tfirst\terste\n" + rest
-    count = run(lambda path: path.write_bytes(data), format, pairs)
+    count = run(lambda path: path.write_bytes(data), format, ingests)
     assert count is not None and count.read == count_lines(data)
 
 
 @RUNS
-@given(UNITS | XML, st.sampled_from([None, 3]))
-def test_tmx_counts_every_unit(units, pairs):
+@given(UNITS | XML, INGESTS)
+def test_tmx_counts_every_unit(units, ingests):
     good = b'<tu><tuv lang="en"><seg>a</seg></tuv><tuv lang="de"><seg>b</seg></tuv></tu>'
     data = b"<tmx><body>" + good + units + b"</body></tmx>"
-    count = run(lambda path: path.write_bytes(data), "tmx", pairs)
+    count = run(lambda path: path.write_bytes(data), "tmx", ingests)
     if count is not None:
         assert count.read == data.count(b"</tu>")
 
@@ -112,13 +118,13 @@ def test_tmx_counts_every_unit(units, pairs):
 @given(UNITS)
 def test_tmx_units_with_any_text_are_read(units):
     good = b'<tu><tuv lang="en"><seg>a</seg></tuv><tuv lang="de"><seg>b</seg></tuv></tu>'
-    assert run(lambda path: path.write_bytes(b"<tmx>" + good + units + b"</tmx>"), "tmx", None) is not None
+    assert run(lambda path: path.write_bytes(b"<tmx>" + good + units + b"</tmx>"), "tmx", {"pairs": None}) is not None
 
 
 @RUNS
 @given(st.binary(max_size=200), st.sampled_from(["moses", "tsv", "tmx", "wikimatrix"]))
 def test_arbitrary_files_end_in_a_user_error_or_a_ledger(data, format):
-    run(lambda path: path.write_bytes(data), format, None)
+    run(lambda path: path.write_bytes(data), format, {"pairs": None})
 
 
 @RUNS
@@ -130,7 +136,7 @@ def test_damaged_zips(source, target, data):
             whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
         path.write_bytes(bytes(whole))
 
-    run(write, "moses", None)
+    run(write, "moses", {"pairs": None})
 
 
 @LAWS

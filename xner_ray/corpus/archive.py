@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from xner_ray.errors import UserError
+from xner_ray.store.fingerprint import hash_file
 
 # Deflate can reach 1,032:1; text of real corpora stays below 30:1. Small entries may be as repetitive as they like.
 BOMB_RATIO = 200
 BOMB_BYTES = 64 << 20
+
+HASHED_WHOLE = 256 << 20  # larger files are known by size and time instead of content
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _FETCH_AGAIN = "fetch the file again, or check it with `unzip -t` or `gzip -t`"
@@ -53,6 +56,16 @@ def open_file(path: str, key: str | None = None) -> BinaryIO:
         raise UserError(
             f"cannot be opened: {e}", file=path, key=key, remedy="check the URL and the credentials"
         ) from e
+
+
+def file_identity(path: str) -> dict[str, Any]:
+    """What tells one version of a file from another: content, of large files size and time, of remote ones the URL."""
+    local = Path(path.removeprefix("file://"))
+    if not local.is_file():
+        return {"url": path}  # a missing file is an error of whoever reads it
+    if local.stat().st_size <= HASHED_WHOLE:
+        return {"sha256": hash_file(local)}
+    return {"size": local.stat().st_size, "mtime_ns": local.stat().st_mtime_ns}
 
 
 class Stream:

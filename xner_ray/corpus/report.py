@@ -1,6 +1,7 @@
 """What ingest did, as numbers that add up: `ingest.json`, beside the shards it tells of.
 
-Per corpus, exactly:  read = below_score + not_sampled + sampled,  sampled = rows + duplicates + quarantined.
+Per corpus, exactly:  read = below_score + not_sampled + sampled,
+sampled = rows + duplicates + dropped + quarantined.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ FILE = "ingest.json"
 
 @dataclass
 class CorpusCount:
-    """Lines of one corpus, by what became of them; `read` counts every line of the file."""
+    """Lines of one corpus, by what became of them; `read` counts every line of the file.
+
+    dropped: by rule of corpus/quality.py. quarantined: by rule of corpus/clean.py. known: those of the duplicates that
+    an earlier generation of a collection has.
+    """
 
     read: int = 0
     below_score: int = 0
@@ -25,6 +30,8 @@ class CorpusCount:
     rows: int = 0
     duplicates: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    known: int = 0
 
     @property
     def not_sampled(self) -> int:
@@ -33,6 +40,10 @@ class CorpusCount:
     @property
     def rejected(self) -> int:
         return sum(self.quarantined.values())
+
+    @property
+    def turned_away(self) -> int:
+        return sum(self.dropped.values())
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xner_ray.errors import UserError
 from xner_ray.schema import PAIR, QUARANTINE
+
+_SETTINGS: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": ["corpus", "domain", "language"],  # text hardly ever repeats
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "write_statistics": ["pair_id"],
+    "store_schema": True,
+}
 
 
 @dataclass(frozen=True)
@@ -34,10 +45,10 @@ class Shard:
 
 
 class ShardWriter:
-    """Cuts a stream of tables into shards of `shard_rows` rows; holds one shard and one chunk."""
+    """Cuts a stream of tables into shards of `shard_rows` rows, numbered from `first`; holds one shard and one chunk."""
 
-    def __init__(self, folder: Path, shard_rows: int):
-        self.folder, self.shard_rows = folder, shard_rows
+    def __init__(self, folder: Path, shard_rows: int, first: int = 0):
+        self.folder, self.shard_rows, self.first = folder, shard_rows, first
         self.shards: list[Shard] = []
         self._tables: list[pa.Table] = []
         self._rows = 0
@@ -64,31 +75,21 @@ class ShardWriter:
         # One buffer in memory gives the file and its hash in one go; combining first, since chunks would
         # shape the pages.
         sink = pa.BufferOutputStream()
-        pq.write_table(table.combine_chunks(), sink, **_settings(self.shard_rows))
+        pq.write_table(table.combine_chunks(), sink, row_group_size=self.shard_rows, **_SETTINGS)
         data = sink.getvalue()
-        name = f"shard-{len(self.shards):05d}.parquet"
+        name = f"shard-{self.first + len(self.shards):05d}.parquet"
         (self.folder / name).write_bytes(data)
         self.shards.append(Shard(name, table.num_rows, hashlib.sha256(data).hexdigest()))
 
 
 def quarantine_writer(path: Path) -> pq.ParquetWriter:
     """A Parquet file of schema QUARANTINE, to be filled and closed by the caller."""
-    settings = _settings(0)
-    del settings["row_group_size"]
-    return pq.ParquetWriter(path, QUARANTINE, **settings)
+    return pq.ParquetWriter(path, QUARANTINE, **_SETTINGS)
 
 
-def _settings(rows: int) -> dict:
-    return {
-        "row_group_size": rows,
-        "compression": "zstd",
-        "compression_level": 1,
-        "use_dictionary": ["corpus", "domain", "language"],  # text hardly ever repeats
-        "version": "2.6",
-        "data_page_version": "1.0",
-        "write_statistics": ["pair_id"],
-        "store_schema": True,
-    }
+def parquet_settings(dictionary: list[str]) -> dict[str, Any]:
+    """The fixed writer settings, with dictionaries for the columns that repeat."""
+    return {**_SETTINGS, "use_dictionary": dictionary}
 
 
 def as_pairs(columns: dict[str, pa.Array]) -> pa.Table:
@@ -124,9 +125,12 @@ def appearing_folder(out: Path) -> Iterator[Path]:
         for path in sorted(temporary.iterdir()):
             _sync(path)
         _sync(temporary)
-        os.replace(temporary, out)
+        os.replace(temporary, out)  # onto a folder that is not empty this fails, so of two writers one succeeds
         _sync(out.parent)
     except OSError as e:
+        if out.exists() and any(out.iterdir()):
+            remedy = "run the same command again: it goes on from there"
+            raise UserError("another process finished this first", file=out, remedy=remedy) from e
         raise UserError(
             f"cannot be written: {e}", file=out, key="out", remedy="make room, or choose another `out`"
         ) from e

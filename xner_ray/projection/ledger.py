@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from xner_ray.schema import DROPPED, DUPLICATE, KEPT, KEPT_NO_ENTITY, QUARANTINED, VERDICTS
+from xner_ray.schema import CLEANED, DROPPED, DUPLICATE, KEPT, KEPT_NO_ENTITY, QUARANTINED, VERDICTS
 
 Key = tuple[str, str]  # language, corpus
 READ = "read"
@@ -124,6 +124,7 @@ def _json(cells: Iterable[Counter[str]]) -> dict[str, Any]:
         "read": total[READ],
         "kept": total[KEPT],
         "kept_no_entity": total[KEPT_NO_ENTITY],
-        "dropped": {reason: total[reason] for reason in (DUPLICATE, *DROPPED)},
+        "dropped": {reason: total[reason] for reason in (DUPLICATE, *DROPPED)}
+        | {reason: total[reason] for reason in CLEANED if total[reason]},  # these rules are optional
         "quarantined": total[QUARANTINED],
     }

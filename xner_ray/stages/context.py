@@ -10,7 +10,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xner_ray.config import Config, Gold
+from xner_ray.config import Config, Gold, RayConfig
+from xner_ray.corpus.archive import file_identity
 from xner_ray.corpus.opus import resolve
 from xner_ray.errors import UserError
 from xner_ray.store.fingerprint import hash_file, hash_folder
@@ -23,7 +24,6 @@ T = TypeVar("T")
 
 # Versions of what the stages do: raise one when its results change for the same config, and they are made anew.
 VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 1, "dataset": 1, "student": 1}
-HASHED_WHOLE = 256 * 2**20  # larger corpora are known by size and time instead of content
 
 
 class Run:
@@ -61,7 +61,7 @@ class Run:
 
     def ray(self) -> None:
         """Join the cluster, or start a local Ray, once."""
-        connect(self.config)
+        connect(self.config.ray)
 
     def train(self, jobs: list[Job]) -> None:
         """Train models under Ray Train, one after another; nothing to do for none."""
@@ -91,7 +91,7 @@ class Run:
             parts.append(
                 {
                     "corpus": corpus.model_dump(exclude={"path", "target_path", "languages"}),
-                    "files": [_identity(f) for f in files],
+                    "files": [file_identity(f) for f in files],
                 }
             )
         return parts
@@ -121,21 +121,12 @@ def once(stage: Callable[[Run], T]) -> Callable[[Run], T]:
     return remembered
 
 
-def _identity(path: str) -> dict[str, Any]:
-    local = Path(path.removeprefix("file://"))
-    if not local.is_file():
-        return {"url": path}  # a remote file is known by its address; a missing one is an error of ingest
-    if local.stat().st_size <= HASHED_WHOLE:
-        return {"sha256": hash_file(local)}
-    return {"size": local.stat().st_size, "mtime_ns": local.stat().st_mtime_ns}
-
-
 def model_identity(folder: str | Path) -> str:
     """Hash of weights, config and tokenizer of a model folder."""
     return hash_folder(folder)
 
 
-def connect(config: Config) -> None:
+def connect(settings: RayConfig) -> None:
     """ray.init, once a process: `ray.address`, else the cluster around us (RAY_ADDRESS), else a local one."""
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")  # we print lines; Ray's bars garble a job's log
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
@@ -149,12 +140,12 @@ def connect(config: Config) -> None:
 
     if ray.is_initialized():
         return
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    address = settings.address or os.environ.get("RAY_ADDRESS")
     if address is None:
         # Ray 2.60 writes a token file on first use and then asks for it; a local session needs none.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         ray.init(
-            num_cpus=config.ray.num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING
+            num_cpus=settings.num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING
         )
     else:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)

@@ -87,7 +87,8 @@ def books(run: Run, committed: dict[str, Manifest]) -> Ledger:
         domains = {c.name: c.domain for c in run.config.corpora_of(language)}
         for corpus, count in report.corpora.items():
             ledger.read(language, corpus, domains[corpus], count.sampled)
-            ledger.add_dropped(language, corpus, DUPLICATE, count.duplicates)
+            for reason, rows in {DUPLICATE: count.duplicates, **count.dropped}.items():
+                ledger.add_dropped(language, corpus, reason, rows)
         ledger.add_quarantine(
             pq.read_table(shard_folder(run, language) / "quarantine.parquet", columns=["language", "corpus"])
         )

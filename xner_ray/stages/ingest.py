@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xner_ray.corpus.ingest import ingest
+from xner_ray.corpus.keys import VERSION as KEYS
 from xner_ray.corpus.report import IngestReport
 from xner_ray.stages.context import Run, once
 
@@ -25,11 +29,13 @@ def shard_folder(run: Run, language: str) -> Path:
     config = run.config
     parts = {
         "corpora": run.corpus_parts(language),
-        "ingest": config.ingest.model_dump(),
+        "ingest": config.ingest.identity(),
         "language": language,
         "source_language": config.source_language,
         "seed": config.seed,
     }
+    if config.ingest.pairs is None:
+        parts["keys"] = KEYS  # a whole ingest is free of duplicates by key
     return run.folder(f"ingest/{language}", parts, version="ingest").path / "shards"
 
 
@@ -40,15 +46,42 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
     for language in run.config.languages:
         folder = shard_folder(run, language)
         done = (folder / "ingest.json").exists()
-        report = reports[language] = ingest(run.config, language, folder)
-        lost = sum(c.rejected for c in report.corpora.values())
-        twice = sum(c.duplicates for c in report.corpora.values())
+        if whole := run.config.ingest.pairs is None and not done:
+            run.ray()
+        report = reports[language] = ingest(run.config, language, folder, mapper=spread if whole else map)
         if not done:
-            run.say(
-                f"[ingest] {language}: {report.rows:,} pairs in {len(report.shards)} shards from"
-                f" {len(report.corpora)} corpora, {lost} quarantined, {twice} duplicates"
-            )
+            run.say(f"[ingest] {language}: {told(report)}")
     return reports
+
+
+def told(report: IngestReport) -> str:
+    """What an ingest did, in one line."""
+    counts = report.corpora.values()
+    lost, twice = sum(c.rejected for c in counts), sum(c.duplicates for c in counts)
+    dropped = sum(c.turned_away for c in counts)
+    return (
+        f"{report.rows:,} pairs in {len(report.shards)} shards from {len(report.corpora)} corpora,"
+        f" {lost:,} quarantined, {twice:,} duplicates" + (f", {dropped:,} dropped by rules" if dropped else "")
+    )
+
+
+def spread(task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """`map` over the cluster: results in order, a task on each CPU and one waiting. A task that dies is run again."""
+    import ray
+
+    remote = ray.remote(num_cpus=1, max_retries=3)(_call)
+    ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    waiting: deque = deque()
+    for item in items:
+        waiting.append(remote.remote(task, item))
+        if len(waiting) >= ahead:
+            yield ray.get(waiting.popleft())
+    while waiting:
+        yield ray.get(waiting.popleft())
+
+
+def _call(task: Callable[[Any], Any], item: Any) -> Any:
+    return task(item)
 
 
 @once
