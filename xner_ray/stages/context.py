@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from xner_ray.config import Config, Gold
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import hash_file, hash_folder
-from xner_ray.store.folders import StageFolder, claim_out, open_stage
+from xner_ray.runs.fingerprint import hash_file, hash_folder
+from xner_ray.runs.folders import StageFolder, claim_out, open_stage
 
 T = TypeVar("T")
 

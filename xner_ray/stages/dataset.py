@@ -19,11 +19,11 @@ from xner_ray.config import Rules
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.rules import judge
 from xner_ray.projection.select import select
+from xner_ray.runs.folders import StageFolder
 from xner_ray.schema import DUPLICATE
 from xner_ray.stages.context import Run, once
 from xner_ray.stages.ingest import ingest_all, shard_descriptors, shard_folder
 from xner_ray.stages.label import label
-from xner_ray.store.folders import StageFolder
 from xner_ray.store.shards import Manifest, ShardStore
 
 
