@@ -17,8 +17,8 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.align.decode import Decoding, spans
 from xner_ray.align.queries import Queries, queries_of, questions, rows_asked
-from xner_ray.encoder.engine import Counts, Engine
-from xner_ray.encoder.load import load_model
+from xner_ray.encoder.counts import Counts
+from xner_ray.encoder.null import Answers, NullEngine
 from xner_ray.encoder.ragged import offsets_of
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.errors import UserError
@@ -69,15 +69,24 @@ class Projector:
         tokeniser: the aligner's.
     """
 
-    def __init__(self, engine: Engine, tokeniser: Tokeniser, decoding: Decoding | None = None):
+    def __init__(self, engine: Answers, tokeniser: Tokeniser, decoding: Decoding | None = None):
         self.engine, self.tokeniser, self.decoding = engine, tokeniser, decoding or Decoding()
 
     @classmethod
     def load(
         cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None
     ) -> Projector:
+        from xner_ray.encoder.engine import Engine
+        from xner_ray.encoder.load import load_model
+
         decoding = read_projector(folder)
         return cls(Engine(load_model(folder), batch_tokens, precision, device), Tokeniser(str(folder)), decoding)
+
+    @classmethod
+    def null(cls, folder: str | Path) -> Projector:
+        """The projector that makes its answers up (`encoder/null.py`), with the tokenizer of a folder."""
+        tokeniser = Tokeniser(str(folder), plain=True)
+        return cls(NullEngine(tokeniser.begins()), tokeniser, Decoding(word="first"))
 
     @property
     def counts(self) -> Counts:

@@ -14,8 +14,7 @@ import numpy as np
 
 from xner_ray.encoder.ragged import Ragged, offsets_of
 from xner_ray.encoder.tokenise import Tokeniser, Tokens
-from xner_ray.training.data import TrainSet
-from xner_ray.training.losses import IGNORED
+from xner_ray.training.data import IGNORED, TrainSet
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 
 from xner_ray.config import Label
 from xner_ray.errors import UserError
+from xner_ray.runs.fingerprint import hash_file
+from xner_ray.runs.folders import StageFolder
 from xner_ray.stages.aligner import aligner_folder
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.ingest import Descriptor, shard_descriptors
 from xner_ray.store.envelope import pack, repack, unpack
-from xner_ray.store.fingerprint import hash_file
-from xner_ray.store.folders import StageFolder
 from xner_ray.store.shards import ShardStore
 
 
@@ -164,7 +164,7 @@ class LabelShards:
         _, language, table = unpack(batch)
         folder = self.folders[language]
         if folder not in self.taggers:
-            self.taggers[folder] = Tagger(folder, self.budget, self.precision)
+            self.taggers[folder] = Tagger.load(folder, self.budget, self.precision)
         return repack(batch, label_table(self.taggers[folder], table, self.source_language))
 
 
