@@ -18,7 +18,7 @@ from xner_ray.runs.folders import StageFolder, claim_out, open_stage
 T = TypeVar("T")
 
 # Versions of what the stages do: raise one when its results change for the same config, and they are made anew.
-VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 1, "dataset": 1, "student": 1}
+VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 2, "dataset": 2, "student": 1}
 HASHED_WHOLE = 256 * 2**20  # larger corpora are known by size and time instead of content
 
 
@@ -33,6 +33,9 @@ class Run:
 
     def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
         self.config, self.config_file = config, str(config_file)
+        if "://" in config.out:
+            remedy = "give a folder that all nodes share, and the bucket for labelled shards with label.store=..."
+            raise UserError("models need a file system", file=config.out, key="out", remedy=remedy)
         self.out = Path(config.out).absolute()
         self.say = say or (lambda line: print(line, flush=True))  # noqa: T201
         self.seconds: dict[str, float] = {}

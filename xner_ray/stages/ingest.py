@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from xner_ray.corpus.ingest import ingest
 from xner_ray.corpus.report import IngestReport
+from xner_ray.projection.ledger import Ledger
+from xner_ray.schema import DUPLICATE
 from xner_ray.stages.context import Run, once
 
 
@@ -49,6 +53,20 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
                 f" {len(report.corpora)} corpora, {lost} quarantined, {twice} duplicates"
             )
     return reports
+
+
+def ingest_books(run: Run) -> Ledger:
+    """What came in, by the ingest reports: pairs read, and those that ended there."""
+    ledger = Ledger()
+    for language, report in ingest_all(run).items():
+        domains = {c.name: c.domain for c in run.config.corpora_of(language)}
+        for corpus, count in report.corpora.items():
+            ledger.read(language, corpus, domains[corpus], count.sampled)
+            ledger.add_dropped(language, corpus, DUPLICATE, count.duplicates)
+        ledger.add_quarantine(
+            pq.read_table(shard_folder(run, language) / "quarantine.parquet", columns=["language", "corpus"])
+        )
+    return ledger
 
 
 @once

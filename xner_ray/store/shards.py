@@ -104,6 +104,7 @@ class ShardStore:
             done = self._publish(
                 Manifest(shard, attempt, file, table.num_rows, len(data), sha, input_hash, dict(extra or {})), data
             )
+        self.place.remove(_running(shard))
         self._check_input(done, input_hash)
         return done
 
@@ -125,6 +126,14 @@ class ShardStore:
         if not self.place.exists(mine.file):  # a sweep took it while we slept past the grace time
             self.place.put(mine.file, data, "restore")
         return mine
+
+    def begin(self, shard: str) -> None:
+        """Note that somebody works on a shard, until it is committed: news for people, nothing rests on it."""
+        self.place.put(_running(shard), b"", "running")
+
+    def running(self) -> dict[str, float]:
+        """Shards that are begun and not committed, with the seconds since; their workers may be dead."""
+        return {Path(n).name: age for n, age in self.place.ages("running").items() if not TEMP.fullmatch(n)}
 
     def manifest(self, shard: str) -> Manifest | None:
         """The shard's manifest; None where it is not committed. Raises: UserError where it is corrupt."""
@@ -164,9 +173,9 @@ class ShardStore:
     def sweep(self, grace_seconds: float = GRACE_SECONDS) -> list[str]:
         """Delete orphans and temp files older than the grace time, return their names; other files are left alone."""
         # Listed before the manifests are read: what commits in between is either not listed or named.
-        seen = self.place.ages() | self.place.ages("manifest")
+        seen = self.place.ages() | self.place.ages("manifest") | self.place.ages("running")
         named = {m.file for m in self.committed().values()}
-        orphans = [n for n in seen if n not in named and (_DATA.fullmatch(n) or TEMP.fullmatch(n))]
+        orphans = [n for n in seen if n not in named and (_DATA.fullmatch(n) or TEMP.fullmatch(n) or "running/" in n)]
         old = [n for n in orphans if seen[n] >= grace_seconds]
         for name in old:
             self.place.remove(name)
@@ -199,3 +208,7 @@ class ShardStore:
 
 def _manifest(shard: str) -> str:
     return f"manifest/{shard}.json"
+
+
+def _running(shard: str) -> str:
+    return f"running/{shard}"
