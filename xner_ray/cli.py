@@ -23,6 +23,7 @@ from xner_ray.cli_common import (
     show,
     write_json,
 )
+from xner_ray.cli_status import quarantine, status
 
 
 class _Group(typer.core.TyperGroup):
@@ -238,6 +239,10 @@ def sample(
             progress=lambda code, done, total: bar.update(tasks[code], completed=done, total=total),
         )
     say(f"{len(manifest['files'])} files in {out}", "green")
+
+
+app.command(rich_help_panel="A whole run")(status)
+app.add_typer(quarantine, name="quarantine", rich_help_panel="A whole run")
 
 
 def _mapping(text: str | None) -> dict[str, str]:

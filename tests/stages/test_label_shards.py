@@ -42,7 +42,13 @@ def actors(tiny_encoder):
 
 def descriptor(tmp_path, table: pa.Table, name: str = "s-1") -> pa.Table:
     pq.write_table(table, tmp_path / f"{name}.in")
-    row = {"shard": name, "language": "de", "path": str(tmp_path / f"{name}.in"), "rows": len(table), "input_hash": "in"}
+    row = {
+        "shard": name,
+        "language": "de",
+        "path": str(tmp_path / f"{name}.in"),
+        "rows": len(table),
+        "input_hash": "in",
+    }
     return pa.Table.from_pylist([row])
 
 
@@ -56,7 +62,12 @@ def test_a_shard_goes_through(tmp_path, actors):
     table = ShardStore(root).read("s-1", verify=True)
     assert table.schema.equals(schema.ALIGNED)
     assert table.select(schema.PAIR.names).equals(pairs(50))
-    assert told == {"shard": "s-1", "rows": 50, "entities": len(table["entities"].combine_chunks().values), "quarantined": 0}
+    assert told == {
+        "shard": "s-1",
+        "rows": 50,
+        "entities": len(table["entities"].combine_chunks().values),
+        "quarantined": 0,
+    }
     assert told["entities"] > 25 and len(table["projections"].combine_chunks().values)
     assert ShardStore(root).running() == {} and ShardStore(root).manifest("s-1").extra["quarantined"] == 0
 
