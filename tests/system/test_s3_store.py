@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 from s3_server import KEYS, Proxy, Server, weed
 
 from xner_ray.errors import UserError
