@@ -25,6 +25,7 @@ from xner_ray.cli_common import (
 )
 from xner_ray.cli_corpus import corpus
 from xner_ray.cli_ingest import ingest as ingest_corpora
+from xner_ray.cli_status import quarantine, status
 
 
 class _Group(typer.core.TyperGroup):
@@ -248,6 +249,8 @@ def sample(
 
 
 corpus.command("ingest")(ingest_corpora)
+app.command(rich_help_panel="A whole run")(status)
+app.add_typer(quarantine, name="quarantine", rich_help_panel="A whole run")
 
 
 def _mapping(text: str | None) -> dict[str, str]:

@@ -34,7 +34,7 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
 
     from xner_ray.ner.tagger import Tagger
 
-    tagger = Tagger(model)
+    tagger = Tagger.load(model)
     console = Console(highlight=False)
     coloured = console.is_terminal and console.color_system is not None and not console.no_color
     while chunk := list(islice(lines, CHUNK)):

@@ -209,6 +209,13 @@ class Label(Model):
     )
     workers: Positive | None = Field(None, description="Actors of each pool; default: one a GPU, or one a CPU core.")
     gpu_share: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
+    store: str | None = Field(
+        None, description="Where labelled shards go: a folder, or a URL such as s3://bucket/prefix; default: `out`."
+    )
+    max_quarantined: Share = Field(0.01, description="Stop when a larger share of a shard's rows cannot be run.")
+    null_model: bool = Field(
+        False, description="Make entities and projections up, without teacher and aligner: for tests of the machinery."
+    )
 
 
 class Rules(Model):

@@ -5,6 +5,7 @@ Each stage adds columns and takes none away. Offsets are characters (code points
     pair     corpus, domain, language, pair_id, source, target, corpus_score
     label    entities      list<start, end, type, score>          in source
     align    projections   list<entity, start, end, score>        in target; every candidate is kept
+             fault                                                why labelling or aligning this row is impossible
     rules    verdict, spans                                       first rule that applies; labelled spans of target
     export   tokens, ner_tags                                     BIO2
 """
@@ -48,7 +49,8 @@ PROJECTION = pa.struct(
     ]
 )
 PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
-ALIGNED = LABELLED.append(PROJECTIONS)
+FAULT = pa.field("fault", pa.string())  # null, or `stage: why` of a row that cannot be run; its lists are empty then
+ALIGNED = LABELLED.append(PROJECTIONS).append(FAULT)
 
 # What the rules say of a row, in the order in which they are tried: the first that applies is the verdict.
 KEPT, KEPT_NO_ENTITY = "kept", "kept_no_entity"

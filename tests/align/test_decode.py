@@ -3,9 +3,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.align.decode import Decoding, spans, token_range
-from xner_ray.align.similarity import words_of
 from xner_ray.encoder.ragged import Ragged, offsets_of
 from xner_ray.encoder.tokenise import Tokens
+from xner_ray.ner.encode import words_of
 
 SENTENCES = ["Anna Berg lebt in Neu-Ulm.", "", "他在北京大学。", "a", "über Ulm, Ulm"]
 

@@ -47,7 +47,8 @@ def test_a_projection_goes_straight_to_the_rules(folder, table):
         assert found.type == schema.PROJECTIONS.type and len(found) == 3
         rows = found.to_pylist()
         assert rows[1] == [] and {p["entity"] for p in rows[0]} <= {0, 1}
-        judged = judge(table.append_column(schema.PROJECTIONS, found), Rules())
+        sound = pa.nulls(len(found), pa.string())
+        judged = judge(table.append_column(schema.PROJECTIONS, found).append_column(schema.FAULT, sound), Rules())
         assert judged.column("verdict").to_pylist()[1] == schema.KEPT_NO_ENTITY
     projector.decoding = Decoding(0.0)  # every word: each query has the whole sentence
     rows = projector.project(table, "de").to_pylist()

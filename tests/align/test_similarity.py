@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.align.similarity import Matches, Similarity, _match_chunk, project_spans, words_of
+from xner_ray.align.similarity import Matches, Similarity, _match_chunk, project_spans
 from xner_ray.encoder.ragged import Ragged, offsets_of
 from xner_ray.encoder.tokenise import Tokens
 from xner_ray.errors import UserError
+from xner_ray.ner.encode import words_of
 
 
 def tokens(text):

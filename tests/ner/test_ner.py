@@ -85,7 +85,7 @@ def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
     model.save_pretrained(tmp_path)
     Tokeniser(tiny_encoder).backend.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "tokenizer_config.json").write_text((tiny_encoder / "tokenizer_config.json").read_text())
-    tagger = Tagger(tmp_path, device="cpu")
+    tagger = Tagger.load(tmp_path, device="cpu")
     texts = ["", "Anna lebt in Wien.", "wien " * 200]
     for text, found in zip(texts, tagger.tag(texts, "de"), strict=True):
         for start, end, kind, score in found:
@@ -99,7 +99,7 @@ def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
 
 def test_a_folder_without_a_head_is_refused(tiny_encoder):
     with pytest.raises(UserError, match="not a trained tagger"):
-        Tagger(tiny_encoder)
+        Tagger.load(tiny_encoder)
 
 
 def test_gold_without_entities_is_refused():

@@ -40,6 +40,7 @@ def aligned_rows(draw):
         "corpus_score": None,
         "entities": entities,
         "projections": draw(st.permutations(projections)),
+        "fault": draw(st.sampled_from([None] * 9 + ["align: it was poison"])),
     }
 
 
@@ -62,4 +63,4 @@ def row(source="x", target="y", entities=(), projections=(), **other) -> dict:
         [dict(zip(n, (*e, 1.0)[:4], strict=True)) for e in part]
         for n, part in zip(names, (entities, projections), strict=True)
     ]
-    return base | {"corpus_score": None, "entities": lists[0], "projections": lists[1]} | other
+    return base | {"corpus_score": None, "entities": lists[0], "projections": lists[1], "fault": None} | other

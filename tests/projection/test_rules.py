@@ -17,6 +17,8 @@ from xner_ray.projection.rules import judge
 def slow(row: dict, rules: Rules) -> tuple[str, list[dict]]:
     """Stage 4 of METHOD.md, one row at a time."""
     source, target, entities, projections = (row[k] for k in ("source", "target", "entities", "projections"))
+    if row["fault"]:
+        return "quarantined", []
     if not entities:
         return "kept_no_entity", []
     queries = {first_equal(source, entities, e) for e in entities}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -171,9 +173,49 @@ def test_sweep_keeps_named_young_and_foreign_files(tmp_path):
 
 
 def test_other_stores_are_refused_with_a_remedy():
-    with pytest.raises(UserError, match="s3://") as e:
-        ShardStore("s3://bucket/run")
+    with pytest.raises(UserError, match="http://") as e:
+        ShardStore("http://host/run")
     assert e.value.key == "out" and "local" in str(e.value)
+
+
+def test_a_probe_leaves_nothing(tmp_path):
+    ShardStore(tmp_path).probe()
+    assert everything(tmp_path) == []
+
+
+class Careless(http.server.BaseHTTPRequestHandler):
+    """A store that takes every PUT, as S3 did before 2024."""
+
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+
+    def do_POST(self):  # objects are deleted in bulk
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = b"<DeleteResult><Deleted><Key>x</Key></Deleted></DeleteResult>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_store_without_create_if_absent_is_refused(monkeypatch):
+    pytest.importorskip("obstore")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Careless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for key, value in {"ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}", "REGION": "x"}.items():
+            monkeypatch.setenv(f"AWS_{key}", value)
+        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(key, "none")
+        with pytest.raises(UserError, match="only where absent") as e:
+            ShardStore("s3://careless/run").probe()
+        server.shutdown()
+    assert "If-None-Match" in e.value.remedy
 
 
 def test_a_file_where_the_folder_should_be(tmp_path):

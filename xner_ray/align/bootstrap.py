@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from xner_ray.align.decode import token_range
 from xner_ray.align.phrases import capitalised, phrases
-from xner_ray.align.similarity import Matches, Similarity, project_spans, words_of
+from xner_ray.align.similarity import Matches, Similarity, project_spans
 from xner_ray.encoder.ragged import ranges
-from xner_ray.ner.encode import Words
+from xner_ray.ner.encode import Words, words_of
 
 FLOOR = 0.5  # mean similarity of matched tokens times the share of tokens that match
 PHRASES = 4  # noun phrases tried in a pair

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xner_ray.align.decode import token_range
 from xner_ray.align.queries import Queries
-from xner_ray.align.similarity import Similarity, project_spans
 from xner_ray.encoder.made_once import made_once
 from xner_ray.encoder.ragged import offsets_of, ranges
 from xner_ray.ner.encode import Words
+
+if TYPE_CHECKING:
+    from xner_ray.align.similarity import Similarity  # imports torch
 
 FOLDER = "similarity"  # beside the aligner's weights
 
@@ -41,6 +44,8 @@ def similar_words(
     Returns:
         bool [sum of target words of the queries], as `decode.word_scores` orders them.
     """
+    from xner_ray.align.similarity import project_spans
+
     counts = np.diff(words.offsets)[text]
     begins = offsets_of(counts)
     similar = np.zeros(begins[-1], bool)
@@ -56,4 +61,6 @@ def similar_words(
 
 def save_similarity(encoder: str | Path, layer: int, folder: str | Path) -> None:
     """Put the untrained encoder, as far as the similarity uses it, into a projector's folder; once."""
+    from xner_ray.align.similarity import Similarity
+
     made_once(Path(folder) / FOLDER, lambda made: Similarity.save(str(encoder), layer, made))

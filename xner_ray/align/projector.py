@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +19,15 @@ from xner_ray import schema
 from xner_ray.align.decode import Decoding, spans
 from xner_ray.align.fusion import FOLDER, save_similarity, similar_words
 from xner_ray.align.queries import Queries, queries_of, questions, rows_asked
-from xner_ray.align.similarity import Similarity, words_of
-from xner_ray.encoder.engine import Counts, Engine
-from xner_ray.encoder.load import load_model
+from xner_ray.encoder.counts import Counts
+from xner_ray.encoder.null import Answers, NullEngine
 from xner_ray.encoder.ragged import offsets_of
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.errors import UserError
+from xner_ray.ner.encode import words_of
+
+if TYPE_CHECKING:
+    from xner_ray.align.similarity import Similarity  # imports torch
 
 FILE, VERSION, KIND = "projector.json", 2, "aligner"
 LABELS = ["OUTSIDE", "INSIDE"]
@@ -81,7 +85,7 @@ class Projector:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Answers,
         tokeniser: Tokeniser,
         decoding: Decoding | None = None,
         similarity: Similarity | None = None,
@@ -93,12 +97,23 @@ class Projector:
     def load(
         cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None
     ) -> Projector:
+        from xner_ray.encoder.engine import Engine
+        from xner_ray.encoder.load import load_model
+
         decoding, layer = read_projector(folder)
         similarity = None
         if decoding.similarity:
+            from xner_ray.align.similarity import Similarity
+
             similarity = Similarity.load(str(Path(folder) / FOLDER), layer, precision, batch_tokens, device)
         engine = Engine(load_model(folder), batch_tokens, precision, device)
         return cls(engine, Tokeniser(str(folder)), decoding, similarity)
+
+    @classmethod
+    def null(cls, folder: str | Path) -> Projector:
+        """The projector that makes its answers up (`encoder/null.py`), with the tokenizer of a folder."""
+        tokeniser = Tokeniser(str(folder), plain=True)
+        return cls(NullEngine(tokeniser.begins()), tokeniser, Decoding(word="first"))
 
     @property
     def counts(self) -> Counts:

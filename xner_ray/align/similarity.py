@@ -19,8 +19,7 @@ from xner_ray.encoder.batches import plan
 from xner_ray.encoder.engine import Engine
 from xner_ray.encoder.ragged import Ragged, offsets_of, ranges
 from xner_ray.encoder.tokenise import Tokeniser, Tokens
-from xner_ray.ner.encode import Words
-from xner_ray.words import words
+from xner_ray.ner.encode import Words, words_of
 
 CHUNK = 512  # pairs whose hidden states are in memory together
 CELLS = 1 << 22  # cells of one block of similarity matrices
@@ -249,8 +248,3 @@ def project_spans(
     out_ends[owner] = words.ends[word[tails[chosen]]]
     scores[owner] = total[chosen] / sizes[owner]
     return out_starts, out_ends, scores
-
-
-def words_of(texts: Sequence[str], language: str) -> Words:
-    """The words of texts (see words.py)."""
-    return Words.of([words(text, language) for text in texts])

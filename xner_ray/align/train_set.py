@@ -9,11 +9,10 @@ import numpy as np
 from xner_ray.align.decode import How, token_range
 from xner_ray.align.examples import Example
 from xner_ray.align.queries import NAME_SHARE, shorten
-from xner_ray.align.similarity import words_of
 from xner_ray.encoder.ragged import ranges
 from xner_ray.encoder.tokenise import Tokeniser
-from xner_ray.training.data import TrainSet
-from xner_ray.training.losses import IGNORED
+from xner_ray.ner.encode import words_of
+from xner_ray.training.data import IGNORED, TrainSet
 
 
 def encode_examples(

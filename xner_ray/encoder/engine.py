@@ -9,27 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from xner_ray.encoder.batches import pad, padding, plan
+from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.ragged import Ragged, ranges
-
-
-@dataclass
-class Counts:
-    """What the engine did, for reports: nothing is cut, redone or asked twice silently."""
-
-    rows: int = 0
-    tokens: int = 0
-    padded_tokens: int = 0
-    repeated_rows: int = 0
-    windowed_rows: int = 0
-    halvings: int = 0
-    forward_seconds: float = 0.0
-    extra: dict[str, float] = field(default_factory=dict)
 
 
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype:

@@ -28,14 +28,18 @@ class Tokeniser:
 
     Args:
         folder: a Hugging Face folder.
+        plain: read its tokenizer.json as it is, without transformers (and so torch), which corrects it for some models.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, plain: bool = False):
+        from tokenizers import Tokenizer
+
         from xner_ray.encoder.load import load_tokenizer
 
         self.folder = str(folder)
-        hf = load_tokenizer(folder)
-        self.backend = hf.backend_tokenizer
+        self.backend = (
+            Tokenizer.from_file(f"{folder}/tokenizer.json") if plain else load_tokenizer(folder).backend_tokenizer
+        )
         self.backend.no_truncation()
         self.backend.no_padding()
         self.space = self.backend.token_to_id("\u2581")  # a piece of metaspace alone: stands for no character
@@ -69,6 +73,12 @@ class Tokeniser:
             [Ragged(np.full(len(p.values), i >= 3, np.int32), p.offsets) for i, p in enumerate(parts)]
         )
         return ids, segments
+
+    def begins(self) -> np.ndarray:
+        """bool [vocabulary]: tokens that begin a word, as metaspace tokenizers mark them."""
+        begins = np.zeros(self.backend.get_vocab_size(), bool)
+        begins[[i for piece, i in self.backend.get_vocab().items() if len(piece) > 1 and piece[0] == "\u2581"]] = True
+        return begins
 
     def second_starts(self, first: Ragged) -> np.ndarray:
         """int64 [rows]: where segment B begins in the rows of `two`."""

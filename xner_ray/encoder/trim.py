@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from xner_ray.encoder.made_once import made_once
-from xner_ray.store.fingerprint import fingerprint, hash_folder
+from xner_ray.runs.fingerprint import fingerprint, hash_folder
 
 _HAN, _KANA = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)), ((0x3040, 0x30FF), (0x31F0, 0x31FF))
 _LATIN = ((0x0, 0x2AF), (0x300, 0x36F), (0x1E00, 0x1EFF), (0xFB00, 0xFB06), (0xFF21, 0xFF5A))

@@ -14,8 +14,8 @@ import numpy as np
 
 from xner_ray.encoder.ragged import Ragged, offsets_of
 from xner_ray.encoder.tokenise import Tokeniser, Tokens
-from xner_ray.training.data import TrainSet
-from xner_ray.training.losses import IGNORED
+from xner_ray.training.data import IGNORED, TrainSet
+from xner_ray.words import words
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Words:
     @property
     def rows(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+def words_of(texts: Sequence[str], language: str) -> Words:
+    """The words of raw texts (see words.py)."""
+    return Words.of([words(text, language) for text in texts])
 
 
 def deciding_pieces(tokens: Tokens, words: Words) -> np.ndarray:

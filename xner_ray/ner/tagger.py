@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xner_ray.encoder.engine import Engine
-from xner_ray.encoder.load import load_model
+from xner_ray.encoder.counts import Counts
+from xner_ray.encoder.null import Answers, NullEngine
 from xner_ray.encoder.ragged import offsets_of, ranges
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.encoder.windows import windows
@@ -24,16 +24,39 @@ class Tagger:
     """A trained token classifier.
 
     Args:
-        folder: a Hugging Face folder with a token classification head over O, B-X, I-X.
-        budget: padded tokens of a forward pass.
-        precision: auto | fp32 | bf16 | fp16.
+        engine: answers for token ids.
+        labels: what its columns mean: O, B-X, I-X, ...
     """
 
-    def __init__(self, folder: str | Path, budget: int = 4096, precision: str = "auto", device: str | None = None):
+    def __init__(self, engine: Answers, tokeniser: Tokeniser, labels: list[str]):
+        self.engine, self.tokeniser, self.labels = engine, tokeniser, labels
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, budget: int = 4096, precision: str = "auto", device: str | None = None
+    ) -> Tagger:
+        """The tagger of a Hugging Face folder with a token classification head over O, B-X, I-X.
+
+        Args:
+            budget: padded tokens of a forward pass.
+            precision: auto | fp32 | bf16 | fp16.
+        """
+        from xner_ray.encoder.engine import Engine
+        from xner_ray.encoder.load import load_model
+
         model = load_model(folder)
-        self.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-        self.engine = Engine(model, budget, precision, device)
-        self.tokeniser = Tokeniser(str(folder))
+        labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        return cls(Engine(model, budget, precision, device), Tokeniser(str(folder)), labels)
+
+    @classmethod
+    def null(cls, folder: str | Path) -> Tagger:
+        """The tagger that makes its answers up (`encoder/null.py`), with the tokenizer of a folder."""
+        tokeniser = Tokeniser(str(folder), plain=True)
+        return cls(NullEngine(tokeniser.begins()), tokeniser, NullEngine.LABELS)
+
+    @property
+    def counts(self) -> Counts:
+        return self.engine.counts
 
     def probabilities(self, texts: Sequence[str], words: Words) -> tuple[np.ndarray, np.ndarray]:
         """Label probabilities [pieces, labels] of all pieces of the texts, and the deciding piece of each word [words]."""

@@ -6,6 +6,7 @@ columns: a threshold moves without a GPU. All of it is NumPy and Arrow kernels o
 rows in ten seconds on one core; the tests hold a slow version that reads like the method and must agree.
 
 The first that applies is the verdict:
+    quarantined        the row could not be labelled or aligned
     kept_no_entity     the source has no entity
     unmapped           an entity has no span in the target
     mention_mismatch   an entity has several spans and they differ in surface text
@@ -61,6 +62,7 @@ def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     mapped = np.zeros(len(query), bool)
     mapped[owner] = True
     verdicts = [
+        ("quarantined", batch.column("fault").is_valid().to_numpy(zero_copy_only=False)),
         ("kept_no_entity", np.bincount(entity_row, minlength=n) == 0),
         ("unmapped", _any(entity_row[is_query & ~mapped], n)),
         ("mention_mismatch", _any(entity_row[_differs(owner, surfaces, len(query))], n)),

@@ -122,7 +122,7 @@ def make_examples(
     torch.set_num_threads(threads)
     settings = Aligner(**aligner)
     similarity = Similarity.load(start, settings.layer) if settings.origins.get("bootstrap", 0) > 0 else None
-    taggers = {folder: Tagger(folder) for folder in set(tagging.values())}
+    taggers = {folder: Tagger.load(folder) for folder in set(tagging.values())}
     pairs, reports = [], {}
     for language in dict.fromkeys(s["language"] for s in shards):
         table = pa.concat_tables([pq.read_table(s["path"]) for s in shards if s["language"] == language])

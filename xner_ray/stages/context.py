@@ -14,8 +14,8 @@ from xner_ray.config import Config, Gold, RayConfig
 from xner_ray.corpus.archive import file_identity
 from xner_ray.corpus.opus import resolve
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import hash_file, hash_folder
-from xner_ray.store.folders import StageFolder, claim_out, open_stage
+from xner_ray.runs.fingerprint import hash_file, hash_folder
+from xner_ray.runs.folders import StageFolder, claim_out, open_stage
 
 if TYPE_CHECKING:
     from xner_ray.training.loop import Job  # imports torch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Versions of what the stages do: raise one when its results change for the same config, and they are made anew.
-VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 1, "dataset": 1, "student": 1}
+VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 2, "dataset": 2, "student": 1}
 
 
 class Run:
@@ -36,6 +36,9 @@ class Run:
     """
 
     def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
+        if "://" in config.out:
+            remedy = "give a folder that all nodes share, and the bucket for labelled shards with label.store=..."
+            raise UserError("models need a file system", file=config.out, key="out", remedy=remedy)
         self.say = say or (lambda line: print(line, flush=True))  # noqa: T201
         self.config, self.config_file = resolve(config, self.say), str(config_file)
         self.out = Path(config.out).absolute()

@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from xner_ray.config import Rules
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.rules import judge
 from xner_ray.projection.select import select
-from xner_ray.schema import DUPLICATE
+from xner_ray.runs.folders import StageFolder
 from xner_ray.stages.context import Run, once
-from xner_ray.stages.ingest import ingest_all, shard_descriptors, shard_folder
+from xner_ray.stages.ingest import ingest_books, shard_descriptors
 from xner_ray.stages.label import label
-from xner_ray.store.folders import StageFolder
 from xner_ray.store.shards import Manifest, ShardStore
 
 
@@ -41,20 +39,26 @@ class Dataset:
 def dataset(run: Run) -> Dataset:
     """Judge what is labelled, check the books, and write each language's training file."""
     config, labelled = run.config, label(run)
-    source = ShardStore(labelled.path)
-    wanted = {d.shard: d.input_hash for d in shard_descriptors(run)}
-    shards = {shard: manifest for shard, manifest in source.committed().items() if shard in wanted}
-    judged = run.folder("judged", {"label": labelled.path.name, "rules": config.rules.model_dump()}, version="dataset")
+    wanted = {d.shard for d in shard_descriptors(run)}
+    # The hash in the name: a shard whose quarantined rows are tried again is another input, not a changed one.
+    source = {f"{s}-{m.sha256[:8]}": m for s, m in ShardStore(labelled.root).committed().items() if s in wanted}
+    parts = {"label": labelled.folder.path.name, "rules": config.rules.model_dump()}
+    judged = run.folder("judged", parts, version="dataset")
     store = ShardStore(judged.path)
-    todo = store.missing({shard: manifest.sha256 for shard, manifest in shards.items()})
+    todo = store.missing({name: manifest.sha256 for name, manifest in source.items()})
     if todo:
-        _judge_all(run, labelled.path, {shard: shards[shard] for shard in todo}, judged.path)
-    committed = {shard: m for shard, m in store.committed().items() if shard in wanted}
+        _judge_all(run, labelled.root, {name: source[name] for name in todo}, judged.path)
+    committed = {name: m for name, m in store.committed().items() if name in source}
     ledger = books(run, committed)
     ledger.check()
     out = run.folder(
         "dataset",
-        {"judged": judged.path.name, "dataset": config.dataset.model_dump(), "shards": wanted, "seed": config.seed},
+        {
+            "judged": judged.path.name,
+            "dataset": config.dataset.model_dump(),
+            "shards": {name: m.sha256 for name, m in source.items()},
+            "seed": config.seed,
+        },
     )
     train, summary = {}, {}
     for language in config.languages:
@@ -82,31 +86,20 @@ def dataset(run: Run) -> Dataset:
 
 def books(run: Run, committed: dict[str, Manifest]) -> Ledger:
     """What came in, by the ingest reports, against what the judged shards' manifests say came out."""
-    ledger = Ledger()
-    for language, report in ingest_all(run).items():
-        domains = {c.name: c.domain for c in run.config.corpora_of(language)}
-        for corpus, count in report.corpora.items():
-            ledger.read(language, corpus, domains[corpus], count.sampled)
-            for reason, rows in {DUPLICATE: count.duplicates, **count.dropped}.items():
-                ledger.add_dropped(language, corpus, reason, rows)
-        ledger.add_quarantine(
-            pq.read_table(shard_folder(run, language) / "quarantine.parquet", columns=["language", "corpus"])
-        )
+    ledger = ingest_books(run)
     for manifest in committed.values():
         ledger.merge(Ledger.from_rows(manifest.extra["ledger"]))
     return ledger
 
 
-def _judge_all(run: Run, labelled: Path, shards: dict[str, Manifest], out: Path) -> None:
+def _judge_all(run: Run, labelled: str, shards: dict[str, Manifest], out: Path) -> None:
     import ray
 
     run.ray()
-    items = [
-        {"shard": shard, "path": str(labelled / m.file), "input_hash": m.sha256} for shard, m in sorted(shards.items())
-    ]
+    items = [{"shard": name, "labelled": m.shard, "input_hash": m.sha256} for name, m in sorted(shards.items())]
     graph = ray.data.from_items(items, override_num_blocks=min(len(items), 64)).map_batches(
         judge_shard,  # type: ignore[arg-type]  # Ray's stub does not know fn_kwargs
-        fn_kwargs={"rules": run.config.rules.model_dump(), "out": str(out)},
+        fn_kwargs={"root": labelled, "rules": run.config.rules.model_dump(), "out": str(out)},
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0.5,
@@ -115,10 +108,10 @@ def _judge_all(run: Run, labelled: Path, shards: dict[str, Manifest], out: Path)
     run.say(f"[dataset] {rows:,} pairs judged in {len(items)} shards")
 
 
-def judge_shard(batch: pa.Table, rules: dict[str, Any], out: str) -> pa.Table:
+def judge_shard(batch: pa.Table, root: str, rules: dict[str, Any], out: str) -> pa.Table:
     """Judge one labelled shard and commit it with its counts."""
     row = batch.to_pylist()[0]
-    table = judge(pq.read_table(row["path"]), Rules(**rules))
+    table = judge(ShardStore(root).read(row["labelled"]), Rules(**rules))
     ledger = Ledger()
     ledger.add(table)
     ShardStore(out).commit(row["shard"], table, row["input_hash"], {"ledger": ledger.to_rows()})

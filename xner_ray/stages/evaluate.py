@@ -11,10 +11,10 @@ from xner_ray.config import Gold
 from xner_ray.errors import UserError
 from xner_ray.evaluation.conll import Sentence, read_conll
 from xner_ray.evaluation.scores import mean_scores, scores
+from xner_ray.runs.fingerprint import fingerprint
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.student import Student, students
-from xner_ray.store.fingerprint import fingerprint
 
 
 def evaluate_model(
@@ -38,7 +38,7 @@ def evaluate_model(
         raise UserError(
             "no such model folder", file=model, key="--model", remedy="give a folder that a training wrote"
         )
-    return evaluate_tagger(Tagger(model), read_conll(data, language, tag_map, types), types)
+    return evaluate_tagger(Tagger.load(model), read_conll(data, language, tag_map, types), types)
 
 
 def evaluate_tagger(tagger, sentences: Sequence[Sentence], types: Sequence[str] | None = None) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _score(work: dict[str, list[tuple[str, Gold, Path]]], threads: int) -> list[
     torch.set_num_threads(threads)
     results = []
     for model, sets in work.items():
-        tagger = Tagger(model)
+        tagger = Tagger.load(model)
         for path, gold, file in sets:
             sentences = read_conll(gold.path, gold.language, gold.tag_map, gold.types)
             results.append((model, path, file, evaluate_tagger(tagger, sentences, gold.types)))

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from xner_ray.corpus.ingest import ingest
 from xner_ray.corpus.keys import VERSION as KEYS
 from xner_ray.corpus.report import IngestReport
+from xner_ray.projection.ledger import Ledger
+from xner_ray.schema import DUPLICATE
 from xner_ray.stages.context import Run, once
 
 
@@ -82,6 +86,21 @@ def spread(task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
 
 def _call(task: Callable[[Any], Any], item: Any) -> Any:
     return task(item)
+
+
+def ingest_books(run: Run) -> Ledger:
+    """What came in, by the ingest reports: pairs read, and those that ended there."""
+    ledger = Ledger()
+    for language, report in ingest_all(run).items():
+        domains = {c.name: c.domain for c in run.config.corpora_of(language)}
+        for corpus, count in report.corpora.items():
+            ledger.read(language, corpus, domains[corpus], count.sampled)
+            for reason, rows in {DUPLICATE: count.duplicates, **count.dropped}.items():
+                ledger.add_dropped(language, corpus, reason, rows)
+        ledger.add_quarantine(
+            pq.read_table(shard_folder(run, language) / "quarantine.parquet", columns=["language", "corpus"])
+        )
+    return ledger
 
 
 @once

@@ -3,139 +3,170 @@
     shard descriptors -> read -> label pool (teacher) -> align pool (aligner) -> commit
 
 One row of the graph is one shard, so Ray can neither cut nor merge shards, and the file that a shard becomes is known before
-work starts. What is committed already is not read again. Nothing but descriptors passes the driver.
+work starts. What is committed already is not read again. Nothing but descriptors passes the driver, and they go in waves, so
+that its memory does not grow with the corpus. Models run in children of the actors, which rows may kill (`xner_ray/poison`).
 """
 
 from __future__ import annotations
 
+import json
 import time
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xner_ray.config import Label
+from xner_ray import schema
+from xner_ray.encoder.load import encoder_folder
 from xner_ray.errors import UserError
+from xner_ray.poison import Guard
+from xner_ray.runs.fingerprint import hash_file
+from xner_ray.runs.folders import StageFolder
 from xner_ray.stages.aligner import aligner_folder
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, teachers
-from xner_ray.stages.ingest import Descriptor, shard_descriptors
+from xner_ray.stages.ingest import Descriptor, ingest_books, shard_descriptors
+from xner_ray.stages.pools import Pools, plan_pools
+from xner_ray.stages.preflight import Works, preflight
 from xner_ray.store.envelope import pack, repack, unpack
-from xner_ray.store.fingerprint import hash_file
-from xner_ray.store.folders import StageFolder
+from xner_ray.store.place import LocalPlace
 from xner_ray.store.shards import ShardStore
+
+WAVE = 500  # shards of one graph: starting the pools anew costs seconds, and a wave takes an hour
+LABEL_WORK, ALIGN_WORK = "xner_ray.stages.workers:LabelWork", "xner_ray.stages.workers:AlignWork"
+PLAN = "plan.json"
+_NOTES = b"xner.notes"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """`folder`: of the stage. `root`: where its shards are, the folder itself or a prefix in an object store."""
+
+    folder: StageFolder
+    root: str
+
+
+@dataclass(frozen=True)
+class Models:
+    """Folders of the models, and what identifies them; `null`: only their tokenizers are used."""
+
+    teachers: dict[str, str]
+    aligner: str
+    null: bool
+    parts: dict[str, Any]
 
 
 @once
-def label(run: Run) -> StageFolder:
-    """Label and align every shard that is not committed; returns the folder of the store."""
-    config = run.config
+def label(run: Run) -> Labelled:
+    """Label and align every shard that is not committed."""
+    config = run.config.label
     descriptors = shard_descriptors(run)
+    models = _null_models(run) if config.null_model else _models(run)
+    settings = config.model_dump(exclude={"workers", "gpu_share", "store", "max_quarantined", "null_model"})
+    folder = run.folder("label", {**models.parts, "label": settings})
+    root = f"{config.store.rstrip('/')}/label/{folder.path.name}" if config.store else str(folder.path)
+    store = ShardStore(root)
+    _write_plan(run, folder, root, descriptors)
+    missing = set(store.missing({d.shard: d.input_hash for d in descriptors}))
+    todo = sorted((d for d in descriptors if d.shard in missing), key=lambda d: d.shard)
+    pairs = sum(d.rows for d in descriptors)
+    run.say(f"[label] {len(descriptors)} shards, {pairs:,} pairs; {len(descriptors) - len(todo)} shards are done")
+    if swept := store.sweep():
+        run.say(f"[label] {len(swept)} files of killed attempts were deleted")
+    if todo:
+        _stream(run, todo, models, root)
+        if left := store.missing({d.shard: d.input_hash for d in descriptors}):
+            raise UserError(f"{len(left)} shards were not committed, e.g. {left[0]}", file=root, remedy="run it again")
+    return Labelled(folder, root)
+
+
+def _models(run: Run) -> Models:
     models = english_models(run, list(teachers(run).values()))
     folders = {language: str(models[wanted]) for language, wanted in teachers(run).items()}
     aligner = aligner_folder(run)
     parts = {
         "teachers": {language: model_identity(folder) for language, folder in folders.items()},
         "aligner": [model_identity(aligner), hash_file(aligner / "projector.json")],
-        "label": config.label.model_dump(exclude={"workers", "gpu_share"}),
     }
-    folder = run.folder("label", parts)
-    store = ShardStore(folder.path)
-    missing = set(store.missing({d.shard: d.input_hash for d in descriptors}))
-    todo = [d for d in descriptors if d.shard in missing]
-    pairs = sum(d.rows for d in descriptors)
-    run.say(f"[label] {len(descriptors)} shards, {pairs:,} pairs; {len(descriptors) - len(todo)} shards are done")
-    if todo:
-        _stream(run, todo, folders, str(aligner), str(folder.path))
-        left = store.missing({d.shard: d.input_hash for d in descriptors})
-        if left:
-            raise UserError(
-                f"{len(left)} shards were not committed, e.g. {left[0]}", file=folder.path, remedy="run it again"
-            )
-    return folder
+    return Models(folders, str(aligner), False, parts)
 
 
-def _stream(run: Run, todo: list[Descriptor], teachers: dict[str, str], aligner: str, out: str) -> None:
+def _null_models(run: Run) -> Models:
+    from xner_ray.encoder.null import VERSION
+
+    folder = encoder_folder(run.config.teacher.encoder)
+    parts = {"null": VERSION, "tokenizer": hash_file(folder / "tokenizer.json")}
+    return Models(dict.fromkeys(run.config.languages, str(folder)), str(folder), True, parts)
+
+
+def _write_plan(run: Run, folder: StageFolder, root: str, descriptors: list[Descriptor]) -> None:
+    """What `xner status` compares manifests with."""
+    plan = {
+        "root": root,
+        "shards": {d.shard: {"rows": d.rows, "input_hash": d.input_hash} for d in descriptors},
+        "ledger": ingest_books(run).to_rows(),
+    }
+    LocalPlace(folder.path).put(PLAN, json.dumps(plan).encode(), "plan")
+
+
+def _stream(run: Run, todo: list[Descriptor], models: Models, root: str) -> None:
     import ray
 
     run.ray()
-    plan = pools(run.config.label, ray.cluster_resources(), len(todo))
-    run.say(f"[label] {plan['label']['size']} label actors, {plan['align']['size']} align actors, {plan['device']}")
-    settings = {
+    pools = plan_pools(run.config.label, ray.cluster_resources(), len(todo))
+    settings: dict[str, Any] = {
+        "null": models.null,
         "budget": run.config.label.batch_tokens,
         "precision": run.config.label.precision,
-        "threads": plan["threads"],
+        "threads": pools.threads,
     }
-    # Different resources keep Ray from fusing reading into the model's process.
-    items: list[dict[str, Any]] = [d.__dict__ for d in sorted(todo, key=lambda d: d.shard)]
-    graph = (
+    tagging: dict[str, Any] = {"folders": models.teachers, "source_language": run.config.source_language, **settings}
+    works: Works = {"label": (LABEL_WORK, tagging), "align": (ALIGN_WORK, {"folder": models.aligner, **settings})}
+    told = preflight(run.config, pools, todo, root, works)
+    run.say(f"[label] {pools.label.size} label actors, {pools.align.size} align actors, {pools.device}; {told}")
+    began, shards, pairs, bad = time.monotonic(), 0, 0, 0
+    total = sum(d.rows for d in todo)
+    for start in range(0, len(todo), WAVE):
+        graph = _graph(todo[start : start + WAVE], pools, works, run.config.label.max_quarantined, root)
+        for row in graph.iter_rows():
+            shards, pairs, bad = shards + 1, pairs + row["rows"], bad + row["quarantined"]
+            rate = pairs / (time.monotonic() - began)
+            run.say(
+                f"[label] {shards}/{len(todo)} shards, {pairs:,}/{total:,} pairs, {bad} quarantined,"
+                f" {rate:,.0f} pairs/s, {(total - pairs) / rate / 60:.1f} min left"
+            )
+
+
+def _graph(todo: list[Descriptor], pools: Pools, works: Works, max_share: float, root: str) -> Any:
+    """The Ray Data graph of one wave. Different resources keep Ray from fusing reading into the actors."""
+    import ray
+
+    one: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow"}
+    items: list[dict[str, Any]] = [d.__dict__ for d in todo]
+    return (
         ray.data.from_items(items, override_num_blocks=len(items))
-        .map_batches(read_shard, batch_size=1, batch_format="pyarrow", num_cpus=0.05)
+        .map_batches(read_shard, fn_kwargs={"out": root}, num_cpus=0.05, **one)  # type: ignore[arg-type]
         .map_batches(
             LabelShards,
-            fn_constructor_kwargs={"folders": teachers, "source_language": run.config.source_language, **settings},
-            compute=ray.data.ActorPoolStrategy(size=plan["label"]["size"]),
-            batch_size=1,
-            batch_format="pyarrow",
-            **plan["label"]["resources"],
+            fn_constructor_args=(*works["label"], max_share),
+            compute=ray.data.ActorPoolStrategy(size=pools.label.size),
+            **pools.label.resources,
+            **one,
         )
         .map_batches(
             AlignShards,
-            fn_constructor_kwargs={"folder": aligner, **settings},
-            compute=ray.data.ActorPoolStrategy(size=plan["align"]["size"]),
-            batch_size=1,
-            batch_format="pyarrow",
-            **plan["align"]["resources"],
+            fn_constructor_args=(*works["align"], max_share),
+            compute=ray.data.ActorPoolStrategy(size=pools.align.size),
+            **pools.align.resources,
+            **one,
         )
-        .map_batches(
-            commit_shard,  # type: ignore[arg-type]  # Ray's stub does not know fn_kwargs
-            fn_kwargs={"out": out},
-            batch_size=1,
-            batch_format="pyarrow",
-            num_cpus=0.06,
-        )
+        .map_batches(commit_shard, fn_kwargs={"out": root}, num_cpus=0.06, **one)  # type: ignore[arg-type]
     )
-    began, pairs, entities = time.monotonic(), 0, 0
-    total = sum(d.rows for d in todo)
-    for n, row in enumerate(graph.iter_rows(), 1):
-        pairs, entities = pairs + row["rows"], entities + row["entities"]
-        rate = pairs / (time.monotonic() - began)
-        left = (total - pairs) / rate / 60
-        run.say(
-            f"[label] {n}/{len(todo)} shards, {pairs:,}/{total:,} pairs, {entities:,} entities,"
-            f" {rate:,.0f} pairs/s, {left:.1f} min left"
-        )
 
 
-def pools(label: Label, resources: dict[str, float], shards: int) -> dict[str, Any]:
-    """How many actors of each kind, and what each takes.
-
-    Aligning costs about 2.5 times labelling (1.7 queries a pair, each longer than the sentence). On CPUs every actor runs one
-    thread, because two thread pools on the same cores ruin each other. All actors together leave room for reading and
-    committing: pools that take all CPUs would wait for ever for the tasks that feed them.
-    """
-    cpus, gpus = resources.get("CPU", 1), int(resources.get("GPU", 0))
-    if gpus:
-        share_of_gpu = min(label.gpu_share, gpus / 2)  # one GPU holds a label and an align actor, or nothing moves
-        most = max(1, int(gpus / share_of_gpu / 2))
-        size = min(label.workers or most, most, shards)
-        share = {"num_gpus": share_of_gpu, "num_cpus": min(1.0, 0.7 * cpus / (2 * size))}
-        pool = {"size": size, "resources": share}
-        return {"label": pool, "align": pool, "threads": 1, "device": f"{gpus} GPUs"}
-    size = label.workers or max(1, int(cpus))
-    align, tag = min(size, shards), min(max(1, size // 2), shards)
-    share = {"num_cpus": round(0.8 * cpus / (align + tag), 3)}
-    return {
-        "label": {"size": tag, "resources": share},
-        "align": {"size": align, "resources": share},
-        "threads": 1,
-        "device": f"{cpus:.0f} CPUs",
-    }
-
-
-def read_shard(batch: pa.Table) -> pa.Table:
+def read_shard(batch: pa.Table, out: str) -> pa.Table:
     """A descriptor becomes the shard's envelope."""
     row = batch.to_pylist()[0]
     table = pq.read_table(row["path"])
@@ -143,47 +174,41 @@ def read_shard(batch: pa.Table) -> pa.Table:
         raise UserError(
             f"holds {table.num_rows} rows, expected {row['rows']}", file=row["path"], remedy="ingest again"
         )
+    ShardStore(out).begin(row["shard"])
     return pack(row["shard"], row["language"], table, row["input_hash"])
 
 
-class LabelShards:
-    """Actor: the teacher of each shard's language, loaded when a shard first asks for it."""
+class _GuardedShards:
+    """Actor: a stage over whole shards, in a child process; its notes travel in the table's metadata."""
 
-    def __init__(self, folders: dict[str, str], source_language: str, budget: int, precision: str, threads: int):
-        import torch
-
-        torch.set_num_threads(threads)
-        self.folders, self.source_language = folders, source_language
-        self.budget, self.precision = budget, precision
-        self.taggers: dict[str, Any] = {}
+    def __init__(self, guard: Guard):
+        self.guard = guard
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        from xner_ray.ner.label import label_table
-        from xner_ray.ner.tagger import Tagger
-
         _, language, table = unpack(batch)
-        folder = self.folders[language]
-        if folder not in self.taggers:
-            self.taggers[folder] = Tagger(folder, self.budget, self.precision)
-        return repack(batch, label_table(self.taggers[folder], table, self.source_language))
+        notes = _notes(table)
+        table, new = self.guard(table, language)
+        notes = {**notes, **{f"{self.guard.stage}.{k}": v for k, v in new.items()}}
+        return repack(batch, table.replace_schema_metadata({_NOTES: json.dumps(notes)}))
 
 
-class AlignShards:
-    """Actor: the aligner; pairs in which the teacher found nothing cost it nothing."""
+class LabelShards(_GuardedShards):
+    """The teachers."""
 
-    def __init__(self, folder: str, budget: int, precision: str, threads: int):
-        import torch
+    def __init__(self, work: str, settings: dict[str, Any], max_share: float):
+        super().__init__(Guard("label", ["source"], schema.ENTITIES, work, settings, max_share))
 
-        from xner_ray.align.projector import Projector
 
-        torch.set_num_threads(threads)
-        self.projector = Projector.load(folder, precision=precision, batch_tokens=budget)
+class AlignShards(_GuardedShards):
+    """The aligner."""
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        from xner_ray import schema
+    def __init__(self, work: str, settings: dict[str, Any], max_share: float):
+        needs = ["source", "target", "entities"]
+        super().__init__(Guard("align", needs, schema.PROJECTIONS, work, settings, max_share))
 
-        _, language, table = unpack(batch)
-        return repack(batch, table.append_column(schema.PROJECTIONS, self.projector.project(table, language)))
+
+def _notes(table: pa.Table) -> dict[str, Any]:
+    return json.loads((table.schema.metadata or {}).get(_NOTES, b"{}"))
 
 
 def commit_shard(batch: pa.Table, out: str) -> pa.Table:
@@ -191,5 +216,6 @@ def commit_shard(batch: pa.Table, out: str) -> pa.Table:
     shard, _, table = unpack(batch)
     input_hash = batch.column("input_hash")[0].as_py()
     entities = int(pc.sum(pc.list_value_length(table.column("entities"))).as_py() or 0)
-    ShardStore(Path(out)).commit(shard, table, input_hash, {"entities": entities})
-    return pa.table({"shard": [shard], "rows": [table.num_rows], "entities": [entities]})
+    counts = {"entities": entities, "quarantined": table.num_rows - table.column("fault").null_count}
+    ShardStore(out).commit(shard, table.select(schema.ALIGNED.names), input_hash, {**counts, **_notes(table)})
+    return pa.table({"shard": [shard], "rows": [table.num_rows], **{k: [v] for k, v in counts.items()}})

@@ -12,10 +12,10 @@ from xner_ray.config import Training
 from xner_ray.encoder.load import longest_row
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.ner.encode import Words, encode_tags
+from xner_ray.runs.fingerprint import hash_file
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.dataset import dataset
 from xner_ray.stages.english import Wanted, bases, english_models
-from xner_ray.store.fingerprint import hash_file
 from xner_ray.training.data import TrainSet
 from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained

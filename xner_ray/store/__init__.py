@@ -18,11 +18,16 @@
 A manifest is never rewritten. It holds its input's hash: a changed input under an old name is an error. The same table
 gives the same bytes (fixed writer settings, one chunk, no timestamps); only the attempt id, and so the name, differs.
 
-*Folders.* What work depends on (config, weights, stage version) is hashed into the folder's name (`fingerprint.py`,
-`folders.py`): another model writes elsewhere and is told what changed. An output folder belongs to one run name.
+*Object stores.* There a PUT lands whole or not at all, so no temp file and no fsync: step 1 is a PUT, step 2 a PUT with
+If-None-Match, which the store refuses where the name is taken. A conditional PUT whose reply got lost is sent again, and
+step 3 tells whether the first had landed. A store that cannot do this is refused before work starts (`ShardStore.probe`).
+
+*Places.* Only `place.py` (local) and `bucket.py` (S3 and its like) write and delete. Each step of a write is a named
+failpoint, where a test kills or stops the process that gets there: 12 on a disk (data and manifest: opened, half, written,
+synced, named, durable), of which an object store has 4 (opened, named).
 *Envelopes.* Through Ray Data a shard travels as one row (`envelope.py`): Ray splits and merges blocks but never a row.
-*Places.* Only `place.py` writes and deletes. It knows local file systems; an object store with If-None-Match needs the
-same few methods. Each step of a write is a named failpoint, where a test kills or stops the process that gets there.
+*Folders.* A store holds what one fingerprint of config, weights and stage versions made (`xner_ray/runs`); another
+writes elsewhere. Rows that cannot be run stay in their shard, with the reason beside them (`xner_ray/poison`).
 """
 
 from xner_ray.store.shards import Manifest, ShardStore

@@ -1,7 +1,7 @@
 """Where bytes come to rest: durable writes and create-if-absent on a local file system, at two fsyncs a write.
 
-The seam for other stores: a place is the public methods of `LocalPlace`, and `open_place` chooses one. S3 will come as
-`put` with If-None-Match; a store without create-if-absent is refused, since nothing else in the room can replace it.
+A `Place` is all that the room asks of a store, and `open_place` chooses one: this one or the object stores of `bucket.py`.
+A store without create-if-absent is refused, since nothing else in the room can replace it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from xner_ray.errors import UserError
 
@@ -24,10 +25,13 @@ _UNFIT = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM, errno.ENOTSUP, 
 
 
 def failpoint(name: str) -> None:
-    """Die here if a test says so: XNER_FAILPOINT=name (SIGKILL) or name:stop (SIGSTOP, a worker that hangs)."""
+    """Die here if a test says so: XNER_FAILPOINT=name (SIGKILL), name:stop (SIGSTOP, a worker that hangs) or name:PID (that
+    process is killed, the driver, while this one hangs)."""
     point, _, how = os.environ.get("XNER_FAILPOINT", "").partition(":")
     if point == name:
-        os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
+        if how.isdigit():
+            os.kill(int(how), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if how else signal.SIGKILL)
 
 
 def random_id() -> str:
@@ -74,6 +78,17 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         for p in missing:
             sync_folder(p.parent)
+
+
+class Place(Protocol):
+    """A folder of a store. Names are relative to it and use `/`; the steps are those of `LocalPlace`."""
+
+    def path(self, name: str) -> str: ...
+    def put(self, name: str, data: bytes | memoryview, step: str, if_absent: bool = False) -> bool: ...
+    def get(self, name: str) -> bytes | None: ...
+    def exists(self, name: str) -> bool: ...
+    def ages(self, folder: str = "") -> dict[str, float]: ...
+    def remove(self, name: str) -> None: ...
 
 
 class LocalPlace:
@@ -141,10 +156,14 @@ class LocalPlace:
         (self.root / name).unlink(missing_ok=True)
 
 
-def open_place(root: str | Path) -> LocalPlace:
-    """The place for a path or file:// URL. Raises: UserError for any other store."""
+def open_place(root: str | Path) -> Place:
+    """The place for a path or URL. Raises: UserError for a store that is not known to create only where absent."""
     scheme, _, rest = str(root).rpartition("://")
-    if scheme not in ("", "file"):
-        remedy = "give a local folder: only there are commits safe as yet"
+    if scheme in ("", "file"):
+        return LocalPlace(Path(rest))
+    from xner_ray.store.bucket import SCHEMES, bucket_place
+
+    if scheme not in SCHEMES:
+        remedy = f"give a local folder or a URL that starts with {', '.join(s + '://' for s in SCHEMES)}"
         raise UserError(f"cannot commit to {scheme}:// stores", file=root, key="out", remedy=remedy)
-    return LocalPlace(Path(rest))
+    return bucket_place(str(root))

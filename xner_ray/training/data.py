@@ -17,7 +17,8 @@ import numpy as np
 
 from xner_ray.encoder.batches import plan
 from xner_ray.encoder.ragged import Ragged
-from xner_ray.training.losses import IGNORED
+
+IGNORED = -100  # label of tokens that carry no loss: special tokens, segment A, all but the first piece of a word
 
 
 @dataclass

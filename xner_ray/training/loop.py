@@ -24,10 +24,10 @@ from xner_ray.encoder.batches import pad
 from xner_ray.encoder.engine import choose_precision
 from xner_ray.encoder.load import load_model
 from xner_ray.encoder.ragged import Ragged
-from xner_ray.training.data import TrainSet, share_of, steps_of
+from xner_ray.training.data import IGNORED, TrainSet, share_of, steps_of
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
-from xner_ray.training.losses import IGNORED, LOSSES
+from xner_ray.training.losses import LOSSES
 
 
 @dataclass

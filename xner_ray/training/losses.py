@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy as _cross_entropy
 
-IGNORED = -100  # label of tokens that carry no loss: special tokens, segment A, all but the first piece of a word
+from xner_ray.training.data import IGNORED
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:

@@ -21,7 +21,7 @@ import ray.train
 from ray.train import Checkpoint, FailureConfig, RunConfig, ScalingConfig
 
 from xner_ray.config import Training
-from xner_ray.store.fingerprint import fingerprint
+from xner_ray.runs.fingerprint import fingerprint
 from xner_ray.training.loop import Job
 
 CHECKPOINT_SECONDS = 300.0

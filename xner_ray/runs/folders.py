@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import canonical, describe_change, fingerprint
+from xner_ray.runs.fingerprint import canonical, describe_change, fingerprint
 from xner_ray.store.place import TEMP, LocalPlace, explained, make_folder, sync_tree
 
 

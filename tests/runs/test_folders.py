@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import fingerprint
-from xner_ray.store.folders import claim_out, open_stage
+from xner_ray.runs.fingerprint import fingerprint
+from xner_ray.runs.folders import claim_out, open_stage
 
 OLD = {"teacher": {"epochs": 3}, "version": 1}
 NEW = {"teacher": {"epochs": 4}, "version": 1}

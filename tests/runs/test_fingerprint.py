@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from xner_ray.config import Training
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import canonical, describe_change, fingerprint, hash_file, hash_folder
+from xner_ray.runs.fingerprint import canonical, describe_change, fingerprint, hash_file, hash_folder
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 keys = st.text(string.ascii_letters, min_size=1)

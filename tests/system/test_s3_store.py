@@ -1,0 +1,127 @@
+"""The commit protocol against a real S3 server: kills at each step, races, lost replies, cut requests, a server that restarts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from s3_server import KEYS, Proxy, Server, weed
+
+from xner_ray.errors import UserError
+from xner_ray.store import ShardStore
+from xner_ray.store.bucket import bucket_place
+
+pytest.importorskip("obstore")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(weed() is None, reason="the test server is not installed")]
+FAILPOINTS = ["data.opened", "data.named", "manifest.opened", "manifest.named"]
+WRITER = """
+import sys, pyarrow as pa
+from xner_ray.store import ShardStore
+first = int(sys.argv[2])
+made = ShardStore(sys.argv[1]).commit("s-1", pa.table({"n": pa.array(range(first, first + 5000), pa.int64())}), "in")
+print(made.to_json(), end="")
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    it = Server(tmp_path_factory.mktemp("s3"))
+    yield it
+    it.stop()
+
+
+@pytest.fixture
+def root(server, monkeypatch, request):
+    for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(key, value)
+    bucket_place.cache_clear()
+    yield f"s3://bucket/{request.node.name.translate(str.maketrans('[].', '---'))}"
+    bucket_place.cache_clear()
+
+
+def numbers(first: int = 0) -> pa.Table:
+    return pa.table({"n": pa.array(range(first, first + 5000), pa.int64())})
+
+
+def writer(root: str, failpoint: str = "", first: int = 0) -> subprocess.Popen:
+    env = {**os.environ, "XNER_FAILPOINT": failpoint, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, root, str(first)], env=env, stdout=subprocess.PIPE, text=True
+    )
+
+
+def objects(store: ShardStore) -> list[str]:
+    return sorted([*store.place.ages(), *store.place.ages("manifest")])
+
+
+def test_the_store_passes_the_probe(root):
+    store = ShardStore(root)
+    store.probe()
+    assert objects(store) == []
+
+
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
+def test_killed_at_every_step_then_again(root, failpoint):
+    child = writer(root, failpoint)
+    assert child.wait(120) == -signal.SIGKILL
+    store = ShardStore(root)
+    committed = failpoint == "manifest.named"
+    assert store.missing({"s-1": "in"}) == ([] if committed else ["s-1"])
+    made = store.commit("s-1", numbers(), "in")
+    assert store.read("s-1", verify=True).equals(numbers())
+    store.sweep(0)
+    assert objects(store) == sorted([made.file, "manifest/s-1.json"])
+
+
+def test_racing_writers_agree_on_one(root):
+    children = [writer(root, first=i) for i in range(3)]
+    answers = {child.communicate(timeout=180)[0] for child in children}
+    assert len(answers) == 1
+    store = ShardStore(root)
+    table = store.read("s-1", verify=True)
+    assert table.equals(numbers(table["n"][0].as_py()))
+    assert objects(store) == sorted([store.manifest("s-1").file, "manifest/s-1.json"])
+
+
+@pytest.mark.parametrize("part", ["data", "manifest"])
+@pytest.mark.parametrize("mishap", ["lose", "cut"])
+def test_a_lost_reply_and_a_cut_request_change_nothing(server, root, monkeypatch, part, mishap):
+    proxy = Proxy(server.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    store = ShardStore(root)
+    store.probe()
+    prefix = root.removeprefix("s3://")
+    setattr(proxy, mishap, f"PUT /{prefix}/{'s-1.' if part == 'data' else 'manifest/'}".encode())
+    made = store.commit("s-1", numbers(), "in")
+    assert proxy.mishaps == 1
+    assert store.manifest("s-1") == made
+    assert store.read("s-1", verify=True).equals(numbers())
+    assert objects(store) == sorted([made.file, "manifest/s-1.json"])
+
+
+def test_a_server_that_restarts_between_data_and_manifest(server, root):
+    child = writer(root, "manifest.opened:stop")
+    while not ShardStore(root).place.ages():
+        time.sleep(0.2)
+    server.stop()
+    os.kill(child.pid, signal.SIGCONT)
+    back = threading.Timer(2, server.start)
+    back.start()
+    out, _ = child.communicate(timeout=240)
+    back.join()
+    assert child.returncode == 0 and out
+    assert ShardStore(root).read("s-1", verify=True).equals(numbers())
+
+
+def test_wrong_keys_are_a_clear_error(root, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(UserError, match="refuses access") as e:
+        ShardStore(root).commit("s-1", numbers(), "in")
+    assert "AWS_SECRET_ACCESS_KEY" in e.value.remedy

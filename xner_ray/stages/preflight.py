@@ -1,0 +1,150 @@
+"""What is looked at before the first shard runs, since each of these ends a run late, or never, in silence.
+
+CPUs and GPUs that are free, room on the disk and in the object store, a store that can commit, and models that load and
+answer in the precision they will run in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from xner_ray import schema
+from xner_ray.config import Config
+from xner_ray.errors import UserError
+from xner_ray.stages.ingest import Descriptor
+from xner_ray.stages.pools import Pools
+from xner_ray.store.shards import ShardStore
+
+PATIENCE = 60.0  # seconds in which the workers of a driver that died give back what they hold
+GROWTH = 2.0  # a labelled shard against its input, in bytes of Parquet; measured 1.2 to 1.5
+UNPACKED = 6.0  # a shard in the object store against its file
+IN_FLIGHT = 3  # shards that an actor and its queue hold
+
+Works = dict[str, tuple[str, dict[str, Any]]]
+
+
+def preflight(config: Config, pools: Pools, todo: list[Descriptor], root: str, works: Works) -> str:
+    """Look at all of it; returns a few words on the precision.
+
+    Raises:
+        UserError: something would go wrong.
+    """
+    import ray
+
+    ShardStore(root).probe()
+    sizes = [os.path.getsize(d.path) for d in todo]
+    check_disk(root, sum(sizes) * GROWTH)
+    check_object_store(ray.cluster_resources(), pools, max(sizes) * UNPACKED)
+    wait_for_resources(pools, ray.available_resources)
+    return _try_models(pools, works, config.languages)
+
+
+def check_disk(root: str, needed: float) -> None:
+    """Room for what is to be written; an object store has it."""
+    if "://" in root and not root.startswith("file://"):
+        return
+    free = shutil.disk_usage(root.removeprefix("file://")).free
+    if free < needed:
+        raise UserError(
+            f"{free / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB will be written",
+            file=root,
+            remedy="free space, or choose another disk with out=... or a bucket with label.store=s3://...",
+        )
+
+
+def check_object_store(resources: dict[str, float], pools: Pools, shard: float) -> None:
+    """Room for the shards that are on their way; Ray Data takes half of the store."""
+    room = resources.get("object_store_memory", 0.0) / 2
+    needed = shard * IN_FLIGHT * (pools.label.size + pools.align.size)
+    if room < needed:
+        raise UserError(
+            f"{pools.label.size + pools.align.size} actors hold {needed / 2**20:,.0f} MB of shards, and Ray's object"
+            f" store has {room / 2**20:,.0f} MB for them",
+            key="ingest.shard_rows",
+            remedy="make shards smaller, set label.workers, or start Ray with a larger object store",
+        )
+
+
+def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE) -> None:
+    """Actors that wait for a CPU that is never free wait without a word.
+
+    Args:
+        available: gives the resources that are free now; what a dead driver held comes back in seconds.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        free = available()
+        short = [
+            (name, pools.needs(key), free.get(name, 0.0))
+            for name, key in (("CPU", "num_cpus"), ("GPU", "num_gpus"))
+            if pools.needs(key) > free.get(name, 0.0) + 1e-6
+        ]
+        if not short:
+            return
+        if time.monotonic() > deadline:
+            name, needed, has = short[0]
+            raise UserError(
+                f"labelling needs {needed:.2f} {name}s at once and the cluster has {has:.2f} free",
+                key="label.workers",
+                remedy="wait for other jobs, set label.workers lower, or add nodes",
+            )
+        time.sleep(1.0)
+
+
+def _try_models(pools: Pools, works: Works, languages: list[str]) -> str:
+    """Load and ask the models once, in a task that has what an actor has."""
+    import ray
+
+    if works["label"][1]["null"]:
+        return "no model"
+    task = ray.remote(**pools.label.resources, max_retries=0)(try_models)
+    return ray.get(task.remote(works, languages))
+
+
+def try_models(works: Works, languages: list[str]) -> str:
+    """Run one pair through teacher and aligner. Raises: UserError where the device cannot run them."""
+    import torch
+
+    check_device(works["label"][1]["precision"])
+    made = {}
+    for stage, (work, settings) in works.items():
+        module, _, name = work.partition(":")
+        made[stage] = getattr(importlib.import_module(module), name)(**settings)
+    pair = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
+    for language in languages:
+        entities, _ = made["label"](pair, language)
+        made["align"](pair.append_column(schema.ENTITIES, entities), language)
+    engine = made["align"].projector.engine
+    for parameter in engine.model.parameters():
+        if not torch.isfinite(parameter).all():
+            raise UserError(
+                f"the aligner's weights overflow in {engine.dtype}",
+                file=Path(works["align"][1]["folder"]),
+                key="label.precision",
+                remedy="set label.precision=fp32",
+            )
+    return f"{str(engine.dtype).removeprefix('torch.')} on {engine.device}"
+
+
+def check_device(precision: str) -> None:
+    """Raises: UserError where this torch has no kernels for the GPU, or the GPU lacks the precision."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    major, minor = torch.cuda.get_device_capability()
+    name = torch.cuda.get_device_name()
+    if (major, minor) == (7, 0) and "sm_70" not in torch.cuda.get_arch_list():
+        raise UserError(
+            f"this build of torch {torch.__version__} has no kernels for {name}",
+            remedy="install torch from https://download.pytorch.org/whl/cu126, the last that has them",
+        )
+    if precision == "bf16" and major < 8:
+        raise UserError(f"{name} has no bf16", key="label.precision", remedy="set label.precision=fp16 or auto")

@@ -1,0 +1,80 @@
+"""What the actors of the labelling stage run in their child processes: models in, one column a shard out.
+
+No Ray here; and no torch where the null model answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from xner_ray.encoder.counts import Counts
+from xner_ray.ner.tagger import Tagger
+
+
+class LabelWork:
+    """The teacher of each shard's language, loaded when a shard first asks for it.
+
+    Args:
+        folders: of the teachers, by language.
+        null: answer without a model, with the tokenizers of these folders.
+    """
+
+    def __init__(
+        self, folders: dict[str, str], source_language: str, null: bool, budget: int, precision: str, threads: int
+    ):
+        _set_threads(null, threads)
+        self.folders, self.source_language, self.null = folders, source_language, null
+        self.budget, self.precision = budget, precision
+        self.taggers: dict[str, Tagger] = {}
+
+    def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
+        """`entities` of a table with the column `source`."""
+        from xner_ray.ner.label import label_table
+
+        tagger = self.tagger(language)
+        before = _notable(tagger.counts)
+        column = label_table(tagger, table, self.source_language).column("entities").combine_chunks()
+        return column, _since(before, tagger.counts)
+
+    def tagger(self, language: str) -> Tagger:
+        folder = self.folders[language]
+        if folder not in self.taggers:
+            self.taggers[folder] = (
+                Tagger.null(folder) if self.null else Tagger.load(folder, self.budget, self.precision)
+            )
+        return self.taggers[folder]
+
+
+class AlignWork:
+    """The aligner; pairs in which the teacher found nothing cost it nothing."""
+
+    def __init__(self, folder: str, null: bool, budget: int, precision: str, threads: int):
+        from xner_ray.align.projector import Projector
+
+        _set_threads(null, threads)
+        self.projector = (
+            Projector.null(folder) if null else Projector.load(folder, precision=precision, batch_tokens=budget)
+        )
+
+    def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
+        """`projections` of a table with the columns `source`, `target` and `entities`."""
+        before = _notable(self.projector.counts)
+        return self.projector.project(table, language), _since(before, self.projector.counts)
+
+
+def _set_threads(null: bool, threads: int) -> None:
+    if not null:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _notable(counts: Counts) -> dict[str, float]:
+    return {"halvings": counts.halvings, "windowed_rows": counts.windowed_rows, **counts.extra}
+
+
+def _since(before: dict[str, float], counts: Counts) -> dict[str, float]:
+    """What is to be told of one shard, such as that memory ran out and its batches were made smaller."""
+    return {k: v - before.get(k, 0) for k, v in _notable(counts).items() if v > before.get(k, 0)}
