@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import hash_file
+from xner_ray.runs.fingerprint import hash_file
 
 # Deflate can reach 1,032:1; text of real corpora stays below 30:1. Small entries may be as repetitive as they like.
 BOMB_RATIO = 200

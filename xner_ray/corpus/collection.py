@@ -41,7 +41,7 @@ from xner_ray.corpus.reading import Progress, Source
 from xner_ray.corpus.report import IngestReport, load_report
 from xner_ray.corpus.shards import appearing_folder
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import describe_change, fingerprint
+from xner_ray.runs.fingerprint import describe_change, fingerprint
 from xner_ray.store.place import TEMP, failpoint, open_place
 
 _NAME = re.compile(r"generation-(\d{6})")

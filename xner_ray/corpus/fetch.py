@@ -22,7 +22,7 @@ from xner_ray.corpus.archive import entry_names, open_entry, open_text
 from xner_ray.corpus.catalogue import Archive
 from xner_ray.corpus.download import Http, Watch, no_room, told_path
 from xner_ray.errors import UserError
-from xner_ray.store.fingerprint import hash_file
+from xner_ray.runs.fingerprint import hash_file
 
 _BLOCK = 1 << 20
 _LICENCE_BYTES = 1 << 16
