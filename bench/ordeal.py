@@ -1,4 +1,4 @@
-"""What the torture bench and the system tests share: a small run on the null model, drivers to kill, and how to compare outputs."""
+"""What torture and the system tests share: a small run on the null model, drivers to kill, and how to compare outputs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,12 @@ class Ordeal:
         command = [sys.executable, str(HERE / "null_driver.py"), str(out.with_suffix(".yaml")), *options]
         command += ["--poison"] if self.poison else []
         command += [] if self.address else ["--local"]
-        env = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": self.address or "", "TOKENIZERS_PARALLELISM": "false"}
+        env = {
+            **os.environ,
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_ADDRESS": self.address or "",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         with out.with_suffix(".log").open("a") as log:
             return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
 

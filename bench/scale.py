@@ -109,7 +109,11 @@ def resident_mb(pid: int) -> float:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0.0
-    kb = {name: float(rest.split()[0]) for name, _, rest in (x.partition(":") for x in lines) if name.startswith(("VmRSS", "RssShmem"))}
+    kb = {
+        name: float(rest.split()[0])
+        for name, _, rest in (x.partition(":") for x in lines)
+        if name.startswith(("VmRSS", "RssShmem"))
+    }
     return (kb.get("VmRSS", 0.0) - kb.get("RssShmem", 0.0)) / 1024
 
 

@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     choice, deadline = random.Random(asked.seed), time.monotonic() + 60 * asked.minutes
-    told = {k: 0 for k in ("kills", "resumes", "pairs", "lost", "doubled", "quarantined", "planted")}
+    told = dict.fromkeys(("kills", "resumes", "pairs", "lost", "doubled", "quarantined", "planted"), 0)
     told |= {"bytes_equal": True, "minutes": asked.minutes, "seed": asked.seed}
     with tempfile.TemporaryDirectory() as temporary, ray_head(Path(tempfile.mkdtemp(dir=temporary))) as address:
         ordeal = Ordeal(Path(temporary), address, asked.pairs, asked.shard_rows, poison=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-
 from s3_server import KEYS, Proxy, Server, weed
 
 from xner_ray.errors import UserError
