@@ -30,7 +30,7 @@ def test_an_object_store_without_room():
 def test_gpus_without_cpus_beside_them():
     check_placement(ON_GPUS, [{"CPU": 8}, {"CPU": 2, "GPU": 1}, {"CPU": 2, "GPU": 1}])
     check_placement(ON_GPUS, [{"CPU": 4, "GPU": 2}])
-    with pytest.raises(UserError, match="no node has room for an actor that takes 0.5 GPU and 0.7 CPU") as e:
+    with pytest.raises(UserError, match=r"no node has room for an actor that takes 0\.5 GPU and 0\.7 CPU") as e:
         check_placement(ON_GPUS, [{"CPU": 8}, {"CPU": 1, "GPU": 1}, {"CPU": 1, "GPU": 1}])
     assert "CPUs" in e.value.remedy
 
