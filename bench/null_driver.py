@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--stage", default="dataset")
     parser.add_argument("--store-mb", type=int, default=200, help="object store of a Ray of its own")
     parser.add_argument("--told", type=Path, help="write seconds and the peak of the object store here")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     start_ray(asked.failpoint, asked.local, asked.store_mb)
     from xner_ray.cli_common import run_stages
     from xner_ray.stages import label

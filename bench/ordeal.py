@@ -1,4 +1,4 @@
-"""What the torture bench and the system tests share: a run on the null model, drivers to kill, and how to compare outputs."""
+"""What torture and the system tests share: a small run on the null model, drivers to kill, and how to compare outputs."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def undisturbed(address, tmp_path_factory):
 
 
 def test_the_undisturbed_run_is_worth_comparing_with(undisturbed):
-    _, out, wanted, _ = undisturbed
+    _, _, wanted, _ = undisturbed
     assert len(wanted["bytes"]) >= 20 and len(wanted["rows"]) == len(set(wanted["rows"]))
     assert wanted["ledger"]["adds_up"] and wanted["ledger"]["not_judged"] == 0
     assert min(wanted["ledger"][k] for k in ("kept", "kept_no_entity")) > 0
@@ -165,7 +165,7 @@ def test_a_full_disk(undisturbed):
     try:
         assert ordeal.start(out).wait(600) == 2
         assert "free space" in out.with_suffix(".log").read_text()
-        half = [p for p in (out / "label").rglob("*.tmp")]
+        half = list((out / "label").rglob("*.tmp"))
         assert half == [] and list((out / "label").glob("*/manifest/*.json"))
         assert mount("-o", "remount,size=50m,nr_inodes=1000") == 0
         ordeal.finish(out)

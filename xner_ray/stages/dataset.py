@@ -7,7 +7,6 @@ the books are counts in the manifests, so that they cost no second reading.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from xner_ray.runs.folders import StageFolder
 from xner_ray.stages.context import Run, once
 from xner_ray.stages.ingest import ingest_books, shard_descriptors
 from xner_ray.stages.label import label
+from xner_ray.store.place import LocalPlace
 from xner_ray.store.shards import Manifest, ShardStore
 
 
@@ -119,6 +119,4 @@ def judge_shard(batch: pa.Table, root: str, rules: dict[str, Any], out: str) -> 
 
 
 def _write_json(path: Path, value: Any) -> None:
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    LocalPlace(path.parent).put(path.name, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(), "json")

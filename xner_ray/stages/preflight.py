@@ -27,6 +27,8 @@ GROWTH = 2.0  # a labelled shard against its input, in bytes of Parquet; measure
 UNPACKED = 6.0  # a shard in the object store against its file
 IN_FLIGHT = 3  # shards that an actor and its queue hold
 
+_NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
+
 Works = dict[str, tuple[str, dict[str, Any]]]
 
 
@@ -42,6 +44,7 @@ def preflight(config: Config, pools: Pools, todo: list[Descriptor], root: str, w
     sizes = [os.path.getsize(d.path) for d in todo]
     check_disk(root, sum(sizes) * GROWTH)
     check_object_store(ray.cluster_resources(), pools, max(sizes) * UNPACKED)
+    check_placement(pools, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     wait_for_resources(pools, ray.available_resources)
     return _try_models(pools, works, config.languages)
 
@@ -72,6 +75,28 @@ def check_object_store(resources: dict[str, float], pools: Pools, shard: float) 
         )
 
 
+def check_placement(pools: Pools, nodes: list[dict[str, float]]) -> None:
+    """See that every actor finds a node: a GPU is of no use to one that finds no CPU beside it.
+
+    Args:
+        nodes: what each node has, by Ray's names (CPU, GPU).
+    """
+    free = [dict(node) for node in nodes]
+    for pool in (pools.label, pools.align):
+        asked = {_NAMES[key]: amount for key, amount in pool.resources.items()}
+        for _ in range(pool.size):
+            node = next((f for f in free if all(f.get(k, 0.0) + 1e-6 >= v for k, v in asked.items())), None)
+            if node is None:
+                told = " and ".join(f"{v:g} {k}" for k, v in asked.items())
+                raise UserError(
+                    f"no node has room for an actor that takes {told}, beside the others",
+                    key="label.workers",
+                    remedy="give the nodes with GPUs more CPUs, or set label.workers lower",
+                )
+            for name, amount in asked.items():
+                node[name] -= amount
+
+
 def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE) -> None:
     """Actors that wait for a CPU that is never free wait without a word.
 
@@ -83,7 +108,7 @@ def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE)
         free = available()
         short = [
             (name, pools.needs(key), free.get(name, 0.0))
-            for name, key in (("CPU", "num_cpus"), ("GPU", "num_gpus"))
+            for key, name in _NAMES.items()
             if pools.needs(key) > free.get(name, 0.0) + 1e-6
         ]
         if not short:
@@ -104,7 +129,7 @@ def _try_models(pools: Pools, works: Works, languages: list[str]) -> str:
 
     if works["label"][1]["null"]:
         return "no model"
-    task = ray.remote(**pools.label.resources, max_retries=0)(try_models)
+    task = ray.remote(**pools.label.resources)(try_models)
     return ray.get(task.remote(works, languages))
 
 

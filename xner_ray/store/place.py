@@ -26,12 +26,13 @@ _UNFIT = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM, errno.ENOTSUP, 
 
 def failpoint(name: str) -> None:
     """Die here if a test says so: XNER_FAILPOINT=name (SIGKILL), name:stop (SIGSTOP, a worker that hangs) or name:PID (that
-    process is killed, the driver, while this one hangs)."""
+    process, the driver, is killed, and this one does nothing more)."""
     point, _, how = os.environ.get("XNER_FAILPOINT", "").partition(":")
     if point == name:
         if how.isdigit():
             os.kill(int(how), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGSTOP if how else signal.SIGKILL)
+            time.sleep(3600)
+        os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
 
 
 def random_id() -> str:
