@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 from xner_ray.config import Config, Gold
 from xner_ray.errors import UserError
+from xner_ray.runs.work import worked
 from xner_ray.store.fingerprint import hash_file, hash_folder
 from xner_ray.store.folders import StageFolder, claim_out, open_stage
 
@@ -47,6 +48,10 @@ class Run:
             yield
         finally:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 1)
+
+    def work(self, stage: str, of: str, **amount: int) -> AbstractContextManager[dict[str, int]]:
+        """Write down what is really done, for the report; see `runs.work.worked`."""
+        return worked(self.out, stage, of, **amount)
 
     def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageFolder:
         """The folder of a stage for these parts; says what changed where another one was used before."""

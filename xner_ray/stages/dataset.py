@@ -48,7 +48,8 @@ def dataset(run: Run) -> Dataset:
     store = ShardStore(judged.path)
     todo = store.missing({shard: manifest.sha256 for shard, manifest in shards.items()})
     if todo:
-        _judge_all(run, labelled.path, {shard: shards[shard] for shard in todo}, judged.path)
+        with run.work("dataset", judged.path.name, pairs=sum(shards[shard].rows for shard in todo)):
+            _judge_all(run, labelled.path, {shard: shards[shard] for shard in todo}, judged.path)
     committed = {shard: m for shard, m in store.committed().items() if shard in wanted}
     ledger = books(run, committed)
     ledger.check()

@@ -156,9 +156,11 @@ def _measure(run: Run, work: dict[tuple[str, str], Gold]) -> dict[tuple[str, str
     for model, path, gold, file in todo:
         by_model.setdefault(model, []).append((path, gold, file))
     task = ray.remote(**ask)(_score)  # type: ignore[call-overload]
-    for model, path, file, result in ray.get(task.remote(by_model, int(ask.get("num_cpus", 1)))):
-        file.write_text(json.dumps(result))
-        done[model, path] = result
+    with run.work("evaluate", folder.name) as amount:
+        for model, path, file, result in ray.get(task.remote(by_model, int(ask.get("num_cpus", 1)))):
+            file.write_text(json.dumps(result))
+            done[model, path] = result
+            amount["sentences"] = amount.get("sentences", 0) + result["sentences"]
     return done
 
 

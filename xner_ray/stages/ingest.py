@@ -40,7 +40,13 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
     for language in run.config.languages:
         folder = shard_folder(run, language)
         done = (folder / "ingest.json").exists()
-        report = reports[language] = ingest(run.config, language, folder)
+        if done:
+            report = ingest(run.config, language, folder)
+        else:
+            with run.work("ingest", folder.parent.name) as amount:
+                report = ingest(run.config, language, folder)
+                amount["pairs"] = sum(c.read for c in report.corpora.values())
+        reports[language] = report
         lost = sum(c.rejected for c in report.corpora.values())
         twice = sum(c.duplicates for c in report.corpora.values())
         if not done:

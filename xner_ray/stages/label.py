@@ -48,7 +48,8 @@ def label(run: Run) -> StageFolder:
     pairs = sum(d.rows for d in descriptors)
     run.say(f"[label] {len(descriptors)} shards, {pairs:,} pairs; {len(descriptors) - len(todo)} shards are done")
     if todo:
-        _stream(run, todo, folders, str(aligner), str(folder.path))
+        with run.work("label", folder.path.name, pairs=sum(d.rows for d in todo)):
+            _stream(run, todo, folders, str(aligner), str(folder.path))
         left = store.missing({d.shard: d.input_hash for d in descriptors})
         if left:
             raise UserError(
