@@ -55,7 +55,9 @@ def test_more_sentences_are_surer():
 
 def test_gain_is_paired():
     gold, weak = model(0.6)
-    strong = [row if row[0] == "B-PER" or i % 10 else gold[i] for i, row in enumerate(weak)]  # a few of the errors less
+    strong = [
+        row if row[0] == "B-PER" or i % 10 else gold[i] for i, row in enumerate(weak)
+    ]  # a few of the errors less
     results, draws = zip(
         *[(scores(gold, p), resample(*sentence_counts(gold, p))) for p in (weak, strong)], strict=True
     )
@@ -69,7 +71,10 @@ def test_gain_is_paired():
 
 
 def test_seeds_are_averaged_draw_by_draw():
-    assert mean_draws([{ALL: [1.0, 3.0], "PER": [2.0, 2.0]}, {ALL: [3.0, 5.0]}]) == {ALL: [2.0, 4.0], "PER": [1.0, 1.0]}
+    assert mean_draws([{ALL: [1.0, 3.0], "PER": [2.0, 2.0]}, {ALL: [3.0, 5.0]}]) == {
+        ALL: [2.0, 4.0],
+        "PER": [1.0, 1.0],
+    }
 
 
 def test_scores_keep_their_keys():

@@ -21,9 +21,7 @@ ALL = "all"  # the key of all types together
 Draws = dict[str, list[float]]
 
 
-def sentence_counts(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
-) -> tuple[list[str], np.ndarray]:
+def sentence_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
     """Correct, predicted and gold entities of each sentence, as `scores` counts them.
 
     Args:
@@ -79,7 +77,9 @@ def interval(draws: Sequence[float]) -> list[float]:
 
 def with_intervals(row: dict[str, Any], draws: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """A result of `scores` (or `mean_scores`) with `f1_interval`, overall and for each type."""
-    types = {name: {**one, "f1_interval": interval(draws[name])} for name, one in row["types"].items() if name in draws}
+    types = {
+        name: {**one, "f1_interval": interval(draws[name])} for name, one in row["types"].items() if name in draws
+    }
     return {**row, "f1_interval": interval(draws[ALL]), "types": {**row["types"], **types}}
 
 

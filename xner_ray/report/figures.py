@@ -153,5 +153,6 @@ def _throughput(run: Finished) -> list[dict[str, Any]]:
     order = {name: i for i, name in enumerate(("ingest", *run.trainings, "label", "dataset", "evaluate"))}
     timed = sorted(rows.items(), key=lambda item: (item[0].startswith("student"), order.get(item[0], 0)))
     return [
-        {**row, "rate": row["amount"] / max(row["seconds"], 1e-3), "told": duration(row["seconds"])} for _, row in timed
+        {**row, "rate": row["amount"] / max(row["seconds"], 1e-3), "told": duration(row["seconds"])}
+        for _, row in timed
     ]

@@ -18,10 +18,16 @@ from xner_ray.store.shards import ShardStore
 
 @dataclass(frozen=True)
 class Finished:
-    """`results`: results.json. `ledger`: the books with their cells (language, corpus). `chosen`: what each language's
-    training file holds; `train` is that file. `judged`: the judged shards. `rules`: the thresholds they were judged by.
-    `quarantine`: files of the pairs that ingest could not read. `trainings`: the training.json of each model that is still there, by name.
-    `work`: what was done when, with seconds, for the folders of these results.
+    """What a run ended with.
+
+    Args:
+        results: results.json.
+        ledger: the books with their cells (language, corpus).
+        chosen: what each language's training file holds; `train` is that file.
+        judged: the judged shards; `rules`: the thresholds they were judged by.
+        quarantine: files of the pairs that ingest could not read.
+        trainings: the training.json of each model that is still there, by name.
+        work: what was done when, with seconds, for the folders of these results.
     """
 
     out: Path
@@ -61,7 +67,11 @@ def open_run(out: str | Path) -> Finished:
         ShardStore(judged).files(parts["shards"]),
         made_of["rules"],
         [file for path in ingest.values() if (file := path / "quarantine.parquet").exists()],
-        {name: _read(file) for name, path in _models(folders).items() if (file := here(path) / "training.json").exists()},
+        {
+            name: _read(file)
+            for name, path in _models(folders).items()
+            if (file := here(path) / "training.json").exists()
+        },
         [row for row in read_work(out) if row["of"] in current],
     )
 
@@ -88,5 +98,6 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
-        raise UserError(f"cannot be read: {e}", file=path, remedy="run `xner run` again: it makes what is missing") from e
-
+        raise UserError(
+            f"cannot be read: {e}", file=path, remedy="run `xner run` again: it makes what is missing"
+        ) from e

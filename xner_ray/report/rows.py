@@ -102,7 +102,9 @@ class Filter:
             mask &= has
         if self.min_score is not None or self.max_score is not None:
             lowest = lowest_scores(batch)  # a row without a score is neither above nor below one
-            mask &= (lowest >= (self.min_score or 0.0)) & (lowest <= (1.0 if self.max_score is None else self.max_score))
+            mask &= (lowest >= (self.min_score or 0.0)) & (
+                lowest <= (1.0 if self.max_score is None else self.max_score)
+            )
         return batch.filter(pa.array(mask))
 
 

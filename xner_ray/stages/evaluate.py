@@ -71,7 +71,9 @@ def evaluate_tagger(tagger, sentences: Sequence[Sentence], types: Sequence[str] 
 def _correct(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> np.ndarray:
     """Whether each predicted entity is one of gold, in the order of the B- tags."""
     pairs = zip(gold, predicted, strict=True)
-    return np.array([span in want for want, got in ((spans_of(a), spans_of(b)) for a, b in pairs) for span in got], bool)
+    return np.array(
+        [span in want for want, got in ((spans_of(a), spans_of(b)) for a, b in pairs) for span in got], bool
+    )
 
 
 def _told(measured: dict[str, Any]) -> dict[str, Any]:
