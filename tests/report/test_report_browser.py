@@ -88,7 +88,7 @@ def test_every_chart_is_drawn(page):
         "scores": "rect",
         "throughput": "rect",
     }.items():
-        assert page.locator(f"#chart-{name} svg {marks}").count() > 2 - (name == "throughput"), name
+        assert page.locator(f"#chart-{name} svg {marks}").count() >= (1 if name == "throughput" else 3), name
     assert page.locator("#chart-calibration svg circle").count() > 10
     flow = page.inner_text("#chart-flow")
     page.click('[data-flow="zh"]')

@@ -27,12 +27,17 @@ function chart(place, [title, grey], draw) {
   place.append(figure);
   let width = 0;
   const redraw = () => {
-    const now = Math.floor(box.clientWidth);
-    if (now > 0 && now !== width) box.replaceChildren(draw((width = now)));
+    const drawn = draw(width);
+    drawn.setAttribute("aria-hidden", "true"); // the box has the name, the table the figures
+    box.replaceChildren(drawn);
   };
-  new ResizeObserver(redraw).observe(box);
-  redraw();
-  return () => box.replaceChildren(draw(width));
+  const fit = () => {
+    const now = Math.floor(box.clientWidth);
+    if (now > 0 && now !== width) { width = now; redraw(); }
+  };
+  new ResizeObserver(fit).observe(box);
+  fit();
+  return redraw;
 }
 
 function legend(place, entries) {
