@@ -86,8 +86,8 @@ def with_intervals(row: dict[str, Any], draws: Mapping[str, Sequence[float]]) ->
 def mean_draws(runs: Sequence[Mapping[str, Sequence[float]]]) -> Draws:
     """The mean F1 of several runs, such as seeds, draw by draw; a type that a run lacks counts as 0 there."""
     names = sorted({name for run in runs for name in run})
-    zero = np.zeros(len(runs[0][ALL]))
-    return {name: np.mean([run.get(name, zero) for run in runs], axis=0).tolist() for name in names}
+    zero = [0.0] * len(runs[0][ALL])
+    return {name: np.mean([list(run.get(name, zero)) for run in runs], axis=0).tolist() for name in names}
 
 
 def gain(before: dict[str, Any], after: dict[str, Any], draws: tuple[Draws, Draws]) -> dict[str, Any]:

@@ -147,17 +147,16 @@ function flow(place) {
     const svg = d3.create("svg").attr("width", width).attr("height", height).attr("viewBox", [0, 0, width, height]).style("font-size", "12px");
     const graph = d3.sankey().nodeId((node) => node.id).nodeWidth(10).nodePadding(narrow ? 24 : 18)
       .nodeAlign((node) => column(node.id)).nodeSort((a, b) => rank(a.id) - rank(b.id) || b.value - a.value)
-      .extent([[1, 20], [width - 1, height - (narrow ? 18 : 6)]])({ nodes, links });
+      .extent([[1, 20], [width - 1, height - 6]])({ nodes, links });
     svg.append("g").attr("fill", "none").selectAll("path").data(graph.links).join("path")
       .attr("d", d3.sankeyLinkHorizontal()).attr("stroke", (link) => colour(link.target.id)).attr("stroke-opacity", 0.38).attr("stroke-width", (link) => Math.max(1, link.width))
       .append("title").text((link) => `${link.source.id} → ${label(link.target.id)}: ${number.format(link.value)}`);
     const node = svg.append("g").selectAll("g").data(graph.nodes).join("g");
     node.append("rect").attr("x", (d) => d.x0).attr("y", (d) => d.y0).attr("width", 10).attr("height", (d) => Math.max(1, d.y1 - d.y0)).attr("fill", (d) => colour(d.id)).attr("rx", 2);
-    // Beside the node; where it is narrow above it, and below it in the last column, whose labels would meet the others.
+    // Beside the node; where it is narrow above it, but for the last column, whose labels would meet the others.
     const last = (d) => column(d.id) === 2;
-    const [x, y] = narrow
-      ? [(d) => (last(d) ? d.x1 : d.x0), (d) => (last(d) ? d.y1 + 14 : d.y0 - 4)]
-      : [(d) => (last(d) ? d.x0 - 6 : d.x1 + 6), (d) => (d.y0 + d.y1) / 2 + 4];
+    const x = (d) => (last(d) ? d.x0 - 6 : narrow ? d.x0 : d.x1 + 6);
+    const y = (d) => (narrow && !last(d) ? d.y0 - 4 : (d.y0 + d.y1) / 2 + 4);
     node.append("text").attr("x", x).attr("y", y).attr("text-anchor", (d) => (last(d) ? "end" : "start"))
       .attr("fill", "var(--fg)").attr("stroke", "var(--bg)").attr("stroke-width", 3).attr("paint-order", "stroke")
       .text((d) => label(d.id)).append("tspan").attr("fill", "var(--muted)").text((d) => ` ${number.format(d.value)}`);
