@@ -40,6 +40,25 @@ def test_results(out):
     assert set(told["seconds"]) == {*STAGES, "total"}
 
 
+def test_gains_have_intervals(out):
+    _, results, _ = out
+    for row in results["sets"].values():
+        for part in (row["zero_transfer"], row["student"], row["gain"]):
+            low, high = part["f1_interval"]
+            assert low <= part["f1"] <= high
+            assert all("f1_interval" in one for one in part["types"].values())
+        assert "draws" not in row["student"] and "calibration" in row["student"]
+
+
+def test_the_report_is_there(out):
+    folder, _, lines = out
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "tiny" in page and f"[report] {folder / 'report.html'}" in lines
+    work = [json.loads(line) for line in (folder / "work.jsonl").read_text().splitlines()]
+    assert {(w["stage"], w["amount"].get("pairs")) for w in work} >= {("label", 80), ("dataset", 80)}
+    assert {w["stage"] for w in work} == {"ingest", "label", "dataset", "evaluate"}
+
+
 def test_the_ledger_adds_up(out):
     _, results, _ = out
     ledger = results["ledger"]

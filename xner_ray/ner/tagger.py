@@ -92,6 +92,12 @@ class Tagger:
 
     def tag_words(self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[list[str]]:
         """BIO2 tags of given words, e.g. of a gold set: each sentence is its text and the character spans of its words."""
+        return self.tag_words_scored(sentences)[0]
+
+    def tag_words_scored(
+        self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]
+    ) -> tuple[list[list[str]], np.ndarray]:
+        """As `tag_words`, and the score of each entity, float32, in the order of the B- tags."""
         words = Words.of([spans for _, spans in sentences])
         found = self.find([text for text, _ in sentences], words)
         tags = np.full(len(words.starts), "O", dtype=object)
@@ -99,4 +105,4 @@ class Tagger:
         tags[inside] = np.char.add("I-", np.repeat(found["type"].astype(str), found["last"] + 1 - found["first"]))
         if len(found["first"]):
             tags[found["first"]] = np.char.add("B-", found["type"].astype(str))
-        return [tags[a:b].tolist() for a, b in pairwise(words.offsets.tolist())]
+        return [tags[a:b].tolist() for a, b in pairwise(words.offsets.tolist())], found["score"]

@@ -159,14 +159,14 @@ def _hashed(batch: pa.RecordBatch, seed: int) -> Iterator[tuple[Group, np.ndarra
     """((domain, verdict), mask of its rows, hashes of all rows) for each such group of a batch."""
     hashes = np.zeros(batch.num_rows, np.uint64)
     ids = batch.column("pair_id").to_numpy()
-    for (corpus, language), rows in _groups(batch, "corpus", "language"):
+    for (corpus, language), rows in groups(batch, "corpus", "language"):
         # Mixed once more: ingest took the smallest plain hashes, so those of a large corpus are small.
         hashes[rows] = mix(pair_hash(seed, corpus, language, ids[rows]))
-    for (domain, verdict), rows in _groups(batch, "domain", "verdict"):
+    for (domain, verdict), rows in groups(batch, "domain", "verdict"):
         yield (domain, verdict), rows, hashes
 
 
-def _groups(batch: pa.RecordBatch, *names: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+def groups(batch: pa.RecordBatch, *names: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
     """Distinct values of some string columns, with the mask of their rows."""
     columns = [batch.column(name).dictionary_encode() for name in names]
     codes = np.stack([c.indices.to_numpy() for c in columns])

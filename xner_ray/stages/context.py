@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,7 @@ from xner_ray.corpus.opus import resolve
 from xner_ray.errors import UserError
 from xner_ray.runs.fingerprint import hash_file, hash_folder
 from xner_ray.runs.folders import StageFolder, claim_out, open_stage
+from xner_ray.runs.work import worked
 
 if TYPE_CHECKING:
     from xner_ray.training.loop import Job  # imports torch
@@ -54,6 +55,10 @@ class Run:
             yield
         finally:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 1)
+
+    def work(self, stage: str, of: str, **amount: int) -> AbstractContextManager[dict[str, int]]:
+        """Write down what is really done, for the report; see `runs.work.worked`."""
+        return worked(self.out, stage, of, **amount)
 
     def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageFolder:
         """The folder of a stage for these parts; says what changed where another one was used before."""

@@ -47,7 +47,8 @@ def dataset(run: Run) -> Dataset:
     store = ShardStore(judged.path)
     todo = store.missing({name: manifest.sha256 for name, manifest in source.items()})
     if todo:
-        _judge_all(run, labelled.root, {name: source[name] for name in todo}, judged.path)
+        with run.work("dataset", judged.path.name, pairs=sum(source[name].rows for name in todo)):
+            _judge_all(run, labelled.root, {name: source[name] for name in todo}, judged.path)
     committed = {name: m for name, m in store.committed().items() if name in source}
     ledger = books(run, committed)
     ledger.check()

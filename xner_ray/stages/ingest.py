@@ -50,9 +50,15 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
     for language in run.config.languages:
         folder = shard_folder(run, language)
         done = (folder / "ingest.json").exists()
-        if whole := run.config.ingest.pairs is None and not done:
-            run.ray()
-        report = reports[language] = ingest(run.config, language, folder, mapper=spread if whole else map)
+        if done:
+            report = ingest(run.config, language, folder)
+        else:
+            if whole := run.config.ingest.pairs is None:
+                run.ray()
+            with run.work("ingest", folder.parent.name) as amount:
+                report = ingest(run.config, language, folder, mapper=spread if whole else map)
+                amount["pairs"] = sum(c.read for c in report.corpora.values())
+        reports[language] = report
         if not done:
             run.say(f"[ingest] {language}: {told(report)}")
     return reports

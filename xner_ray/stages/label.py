@@ -76,7 +76,8 @@ def label(run: Run) -> Labelled:
     if swept := store.sweep():
         run.say(f"[label] {len(swept)} files of killed attempts were deleted")
     if todo:
-        _stream(run, todo, models, root)
+        with run.work("label", folder.path.name, pairs=sum(d.rows for d in todo)):
+            _stream(run, todo, models, root)
         if left := store.missing({d.shard: d.input_hash for d in descriptors}):
             raise UserError(f"{len(left)} shards were not committed, e.g. {left[0]}", file=root, remedy="run it again")
     return Labelled(folder, root)

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from xner_ray import __version__
 from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.stages.context import Run
@@ -37,8 +41,8 @@ def run(
         say: where progress lines go; default: standard output.
 
     Returns:
-        What `results.json` holds: languages, ledger, seconds, and `sets`, `english`, `out`, `folders`. Empty unless
-        `evaluate` ran.
+        What `results.json` holds: languages, ledger, seconds, and `sets`, `english`, `out`, `folders`, `config`,
+        `made_with`. Empty unless `evaluate` ran, which also writes `report.html`.
 
     Raises:
         UserError: anything in the input that is wrong.
@@ -56,7 +60,7 @@ def run(
         if stage in wanted:
             with it.timed(stage):
                 results[stage] = steps[stage]()
-    return _finish(it, results["evaluate"]) if "evaluate" in results else {}
+    return _finish(it, results) if "evaluate" in results else {}
 
 
 def _steps(it: Run) -> dict[str, Callable[[], Any]]:
@@ -138,8 +142,12 @@ def sample(it: Run) -> Path | None:
     return folder
 
 
-def _finish(it: Run, measured: dict[str, Any]) -> dict[str, Any]:
+def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
+    """Write results.json, and report.html from it."""
+    from xner_ray.report.page import write_report
+    from xner_ray.stages.aligner import aligner_folder
     from xner_ray.stages.dataset import dataset
+    from xner_ray.stages.ingest import shard_folder
     from xner_ray.stages.student import students
 
     data, folders = dataset(it), {}
@@ -150,16 +158,38 @@ def _finish(it: Run, measured: dict[str, Any]) -> dict[str, Any]:
         folders["-".join(parts)] = str(student.folder)
     results = {
         "name": it.config.name,
-        **measured,
+        **done["evaluate"],
         "ledger": data.ledger.to_json(),
         "seconds": {**it.seconds, "total": round(sum(it.seconds.values()), 1)},
         "out": str(it.out),
-        "folders": {"students": folders, "datasets": {k: str(v) for k, v in data.train.items()}},
+        "folders": {
+            "students": folders,
+            "datasets": {k: str(v) for k, v in data.train.items()},
+            "ingest": {language: str(shard_folder(it, language)) for language in it.config.languages},
+            "aligner": str(aligner_folder(it)),
+            "english": {w.name: str(path) for w, path in done.get("teacher", {}).items()},
+        },
+        "plan": plan(it.config),
+        "config": it.config.model_dump(mode="json", exclude={"out", "data", "ray"}),
+        "made_with": _made_with(),
     }
     new = it.out / "results.json.new"
     new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(new, it.out / "results.json")
+    it.say(f"[report] {write_report(it.out)}")
     return results
+
+
+def _made_with() -> dict[str, str]:
+    """When this was, and the versions that results depend on."""
+    packages = ("ray", "torch", "transformers", "tokenizers", "pyarrow")
+    now = datetime.now(UTC).isoformat(timespec="minutes")
+    return {
+        "finished": now,
+        "xner_ray": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
 
 
 def plan(config: Config) -> list[tuple[str, str]]:
