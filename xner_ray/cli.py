@@ -25,6 +25,7 @@ from xner_ray.cli_common import (
 )
 from xner_ray.cli_corpus import corpus
 from xner_ray.cli_ingest import ingest as ingest_corpora
+from xner_ray.cli_report import report, show_pairs
 from xner_ray.cli_status import quarantine, status
 
 
@@ -98,48 +99,8 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
     show(plan_table(pipeline.plan(loaded), loaded.out))
 
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of a run that came to its end.")]
-
-
-@app.command(rich_help_panel="A whole run")
-def report(
-    out: Out,
-    examples: Annotated[
-        int, typer.Option("--examples", metavar="N", min=1, help="How many pairs its browser shows, about.")
-    ] = 2000,
-) -> None:
-    """Write report.html of a finished run anew: one file that needs no network, and that `xner run` writes at its end.
-
-    Example: [cyan]xner report out/demo[/]
-    """
-    from xner_ray.report.page import write_report
-
-    say(f"written to {write_report(out, examples)}", "green")
-
-
-@app.command("show", rich_help_panel="A whole run")
-def show_pairs(
-    out: Out,
-    verdict: Annotated[
-        str | None, typer.Option("--verdict", metavar="NAME", help="kept, kept_no_entity, unmapped, overlap, ...")
-    ] = None,
-    language: Annotated[str | None, typer.Option("--language", metavar="CODE", help="Of the target side.")] = None,
-    corpus: Annotated[str | None, typer.Option("--corpus", metavar="NAME", help="As the config names it.")] = None,
-    kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="With an entity of it.")] = None,
-    low: Annotated[float | None, typer.Option("--min-score", metavar="S", help="Lowest score at least.")] = None,
-    high: Annotated[float | None, typer.Option("--max-score", metavar="S", help="Lowest score at most.")] = None,
-    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many pairs.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another one shows other pairs.")] = 1,
-) -> None:
-    """Show pairs of a finished run with their entities, and why they were kept or dropped.
-
-    Example: [cyan]xner show out/demo --verdict overlap -n 20[/]
-    """
-    from xner_ray.report.rows import Filter
-    from xner_ray.report.show import examples_of, examples_text
-
-    show(examples_text(*examples_of(out, Filter(verdict, language, corpus, kind, low, high), n, seed)))
-
+app.command(rich_help_panel="A whole run")(report)
+app.command("show", rich_help_panel="A whole run")(show_pairs)
 
 _STAGES = {
     "ingest": "Read, clean and sample the corpora into shards",

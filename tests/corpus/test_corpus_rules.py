@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.config import Clean
+from xner_ray.config_data import Clean
 from xner_ray.corpus.keys import pair_keys
 from xner_ray.corpus.language import MIN_CHARS, language_scores
 from xner_ray.corpus.quality import SCORES, decide, score_pairs

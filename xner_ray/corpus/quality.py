@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xner_ray.config import Clean
+from xner_ray.config_data import Clean
 from xner_ray.corpus.language import language_scores
 
 SCORES = pa.schema(

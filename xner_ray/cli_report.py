@@ -1,0 +1,50 @@
+"""`xner report` and `xner show`: a finished run to look at, in a browser and in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xner_ray.cli_common import say, show
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of a run that came to its end.")]
+
+
+def report(
+    out: Out,
+    examples: Annotated[
+        int, typer.Option("--examples", metavar="N", min=1, help="How many pairs its browser shows, about.")
+    ] = 2000,
+) -> None:
+    """Write report.html of a finished run anew: one file that needs no network, and that `xner run` writes at its end.
+
+    Example: [cyan]xner report out/demo[/]
+    """
+    from xner_ray.report.page import write_report
+
+    say(f"written to {write_report(out, examples)}", "green")
+
+
+def show_pairs(
+    out: Out,
+    verdict: Annotated[
+        str | None, typer.Option("--verdict", metavar="NAME", help="kept, kept_no_entity, unmapped, overlap, ...")
+    ] = None,
+    language: Annotated[str | None, typer.Option("--language", metavar="CODE", help="Of the target side.")] = None,
+    corpus: Annotated[str | None, typer.Option("--corpus", metavar="NAME", help="As the config names it.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="With an entity of it.")] = None,
+    low: Annotated[float | None, typer.Option("--min-score", metavar="S", help="Lowest score at least.")] = None,
+    high: Annotated[float | None, typer.Option("--max-score", metavar="S", help="Lowest score at most.")] = None,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many pairs.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another one shows other pairs.")] = 1,
+) -> None:
+    """Show pairs of a finished run with their entities, and why they were kept or dropped.
+
+    Example: [cyan]xner show out/demo --verdict overlap -n 20[/]
+    """
+    from xner_ray.report.rows import Filter
+    from xner_ray.report.show import examples_of, examples_text
+
+    show(examples_text(*examples_of(out, Filter(verdict, language, corpus, kind, low, high), n, seed)))
