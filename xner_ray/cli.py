@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 import typer.core
 
+from xner_ray import cli_export
 from xner_ray.cli_common import (
     comma_list,
     existing_file,
@@ -238,6 +239,9 @@ def sample(
             progress=lambda code, done, total: bar.update(tasks[code], completed=done, total=total),
         )
     say(f"{len(manifest['files'])} files in {out}", "green")
+
+
+cli_export.register(app)
 
 
 def _mapping(text: str | None) -> dict[str, str]:

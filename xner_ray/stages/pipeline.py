@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from xner_ray import __version__
 from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.stages.context import Run
@@ -139,6 +140,8 @@ def sample(it: Run) -> Path | None:
 
 
 def _finish(it: Run, measured: dict[str, Any]) -> dict[str, Any]:
+    from xner_ray.export.finished import Finished
+    from xner_ray.export.model_card import write_model_cards
     from xner_ray.stages.dataset import dataset
     from xner_ray.stages.student import students
 
@@ -150,15 +153,18 @@ def _finish(it: Run, measured: dict[str, Any]) -> dict[str, Any]:
         folders["-".join(parts)] = str(student.folder)
     results = {
         "name": it.config.name,
+        "version": __version__,
         **measured,
         "ledger": data.ledger.to_json(),
         "seconds": {**it.seconds, "total": round(sum(it.seconds.values()), 1)},
         "out": str(it.out),
         "folders": {"students": folders, "datasets": {k: str(v) for k, v in data.train.items()}},
+        "config": it.config.model_dump(mode="json"),
     }
     new = it.out / "results.json.new"
     new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(new, it.out / "results.json")
+    write_model_cards(Finished(it.out, results))
     return results
 
 
