@@ -22,12 +22,27 @@ if TYPE_CHECKING:
     from xner_ray.export.dataset import Exported
 
 LOADING = {
-    "hf": 'from datasets import load_dataset\n\ndata = load_dataset("DIR", "{language}")\nnames = data["train"].features["ner_tags"].feature.names',
-    "conll": "# token, tab, BIO2 tag; a blank line after each sentence\nDIR/{language}/train.conll",
-    "flair": "from flair.datasets import ColumnCorpus\n\n"
-    'corpus = ColumnCorpus("DIR/{language}", {{0: "text", 1: "ner", 2: "space-after"}}, column_delimiter="\\t")',
-    "gliner": 'import json\n\ntrain = json.load(open("DIR/{language}/train.json"))  # for GLiNER(...).train_model',
-    "spacy": "python -m spacy train config.cfg --paths.train DIR/{language}/train.spacy --paths.dev DIR/{language}/validation.spacy",
+    "hf": """```python
+from datasets import load_dataset
+
+data = load_dataset("DIR", "{language}")
+names = data["train"].features["ner_tags"].feature.names
+```""",
+    "conll": "`DIR/{language}/train.conll`: token, tab, BIO2 tag; a blank line after each sentence.",
+    "flair": """```python
+from flair.datasets import ColumnCorpus
+
+columns = {{0: "text", 1: "ner", 2: "space-after"}}
+corpus = ColumnCorpus("DIR/{language}", columns, column_delimiter="\\t")
+```""",
+    "gliner": """```python
+import json
+
+train = json.load(open("DIR/{language}/train.json", encoding="utf-8"))  # model.train_model(train_dataset=train, ...)
+```""",
+    "spacy": """```sh
+python -m spacy train config.cfg --paths.train DIR/{language}/train.spacy --paths.dev DIR/{language}/validation.spacy
+```""",
 }
 
 
@@ -37,7 +52,7 @@ def dataset_card(run: Finished, told: Exported, format: str, shares: Mapping[str
         front_matter(_metadata(run, told, format)),
         f"# {escaped(run.config.name)}: named entities projected from {run.config.source_language}\n",
         _summary(run),
-        "```python\n" + LOADING[format].format(language=next(iter(told.labels))) + "\n```\n",
+        LOADING[format].format(language=next(iter(told.labels))) + "\n",
         "## Sentences\n\n" + _contents(told) + "\n\n" + _splitting(shares, seed),
         "## Sources\n\n" + _sources(run),
         "## How it was made\n\n" + _making(run),
@@ -106,19 +121,21 @@ def _sources(run: Finished) -> str:
     rows = [[s.corpus, s.version, s.language, s.domain, s.licence or "not recorded", s.url] for s in sources(run)]
     return (
         table(["corpus", "version", "language", "domain", "licence", "from"], rows)
-        + "\n\nThe texts keep the licences of their corpora; where one is not recorded, ask its publisher before you pass texts on.\n"
+        + "\n\nThe texts keep the licences of their corpora; where one is not recorded, ask its publisher.\n"
     )
 
 
 def _making(run: Finished) -> str:
-    config = run.config
+    config, aligner = run.config, run.config.aligner
     pairs = f"{config.ingest.pairs:,}" if config.ingest.pairs else "all"
     gold = ", ".join(escaped(g.name or Path(g.path).name) for g in config.gold)
     lines = [
         f"xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {config.seed}",
         f"sampling: {pairs} pairs a language, quotas over the corpora by weight, smallest hashes of (seed, corpus, pair) first",
-        f"teacher: `{config.teacher.encoder}`, trained on {gold}",
-        f"aligner: `{config.aligner.encoder}`, {config.aligner.examples:,} examples a language, threshold {config.aligner.threshold}",
+        f"teacher: `{config.teacher.model}`, as it is"
+        if config.teacher.model
+        else f"teacher: `{config.teacher.encoder}`, trained on {gold}",
+        f"aligner: `{aligner.encoder}`, {aligner.examples:,} examples a language, threshold {aligner.threshold}",
         f"thresholds: entity {config.rules.min_entity_score}, projection {config.rules.min_projection_score}",
         f"at most {config.dataset.sentences:,} sentences a language, {config.dataset.empty_share:.0%} of them without entity",
     ]
@@ -153,7 +170,9 @@ def _scores(run: Finished) -> str:
         for name, column in (("teacher", "entities"), ("aligner", "projections")):
             lists = told.column(column).combine_chunks()
             values = pc.struct_field(pc.list_flatten(lists), "score") if len(lists) else pa.array([], pa.float32())
-            found = np.quantile(values.to_numpy(zero_copy_only=False), quantiles).tolist() if len(values) else [None] * 5
+            found = (
+                np.quantile(values.to_numpy(zero_copy_only=False), quantiles).tolist() if len(values) else [None] * 5
+            )
             rows.append([language, name, len(values), *found])
     head = ["language", "of", "number", *(f"{q:.0%}" for q in quantiles)]
     return "Quantiles; probabilities of the models, stored with each row.\n\n" + table(head, rows) + "\n"

@@ -30,7 +30,9 @@ class DocBinRows:
             raise UserError(f"spaCy is not installed ({e.name})", key="--format spacy", remedy=remedy) from e
         try:
             self.vocab = spacy.blank(language).vocab
-        except ImportError:  # a language that spaCy lacks, or whose word cutter is not installed: we bring our own words
+        except (
+            ImportError
+        ):  # a language that spaCy lacks, or whose word cutter is not installed: we bring our own words
             self.vocab = spacy.blank("xx").vocab
         self.path, self.docs = path, DocBin(attrs=["ENT_IOB", "ENT_TYPE"], store_user_data=False)
 

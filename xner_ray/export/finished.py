@@ -48,7 +48,9 @@ class Finished:
         except ValueError as e:
             raise UserError(f"is damaged: {e}", file=out / "results.json", remedy=again) from e
         if "config" not in results:
-            raise UserError("does not tell its config: an older version wrote it", file=out / "results.json", remedy=again)
+            raise UserError(
+                "does not tell its config: an older version wrote it", file=out / "results.json", remedy=again
+            )
         return cls(out.absolute(), results)
 
     @cached_property

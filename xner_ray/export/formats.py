@@ -1,10 +1,10 @@
 """Writers of the formats that other libraries train on; each takes rows of schema.EXPORTED and streams them to one file.
 
-    conll    token TAB tag, a blank line after each sentence
-    flair    token TAB tag TAB + or -: whether a space follows, for ColumnCorpus(column_format=FLAIR_COLUMNS)
-    gliner   a JSON array of {"tokenized_text": [...], "ner": [[first, last, type], ...]}, `last` inclusive
-    spacy    DocBin, see `docbin.py`
-    hf       Parquet with features, see `huggingface.py`
+conll    token TAB tag, a blank line after each sentence
+flair    token TAB tag TAB + or -: whether a space follows, for ColumnCorpus(column_format=FLAIR_COLUMNS)
+gliner   a JSON array of {"tokenized_text": [...], "ner": [[first, last, type], ...]}, `last` inclusive
+spacy    DocBin, see `docbin.py`
+hf       Parquet with features, see `huggingface.py`
 """
 
 from __future__ import annotations

@@ -19,7 +19,18 @@ import pyarrow.parquet as pq
 from xner_ray import schema
 
 _DTYPES = {pa.string(): "string", pa.int32(): "int32", pa.int64(): "int64", pa.float32(): "float32"}
-_COLUMNS = ["corpus", "domain", "language", "pair_id", "source", "target", "corpus_score", "entities", "projections", "spans"]
+_COLUMNS = [
+    "corpus",
+    "domain",
+    "language",
+    "pair_id",
+    "source",
+    "target",
+    "corpus_score",
+    "entities",
+    "projections",
+    "spans",
+]
 
 
 class ParquetRows:
@@ -32,7 +43,11 @@ class ParquetRows:
 
     def __init__(self, path: Path, labels: Sequence[str]):
         self.labels = pa.array(labels, pa.string())
-        fields = [pa.field("id", pa.string()), schema.EXPORTED.field("tokens"), pa.field("ner_tags", pa.list_(pa.int64()))]
+        fields = [
+            pa.field("id", pa.string()),
+            schema.EXPORTED.field("tokens"),
+            pa.field("ner_tags", pa.list_(pa.int64())),
+        ]
         fields += [schema.EXPORTED.field(name) for name in _COLUMNS]
         plain = pa.schema([pa.field(f.name, _nullable(f.type)) for f in fields])
         told = json.dumps({"info": {"features": features(plain, labels)}})

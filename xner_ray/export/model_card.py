@@ -64,7 +64,9 @@ def _metadata(run: Finished, student: Student) -> dict[str, Any]:
         data["base_model"] = encoder
     results = []
     for name, row in run.sets(student.language).items():
-        metrics = [{"type": m, "value": row["student"][m], "name": f"entity {m}"} for m in ("precision", "recall", "f1")]
+        metrics = [
+            {"type": m, "value": row["student"][m], "name": f"entity {m}"} for m in ("precision", "recall", "f1")
+        ]
         task = {"type": "token-classification", "name": "Named entity recognition"}
         results.append({"task": task, "dataset": {"type": name, "name": name}, "metrics": metrics})
     if results:

@@ -20,7 +20,12 @@ from xner_ray.errors import UserError
 
 TOLERANCE = 1e-3
 OPSET = 18
-SAMPLES = ("Angela Merkel besucht Paris.", "El Banco Central Europeo subió los tipos de interés en julio.", "柏林很大。", "Ok")
+SAMPLES = (
+    "Angela Merkel besucht Paris.",
+    "El Banco Central Europeo subió los tipos de interés en julio.",
+    "柏林很大。",
+    "Ok",
+)
 
 
 def export_onnx(folder: str | Path, out: str | Path) -> float:

@@ -13,7 +13,15 @@ from typing import Any
 
 from xner_ray.errors import UserError
 
-MODEL_FILES = ("README.md", "config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "*.onnx", "*.onnx.data")
+MODEL_FILES = (
+    "README.md",
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "*.onnx",
+    "*.onnx.data",
+)
 MODEL_FILES += ("special_tokens_map.json", "vocab*", "merges*", "*.model")
 DATASET_FILES = ("README.md", "*/*.parquet", "*/*.conll", "*/*.txt", "*/*.json", "*/*.spacy")
 
@@ -39,7 +47,11 @@ def parcel(repo: str, kind: str, folder: Path) -> Parcel:
         UserError: no such folder, or it holds no card.
     """
     if not (folder / "README.md").is_file():
-        made = "`xner export OUT --out DIR` makes one" if kind == "dataset" else "`xner run` writes one beside each student"
+        made = (
+            "`xner export OUT --out DIR` makes one"
+            if kind == "dataset"
+            else "`xner run` writes one beside each student"
+        )
         raise UserError(f"holds no {kind} with a card (README.md)", file=folder, remedy=made)
     patterns: Iterable[str] = DATASET_FILES if kind == "dataset" else MODEL_FILES
     names = sorted({p.relative_to(folder).as_posix() for x in patterns for p in folder.glob(x) if p.is_file()})

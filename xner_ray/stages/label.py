@@ -159,12 +159,12 @@ class LabelShards:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         from xner_ray.ner.label import label_table
-        from xner_ray.ner.tagger import Tagger
+        from xner_ray.ner.tagger import open_tagger
 
         _, language, table = unpack(batch)
         folder = self.folders[language]
         if folder not in self.taggers:
-            self.taggers[folder] = Tagger(folder, self.budget, self.precision)
+            self.taggers[folder] = open_tagger(folder, self.budget, self.precision)
         return repack(batch, label_table(self.taggers[folder], table, self.source_language))
 
 

@@ -173,11 +173,10 @@ def plan(config: Config) -> list[tuple[str, str]]:
     languages = ", ".join(config.languages)
     encoders = config.student.encoder if isinstance(config.student.encoder, list) else [config.student.encoder]
     pairs = f"{config.ingest.pairs:,}" if config.ingest.pairs else "all"
-    teachers = len({tuple(sorted(config.teacher.to_o.get(x, []))) for x in config.languages})
     lines = [
         ("sample", f"{config.sample.pairs:,} pairs a language" if config.sample else "not asked for"),
         ("ingest", f"{pairs} pairs for each of {languages}, in shards of {config.ingest.shard_rows:,}"),
-        ("teacher", f"{teachers} x {config.teacher.encoder}, {_told(config.teacher.training)}"),
+        ("teacher", _teacher(config)),
         (
             "aligner",
             f"{config.aligner.encoder}, {config.aligner.examples:,} examples a language, {_told(config.aligner.training)}",
@@ -192,6 +191,13 @@ def plan(config: Config) -> list[tuple[str, str]]:
     lines.append(("student", f"{count} models from {', '.join(encoders)}, {_told(config.student.training)}"))
     lines.append(("evaluate", f"{len(config.evaluation)} gold sets, zero-transfer beside each student"))
     return lines
+
+
+def _teacher(config: Config) -> str:
+    if config.teacher.model:
+        return f"{config.teacher.model}, as it is"
+    teachers = len({tuple(sorted(config.teacher.to_o.get(x, []))) for x in config.languages})
+    return f"{teachers} x {config.teacher.encoder}, {_told(config.teacher.training)}"
 
 
 def _told(training) -> str:
