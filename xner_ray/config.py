@@ -50,7 +50,7 @@ class Corpus(Model):
     domain: str = Field("general", description="Domain for the study and for the equal share of empty sentences.")
     format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines", "parquet"] = Field(
         description="moses: OPUS zip; tmx: plain or gz; tsv: id, source, target[, score]; wikimatrix: score, source, target;"
-        " lines: two line-aligned files (`path` and `target_path`); parquet: `translation` of Hugging Face, or `source`, `target`."
+        " lines: two line-aligned files (`path` and `target_path`); parquet: `translation` of Hugging Face or `source`, `target`."
     )
     path: str = Field(
         description="File or fsspec URL; `{data}`, `{language}` and `{pair}` (e.g. de-en, sorted) are filled in."

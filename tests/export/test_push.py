@@ -23,8 +23,10 @@ class Hub(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != "Bearer hf_test":
             return self.answer({"error": "no token"}, 401)
         if self.path == "/api/repos/create":
-            self.server.made.append(json.loads(body))
-            return self.answer({"url": f"http://hub/{json.loads(body)['name']}"})
+            told = json.loads(body)
+            self.server.made.append(told)
+            kind = "datasets/" if told.get("type") == "dataset" else ""
+            return self.answer({"url": f"{self.server.url}/{kind}{told['organization']}/{told['name']}"})
         if self.path == "/api/validate-yaml":
             return self.answer({"errors": [], "warnings": []})
         if "/preupload/" in self.path:
@@ -34,7 +36,10 @@ class Hub(BaseHTTPRequestHandler):
             lines = [json.loads(line) for line in body.splitlines()]
             files = {x["value"]["path"]: base64.b64decode(x["value"]["content"]) for x in lines if x["key"] == "file"}
             self.server.commits[self.path] = files
-            return self.answer({"commitUrl": "http://hub/me/x/commit/abc", "commitOid": "abc", "success": True})
+            where = self.path.removeprefix("/api/").removeprefix("models/").partition("/commit/")[0]
+            return self.answer(
+                {"commitUrl": f"{self.server.url}/{where}/commit/abc", "commitOid": "abc", "success": True}
+            )
         return self.answer({"error": "no such thing"}, 404)
 
     def do_GET(self):
@@ -72,7 +77,7 @@ def test_a_model_is_sent_without_what_is_ours(run, hub):
     (student.folder / "notes.txt").write_text("private")
     item = parcel("me/tagger-de", "model", student.folder)
     assert [name for name, _ in item.files] == ["README.md", "config.json", "model.safetensors"]
-    assert send([item], private=True, endpoint=hub.url) == ["http://hub/me/x/commit/abc"]
+    assert send([item], private=True, endpoint=hub.url) == [f"{hub.url}/me/tagger-de/commit/abc"]
     assert hub.made[0]["name"] == "tagger-de" and hub.made[0]["private"] is True
     (files,) = hub.commits.values()
     assert files == {name: (student.folder / name).read_bytes() for name, _ in item.files}
