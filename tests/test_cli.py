@@ -20,7 +20,7 @@ from xner_ray.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 STAGES = ["ingest", "teacher", "aligner", "label", "dataset", "student"]
-COMMANDS = ["run", "plan", *STAGES, "evaluate", "project", "tag", "sample"]
+COMMANDS = ["run", "plan", *STAGES, "evaluate", "project", "tag", "sample", "export", "export-model", "push"]
 
 
 @pytest.fixture
