@@ -30,7 +30,9 @@ class Hub(BaseHTTPRequestHandler):
         if self.path == "/api/validate-yaml":
             return self.answer({"errors": [], "warnings": []})
         if "/preupload/" in self.path:
-            files = [{"path": f["path"], "uploadMode": "regular"} for f in json.loads(body)["files"]]
+            files = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in json.loads(body)["files"]
+            ]
             return self.answer({"files": files})
         if "/commit/" in self.path:
             lines = [json.loads(line) for line in body.splitlines()]
@@ -43,7 +45,10 @@ class Hub(BaseHTTPRequestHandler):
         return self.answer({"error": "no such thing"}, 404)
 
     def do_GET(self):
-        self.answer({"sha": "abc", "id": "me/x", "siblings": []})
+        allowed = self.headers.get("Authorization") == "Bearer hf_test"
+        self.answer(
+            {"sha": "abc", "id": "me/x", "siblings": []} if allowed else {"error": "no token"}, 200 if allowed else 401
+        )
 
     def answer(self, tree, status=200):
         data = json.dumps(tree).encode()
@@ -78,7 +83,7 @@ def test_a_model_is_sent_without_what_is_ours(run, hub):
     item = parcel("me/tagger-de", "model", student.folder)
     assert [name for name, _ in item.files] == ["README.md", "config.json", "model.safetensors"]
     assert send([item], private=True, endpoint=hub.url) == [f"{hub.url}/me/tagger-de/commit/abc"]
-    assert hub.made[0]["name"] == "tagger-de" and hub.made[0]["private"] is True
+    assert hub.made[0]["name"] == "tagger-de" and hub.made[0]["visibility"] == "private"
     (files,) = hub.commits.values()
     assert files == {name: (student.folder / name).read_bytes() for name, _ in item.files}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.errors import UserError
@@ -33,6 +33,7 @@ def test_everything_can_be_training():
     assert set(assign(texts(2000), 1, parse_shares("1")).tolist()) == {0}
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=20), st.integers(0, 2**40))
 def test_appended_texts_move_nothing(rows, seed):
     both = assign(pa.array([*rows, "more"], pa.string()), seed, SHARES)
