@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tests and lint run in processes of their own; a token file in the user's home must not decide whether they may.
 export RAY_AUTH_MODE ?= disabled
 
-.PHONY: demo test test-system lint docs clean
+.PHONY: demo test test-system test-interop lint docs clean
 
 demo: .venv/.installed
 	$(BIN)/xner run configs/demo.yaml
@@ -16,6 +16,10 @@ test: .venv/.installed
 
 test-system: .venv/.installed
 	$(BIN)/python -m pytest tests -m slow --timeout 1200
+
+# Exports read by datasets, Flair, GLiNER and spaCy, each in an environment of its own under build/interop.
+test-interop: .venv/.installed
+	XNER_INTEROP=1 $(BIN)/python -m pytest tests/interop --timeout 3600
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

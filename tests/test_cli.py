@@ -20,7 +20,20 @@ from xner_ray.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 STAGES = ["ingest", "teacher", "aligner", "label", "dataset", "student"]
-COMMANDS = ["run", "plan", "report", "show", *STAGES, "evaluate", "project", "tag", "sample"]
+COMMANDS = [
+    "run",
+    "plan",
+    "report",
+    "show",
+    *STAGES,
+    "evaluate",
+    "project",
+    "tag",
+    "sample",
+    "export",
+    "export-model",
+    "push",
+]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 import typer.core
 
+from xner_ray import cli_export
 from xner_ray.cli_common import (
     comma_list,
     existing_file,
@@ -255,6 +256,7 @@ def sample(
 corpus.command("ingest")(ingest_corpora)
 app.command(rich_help_panel="A whole run")(status)
 app.add_typer(quarantine, name="quarantine", rich_help_panel="A whole run")
+cli_export.register(app)
 
 
 def _mapping(text: str | None) -> dict[str, str]:

@@ -32,9 +32,9 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     lines = _lines(texts, file)
     from rich.console import Console
 
-    from xner_ray.ner.tagger import Tagger
+    from xner_ray.ner.tagger import open_tagger
 
-    tagger = Tagger.load(model)
+    tagger = open_tagger(model)
     console = Console(highlight=False)
     coloured = console.is_terminal and console.color_system is not None and not console.no_color
     while chunk := list(islice(lines, CHUNK)):

@@ -48,6 +48,20 @@ class Teacher(Model):
         description="Types relabelled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher.",
     )
     training: Training = Training(loss="focal", gamma=2.0)
+    model: str | None = Field(
+        None,
+        description="A tagger that is trained already, used as it is: folder, hub id, or `spacy:` and a package or folder.",
+    )
+    label_map: dict[str, str] = Field(
+        {},
+        description="Types of `model` renamed, e.g. {PERSON: PER, GPE: LOC, DATE: O}; whole labels too: {LABEL_1: B-PER}.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Teacher:
+        if self.label_map and self.model is None:
+            raise ValueError("`label_map` renames the labels of `model`, which is not given")
+        return self
 
 
 class Aligner(Model):

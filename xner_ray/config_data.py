@@ -17,7 +17,9 @@ class Model(BaseModel):
 class Gold(Model):
     """Gold data in CoNLL format: `token TAB tag`, BIO2, a blank line after each sentence."""
 
-    path: str = Field(description="The file; `{data}` stands for the key `data`.")
+    path: str = Field(
+        description="The file; `{data}` stands for the key `data`. `.parquet`: `tokens` and `ner_tags` of Hugging Face."
+    )
     name: str | None = Field(None, description="Name in tables; default: the file's name.")
     language: str = Field("en", description="ISO 639-1; zh joins tokens without spaces.")
     tag_map: dict[str, str] = Field({}, description="Types renamed as they are read, e.g. {GPE.NAM: LOC, PER.NOM: O}.")
@@ -51,9 +53,9 @@ class Corpus(Model):
         "general",
         description="Domain for the study and for the equal share of empty sentences; well-known `opus` names have their own.",
     )
-    format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines"] = Field(
+    format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines", "parquet"] = Field(
         description="moses: OPUS zip; tmx: plain or gz; tsv: id, source, target[, score]; wikimatrix: score, source, target;"
-        " lines: two line-aligned files (`path` and `target_path`)."
+        " lines: two line-aligned files (`path` and `target_path`); parquet: `translation` of Hugging Face or `source`, `target`."
     )
     path: str = Field(
         description="File or fsspec URL; `{data}`, `{language}` and `{pair}` (e.g. de-en, sorted) are filled in."

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from xner_ray.config_file import load_config
 from xner_ray.errors import UserError
+from xner_ray.export.dataset import export_run
+from xner_ray.export.finished import Finished
 from xner_ray.stages.pipeline import STAGES, plan, run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "tiny.yaml"
@@ -121,6 +124,31 @@ def test_another_run_in_the_same_folder_is_refused(out):
     folder, _, _ = out
     with pytest.raises(UserError, match="belongs to the run"):
         again(folder, "name=other")
+
+
+def test_results_go_elsewhere(out, tmp_path):
+    folder, results, _ = out
+    for student in results["folders"]["students"].values():
+        assert "## Protocol" in (Path(student) / "README.md").read_text(encoding="utf-8")
+    told = export_run(Finished.open(folder), tmp_path / "out", "hf", {"train": 1.0}, 1)
+    assert set(told.labels) == {"de", "zh"} and not any("MISC" in x for x in told.labels["zh"])
+    assert sum(told.sentences.values()) == sum(
+        pq.read_table(f).num_rows for f in results["folders"]["datasets"].values()
+    )
+
+
+@pytest.mark.slow
+def test_a_teacher_that_is_trained_already(out, tmp_path):
+    folder, _, _ = out
+    (model,) = (folder / "english").glob("*/model")
+    names = "{PER: PERSON, MISC: O}"
+    _, lines = again(folder, f"teacher.model={model}", f"teacher.label_map={names}", stages=["label"])
+    assert any("[teacher]" in line and "labels LOC ORG PERSON" in line for line in lines)
+    assert any("PERSON: no gold sentence has these types" in line for line in lines)
+    newest = max((folder / "label").iterdir(), key=lambda p: p.stat().st_mtime)
+    entities = pa.concat_tables(map(pq.read_table, newest.glob("*.parquet"))).column("entities").combine_chunks()
+    kinds = set(entities.flatten().field("type").to_pylist())
+    assert kinds and kinds <= {"LOC", "ORG", "PERSON"}
 
 
 def test_plan_of_the_paper():

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from xner_ray.config import Corpus
 from xner_ray.corpus.archive import Stream, entry_names, open_entry, open_text
+from xner_ray.corpus.columns import read_parquet
 from xner_ray.corpus.lines import aligned, field, split_fields, split_lines, text_blocks
 from xner_ray.corpus.tmx import read_units
 from xner_ray.errors import UserError
@@ -60,6 +61,8 @@ def read_corpus(
     if corpus.format == "lines":
         assert target_path is not None  # the config sees to it
         return _lines(path, target_path, corpus.name)
+    if corpus.format == "parquet":
+        return _parquet(path, source, target, key)
     columns = (0, 1, 2) if corpus.format == "wikimatrix" else (3, 1, 2)
     return _tsv(path, *columns, key=key)
 
@@ -143,6 +146,13 @@ def _tsv(path: str, score: int, source: int, target: int, key: str) -> Iterator[
                 pa.nulls(len(first), pa.large_binary()) if scores is None else scores,
             )
             at += len(first)
+
+
+def _parquet(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:
+    at = 0
+    for columns in read_parquet(path, source, target, key):
+        yield Chunk(np.arange(at, at + len(columns[0])), *columns)
+        at += len(columns[0])
 
 
 def _tmx(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:

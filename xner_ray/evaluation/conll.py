@@ -51,7 +51,7 @@ def read_conll(
     """Read gold sentences.
 
     Args:
-        path: a UTF-8 file, with or without a byte order mark; `-DOCSTART-` lines are skipped.
+        path: a UTF-8 file, with or without a byte order mark; `-DOCSTART-` lines are skipped. `.parquet`: see `parquet.py`.
         language: ISO 639-1, handed on to the sentences.
         tag_map: types renamed, `O` drops the entity; a type that does not occur is no error.
         types: after the map, only these are kept; all others become O.
@@ -63,6 +63,8 @@ def read_conll(
     Raises:
         UserError: a missing column, a tag that is not BIO2, bad UTF-8, no sentence at all; with file and line.
     """
+    if Path(path).suffix == ".parquet":
+        return _from_parquet(path, language, tag_map or {}, types, scheme)
     sentences: list[Sentence] = []
     cut = "O"  # the tag that the sentence before ends with
     for first, rows in blocks(path):
@@ -88,6 +90,23 @@ def read_conll(
         raise UserError(
             "holds no sentence", file=path, remedy="give a CoNLL file: token, tab, tag; a blank line between sentences"
         )
+    return sentences
+
+
+def _from_parquet(
+    path: str | Path, language: str, tag_map: Mapping[str, str], types: Sequence[str] | None, scheme: Scheme
+) -> list[Sentence]:
+    from xner_ray.evaluation.parquet import read_rows
+
+    sentences = []
+    for number, (tokens, own) in enumerate(read_rows(path), 1):
+        tags: list[str] = []
+        for tag in own:
+            tags.append(_checked(tag, tags[-1] if tags else "O", path, number, scheme))
+        if tokens:
+            sentences.append(Sentence(tokens, rename(tags, tag_map, types), language))
+    if not sentences:
+        raise UserError("holds no sentence", file=path, remedy="give a file with rows")
     return sentences
 
 

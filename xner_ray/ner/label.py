@@ -8,11 +8,11 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.encoder.ragged import offsets_of
 from xner_ray.ner.encode import Words
-from xner_ray.ner.tagger import Tagger
+from xner_ray.ner.found import Finder
 from xner_ray.words import words as words_of
 
 
-def label_table(tagger: Tagger, table: pa.Table, language: str = "en") -> pa.Table:
+def label_table(tagger: Finder, table: pa.Table, language: str = "en") -> pa.Table:
     """Add `entities`, the tagger's findings in `source`.
 
     Args:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.null import Answers, NullEngine
-from xner_ray.encoder.ragged import offsets_of, ranges
+from xner_ray.encoder.ragged import ranges
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.encoder.windows import windows
 from xner_ray.ner.decode import entities, word_labels
 from xner_ray.ner.encode import Words, deciding_pieces
-from xner_ray.words import words as words_of
+from xner_ray.ner.found import Finder
+from xner_ray.tags import label_list
 
-Entity = tuple[int, int, str, float]
 
-
-class Tagger:
+class Tagger(Finder):
     """A trained token classifier.
 
     Args:
         engine: answers for token ids.
         labels: what its columns mean: O, B-X, I-X, ...
+        meaning: float32 [columns of the engine, labels], where these differ; see `_meaning`.
     """
 
-    def __init__(self, engine: Answers, tokeniser: Tokeniser, labels: list[str]):
-        self.engine, self.tokeniser, self.labels = engine, tokeniser, labels
+    def __init__(self, engine: Answers, tokeniser: Tokeniser, labels: list[str], meaning: np.ndarray | None = None):
+        self.engine, self.tokeniser, self.labels, self.meaning = engine, tokeniser, labels, meaning
 
     @classmethod
     def load(
@@ -46,7 +46,10 @@ class Tagger:
 
         model = load_model(folder)
         labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-        return cls(Engine(model, budget, precision, device), Tokeniser(str(folder)), labels)
+        meant = getattr(model.config, "xner_labels", None)
+        if meant is not None:
+            labels = label_list(x[2:] for x in meant if x != "O")
+        return cls(Engine(model, budget, precision, device), Tokeniser(str(folder)), labels, _meaning(meant))
 
     @classmethod
     def null(cls, folder: str | Path) -> Tagger:
@@ -67,7 +70,8 @@ class Tagger:
         framed = self.tokeniser.one(cut.ids)
         scores = self.engine.probabilities(framed)
         content = ranges(framed.offsets[:-1] + len(self.tokeniser.prefix), cut.ids.lengths)
-        return scores[content][cut.positions], deciding_pieces(tokens, words)
+        mine = scores[content][cut.positions]
+        return mine if self.meaning is None else mine @ self.meaning, deciding_pieces(tokens, words)
 
     def find(self, texts: Sequence[str], words: Words) -> dict[str, np.ndarray]:
         """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`)."""
@@ -75,34 +79,22 @@ class Tagger:
         ids, best = word_labels(scores, pieces, self.labels)
         return entities(ids, best, words, self.labels)
 
-    def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
-        """Entities of each text as (start, end, type, score)."""
-        found = self.find(texts, Words.of([words_of(t, language) for t in texts]))
-        cuts = offsets_of(np.bincount(found["row"], minlength=len(texts)))
-        flat = list(
-            zip(
-                found["start"].tolist(),
-                found["end"].tolist(),
-                found["type"].tolist(),
-                found["score"].tolist(),
-                strict=True,
-            )
-        )
-        return [flat[a:b] for a, b in pairwise(cuts.tolist())]
 
-    def tag_words(self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[list[str]]:
-        """BIO2 tags of given words, e.g. of a gold set: each sentence is its text and the character spans of its words."""
-        return self.tag_words_scored(sentences)[0]
+def _meaning(labels: Sequence[str] | None) -> np.ndarray | None:
+    """float32 [labels of an adopted model, ours]: probabilities of labels that mean the same add up. None for our own."""
+    if labels is None:
+        return None
+    ours = label_list(x[2:] for x in labels if x != "O")
+    meaning = np.zeros((len(labels), len(ours)), np.float32)
+    meaning[np.arange(len(labels)), [ours.index(x) for x in labels]] = 1
+    return meaning
 
-    def tag_words_scored(
-        self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]
-    ) -> tuple[list[list[str]], np.ndarray]:
-        """As `tag_words`, and the score of each entity, float32, in the order of the B- tags."""
-        words = Words.of([spans for _, spans in sentences])
-        found = self.find([text for text, _ in sentences], words)
-        tags = np.full(len(words.starts), "O", dtype=object)
-        inside = ranges(found["first"], found["last"] + 1 - found["first"])
-        tags[inside] = np.char.add("I-", np.repeat(found["type"].astype(str), found["last"] + 1 - found["first"]))
-        if len(found["first"]):
-            tags[found["first"]] = np.char.add("B-", found["type"].astype(str))
-        return [tags[a:b].tolist() for a, b in pairwise(words.offsets.tolist())], found["score"]
+
+def open_tagger(folder: str | Path, budget: int = 4096, precision: str = "auto") -> Finder:
+    """The tagger of a folder: one that we trained, or one that was adopted (see `ner.adopt`)."""
+    told = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    if "xner_spacy" in told:
+        from xner_ray.ner.spacy_tagger import SpacyTagger
+
+        return SpacyTagger(folder)
+    return Tagger.load(folder, budget, precision)

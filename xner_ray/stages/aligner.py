@@ -117,12 +117,12 @@ def make_examples(
     from xner_ray.encoder.load import longest_row
     from xner_ray.encoder.tokenise import Tokeniser
     from xner_ray.ner.label import label_table
-    from xner_ray.ner.tagger import Tagger
+    from xner_ray.ner.tagger import open_tagger
 
     torch.set_num_threads(threads)
     settings = Aligner(**aligner)
     similarity = Similarity.load(start, settings.layer) if settings.origins.get("bootstrap", 0) > 0 else None
-    taggers = {folder: Tagger.load(folder) for folder in set(tagging.values())}
+    taggers = {folder: open_tagger(folder) for folder in set(tagging.values())}
     pairs, reports = [], {}
     for language in dict.fromkeys(s["language"] for s in shards):
         table = pa.concat_tables([pq.read_table(s["path"]) for s in shards if s["language"] == language])

@@ -13,7 +13,9 @@ from xner_ray.config import Training
 from xner_ray.encoder.load import encoder_folder, longest_row
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.encoder.trim import trimmed_folder
-from xner_ray.ner.gold import encode_gold, labels_of, read_gold
+from xner_ray.ner.adopt import adopt, identity, own_labels, source_folder
+from xner_ray.ner.gold import encode_gold, labels_of, read_gold, types_of
+from xner_ray.ner.labels import our_labels
 from xner_ray.stages.context import Run, model_identity
 from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained
@@ -21,11 +23,13 @@ from xner_ray.training.saving import is_trained
 
 @dataclass(frozen=True)
 class Wanted:
-    """An English model: which encoder, trained how, without which types."""
+    """An English model: which encoder, trained how, without which types; or one that is trained, and what its types mean."""
 
     encoder: str
     training: Training
     without: tuple[str, ...]
+    model: str | None = None
+    label_map: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,7 +44,10 @@ def without_types(run: Run, language: str) -> tuple[str, ...]:
 def teachers(run: Run) -> dict[str, Wanted]:
     """The teacher of each target language."""
     teacher = run.config.teacher
-    return {x: Wanted(teacher.encoder, teacher.training, without_types(run, x)) for x in run.config.languages}
+    outside = (teacher.model, tuple(sorted(teacher.label_map.items())))
+    return {
+        x: Wanted(teacher.encoder, teacher.training, without_types(run, x), *outside) for x in run.config.languages
+    }
 
 
 def bases(run: Run, encoder: str) -> dict[str, Wanted]:
@@ -60,6 +67,9 @@ def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
     """Folders of the models; those that are missing are trained, all in one worker group."""
     jobs, folders = [], {}
     for item in dict.fromkeys(wanted):
+        if item.model is not None:
+            folders[item] = _adopted(run, item, item.model)
+            continue
         start = start_folder(run, item.encoder)
         parts = {
             "encoder": model_identity(start),
@@ -83,6 +93,22 @@ def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
             jobs.append(_prepared(run, job, item))
     run.train(jobs)
     return folders
+
+
+def _adopted(run: Run, item: Wanted, model: str) -> Path:
+    """The folder of a teacher that is trained already, its labels mapped."""
+    source = source_folder(model)
+    parts = {"model": identity(source), "label_map": dict(item.label_map), "without": item.without}
+    folder = run.folder("teacher", parts, version="english").path / "model"
+    if not (folder / "config.json").exists():
+        adopt(source, folder, dict(item.label_map), item.without)
+        types = {x[2:] for x in our_labels(own_labels(source), dict(item.label_map), item.without) if x != "O"}
+        run.say(f"[teacher] {model} labels {' '.join(sorted(types))}")
+        strange = types - set(types_of(read_gold(run.config.gold, run.config.fill, item.without)))
+        if strange:
+            told = f"{' '.join(sorted(strange))}: no gold sentence has these types, so students learn them as O"
+            run.say(f"[teacher] {told}; rename or drop them with teacher.label_map")
+    return folder
 
 
 def _prepared(run: Run, job: Job, item: Wanted) -> Job:

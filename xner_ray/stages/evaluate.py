@@ -41,13 +41,13 @@ def evaluate_model(
     Raises:
         UserError: the folder holds no tagger, or the file is not what `evaluation.conll` reads.
     """
-    from xner_ray.ner.tagger import Tagger
+    from xner_ray.ner.tagger import open_tagger
 
     if not Path(model).is_dir():
         raise UserError(
             "no such model folder", file=model, key="--model", remedy="give a folder that a training wrote"
         )
-    measured = evaluate_tagger(Tagger.load(model), read_conll(data, language, tag_map, types), types)
+    measured = evaluate_tagger(open_tagger(model), read_conll(data, language, tag_map, types), types)
     return _told(measured)
 
 
@@ -169,12 +169,12 @@ def _measure(run: Run, work: dict[tuple[str, str], Gold]) -> dict[tuple[str, str
 def _score(work: dict[str, list[tuple[str, Gold, Path]]], threads: int) -> list[tuple[str, str, Path, dict[str, Any]]]:
     import torch
 
-    from xner_ray.ner.tagger import Tagger
+    from xner_ray.ner.tagger import open_tagger
 
     torch.set_num_threads(threads)
     results = []
     for model, sets in work.items():
-        tagger = Tagger.load(model)
+        tagger = open_tagger(model)
         for path, gold, file in sets:
             sentences = read_conll(gold.path, gold.language, gold.tag_map, gold.types)
             results.append((model, path, file, evaluate_tagger(tagger, sentences, gold.types)))

@@ -144,6 +144,8 @@ def sample(it: Run) -> Path | None:
 
 def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
     """Write results.json, and report.html from it."""
+    from xner_ray.export.finished import Finished
+    from xner_ray.export.model_card import write_model_cards
     from xner_ray.report.page import write_report
     from xner_ray.stages.aligner import aligner_folder
     from xner_ray.stages.dataset import dataset
@@ -158,6 +160,7 @@ def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
         folders["-".join(parts)] = str(student.folder)
     results = {
         "name": it.config.name,
+        "version": __version__,
         **done["evaluate"],
         "ledger": data.ledger.to_json(),
         "seconds": {**it.seconds, "total": round(sum(it.seconds.values()), 1)},
@@ -176,6 +179,7 @@ def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
     new = it.out / "results.json.new"
     new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(new, it.out / "results.json")
+    write_model_cards(Finished(it.out, results))
     it.say(f"[report] {write_report(it.out)}")
     return results
 
@@ -197,11 +201,10 @@ def plan(config: Config) -> list[tuple[str, str]]:
     languages = ", ".join(config.languages)
     encoders = config.student.encoder if isinstance(config.student.encoder, list) else [config.student.encoder]
     pairs = f"{config.ingest.pairs:,}" if config.ingest.pairs else "all"
-    teachers = len({tuple(sorted(config.teacher.to_o.get(x, []))) for x in config.languages})
     lines = [
         ("sample", f"{config.sample.pairs:,} pairs a language" if config.sample else "not asked for"),
         ("ingest", f"{pairs} pairs for each of {languages}, in shards of {config.ingest.shard_rows:,}"),
-        ("teacher", f"{teachers} x {config.teacher.encoder}, {_told(config.teacher.training)}"),
+        ("teacher", _teacher(config)),
         (
             "aligner",
             f"{config.aligner.encoder}, {config.aligner.examples:,} examples a language, {_told(config.aligner.training)}",
@@ -216,6 +219,13 @@ def plan(config: Config) -> list[tuple[str, str]]:
     lines.append(("student", f"{count} models from {', '.join(encoders)}, {_told(config.student.training)}"))
     lines.append(("evaluate", f"{len(config.evaluation)} gold sets, zero-transfer beside each student"))
     return lines
+
+
+def _teacher(config: Config) -> str:
+    if config.teacher.model:
+        return f"{config.teacher.model}, as it is"
+    teachers = len({tuple(sorted(config.teacher.to_o.get(x, []))) for x in config.languages})
+    return f"{teachers} x {config.teacher.encoder}, {_told(config.teacher.training)}"
 
 
 def _told(training) -> str:

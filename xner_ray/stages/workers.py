@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from xner_ray.encoder.counts import Counts
-from xner_ray.ner.tagger import Tagger
+from xner_ray.ner.tagger import Tagger, open_tagger
 
 
 class LabelWork:
@@ -41,9 +41,8 @@ class LabelWork:
     def tagger(self, language: str) -> Tagger:
         folder = self.folders[language]
         if folder not in self.taggers:
-            self.taggers[folder] = (
-                Tagger.null(folder) if self.null else Tagger.load(folder, self.budget, self.precision)
-            )
+            opened = Tagger.null(folder) if self.null else open_tagger(folder, self.budget, self.precision)
+            self.taggers[folder] = opened
         return self.taggers[folder]
 
 

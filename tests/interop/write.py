@@ -1,0 +1,9 @@
+"""write.py RUN OUT FORMAT: what `xner export` does, in an environment that has little of ours."""
+
+import sys
+
+from xner_ray.export.dataset import export_run
+from xner_ray.export.finished import Finished
+
+run, out, format = sys.argv[1:]
+export_run(Finished.open(run), out, format, {"train": 0.6, "validation": 0.2, "test": 0.2}, 1)

@@ -1,0 +1,46 @@
+"""A checkpoint with its own label names labels as it did before it was adopted."""
+
+import numpy as np
+import pytest
+
+from xner_ray.encoder.load import load_model, load_tokenizer
+from xner_ray.errors import UserError
+from xner_ray.ner.adopt import adopt, identity, own_labels, source_folder
+from xner_ray.ner.encode import Words
+from xner_ray.ner.tagger import Tagger, open_tagger
+from xner_ray.words import words
+
+OWN = ["B-PERSON", "I-PERSON", "B-GPE", "I-GPE", "B-FAC", "I-FAC", "O"]
+TEXTS = ["Anna Keller wohnt in Wien.", "", "München"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_encoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    load_model(tiny_encoder, OWN).save_pretrained(folder)
+    load_tokenizer(tiny_encoder).save_pretrained(folder)
+    return folder
+
+
+def test_probabilities_of_labels_that_mean_the_same_add_up(checkpoint, tmp_path):
+    folder = adopt(
+        source_folder(str(checkpoint)), tmp_path / "model", {"PERSON": "PER", "GPE": "LOC", "FAC": "LOC"}, ()
+    )
+    ours, theirs = open_tagger(folder), Tagger.load(checkpoint)
+    assert ours.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+    given = Words.of([words(t, "de") for t in TEXTS])
+    mine, own = ours.probabilities(TEXTS, given)[0], theirs.probabilities(TEXTS, given)[0]
+    assert np.allclose(mine[:, 1], own[:, 2] + own[:, 4], atol=1e-6) and np.allclose(mine[:, 0], own[:, 6], atol=1e-6)
+    assert len(ours.tag(TEXTS, "de")) == len(TEXTS)
+
+
+def test_identity_follows_the_map(checkpoint, tmp_path):
+    one = adopt(checkpoint, tmp_path / "one", {"PERSON": "PER"}, ())
+    two = adopt(checkpoint, tmp_path / "two", {"PERSON": "PER"}, ("GPE",))
+    assert len({identity(checkpoint), identity(one), identity(two)}) == 3
+    assert own_labels(checkpoint) == OWN
+
+
+def test_what_is_no_tagger(tiny_encoder):
+    with pytest.raises(UserError, match="holds no tagger"):
+        source_folder(str(tiny_encoder))

@@ -1,0 +1,59 @@
+"""A spaCy pipeline as the teacher: its entities in our words, under our types."""
+
+import pytest
+
+from xner_ray.errors import UserError
+from xner_ray.ner.adopt import adopt, identity, own_labels, source_folder
+from xner_ray.ner.encode import Words
+from xner_ray.ner.tagger import open_tagger
+from xner_ray.words import words
+
+spacy = pytest.importorskip("spacy")
+TEXTS = ["Anna Keller lives in Wien, near Wien's park.", "", "Nobody."]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A trained component `ner` that has learned these few names by heart."""
+    from spacy.training import Example
+
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner")
+    spans = [(0, 11, "PERSON"), (21, 25, "GPE"), (32, 36, "GPE")]
+    examples = [
+        Example.from_dict(nlp.make_doc(TEXTS[0]), {"entities": spans}),
+        Example.from_dict(nlp.make_doc(TEXTS[2]), {}),
+    ]
+    nlp.initialize(lambda: examples)
+    for _ in range(30):
+        nlp.update(examples)
+    folder = tmp_path_factory.mktemp("pipeline") / "en"
+    nlp.to_disk(folder)
+    return folder
+
+
+def test_it_labels_our_words(pipeline, tmp_path):
+    source = source_folder(f"spacy:{pipeline}")
+    assert sorted(own_labels(source)) == ["GPE", "PERSON"]
+    folder = adopt(source, tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ())
+    tagger = open_tagger(folder)
+    assert tagger.tag(TEXTS, "en") == [[(0, 11, "PER", 1.0), (21, 25, "LOC", 1.0), (32, 36, "LOC", 1.0)], [], []]
+    spans = [words(t, "en") for t in TEXTS]
+    assert tagger.tag_words(list(zip(TEXTS, spans, strict=True)))[0][:2] == ["B-PER", "I-PER"]
+    assert not len(tagger.find([], Words.of([]))["row"])
+
+
+def test_a_type_left_out(pipeline, tmp_path):
+    folder = adopt(source_folder(f"spacy:{pipeline}"), tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ("LOC",))
+    assert open_tagger(folder).tag(TEXTS[:1], "en") == [[(0, 11, "PER", 1.0)]]
+    other = adopt(source_folder(f"spacy:{pipeline}"), tmp_path / "other", {"PERSON": "PER", "GPE": "LOC"}, ())
+    assert identity(folder) != identity(other)
+
+
+def test_what_is_no_pipeline(tmp_path):
+    with pytest.raises(UserError, match="no installed package"):
+        source_folder("spacy:no_such_pipeline")
+    nlp = spacy.blank("en")
+    nlp.to_disk(tmp_path / "blank")
+    with pytest.raises(UserError, match="no component `ner`"):
+        own_labels(source_folder(f"spacy:{tmp_path / 'blank'}"))

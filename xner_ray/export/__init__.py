@@ -1,0 +1,1 @@
+"""Taking results elsewhere: datasets and models in the formats of other libraries, with cards that say what they are."""
