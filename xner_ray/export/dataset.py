@@ -108,8 +108,8 @@ def _language(
             counts = {x["values"][2:]: x["counts"] for x in pc.value_counts(begun).to_pylist()}
             told.entities.setdefault((language, split), Counter()).update(counts)
     finally:
-        for file in files.values():
-            file.close()
+        for rows_of_split in files.values():
+            rows_of_split.close()
 
 
 def divided(path: Path, shares: Mapping[str, float], seed: int) -> Iterator[tuple[str, pa.Table]]:

@@ -90,13 +90,14 @@ def writer(format: str) -> tuple[str, Callable[[Path, str, Sequence[str]], Rows]
     from xner_ray.export.docbin import DocBinRows
     from xner_ray.export.huggingface import ParquetRows
 
-    return {
+    opened: dict[str, tuple[str, Callable[[Path, str, Sequence[str]], Rows]]] = {
         "hf": ("{split}.parquet", lambda path, language, labels: ParquetRows(path, labels)),
         "conll": ("{split}.conll", lambda path, language, labels: ConllRows(path)),
         "flair": ("{split}.txt", lambda path, language, labels: FlairRows(path)),
         "gliner": ("{split}.json", lambda path, language, labels: GlinerRows(path)),
         "spacy": ("{split}.spacy", lambda path, language, labels: DocBinRows(path, language)),
-    }[format]
+    }
+    return opened[format]
 
 
 FORMATS = ("hf", "conll", "flair", "gliner", "spacy")

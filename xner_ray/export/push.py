@@ -14,15 +14,9 @@ from typing import Any
 from xner_ray.errors import UserError
 
 MODEL_FILES = (
-    "README.md",
-    "config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "tokenizer*",
-    "*.onnx",
-    "*.onnx.data",
+    *("README.md", "config.json", "*.safetensors", "*.safetensors.index.json", "*.onnx", "*.onnx.data"),
+    *("tokenizer*", "special_tokens_map.json", "vocab*", "merges*", "*.model"),
 )
-MODEL_FILES += ("special_tokens_map.json", "vocab*", "merges*", "*.model")
 DATASET_FILES = ("README.md", "*/*.parquet", "*/*.conll", "*/*.txt", "*/*.json", "*/*.spacy")
 
 
