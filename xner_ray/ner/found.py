@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.ragged import offsets_of, ranges
 from xner_ray.ner.encode import Words
 from xner_ray.words import words as words_of
@@ -16,6 +17,11 @@ Entity = tuple[int, int, str, float]
 
 class Finder:
     """A tagger: something that finds entities among given words."""
+
+    @property
+    def counts(self) -> Counts:
+        """What it did that a report should tell; nothing, where a tagger cuts, windows and redoes nothing."""
+        return Counts()
 
     def find(self, texts: Sequence[str], words: Words) -> dict[str, np.ndarray]:
         """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`)."""

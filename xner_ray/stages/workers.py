@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from xner_ray.encoder.counts import Counts
+from xner_ray.ner.found import Finder
 from xner_ray.ner.tagger import Tagger, open_tagger
 
 
@@ -27,7 +28,7 @@ class LabelWork:
         _set_threads(null, threads)
         self.folders, self.source_language, self.null = folders, source_language, null
         self.budget, self.precision = budget, precision
-        self.taggers: dict[str, Tagger] = {}
+        self.taggers: dict[str, Finder] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
         """`entities` of a table with the column `source`."""
@@ -38,7 +39,7 @@ class LabelWork:
         column = label_table(tagger, table, self.source_language).column("entities").combine_chunks()
         return column, _since(before, tagger.counts)
 
-    def tagger(self, language: str) -> Tagger:
+    def tagger(self, language: str) -> Finder:
         folder = self.folders[language]
         if folder not in self.taggers:
             opened = Tagger.null(folder) if self.null else open_tagger(folder, self.budget, self.precision)
