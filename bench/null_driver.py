@@ -49,10 +49,13 @@ def main() -> None:
 
 
 def _watch_object_store(peak: list[int]) -> None:
+    import ray
     from ray._private.internal_api import node_stats
 
+    node = ray.nodes()[0]
     while True:
-        peak[0] = max(peak[0], node_stats().store_stats.object_store_bytes_used)
+        stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"]).store_stats
+        peak[0] = max(peak[0], stats.object_store_bytes_used)
         time.sleep(2)
 
 

@@ -17,6 +17,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -87,8 +88,10 @@ class Child:
 
     def _start(self) -> None:
         self._pipe, theirs = Pipe()
-        command = [sys.executable, "-m", __name__, str(theirs.fileno()), self.work, json.dumps(self.settings)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), self.work, json.dumps(self.settings)]
+        # The same modules as here, whatever lies in the working directory (-P) or is installed.
+        paths = [str(Path(__file__).parents[2]), *(p or os.getcwd() for p in sys.path)]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[theirs.fileno()], env=env)
         theirs.close()
         try:

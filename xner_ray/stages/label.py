@@ -30,13 +30,13 @@ from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.ingest import Descriptor, ingest_books, shard_descriptors
 from xner_ray.stages.pools import Pools, plan_pools
 from xner_ray.stages.preflight import Works, preflight
+from xner_ray.stages.status import PLAN
 from xner_ray.store.envelope import pack, repack, unpack
 from xner_ray.store.place import LocalPlace
 from xner_ray.store.shards import ShardStore
 
 WAVE = 500  # shards of one graph: starting the pools anew costs seconds, and a wave takes an hour
 LABEL_WORK, ALIGN_WORK = "xner_ray.stages.workers:LabelWork", "xner_ray.stages.workers:AlignWork"
-PLAN = "plan.json"
 _NOTES = b"xner.notes"
 
 

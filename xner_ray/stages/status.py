@@ -12,9 +12,9 @@ from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.projection.ledger import Ledger, LedgerError
-from xner_ray.stages.label import PLAN
 from xner_ray.store.shards import Manifest, ShardStore
 
+PLAN = "plan.json"  # in the folder of a labelling: its store, its shards, and the books of ingest
 WINDOW = 600.0  # seconds that count for pairs a second
 STALE = 1800.0  # a shard begun longer ago is nobody's any more: its worker is dead
 
