@@ -43,9 +43,15 @@ def flair(folder: Path, language: str) -> dict:
 def gliner(folder: Path, language: str) -> dict:
     from gliner import GLiNERConfig
     from gliner.data_processing import UniEncoderSpanProcessor
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
 
+    words = Tokenizer(
+        models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")
+    )  # no model: what follows comes before subwords
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]")
     config = GLiNERConfig(max_width=20, max_len=200, max_neg_type_ratio=0)
-    processor = UniEncoderSpanProcessor(config, None, None)
+    processor = UniEncoderSpanProcessor(config, tokenizer, None)
     found = {}
     for split in SPLITS:
         items = json.loads((folder / language / f"{split}.json").read_text(encoding="utf-8"))
