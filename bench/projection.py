@@ -1,4 +1,4 @@
-"""Projection F1 of the untrained similarity that bootstraps the aligner, and of a trained aligner, on gold file pairs.
+"""Projection F1 on gold file pairs: the untrained similarity, a trained aligner alone, and the projector that weighs both.
 
     python bench/projection.py --aligner OUT/aligner/.../model --source gold.en.conll --target de=gold.de.conll --json OUT
 
@@ -13,6 +13,7 @@ import json
 import time
 from pathlib import Path
 
+from xner_ray.align.decode import Decoding
 from xner_ray.align.files import project_files
 from xner_ray.align.projector import Projector
 from xner_ray.align.similarity import Similarity
@@ -27,9 +28,10 @@ def main() -> None:
     parser.add_argument("--target", required=True, action="append", metavar="LANGUAGE=FILE")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    projectors = {"similarity": Similarity.load(asked.encoder, asked.layer)}
+    projectors: dict[str, Similarity | Projector] = {"similarity": Similarity.load(asked.encoder, asked.layer)}
     if asked.aligner:
-        projectors["aligner"] = Projector.load(asked.aligner)
+        both = Projector.load(asked.aligner)
+        projectors |= {"aligner": Projector(both.engine, both.tokeniser, Decoding(0.5)), "projector": both}
     results: dict[str, dict[str, dict[str, float]]] = {name: {} for name in projectors}
     for target in asked.target:
         language, _, file = target.partition("=")
