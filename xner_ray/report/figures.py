@@ -30,7 +30,8 @@ _SIDES = (("zero_transfer", "zero-transfer"), ("student", "student"))
 def figures(run: Finished, tally: Tally) -> dict[str, Any]:
     """Name, settings, scores, ledger, entities, calibration and throughput; see the functions below."""
     results = run.results
-    config = results.get("config", {})
+    # Where it ran is no part of what was run, and reports are passed on.
+    config = {k: v for k, v in results.get("config", {}).items() if k not in ("out", "data", "ray")}
     made_with = dict(results.get("made_with", {}))
     return {
         "name": results["name"],

@@ -173,7 +173,7 @@ def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
             "english": {w.name: str(path) for w, path in done.get("teacher", {}).items()},
         },
         "plan": plan(it.config),
-        "config": it.config.model_dump(mode="json", exclude={"out", "data", "ray"}),
+        "config": it.config.model_dump(mode="json"),
         "made_with": _made_with(),
     }
     new = it.out / "results.json.new"
