@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,17 @@ label: {{null_model: true, max_quarantined: 0.5}}
 """
 
 
+@dataclass(frozen=True)
+class Head:
+    """`address`: for drivers. `pid`: all processes of this Ray descend from it."""
+
+    address: str
+    pid: int
+
+
 @contextlib.contextmanager
-def ray_head(folder: Path, cpus: int = 2) -> Iterator[str]:
-    """A Ray head of its own; gives its address. Every port is chosen, none is a default."""
+def ray_head(folder: Path, cpus: int = 2) -> Iterator[Head]:
+    """A Ray head of its own. Every port is chosen, none is a default."""
     port = _free_port()
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",
@@ -51,7 +60,7 @@ def ray_head(folder: Path, cpus: int = 2) -> Iterator[str]:
         while "runtime started" not in (folder / "head.log").read_text():
             assert head.poll() is None and time.monotonic() < deadline, (folder / "head.log").read_text()[-2000:]
             time.sleep(0.5)
-        yield f"127.0.0.1:{port}"
+        yield Head(f"127.0.0.1:{port}", head.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(head.pid, signal.SIGTERM)
@@ -186,20 +195,21 @@ def quarantined_rows(out: Path) -> list[tuple[str, str, int]]:
     return sorted((r["language"], r["corpus"], r["pair_id"]) for r in rows)
 
 
-def kill_an_actor(choice: random.Random) -> bool:
-    """SIGKILL one of the actors of the labelling pools, and with it what it is running."""
+def kill_an_actor(head: Head, choice: random.Random) -> bool:
+    """SIGKILL one of the actors of this Ray's labelling pools, and with it what it is running."""
     import psutil
 
     actors = []
-    for process in psutil.process_iter(["cmdline"]):
-        title = " ".join(process.info["cmdline"] or [])
-        if title.startswith("ray::MapWorker") and ("LabelShards" in title or "AlignShards" in title):
-            actors.append(process)
-    if actors:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            choice.choice(actors).kill()
-            return True
-    return False
+    for process in psutil.Process(head.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            title = " ".join(process.cmdline())
+            if title.startswith("ray::MapWorker") and ("LabelShards" in title or "AlignShards" in title):
+                actors.append(process)
+    if not actors:
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        choice.choice(actors).kill()
+    return True
 
 
 def write_json(path: Path | None, value: Any) -> None:

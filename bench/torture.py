@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from ordeal import (
+    Head,
     Ordeal,
     contents,
     kill_an_actor,
@@ -44,8 +45,8 @@ def main() -> None:
     choice, deadline = random.Random(asked.seed), time.monotonic() + 60 * asked.minutes
     told = dict.fromkeys(("kills", "resumes", "pairs", "lost", "doubled", "quarantined", "planted"), 0)
     told |= {"bytes_equal": True, "minutes": asked.minutes, "seed": asked.seed}
-    with tempfile.TemporaryDirectory() as temporary, ray_head(Path(tempfile.mkdtemp(dir=temporary))) as address:
-        ordeal = Ordeal(Path(temporary), address, asked.pairs, asked.shard_rows, poison=True)
+    with tempfile.TemporaryDirectory() as temporary, ray_head(Path(tempfile.mkdtemp(dir=temporary))) as head:
+        ordeal = Ordeal(Path(temporary), head.address, asked.pairs, asked.shard_rows, poison=True)
         reference = ordeal.new_out()
         seconds = ordeal.finish(reference)
         wanted, planted = contents(reference), planted_rows(reference)
@@ -53,7 +54,7 @@ def main() -> None:
         while time.monotonic() < deadline:
             out = ordeal.new_out(reference)
             for _ in range(asked.kills):
-                told["kills"] += _disturb(ordeal, out, choice, seconds)
+                told["kills"] += _disturb(ordeal, head, out, choice, seconds)
                 told["resumes"] += 1
             ordeal.finish(out)
             found = contents(out)
@@ -68,7 +69,7 @@ def main() -> None:
             shutil.rmtree(out)
 
 
-def _disturb(ordeal: Ordeal, out: Path, choice: random.Random, seconds: float) -> int:
+def _disturb(ordeal: Ordeal, head: Head, out: Path, choice: random.Random, seconds: float) -> int:
     """One driver that dies, or whose actors do; returns how many processes were killed."""
     how = choice.choice(["moment", "failpoint", "actors"])
     if how == "moment":
@@ -80,7 +81,7 @@ def _disturb(ordeal: Ordeal, out: Path, choice: random.Random, seconds: float) -
             driver.wait(choice.uniform(1.0, 4.0))
         except subprocess.TimeoutExpired:
             if how == "actors" and killed < 3:
-                killed += kill_an_actor(choice)
+                killed += kill_an_actor(head, choice)
     killed += driver.poll() is None or driver.returncode < 0
     driver.kill()
     driver.wait()

@@ -24,15 +24,15 @@ RANDOM_KILLS = 8
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with ray_head(tmp_path_factory.mktemp("ray")) as address:
-        yield address
+def head(tmp_path_factory):
+    with ray_head(tmp_path_factory.mktemp("ray")) as head:
+        yield head
 
 
 @pytest.fixture(scope="module")
-def undisturbed(address, tmp_path_factory):
+def undisturbed(head, tmp_path_factory):
     """The harness, an output that nothing disturbed, its contents, and the seconds that it took."""
-    ordeal = Ordeal(tmp_path_factory.mktemp("runs"), address)
+    ordeal = Ordeal(tmp_path_factory.mktemp("runs"), head.address)
     out = ordeal.new_out()
     ordeal.finish(out)
     again = ordeal.new_out(out)
@@ -77,9 +77,9 @@ def test_two_drivers_at_once(undisturbed):
     assert contents(out) == wanted
 
 
-def test_poison_and_killed_actors(undisturbed, address, tmp_path):
+def test_poison_and_killed_actors(undisturbed, head, tmp_path):
     _, reference, _, _ = undisturbed
-    ordeal, choice = Ordeal(tmp_path, address, poison=True), random.Random(0)
+    ordeal, choice = Ordeal(tmp_path, head.address, poison=True), random.Random(0)
     calm, out = ordeal.new_out(reference), ordeal.new_out(reference)
     ordeal.finish(calm)
     driver, kills, deadline = ordeal.start(out), 0, time.monotonic() + 600
@@ -87,7 +87,7 @@ def test_poison_and_killed_actors(undisturbed, address, tmp_path):
         try:
             driver.wait(2)
         except subprocess.TimeoutExpired:
-            kills += kills < 4 and kill_an_actor(choice)
+            kills += kills < 4 and kill_an_actor(head, choice)
     assert driver.returncode == 0, out.with_suffix(".log").read_text()[-3000:]
     assert kills
     found, planted = contents(out), planted_rows(out)
@@ -97,9 +97,9 @@ def test_poison_and_killed_actors(undisturbed, address, tmp_path):
     assert lost_and_doubled(found["rows"], contents(reference)["rows"]) == (0, 0)
 
 
-def test_quarantine_is_listed_and_tried_again(undisturbed, address, tmp_path):
+def test_quarantine_is_listed_and_tried_again(undisturbed, head, tmp_path):
     _, reference, wanted, _ = undisturbed
-    ordeal = Ordeal(tmp_path, address, pairs=300, poison=True)
+    ordeal = Ordeal(tmp_path, head.address, pairs=300, poison=True)
     out = ordeal.new_out(reference)
     ordeal.finish(out)
     bad = quarantined_rows(out)
@@ -113,7 +113,7 @@ def test_quarantine_is_listed_and_tried_again(undisturbed, address, tmp_path):
     assert len(listed) == len(bad) and {r["stage"] for r in listed} == {"label", "align"}
     call("quarantine", "retry", str(out))
     assert json.loads(call("status", str(out), "--json"))["shards"]["missing"] > 0
-    sound = Ordeal(tmp_path, address)
+    sound = Ordeal(tmp_path, head.address)
     sound.finish(out)  # the rows are no poison any more
     assert quarantined_rows(out) == []
     told = json.loads(call("status", str(out), "--json"))
@@ -139,9 +139,9 @@ def test_only_what_is_missing_is_done(undisturbed):
     assert len(list((out / "label").iterdir())) == 2
 
 
-def test_too_much_poison_is_loud(undisturbed, address, tmp_path):
+def test_too_much_poison_is_loud(undisturbed, head, tmp_path):
     _, reference, _, _ = undisturbed
-    ordeal = Ordeal(tmp_path, address, poison=True)
+    ordeal = Ordeal(tmp_path, head.address, poison=True)
     out = ordeal.new_out(reference)
     # Few bad rows of a shard are never too many, so it takes larger shards than the other tests'.
     driver = ordeal.start(out, "label.max_quarantined=0", "ingest.shard_rows=400")

@@ -24,8 +24,8 @@ def test_a_server_that_restarts_and_a_driver_that_dies(tmp_path, monkeypatch):
         monkeypatch.setenv(key, value)
     (tmp_path / "ray").mkdir()
     try:
-        with ray_head(tmp_path / "ray") as address:
-            ordeal = Ordeal(tmp_path, address)
+        with ray_head(tmp_path / "ray") as head:
+            ordeal = Ordeal(tmp_path, head.address)
             local = ordeal.new_out()
             ordeal.finish(local)
             out = ordeal.new_out(local)
