@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,8 +45,14 @@ class Head:
 
 
 @contextlib.contextmanager
-def ray_head(folder: Path, cpus: int = 2) -> Iterator[Head]:
+def ray_head(cpus: int = 2) -> Iterator[Head]:
     """A Ray head of its own. Every port is chosen, none is a default."""
+    # A folder with a short name, as that of a socket may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        yield from _ray_head(Path(folder), cpus)
+
+
+def _ray_head(folder: Path, cpus: int) -> Iterator[Head]:
     port = _free_port()
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",

@@ -1,4 +1,4 @@
-"""Projection F1 on gold file pairs: the untrained similarity, a trained aligner alone, and the projector that weighs both.
+"""Projection F1 on gold file pairs: the untrained similarity, a trained aligner alone, and the projector of both.
 
     python bench/projection.py --aligner OUT/aligner/.../model --source gold.en.conll --target de=gold.de.conll --json OUT
 
@@ -31,7 +31,7 @@ def main() -> None:
     projectors: dict[str, Similarity | Projector] = {"similarity": Similarity.load(asked.encoder, asked.layer)}
     if asked.aligner:
         both = Projector.load(asked.aligner)
-        projectors |= {"aligner": Projector(both.engine, both.tokeniser, Decoding(0.5)), "projector": both}
+        projectors |= {"aligner": Projector(both.engine, both.tokeniser, Decoding()), "projector": both}
     results: dict[str, dict[str, dict[str, float]]] = {name: {} for name in projectors}
     for target in asked.target:
         language, _, file = target.partition("=")

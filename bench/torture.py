@@ -45,7 +45,7 @@ def main() -> None:
     choice, deadline = random.Random(asked.seed), time.monotonic() + 60 * asked.minutes
     told = dict.fromkeys(("kills", "resumes", "pairs", "lost", "doubled", "quarantined", "planted"), 0)
     told |= {"bytes_equal": True, "minutes": asked.minutes, "seed": asked.seed}
-    with tempfile.TemporaryDirectory() as temporary, ray_head(Path(tempfile.mkdtemp(dir=temporary))) as head:
+    with tempfile.TemporaryDirectory() as temporary, ray_head() as head:
         ordeal = Ordeal(Path(temporary), head.address, asked.pairs, asked.shard_rows, poison=True)
         reference = ordeal.new_out()
         seconds = ordeal.finish(reference)

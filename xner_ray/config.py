@@ -81,10 +81,12 @@ class Aligner(Model):
     translator: str | None = Field(None, description="A seq2seq folder of transformers, target language to English.")
     layer: int = Field(7, ge=0, description="Hidden layer whose similarities bootstrap the examples.")
     similarity: Share = Field(
-        0.5, description="What the untrained similarity counts in a word's score beside the aligner; the paper: 0."
+        0.5,
+        description="Score of spans that only the untrained similarity finds, in languages with spaces;"
+        " 0, as in the paper: none.",
     )
-    threshold: Share = Field(0.45, description="A word belongs to the entity from this score on; the paper: 0.5.")
-    gap: int = Field(0, ge=0, description="Words below the threshold that a span may step over.")
+    threshold: Share = Field(0.5, description="A word belongs to the entity from this probability on.")
+    gap: int = Field(1, ge=0, description="Words below the threshold that a span may step over.")
     training: Training = Training(epochs=1, loss="cross_entropy")
 
     @model_validator(mode="after")
@@ -116,10 +118,20 @@ class Label(Model):
 
 
 class Rules(Model):
-    """Thresholds on stored scores; changing them needs no new labelling."""
+    """Thresholds on stored scores and conventions of the targets' gold; changing them needs no new labelling."""
 
     min_entity_score: Share = Field(0.0, description="low_score: an entity that the teacher scored below.")
     min_projection_score: Share = Field(0.0, description="low_score: a projection that the aligner scored below.")
+    derived: dict[str, str] = Field(
+        {},
+        description="By language the type, or O, of words derived from a name or compounded with one"
+        " (Londoner Börse, US-Präsident); not listed: as projected.",
+    )
+    lowercase: dict[str, str] = Field(
+        {},
+        description="By language the type, or O, of single words in lower case for a capitalised name"
+        " (estadounidense); not listed: as projected.",
+    )
 
 
 class DatasetConfig(Model):

@@ -77,33 +77,39 @@ def test_the_aligner_reads_the_name(folder, table):
     assert scores[0] != scores[1]
 
 
-def test_the_similarity_is_a_second_opinion(folder, tiny):
-    """Random weights know equal tokens in equal sentences, so alone the similarity copies; the aligner adds its part."""
+def test_the_similarity_answers_where_the_aligner_is_silent(folder, tiny):
+    """Random weights know equal tokens in equal sentences, so the similarity copies."""
     text = "Anna Berg lebt in Ulm bei Anna Berg"
-    lists = [
-        [
-            {"start": a, "end": b, "type": t, "score": 0.9}
-            for a, b, t in ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
-        ]
-    ]
+    spans = ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
+    entities = [[{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in spans], []]
     pair = pa.table(
-        {"source": [text, "x"], "target": [text, "x"], "entities": pa.array([*lists, []], schema.ENTITIES.type)}
+        {"source": [text, "x"], "target": [text, "x"], "entities": pa.array(entities, schema.ENTITIES.type)}
     )
-    save_projector(folder, Decoding(0.5, similarity=1.0), 1, str(tiny))
-    alone = Projector.load(folder, "fp32", 256, "cpu").project(pair, "de").to_pylist()
-    assert [(p["entity"], p["start"], p["end"], p["score"]) for p in alone[0]] == [
-        (0, 0, 9, 1),
-        (0, 26, 35, 1),
-        (1, 18, 21, 1),
-    ]
-    assert alone[1] == []
-    save_projector(folder, Decoding(0.5, similarity=0.5), 1, str(tiny))
-    both = Projector.load(folder, "fp32", 256, "cpu")
-    scores = {(p["start"], p["end"]): p["score"] for p in both.project(pair, "de").to_pylist()[0]}
-    both.similarity, both.decoding = None, Decoding(0.0)
-    aligner = both.project(pair, "de").to_pylist()[0]
-    assert {(p["start"], p["end"]) for p in aligner} == {(0, 35)}
-    assert all(0.5 < score < 1 for score in scores.values()) and (18, 21) in scores
+    copied = {0: [(0, 9), (26, 35)], 1: [(18, 21)]}
+
+    def project(threshold, language="de"):
+        save_projector(folder, Decoding(threshold, 0, similarity=0.7), 1, str(tiny))
+        found = Projector.load(folder, "fp32", 256, "cpu").project(pair, language).to_pylist()
+        assert found[1] == []
+        return [(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in found[0]]
+
+    assert project(1.0) == [(e, *span, 0.7) for e, row in copied.items() for span in row]
+    assert project(1.0, "zh") == []
+    everything = project(0.0)
+    assert [found[:3] for found in everything] == [(0, 0, 35), (1, 0, 35)]
+    assert all(score != 0.7 for *_, score in everything)
+    # Between the best words of the two queries one is silent, and only that one is answered by the similarity.
+    aligner = Projector.load(folder, "fp32", 256, "cpu")
+    best = {}
+    for threshold in [i / 1000 for i in range(1000)]:
+        aligner.similarity, aligner.decoding = None, Decoding(threshold, 0)
+        for found in aligner.project(pair, "de").to_pylist()[0]:
+            best[found["entity"]] = threshold
+    low, high = sorted(best, key=lambda entity: best[entity])
+    assert best[low] < best[high]
+    mixed = project(best[high])
+    assert [found for found in mixed if found[0] == low] == [(low, *span, 0.7) for span in copied[low]]
+    assert mixed == sorted(mixed) and all(score != 0.7 for entity, *_, score in mixed if entity == high)
 
 
 def test_a_projector_with_a_similarity_needs_its_encoder(folder):

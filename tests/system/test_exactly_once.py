@@ -25,7 +25,7 @@ RANDOM_KILLS = 8
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    with ray_head(tmp_path_factory.mktemp("ray")) as head:
+    with ray_head() as head:
         yield head
 
 
@@ -139,12 +139,11 @@ def test_only_what_is_missing_is_done(undisturbed):
     assert len(list((out / "label").iterdir())) == 2
 
 
-def test_too_much_poison_is_loud(undisturbed, head, tmp_path):
-    _, reference, _, _ = undisturbed
-    ordeal = Ordeal(tmp_path, head.address, poison=True)
-    out = ordeal.new_out(reference)
+def test_too_much_poison_is_loud(head, tmp_path):
     # Few bad rows of a shard are never too many, so it takes larger shards than the other tests'.
-    driver = ordeal.start(out, "label.max_quarantined=0", "ingest.shard_rows=400")
+    ordeal = Ordeal(tmp_path, head.address, pairs=1200, shard_rows=600, poison=True)
+    out = ordeal.new_out()
+    driver = ordeal.start(out, "label.max_quarantined=0")
     assert driver.wait(600) == 2
     assert "label.max_quarantined" in out.with_suffix(".log").read_text()
 

@@ -22,9 +22,8 @@ def test_a_server_that_restarts_and_a_driver_that_dies(tmp_path, monkeypatch):
     server = Server(folder)
     for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url}.items():
         monkeypatch.setenv(key, value)
-    (tmp_path / "ray").mkdir()
     try:
-        with ray_head(tmp_path / "ray") as head:
+        with ray_head() as head:
             ordeal = Ordeal(tmp_path, head.address)
             local = ordeal.new_out()
             ordeal.finish(local)

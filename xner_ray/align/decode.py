@@ -27,11 +27,11 @@ class Decoding:
         threshold: a word is positive from this score on.
         gap: words below it that a span may step over.
         word: a word's probability is that of its `first` piece or the `mean` of its pieces.
-        similarity: weight, 0 to 1, of the untrained similarity in a word's score, beside the aligner's probability.
+        similarity: the score, 0 to 1, of spans that only the untrained similarity finds; 0: it is not asked.
     """
 
     threshold: float = 0.5
-    gap: int = 0
+    gap: int = 1
     word: How = "mean"
     similarity: float = 0.0
 
@@ -62,14 +62,7 @@ def token_range(
     return first, np.maximum(first, last)
 
 
-def spans(
-    answers: np.ndarray,
-    tokens: Tokens,
-    text: np.ndarray,
-    words: Words,
-    how: Decoding,
-    similar: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
+def spans(answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, how: Decoding) -> dict[str, np.ndarray]:
     """Candidates of all queries.
 
     Args:
@@ -77,20 +70,13 @@ def spans(
         tokens: of the distinct targets.
         text: int64 [queries], the target of each.
         words: of the distinct targets.
-        similar: bool [sum of target words of the queries], the words of the similarity's spans; None: there are none.
 
     Returns:
         Arrays with one element a span, ordered by query and start: `query`, `start`, `end` (characters of the target),
         `score` (float32, mean score of its words, 4 decimals). Spans of one query neither overlap nor touch.
     """
     query, word, score = word_scores(answers, tokens, text, words, how.word)
-    if similar is not None:
-        score = (1 - how.similarity) * score + how.similarity * similar
-    positive = np.flatnonzero(score >= how.threshold)
-    begins = np.ones(len(positive), bool)
-    begins[1:] = (query[positive[1:]] != query[positive[:-1]]) | (np.diff(positive) > how.gap + 1)
-    heads = np.flatnonzero(begins)
-    first, last = positive[heads], positive[np.append(heads[1:], len(positive)) - 1] if len(heads) else heads
+    first, last = runs(np.flatnonzero(score >= how.threshold), query, how.gap)
     total = np.concatenate([[0.0], np.cumsum(score, dtype=np.float64)])
     mean = (total[last + 1] - total[first]) / (last + 1 - first)
     return {
@@ -99,6 +85,20 @@ def spans(
         "end": words.ends[word[last]],
         "score": np.round(mean, 4).astype(np.float32),
     }
+
+
+def runs(positive: np.ndarray, query: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and last (inclusive) word of each maximal run.
+
+    Args:
+        positive: int64, ascending: the positive ones among the target words of all queries.
+        query: int64 [sum of the target words of the queries].
+        gap: words that a run may step over.
+    """
+    begins = np.ones(len(positive), bool)
+    begins[1:] = (query[positive[1:]] != query[positive[:-1]]) | (np.diff(positive) > gap + 1)
+    heads = np.flatnonzero(begins)
+    return positive[heads], positive[np.append(heads[1:], len(positive)) - 1] if len(heads) else heads
 
 
 def word_scores(

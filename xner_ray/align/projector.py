@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.align.decode import Decoding, spans
-from xner_ray.align.fusion import FOLDER, save_similarity, similar_words
+from xner_ray.align.fusion import FOLDER, save_similarity, with_similar
 from xner_ray.align.queries import Queries, queries_of, questions, rows_asked
 from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.null import Answers, NullEngine
@@ -29,7 +29,7 @@ from xner_ray.ner.encode import words_of
 if TYPE_CHECKING:
     from xner_ray.align.similarity import Similarity  # imports torch
 
-FILE, VERSION, KIND = "projector.json", 2, "aligner"
+FILE, VERSION, KIND = "projector.json", 3, "aligner"
 LABELS = ["OUTSIDE", "INSIDE"]
 
 
@@ -80,7 +80,7 @@ class Projector:
     Args:
         engine: holds the trained aligner.
         tokeniser: the aligner's.
-        similarity: the second opinion, which `decoding.similarity` weighs.
+        similarity: the second opinion, asked where the aligner finds nothing.
     """
 
     def __init__(
@@ -152,10 +152,10 @@ class Projector:
         scores = self.engine.probabilities(asked.ids, asked.types)
         answers = scores[asked.answers, -1] if len(asked.answers) else np.zeros(0, np.float32)
         cut = words_of(targets, language)
-        similar = None
+        found = spans(answers, asked.tokens, text, cut, self.decoding)
         if self.similarity is not None:
-            similar = similar_words(self.similarity, queries, sources, targets, text, cut)
-        return queries, spans(answers, asked.tokens, text, cut, self.decoding, similar)
+            found = with_similar(found, self.similarity, queries, sources, targets, text, language, self.decoding)
+        return queries, found
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str

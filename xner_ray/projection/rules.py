@@ -7,7 +7,7 @@ rows in ten seconds on one core; the tests hold a slow version that reads like t
 
 The first that applies is the verdict:
     quarantined        the row could not be labelled or aligned
-    kept_no_entity     the source has no entity
+    kept_no_entity     the source has no entity, or the target's conventions leave none
     unmapped           an entity has no span in the target
     mention_mismatch   an entity has several spans and they differ in surface text
     overlap            two spans overlap, or one name has two types (both would take the same span)
@@ -15,16 +15,19 @@ The first that applies is the verdict:
     kept               otherwise
 Entities with the same surface text and type are one query; `projections.entity` points to the first of them. Its
 score is the lowest of its mentions'. A span that is listed twice for one query counts once, with its better score.
+Spans of kept rows have their entity's type, or what `conventions.py` makes of it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.config import Rules
-from xner_ray.projection.surface import list_offsets, slices
+from xner_ray.projection.conventions import is_entity, retype
+from xner_ray.projection.surface import char_lengths, list_offsets, slices
 
 
 def judge(table: pa.Table, rules: Rules) -> pa.Table:
@@ -81,17 +84,41 @@ def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     np.minimum.at(lowest, query, e_score)
     score = np.minimum(lowest[owner], p_score)
     chosen = _chosen(span_row, p_start, p_end, score, kept)
-    types = entities.flatten().field("type").take(pa.array(owner[chosen]))
+    types = _types(batch, rules, entities, projections, span_row, owner, chosen)
+    entity = is_entity(types)
+    chosen, types = chosen[entity], types.filter(pa.array(entity))
     columns = [
         pa.array(p_start[chosen], pa.int32()),
         pa.array(p_end[chosen], pa.int32()),
         types,
         pa.array(score[chosen], pa.float32()),
     ]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(span_row[chosen], minlength=n))]).astype(np.int32)
+    counts = np.bincount(span_row[chosen], minlength=n)
+    verdict[kept & (counts == 0)] = [name for name, _ in verdicts].index(schema.KEPT_NO_ENTITY)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     struct = pa.StructArray.from_arrays(columns, fields=list(schema.ENTITY))
     spans = pa.ListArray.from_arrays(pa.array(offsets), struct, type=schema.SPANS.type)
     return pa.RecordBatch.from_arrays([*batch.columns, labels.take(pa.array(verdict)), spans], schema=schema.JUDGED)
+
+
+def _types(batch, rules: Rules, entities, projections, span_row, owner, chosen) -> pa.Array:
+    """The type of each chosen span: its entity's, changed where the target's conventions say so."""
+    flat, of = entities.flatten(), pa.array(owner[chosen])
+    types = flat.field("type").take(of)
+    languages = batch.column("language").dictionary_encode()
+    if not (rules.lowercase or rules.derived) or not len(chosen):
+        return types
+    rows = span_row[chosen]
+    starts, ends = (projections.flatten().field(f).to_numpy()[chosen] for f in ("start", "end"))
+    entity_row, (e_start, e_end) = _flat(entities, "start", "end")
+    names = slices(batch.column("source"), entity_row, e_start, e_end).take(of)
+    targets = batch.column("target")
+    last = np.minimum(ends + 2, char_lengths(targets)[rows])
+    surfaces, after = slices(targets, rows, starts, ends), slices(targets, rows, ends, last)
+    for code, language in enumerate(languages.dictionary.to_pylist()):
+        changed = retype(types, names, surfaces, after, language, rules.lowercase, rules.derived)
+        types = pc.if_else(pa.array(languages.indices.to_numpy()[rows] == code), changed, types)
+    return types
 
 
 def _flat(lists: pa.ListArray, *names: str) -> tuple[np.ndarray, list[np.ndarray]]:

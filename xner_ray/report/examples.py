@@ -22,12 +22,12 @@ VERDICTS = {
 }
 
 
-def example(row: Mapping[str, Any], rules: Mapping[str, float], chosen: bool) -> dict[str, Any]:
+def example(row: Mapping[str, Any], rules: Mapping[str, Any], chosen: bool) -> dict[str, Any]:
     """A row for page and terminal.
 
     Args:
         row: a row of schema.JUDGED.
-        rules: thresholds, as `config.Rules`.
+        rules: as `config.Rules`.
         chosen: whether the row is in a training file.
 
     Returns:
@@ -99,14 +99,17 @@ def _name(row: Mapping[str, Any], entity: Mapping[str, Any]) -> tuple[str, str]:
     return row["source"][entity["start"] : entity["end"]], entity["type"]
 
 
-def _reason(row: Mapping[str, Any], rules: Mapping[str, float], chosen: bool) -> str:
+def _reason(row: Mapping[str, Any], rules: Mapping[str, Any], chosen: bool) -> str:
     queries = _queries(row)
     names = {i: "“{}” ({})".format(*_name(row, row["entities"][i])) for i in queries}
     verdict = row["verdict"]
     if verdict == schema.KEPT:
         return "Every entity has its place" + ("." if chosen else "; not chosen for training.")
     if verdict == schema.KEPT_NO_ENTITY:
-        return "The teacher found no entity" + ("." if chosen else "; not chosen, such sentences are rationed.")
+        why = (
+            "What the teacher found is none by the target's conventions" if queries else "The teacher found no entity"
+        )
+        return why + ("." if chosen else "; not chosen, such sentences are rationed.")
     if verdict == "unmapped":
         return f"Found nowhere in the target: {_some(names[i] for i, spans in queries.items() if not spans)}."
     if verdict == "mention_mismatch":

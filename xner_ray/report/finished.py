@@ -24,7 +24,7 @@ class Finished:
         results: results.json.
         ledger: the books with their cells (language, corpus).
         chosen: what each language's training file holds; `train` is that file.
-        judged: the judged shards; `rules`: the thresholds they were judged by.
+        judged: the judged shards; `rules`: what they were judged by.
         quarantine: files of the pairs that ingest could not read.
         trainings: the training.json of each model that is still there, by name.
         work: what was done when, with seconds, for the folders of these results.
@@ -36,7 +36,7 @@ class Finished:
     chosen: dict[str, dict[str, Any]]
     train: dict[str, Path]
     judged: list[str]
-    rules: dict[str, float]
+    rules: dict[str, Any]
     quarantine: list[Path]
     trainings: dict[str, dict[str, Any]]
     work: list[dict[str, Any]]
