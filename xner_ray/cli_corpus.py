@@ -169,18 +169,16 @@ def _fetch(
 ) -> None:
     from rich.filesize import decimal
 
-    from xner_ray.cli_corpus_show import bars, items_table
-    from xner_ray.corpus.download import Http, Patience, Watch
+    from xner_ray.cli_corpus_show import Lines, bars, items_table
+    from xner_ray.corpus.download import Http, Patience
     from xner_ray.corpus.fetch import check_room, fetch, plan
 
     failed: list[str] = []
     with Http(Patience(pause=FIRST_PAUSE)) as http:
-        watch = Watch()
-        watch.note = say  # type: ignore[method-assign]
         items: list[Item] = []
         for archive in archives:
             with _collecting(failed):
-                items.append(plan(archive, folder, base_url, http, watch, again))
+                items.append(plan(archive, folder, base_url, http, Lines(), again))
         left = sum(x.left for x in items)
         show(items_table(items))
         say(f"to fetch: {decimal(left)}, into {folder}")

@@ -65,8 +65,11 @@ def ingest(
                 )
             if name and len(inputs) > 1:
                 raise UserError("--name is of one archive", key="--name", remedy="ingest them one by one")
-            rules = {"drop_identical": not keep_identical, "max_length_ratio": max_ratio}
-            rules["min_language_score"] = language_score  # type: ignore[assignment]
+            rules: dict[str, Any] = {
+                "drop_identical": not keep_identical,
+                "max_length_ratio": max_ratio,
+                "min_language_score": language_score,
+            }
             keys = {"pairs": None, "shard_rows": shard_rows, "clean": rules}
             items = [_corpus(path, name, format, domain, min_score) for path in inputs]
             collections, settings = {out: [_source(x, label, (source, target), keys) for x, label in items]}, None

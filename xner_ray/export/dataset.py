@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +15,7 @@ from xner_ray import schema
 from xner_ray.errors import UserError
 from xner_ray.export.card import dataset_card
 from xner_ray.export.finished import Finished
+from xner_ray.export.folder import new_folder
 from xner_ray.export.formats import FORMATS, Rows, writer
 from xner_ray.export.huggingface import relisted
 from xner_ray.export.split import SPLITS, assign
@@ -58,24 +56,13 @@ def export_run(
     """
     if format not in FORMATS:
         raise UserError(f"`{format}` is no format", key="--format", remedy=f"one of {', '.join(FORMATS)}")
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError("is there already", file=out, key="--out", remedy="give a new folder, or empty this one")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with new_folder(out) as made:
         told = Exported()
         for language, path in run.datasets.items():
             names = {x: (tag_map or {}).get(x, x) for x in _types(run.labels(language))}
             told.labels[language] = label_list(x for x in names.values() if x != "O")
             _language(path, language, made, format, shares, seed, names, told)
         (made / "README.md").write_text(dataset_card(run, told, format, shares, seed), encoding="utf-8")
-        made.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        os.rename(made, out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return told
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
+from xner_ray.runs.moved import Moved
 from xner_ray.tags import label_list
 
 
@@ -92,9 +93,4 @@ class Finished:
         return json.loads((folder / name).read_text(encoding="utf-8"))
 
     def _here(self, path: str) -> Path:
-        """A path below the folder that the run wrote to, where that folder lies now."""
-        there = Path(path)
-        try:
-            return self.out / there.relative_to(self.results["out"])
-        except ValueError:
-            return there
+        return Moved(Path(self.results["out"]), self.out)(path)

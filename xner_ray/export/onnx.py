@@ -6,9 +6,7 @@ agree with torch within TOLERANCE. Weights stay fp32; quantising is for `onnxrun
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from xner_ray.encoder.load import load_model, load_tokenizer, save_tokenizer
 from xner_ray.encoder.quiet import quiet
 from xner_ray.errors import UserError
+from xner_ray.export.folder import new_folder
 
 TOLERANCE = 1e-3
 OPSET = 18
@@ -41,18 +40,13 @@ def export_onnx(folder: str | Path, out: str | Path) -> float:
     Raises:
         UserError: onnx packages are missing, `out` holds something, or the difference exceeds TOLERANCE.
     """
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError("is there already", file=out, key="--out", remedy="give a new folder, or empty this one")
-    _check_packages()
-    model, tokenizer = load_model(folder).eval().float(), load_tokenizer(folder)
-    model.config._attn_implementation = "eager"  # traced without the shape tests of fused attention
-    batch = tokenizer(list(SAMPLES), padding=True, return_tensors="pt")
-    names = [x for x in ("input_ids", "attention_mask", "token_type_ids") if x in batch and _takes(model, x)]
-    inputs = {name: batch[name] for name in names}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with new_folder(out) as made:
+        _check_packages()
+        model, tokenizer = load_model(folder).eval().float(), load_tokenizer(folder)
+        model.config._attn_implementation = "eager"  # traced without the shape tests of fused attention
+        batch = tokenizer(list(SAMPLES), padding=True, return_tensors="pt")
+        names = [x for x in ("input_ids", "attention_mask", "token_type_ids") if x in batch and _takes(model, x)]
+        inputs = {name: batch[name] for name in names}
         _write(model, inputs, made / "model.onnx")
         difference = _difference(model, inputs, made / "model.onnx")
         if not difference <= TOLERANCE:
@@ -61,12 +55,6 @@ def export_onnx(folder: str | Path, out: str | Path) -> float:
         for name in ("config.json", "README.md"):
             if (Path(folder) / name).exists():
                 shutil.copy(Path(folder) / name, made / name)
-        made.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        os.rename(made, out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return difference
 
 

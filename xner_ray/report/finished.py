@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
+from xner_ray.runs.moved import Moved
 from xner_ray.runs.work import read_work
 from xner_ray.store.shards import ShardStore
 
@@ -49,7 +50,7 @@ def open_run(out: str | Path) -> Finished:
         problem = "holds no results.json" if out.is_dir() else "no such folder"
         raise UserError(problem, file=out, remedy="give the output folder of `xner run`, once it came to its end")
     results = _read(out / "results.json")
-    here = _Moved(Path(results["out"]), out)
+    here = Moved(Path(results["out"]), out)
     folders = results["folders"]
     train = {language: here(path) for language, path in folders["datasets"].items()}
     dataset = next(iter(train.values())).parent.parent
@@ -74,17 +75,6 @@ def open_run(out: str | Path) -> Finished:
         },
         [row for row in read_work(out) if row["of"] in current],
     )
-
-
-@dataclass(frozen=True)
-class _Moved:
-    """Paths of results.json as they are now."""
-
-    old: Path
-    new: Path
-
-    def __call__(self, path: str) -> Path:
-        return self.new / Path(path).relative_to(self.old) if Path(path).is_relative_to(self.old) else Path(path)
 
 
 def _models(folders: dict[str, Any]) -> dict[str, str]:
