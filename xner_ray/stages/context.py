@@ -163,4 +163,5 @@ def connect(settings: RayConfig) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # Ray Data's own wrapper arrives without what it wraps
     context.issue_detectors_config.detectors = []
