@@ -1,6 +1,6 @@
 """Draw bench/results/scale.json as the README shows it: speed and peak memory against the size of the dump.
 
-    python bench/plot.py bench/results/scale.json bench/results/scale.svg        (pip install 'xner_ray[bench]')
+python bench/plot.py bench/results/scale.json bench/results/scale.svg        (pip install 'xner_ray[bench]')
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "xner_ray"  # the same figures give the same file
 import matplotlib.pyplot as plt
+
+plt.rcParams["svg.hashsalt"] = "xner_ray"  # the same figures give the same file
 
 MEMORY = {"peak_driver_mb": "driver", "peak_worker_mb": "largest worker", "object_store_mb": "object store"}
 
