@@ -77,16 +77,17 @@ def test_the_tutorial_word_for_word(tmp_path):
     env = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "XNER_OPUS_URL")}
     env |= {"PATH": f"{shims(tmp_path / 'bin')}:{env['PATH']}", "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
     env |= {"RAY_AUTH_MODE": "disabled", "COLUMNS": "120"}
-    log = tmp_path / "log"
+    page, log = tmp_path / "page.sh", tmp_path / "log"
+    page.write_text(script(parts), encoding="utf-8")
     with log.open("w") as told:
         shell = subprocess.Popen(
-            ["bash"], cwd=work, env=env, stdin=subprocess.PIPE, stdout=told, stderr=subprocess.STDOUT, text=True,
+            ["bash", str(page)], cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
         try:
-            shell.communicate(script(parts), timeout=1700)
+            shell.wait(1700)
         finally:
-            with_rest_of(shell.pid)
+            _end_rest_of(shell.pid)
     text = log.read_text(encoding="utf-8")
     assert shell.returncode == 0, text[-5000:]
     *_, last = (i for i, p in enumerate(parts, 1) if "python tag.py" in p.text)
@@ -95,7 +96,7 @@ def test_the_tutorial_word_for_word(tmp_path):
     assert found, f"no entity in: {printed}"
 
 
-def with_rest_of(session: int) -> None:
+def _end_rest_of(session: int) -> None:
     """End what a page that stopped half-way has left running, such as its mirror."""
     try:
         os.killpg(session, signal.SIGTERM)
