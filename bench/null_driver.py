@@ -71,12 +71,6 @@ def start_ray(failpoint: str | None, local: bool, store_mb: int) -> None:
         ray.init(num_cpus=2, include_dashboard=False, object_store_memory=store_mb * 2**20, **common)
     else:
         ray.init(address=os.environ["RAY_ADDRESS"], **common)
-    import ray.data
-
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.issue_detectors_config.detectors = []
 
 
 if __name__ == "__main__":

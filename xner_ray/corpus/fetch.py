@@ -23,6 +23,7 @@ from xner_ray.corpus.catalogue import Archive
 from xner_ray.corpus.download import Http, Watch, no_room, told_path
 from xner_ray.errors import UserError
 from xner_ray.runs.fingerprint import hash_file
+from xner_ray.store.place import sync_folder
 
 _BLOCK = 1 << 20
 _LICENCE_BYTES = 1 << 16
@@ -139,7 +140,7 @@ def fetch(item: Item, http: Http, watch: Watch, catalogue: str) -> dict[str, Any
     try:
         _write(receipt_path(item.path), receipt)
         os.replace(item.part, item.path)
-        _sync(item.path.parent)
+        sync_folder(item.path.parent)
     except OSError as e:
         raise no_room(e, item.path) from e
     told_path(item.part).unlink(missing_ok=True)
@@ -242,11 +243,3 @@ def _write(path: Path, tree: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from xner_ray.errors import UserError
 from xner_ray.schema import PAIR, QUARANTINE
+from xner_ray.store.place import sync_folder, sync_tree
 
 _SETTINGS: dict[str, Any] = {
     "compression": "zstd",
@@ -122,11 +123,9 @@ def appearing_folder(out: Path) -> Iterator[Path]:
         ) from e
     try:
         yield temporary
-        for path in sorted(temporary.iterdir()):
-            _sync(path)
-        _sync(temporary)
+        sync_tree(temporary)
         os.replace(temporary, out)  # onto a folder that is not empty this fails, so of two writers one succeeds
-        _sync(out.parent)
+        sync_folder(out.parent)
     except OSError as e:
         if out.exists() and any(out.iterdir()):
             remedy = "run the same command again: it goes on from there"
@@ -155,11 +154,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

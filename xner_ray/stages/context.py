@@ -145,22 +145,22 @@ def connect(settings: RayConfig) -> None:
     import logging
 
     import ray
+    import ray.data
 
-    if ray.is_initialized():
-        return
     address = settings.address or os.environ.get("RAY_ADDRESS")
-    if address is None:
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if ray.is_initialized():
+        pass  # by who calls us
+    elif address:
+        ray.init(address=address, **common)
+    else:
         # Ray 2.60 writes a token file on first use and then asks for it; a local session needs none.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        ray.init(
-            num_cpus=settings.num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING
-        )
-    else:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    import ray.data
+        ray.init(num_cpus=settings.num_cpus, include_dashboard=False, **common)
 
     # Ray Data tells its own story at INFO and warns of memory that small tasks use; ours is told by `say`.
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # Ray Data's own wrapper arrives without what it wraps
     context.issue_detectors_config.detectors = []
