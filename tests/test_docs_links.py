@@ -98,6 +98,23 @@ def test_commands(page):
     assert not wrong
 
 
+def messages() -> list[str]:
+    """What stands under `message` in the tables of operations.md; `...` in it is what differs."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^\| message \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [
+        told for table in tables for row in table.splitlines() for told in re.findall("`([^`]+)`", row.split(" | ")[0])
+    ]
+
+
+def test_messages_of_operations_are_the_codes():
+    source = "\n".join(file.read_text(encoding="utf-8") for file in sorted(ROOT.glob("xner_ray/**/*.py")))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # literals that stand under each other are one
+    assert len(messages()) > 40
+    parts = {part.strip(" ,;:") for told in messages() for part in told.split("...")}
+    assert not [part for part in sorted(parts) if part not in source]
+
+
 def test_the_checks_see_something():
     """A check that finds nothing to look at would always pass."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
