@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from xner_ray import cli_tag
@@ -85,10 +87,22 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_an_example(xner, command):
-    result = xner(command, "--help")
-    assert result.exit_code == 0 and f"Example: xner {command} " in " ".join(result.stdout.split())
+def commands(of, *path: str):
+    """The words of every command, those of groups included."""
+    for name, command in getattr(of, "commands", {}).items():
+        yield (*path, name)
+        yield from commands(command, *path, name)
+
+
+EVERY = [" ".join(words) for words in commands(typer.main.get_command(app))]
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_every_help_is_a_sentence_with_an_example(xner, command):
+    result = xner(*command.split(), "--help")
+    text = " ".join(result.stdout.split())
+    assert result.exit_code == 0 and f"Example: xner {command} " in text, text
+    assert re.search(rf"\[OPTIONS\].*? [A-Z][^│╭]*\. Example: xner {command} ", text), text
 
 
 @pytest.mark.parametrize(

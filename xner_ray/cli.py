@@ -56,7 +56,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
-        help="Keys to override, dotted: out=/big/disk student.seeds=\\[1,2].",
+        help="Override keys, dotted: out=/big/disk student.seeds=\\[1,2].",
         show_default=False,
     ),
 ]
@@ -119,7 +119,7 @@ def _stage(name: str, text: str) -> Callable[..., None]:
 
     command.__name__ = name
     command.__doc__ = (
-        f"{text}.\n\nStages that it needs and that are not done yet come first. "
+        f"{text}.\n\nStages that it needs and that are not done yet come first.\n\n"
         f"Example: [cyan]xner {name} configs/demo.yaml[/]"
     )
     return command
@@ -210,7 +210,7 @@ def tag(
     file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Tag the lines of this file.")] = None,
     language: Language = "en",
     json_lines: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line: text, entities with character offsets.")
+        bool, typer.Option("--json", help="Print one JSON object a line: text, entities with character offsets.")
     ] = False,
 ) -> None:
     """Mark the entities of sentences: in colour on a terminal, as \\[Berlin LOC] elsewhere.

@@ -22,7 +22,7 @@ GB = 1_000_000_000
 FIRST_PAUSE = 1.0  # seconds before a second try; tests have no time
 
 Source = Annotated[str, typer.Option("--source", metavar="CODE", help="ISO 639-1.")]
-Versions = Annotated[bool, typer.Option("--versions", help="Every version, not the latest alone.")]
+Versions = Annotated[bool, typer.Option("--versions", help="Show every version, not the latest alone.")]
 Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="moses, or tmx.")]
 Which = Annotated[
     str | None,
@@ -105,10 +105,14 @@ def fetch_corpora(
             "--config", metavar="CONFIG", help="Fetch what this config names; KEY=VALUE overrides.", show_default=False
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also when it is more than --limit.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Fetch also what is more than --limit, or of unknown size.")
+    ] = False,
     limit: Annotated[
         float | None,
-        typer.Option("--limit", metavar="GB", min=0, envvar="XNER_FETCH_LIMIT", help="More needs --yes; default 1."),
+        typer.Option(
+            "--limit", metavar="GB", min=0, envvar="XNER_FETCH_LIMIT", help="Ask for --yes above so much; default 1."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be fetched, and stop.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Replace what is there already.")] = False,

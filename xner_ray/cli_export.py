@@ -33,6 +33,7 @@ def export(
     """Write the projected datasets of a run for other libraries, with a card that says what they are.
 
     hf is Parquet that `datasets.load_dataset` reads typed; gliner likes words as types: --map PER=person,LOC=location.
+
     Example: [cyan]xner export out/demo --format spacy --out demo-spacy[/]
     """
     from xner_ray.export.dataset import export_run

@@ -25,12 +25,14 @@ Inputs = Annotated[
 def ingest(
     inputs: Inputs,
     source: Annotated[str, typer.Option("--source", metavar="CODE", help="Language of the source side.")] = "en",
-    target: Annotated[str | None, typer.Option("--target", metavar="CODE", help="And of the target side.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="CODE", help="Language of the target side.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The collection; with a config: one a language in it.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME[/VERSION]", help="Of one archive; default: by its path.")
+        str | None, typer.Option("--name", metavar="NAME[/VERSION]", help="Name of one archive; default: by its path.")
     ] = None,
     domain: Annotated[str, typer.Option("--domain", metavar="NAME", help="Domain of the archives.")] = "general",
     format: Annotated[
@@ -38,7 +40,13 @@ def ingest(
         typer.Option("--format", metavar="FORMAT", help="moses | tmx | tsv | wikimatrix; default: by name."),
     ] = None,
     min_score: Annotated[float | None, typer.Option("--min-score", help="Leave out pairs scored below.")] = None,
-    max_ratio: Annotated[float, typer.Option("--max-ratio", help="length_ratio: most bytes a byte, smoothed.")] = 3.0,
+    max_ratio: Annotated[
+        float,
+        typer.Option(
+            "--max-ratio",
+            help="Drop pairs whose sides differ by more than this factor, in bytes, smoothed (length_ratio).",
+        ),
+    ] = 3.0,
     keep_identical: Annotated[bool, typer.Option("--keep-identical", help="Keep untranslated pairs.")] = False,
     language_score: Annotated[
         float | None, typer.Option("--language-score", metavar="P", help="Identify languages; drop pairs below P.")

@@ -15,7 +15,7 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of a
 def report(
     out: Out,
     examples: Annotated[
-        int, typer.Option("--examples", metavar="N", min=1, help="How many pairs its browser shows, about.")
+        int, typer.Option("--examples", metavar="N", min=1, help="Show about so many pairs in its browser.")
     ] = 2000,
 ) -> None:
     """Write report.html of a finished run anew: one file that needs no network, and that `xner run` writes at its end.
@@ -30,15 +30,28 @@ def report(
 def show_pairs(
     out: Out,
     verdict: Annotated[
-        str | None, typer.Option("--verdict", metavar="NAME", help="kept, kept_no_entity, unmapped, overlap, ...")
+        str | None,
+        typer.Option(
+            "--verdict", metavar="NAME", help="Show only this verdict: kept, kept_no_entity, unmapped, overlap, ..."
+        ),
     ] = None,
-    language: Annotated[str | None, typer.Option("--language", metavar="CODE", help="Of the target side.")] = None,
-    corpus: Annotated[str | None, typer.Option("--corpus", metavar="NAME", help="As the config names it.")] = None,
-    kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="With an entity of it.")] = None,
-    low: Annotated[float | None, typer.Option("--min-score", metavar="S", help="Lowest score at least.")] = None,
-    high: Annotated[float | None, typer.Option("--max-score", metavar="S", help="Lowest score at most.")] = None,
-    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many pairs.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another one shows other pairs.")] = 1,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="CODE", help="Show only pairs of this target language.")
+    ] = None,
+    corpus: Annotated[
+        str | None, typer.Option("--corpus", metavar="NAME", help="Show only this corpus, named as in the config.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Show only pairs with an entity of this type.")
+    ] = None,
+    low: Annotated[
+        float | None, typer.Option("--min-score", metavar="S", help="Show only pairs whose lowest score is S or more.")
+    ] = None,
+    high: Annotated[
+        float | None, typer.Option("--max-score", metavar="S", help="Show only pairs whose lowest score is S or less.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Show so many pairs.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Show other pairs with another seed.")] = 1,
 ) -> None:
     """Show pairs of a finished run with their entities, and why they were kept or dropped.
 

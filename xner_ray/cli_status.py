@@ -11,14 +11,20 @@ import typer
 from xner_ray.cli_common import say, show
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of a run.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 SHOWN = 50
 
-quarantine = typer.Typer(no_args_is_help=True, help="Rows that could not be read, labelled or aligned.")
+quarantine = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="See the rows that could not be read, labelled or aligned, and have them tried again.\n\n"
+    "Example: [cyan]xner quarantine list out/mine[/]",
+)
 
 
 def status(out: Out, json_out: AsJson = False) -> None:
-    """Show how far labelling is: shards, pairs a second, and the ledger. It may run while the run does.
+    """Show how far labelling is: shards, pairs a second, and the ledger. This may be asked while the run goes on.
 
     Example: [cyan]xner status out/mine[/]
     """
@@ -33,7 +39,7 @@ def status(out: Out, json_out: AsJson = False) -> None:
 
 @quarantine.command("list")
 def list_rows(out: Out, json_out: AsJson = False) -> None:
-    """List quarantined rows with their reasons.
+    """List quarantined rows with their reasons: a table of the first 50, or with --json all of them, one a line.
 
     Example: [cyan]xner quarantine list out/mine --json > rows.jsonl[/]
     """
