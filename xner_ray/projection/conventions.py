@@ -79,12 +79,9 @@ def _compounds(names: pa.Array, surfaces: pa.Array, language: str) -> np.ndarray
     """
     mask = _matches(surfaces, _COMPOUND)
     at = np.flatnonzero(mask)
-    asked = (strings.take(pa.array(at)).to_pylist() for strings in (names, surfaces))
-    known: dict[tuple[str, str], bool] = {}
-    for i, pair in zip(at, zip(*asked, strict=True), strict=True):
-        if pair not in known:
-            known[pair] = _is_compound(*pair, language)
-        mask[i] = known[pair]
+    told, found = (strings.take(pa.array(at)).to_pylist() for strings in (names, surfaces))
+    known = {pair: _is_compound(*pair, language) for pair in set(zip(told, found, strict=True))}
+    mask[at] = [known[pair] for pair in zip(told, found, strict=True)]
     return mask
 
 
