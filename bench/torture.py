@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    choice, deadline = random.Random(asked.seed), time.monotonic() + 60 * asked.minutes
+    choice = random.Random(asked.seed)
     told = dict.fromkeys(("kills", "resumes", "pairs", "lost", "doubled", "quarantined", "planted"), 0)
     told |= {"bytes_equal": True, "minutes": asked.minutes, "seed": asked.seed}
     with tempfile.TemporaryDirectory() as temporary, ray_head() as head:
@@ -51,6 +51,7 @@ def main() -> None:
         seconds = ordeal.finish(reference)
         wanted, planted = contents(reference), planted_rows(reference)
         print(f"undisturbed: {seconds:.0f} s, {len(wanted['rows']):,} pairs, {len(planted)} planted", flush=True)
+        deadline = time.monotonic() + 60 * asked.minutes
         while time.monotonic() < deadline:
             out = ordeal.new_out(reference)
             for _ in range(asked.kills):
