@@ -34,7 +34,9 @@ class BucketPlace:
         self._do: Any = obstore
         self.url = url.rstrip("/")
         plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")  # a server of one's own, without TLS
-        retries: Any = {"max_retries": 30, "retry_timeout": AWAY}
+        # Pauses are drawn at random up to `base` times the last one, so base 2 hardly grows: 30 tries are over in 8 seconds.
+        pauses = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 4}
+        retries: Any = {"max_retries": 1000, "retry_timeout": AWAY, "backoff": pauses}
         self._store = obstore.store.from_url(
             self.url, client_options={"allow_http": plain, "timeout": "60s"}, retry_config=retries
         )
