@@ -151,14 +151,13 @@ def check_model(key: str, model: str) -> str:
 def _hub_files(key: str, model: str) -> list[str]:
     """Names of a repository's files: the hub's or, where it is out of reach, those that are cached here."""
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
-        return HfApi().list_repo_files(model)
-    except (HFValidationError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as e:
+        return [sibling.rfilename for sibling in HfApi().model_info(model, timeout=10).siblings or []]
+    except Exception as e:  # the errors of whichever HTTP client the hub's library uses have no base of their own
         try:
             cached = Path(snapshot_download(model, local_files_only=True))
-        except (HFValidationError, OSError):
+        except (ValueError, OSError):
             problem = f"`{model}` is no folder here, and the hub does not show it ({type(e).__name__})"
             remedy = "check the name, HF_TOKEN and the way to the hub, or give a folder that this machine sees"
             raise UserError(problem, key=key, remedy=remedy) from e
