@@ -11,7 +11,12 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-META = {"type": "object", "additionalProperties": False, "required": ["name"], "properties": {"name": {"type": "string"}}}
+META = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}},
+}
 
 
 def crds(folder: Path) -> dict[str, dict[str, Any]]:

@@ -88,7 +88,14 @@ def test_the_plain_cron_job(schemas):
     by_kind = {m["kind"]: m for m in documents(KUBERAY / "cronjob.yaml")}
     assert list(by_kind) == ["ServiceAccount", "Role", "RoleBinding", "CronJob"]
     spec = by_kind["CronJob"]["spec"]
-    cron = {"schedule", "timeZone", "concurrencyPolicy", "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "jobTemplate"}
+    cron = {
+        "schedule",
+        "timeZone",
+        "concurrencyPolicy",
+        "successfulJobsHistoryLimit",
+        "failedJobsHistoryLimit",
+        "jobTemplate",
+    }
     assert set(spec) == cron and set(spec["jobTemplate"]["spec"]) == {"backoffLimit", "template"}
     pod = schemas["RayJob"]["properties"]["spec"]["properties"]["submitterPodTemplate"]
     assert problems(spec["jobTemplate"]["spec"]["template"], pod) == []
@@ -150,7 +157,9 @@ def test_an_entrypoint_names_what_is_here(name):
 
 
 def test_closing_leaves_open_what_is_open():
-    schema = {"properties": {"a": {"type": "object", "additionalProperties": {"type": "string"}}, "b": {"properties": {}}}}
+    schema = {
+        "properties": {"a": {"type": "object", "additionalProperties": {"type": "string"}}, "b": {"properties": {}}}
+    }
     open_one = {"properties": {"x": {}}, "x-kubernetes-preserve-unknown-fields": True}
     schema["properties"]["c"] = open_one
     close(schema)

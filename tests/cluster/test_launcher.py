@@ -113,7 +113,9 @@ def test_every_node_gets_container_shared_folder_and_token(cloud):
     for name, t in config["available_node_types"].items():
         commands = " ".join(t.get("initialization_commands", config["initialization_commands"]))
         assert "/shared" in commands and "docker.io" in commands, name
-        assert ("nvidia-headless-no-dkms-580-server" in commands) == ("v100" in name or (cloud == "gcp" and "00x" in name))
+        assert ("nvidia-headless-no-dkms-580-server" in commands) == (
+            "v100" in name or (cloud == "gcp" and "00x" in name)
+        )
 
 
 def test_the_image_has_the_ray_of_the_constraints_and_kernels_for_v100():

@@ -42,7 +42,12 @@ def test_problems_end_in_2_and_each_has_its_remedy(tmp_path):
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     (pickled / "config.json").write_text("{}")
-    args = ["configs/tiny.yaml", f"out={tmp_path / 'file' / 'out'}", f"aligner.encoder={pickled}", "ray.train_workers=64"]
+    args = [
+        "configs/tiny.yaml",
+        f"out={tmp_path / 'file' / 'out'}",
+        f"aligner.encoder={pickled}",
+        "ray.train_workers=64",
+    ]
     result = xner(*args)
     assert result.exit_code == 2
     assert "problem  out: " in result.stdout and "problem  aligner.encoder: " in result.stdout

@@ -120,6 +120,12 @@ class Joined:
         except self._ray.exceptions.GetTimeoutError as e:
             remedy = "wait for other jobs, or look at the nodes in Ray's dashboard"
             raise UserError(f"{problem} within {PATIENCE:.0f} s", remedy=remedy) from e
+        except self._ray.exceptions.RayError as e:
+            last = str(e).strip().splitlines()[-1]
+            remedy = (
+                "submit it as a job, which brings the code along: ray job submit --runtime-env runtime_env.yaml -- ..."
+            )
+            raise UserError(f"a node cannot run our code: {last}", remedy=remedy) from e
 
 
 def this_gpu(kind: str) -> Gpu:
