@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,7 @@ def test_the_plain_cron_job_may_do_what_it_does():
     assert by_kind["RoleBinding"]["roleRef"]["name"] == by_kind["Role"]["metadata"]["name"]
     (rule,) = by_kind["Role"]["rules"]
     script = pod["containers"][0]["args"][0]
+    assert subprocess.run(["sh", "-n", "-c", script], capture_output=True).returncode == 0
     done = {word for word in ("get", "delete", "create") if f"kubectl {word} -f /nightly/rayjob.yaml" in script}
     assert rule["apiGroups"] == ["ray.io"] and rule["resources"] == ["rayjobs"]
     assert done == {"get", "delete", "create"} <= set(rule["verbs"])

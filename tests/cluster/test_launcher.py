@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -116,6 +117,24 @@ def test_every_node_gets_container_shared_folder_and_token(cloud):
         assert ("nvidia-headless-no-dkms-580-server" in commands) == (
             "v100" in name or (cloud == "gcp" and "00x" in name)
         )
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_every_command_is_shell(cloud):
+    config = read(cloud)
+    commands = [
+        *config["initialization_commands"],
+        *config["head_start_ray_commands"],
+        *config["worker_start_ray_commands"],
+    ]
+    for t in config["available_node_types"].values():
+        commands += t.get("initialization_commands", [])
+    assert [c for c in commands if not parses(c)] == []
+    assert not parses(commands[1].replace("}", ""))
+
+
+def parses(command: str) -> bool:
+    return subprocess.run(["bash", "-n", "-c", command], capture_output=True).returncode == 0
 
 
 def test_the_image_has_the_ray_of_the_constraints_and_kernels_for_v100():

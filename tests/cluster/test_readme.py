@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +64,15 @@ def test_every_command_names_what_is_there():
     text = README.read_text(encoding="utf-8")
     assert len(list(commands(text))) > 60
     assert problems(text) == []
+
+
+def test_every_block_is_shell():
+    text = README.read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.MULTILINE)
+    assert len(blocks) > 10
+    for block in blocks:
+        done = subprocess.run(["bash", "-n"], input=textwrap.dedent(block), capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stderr, block + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xner_ray.cli import app
+from xner_ray.cli_common import run_job
 from xner_ray.config import RayConfig
 from xner_ray.config_file import load_config
 from xner_ray.errors import UserError
@@ -57,6 +58,14 @@ def test_problems_end_in_2_and_each_has_its_remedy(tmp_path):
     bad = {c["name"]: c for c in told["checks"] if not c["ok"]}
     assert told["ok"] is False and {"out", "aligner.encoder", "training"} <= set(bad)
     assert all(c["remedy"] for c in bad.values())
+
+
+def test_a_job_does_not_start_where_there_is_a_problem(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as e:
+        run_job(["jobs/pipeline.py", "configs/tiny.yaml", f"out={tmp_path / 'file' / 'out'}"], "")
+    said = capsys.readouterr().out
+    assert e.value.code == 2 and "problem  out: " in said and "[sample]" not in said
 
 
 def test_a_config_that_is_wrong(tmp_path):

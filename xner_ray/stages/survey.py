@@ -96,7 +96,9 @@ def _gpus(config: Config, machines: Machines) -> Iterator[Finding]:
         yield kernels
         if kernels.ok:
             wanted = checks.precisions(config)
-            yield finding("precision", lambda gpu=gpu, wanted=wanted: checks.check_precision(gpu, wanted))  # type: ignore[misc]
+            yield finding(
+                f"precision on {gpu.name}", lambda gpu=gpu, wanted=wanted: checks.check_precision(gpu, wanted)
+            )  # type: ignore[misc]
 
 
 def check_storage(root: str, machines: Machines | None, models: bool = False) -> str:
