@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
@@ -45,10 +46,10 @@ class Gpu:
     torch: str
 
 
-def finding(name: str, check: Callable[[], str]) -> Finding:
+def finding(name: str, check: Callable[..., str], *args: Any) -> Finding:
     """Run a check; a UserError is its problem, any other exception is a bug of ours and passes."""
     try:
-        return Finding(name, True, check())
+        return Finding(name, True, check(*args))
     except UserError as e:
         where = ", ".join([*([str(e.file)] if e.file is not None else []), *([f"key '{e.key}'"] if e.key else [])])
         return Finding(name, False, f"{where}: {e.problem}" if where else e.problem, e.remedy)

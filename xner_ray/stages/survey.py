@@ -30,7 +30,7 @@ MANY = 1_000_000  # shards, where a config takes all pairs there are
 def survey(config: Config) -> Iterator[Finding]:
     """Look at everything, one finding after another."""
     address = config.ray.address or os.environ.get("RAY_ADDRESS")
-    auth = finding("auth", lambda: checks.check_auth(address, os.environ.get("RAY_AUTH_MODE"), token_source()))
+    auth = finding("auth", checks.check_auth, address, os.environ.get("RAY_AUTH_MODE"), token_source())
     yield auth
     machines = None
     if auth.ok:
@@ -40,14 +40,14 @@ def survey(config: Config) -> Iterator[Finding]:
         except UserError as e:
             yield Finding("cluster", False, f"{e.file}: {e.problem}", e.remedy)
     if machines is not None:
-        yield finding("labelling", lambda: _labelling(config, machines))
-        yield finding("training", lambda: checks.check_training(config.ray.train_workers, machines.nodes))
+        yield finding("labelling", _labelling, config, machines)
+        yield finding("training", checks.check_training, config.ray.train_workers, machines.nodes)
         yield from _gpus(config, machines)
-    yield finding("out", lambda: check_storage(config.out, machines, models=True))
+    yield finding("out", check_storage, config.out, machines, True)
     if store := config.label.store:
-        yield finding("label.store", lambda: check_storage(store, machines))
+        yield finding("label.store", check_storage, store, machines)
     for key, model in checks.models_of(config).items():
-        yield finding(key, lambda key=key, model=model: check_model(key, model))  # type: ignore[misc]
+        yield finding(key, check_model, key, model)
 
 
 def token_source() -> str | None:
@@ -92,13 +92,10 @@ def _gpus(config: Config, machines: Machines) -> Iterator[Finding]:
         yield Finding("gpu", False, e.problem, e.remedy)
         return
     for gpu in found:
-        kernels = finding(f"gpu {gpu.name}", lambda gpu=gpu: checks.check_gpu(gpu))  # type: ignore[misc]
+        kernels = finding(f"gpu {gpu.name}", checks.check_gpu, gpu)
         yield kernels
         if kernels.ok:
-            wanted = checks.precisions(config)
-            yield finding(
-                f"precision on {gpu.name}", lambda gpu=gpu, wanted=wanted: checks.check_precision(gpu, wanted)
-            )  # type: ignore[misc]
+            yield finding(f"precision on {gpu.name}", checks.check_precision, gpu, checks.precisions(config))
 
 
 def check_storage(root: str, machines: Machines | None, models: bool = False) -> str:
