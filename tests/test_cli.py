@@ -25,6 +25,7 @@ STAGES = ["ingest", "teacher", "aligner", "label", "dataset", "student"]
 COMMANDS = [
     "run",
     "plan",
+    "preflight",
     "report",
     "show",
     *STAGES,

@@ -26,6 +26,7 @@ from xner_ray.cli_common import (
 )
 from xner_ray.cli_corpus import corpus
 from xner_ray.cli_ingest import ingest as ingest_corpora
+from xner_ray.cli_preflight import preflight
 from xner_ray.cli_report import report, show_pairs
 from xner_ray.cli_status import quarantine, status
 
@@ -100,6 +101,7 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
     show(plan_table(pipeline.plan(loaded), loaded.out))
 
 
+app.command(rich_help_panel="A whole run")(preflight)
 app.command(rich_help_panel="A whole run")(report)
 app.command("show", rich_help_panel="A whole run")(show_pairs)
 

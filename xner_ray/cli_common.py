@@ -95,6 +95,16 @@ def run_stages(
         return results
 
 
+def run_job(argv: Sequence[str], usage: str | None, stages: Sequence[str] | None = None) -> None:
+    """What a script in `jobs/` does: `xner preflight`, and the stages only where it finds no problem."""
+    config_file, overrides = config_arguments(argv, usage)
+    from xner_ray.cli_preflight import look
+
+    with friendly():
+        look(config_file, overrides)
+    run_stages(config_file, overrides, stages)
+
+
 def config_arguments(argv: Sequence[str], usage: str | None) -> tuple[Path, list[str]]:
     """`CONFIG [key=value ...]` of a script in `jobs/`; without a config, print its docstring and exit with 2."""
     if len(argv) < 2 or argv[1] in ("-h", "--help"):

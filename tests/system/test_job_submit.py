@@ -73,6 +73,7 @@ def test_the_pipeline_as_a_job(head, tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
     done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "ok       cluster: a Ray of 1 nodes at " in done.stdout  # the preflight, in the job's log
     results = json.loads((out / "results.json").read_text())
     assert set(results["languages"]) == {"de", "zh"}
     assert results["ledger"]["read"] == 80

@@ -37,9 +37,7 @@ class Run:
     """
 
     def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
-        if "://" in config.out:
-            remedy = "give a folder that all nodes share, and the bucket for labelled shards with label.store=..."
-            raise UserError("models need a file system", file=config.out, key="out", remedy=remedy)
+        refuse_url(config.out)
         self.say = say or (lambda line: print(line, flush=True))  # noqa: T201
         self.config, self.config_file = resolve(config, self.say), str(config_file)
         self.out = Path(config.out).absolute()
@@ -127,6 +125,13 @@ def once(stage: Callable[[Run], T]) -> Callable[[Run], T]:
         return run.results[stage.__name__]
 
     return remembered
+
+
+def refuse_url(out: str) -> None:
+    """Models and checkpoints are folders; only labelled shards may lie in a bucket."""
+    if "://" in out:
+        remedy = "give a folder that all nodes share, and the bucket for labelled shards with label.store=..."
+        raise UserError("models need a file system", file=out, key="out", remedy=remedy)
 
 
 def model_identity(folder: str | Path) -> str:

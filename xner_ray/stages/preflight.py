@@ -18,6 +18,8 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.config import Config
 from xner_ray.errors import UserError
+from xner_ray.stages.checks import check_gpu, check_precision, unplaced
+from xner_ray.stages.cluster import this_gpu
 from xner_ray.stages.ingest import Descriptor
 from xner_ray.stages.pools import Pools
 from xner_ray.store.shards import ShardStore
@@ -81,20 +83,16 @@ def check_placement(pools: Pools, nodes: list[dict[str, float]]) -> None:
     Args:
         nodes: what each node has, by Ray's names (CPU, GPU).
     """
-    free = [dict(node) for node in nodes]
+    asked: list[dict[str, float]] = []
     for pool in (pools.label, pools.align):
-        asked = {_NAMES[key]: amount for key, amount in pool.resources.items()}
-        for _ in range(pool.size):
-            node = next((f for f in free if all(f.get(k, 0.0) + 1e-6 >= v for k, v in asked.items())), None)
-            if node is None:
-                told = " and ".join(f"{v:g} {k}" for k, v in asked.items())
-                raise UserError(
-                    f"no node has room for an actor that takes {told}, beside the others",
-                    key="label.workers",
-                    remedy="give the nodes with GPUs more CPUs, or set label.workers lower",
-                )
-            for name, amount in asked.items():
-                node[name] -= amount
+        asked += [{_NAMES[key]: amount for key, amount in pool.resources.items()}] * pool.size
+    if (left := unplaced(asked, nodes)) is not None:
+        told = " and ".join(f"{v:g} {k}" for k, v in left.items())
+        raise UserError(
+            f"no node has room for an actor that takes {told}, beside the others",
+            key="label.workers",
+            remedy="give the nodes with GPUs more CPUs, or set label.workers lower",
+        )
 
 
 def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE) -> None:
@@ -162,14 +160,7 @@ def check_device(precision: str) -> None:
     """Raises: UserError where this torch has no kernels for the GPU, or the GPU lacks the precision."""
     import torch
 
-    if not torch.cuda.is_available():
-        return
-    major, minor = torch.cuda.get_device_capability()
-    name = torch.cuda.get_device_name()
-    if (major, minor) == (7, 0) and "sm_70" not in torch.cuda.get_arch_list():
-        raise UserError(
-            f"this build of torch {torch.__version__} has no kernels for {name}",
-            remedy="install torch from https://download.pytorch.org/whl/cu126, the last that has them",
-        )
-    if precision == "bf16" and major < 8:
-        raise UserError(f"{name} has no bf16", key="label.precision", remedy="set label.precision=fp16 or auto")
+    if torch.cuda.is_available():
+        gpu = this_gpu("a GPU")
+        check_gpu(gpu)
+        check_precision(gpu, {"label.precision": precision})

@@ -154,7 +154,8 @@ class LocalPlace:
         return found
 
     def remove(self, name: str) -> None:
-        (self.root / name).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the second: below a file there is nothing
+            (self.root / name).unlink()
 
 
 def open_place(root: str | Path) -> Place:

@@ -1,0 +1,149 @@
+"""The launcher files as Ray's own launcher reads them, without a cloud; and the image they run."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
+CLOUDS = ["aws", "gcp"]
+
+
+def read(cloud: str):
+    return yaml.safe_load((CLUSTER / f"{cloud}.yaml").read_text(encoding="utf-8"))
+
+
+def prepared(config):
+    """As `ray up` does: fill in the defaults, then check. In this order, or the check misses keys that defaults add."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    ready = prepare_config(copy.deepcopy(config))
+    validate_config(ready)
+    return ready
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_ray_takes_the_file(cloud):
+    ready = prepared(read(cloud))
+    assert ready["provider"]["type"] == cloud and ready["head_node_type"] == "head"
+    assert set(ready["available_node_types"]) == set(read(cloud)["available_node_types"])  # no default type crept in
+
+
+@pytest.mark.parametrize(
+    ("harm", "error"),
+    [
+        (lambda c: c.update(max_wrkers=3), jsonschema.ValidationError),
+        (lambda c: c["available_node_types"]["ingest"].update(prioritty=3), jsonschema.ValidationError),
+        (lambda c: c["available_node_types"]["ingest"]["resources"].update(CPU="16"), jsonschema.ValidationError),
+        (lambda c: c["available_node_types"]["ingest"].update(min_workers=40), ValueError),
+        (lambda c: c.update(head_node_type="haed"), ValueError),
+        (lambda c: c["docker"].update(imge="x"), jsonschema.ValidationError),
+    ],
+)
+def test_ray_refuses_a_mistake(harm, error):
+    config = read("aws")
+    harm(config)
+    with pytest.raises(error):
+        prepared(config)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_workers_come_from_zero_and_spot_comes_first(cloud):
+    config = prepared(read(cloud))
+    types = config["available_node_types"]
+    workers = {name: t for name, t in types.items() if name != "head"}
+    assert "GPU" not in types["head"]["resources"] and not is_spot(types["head"])
+    assert {n for n, t in workers.items() if "GPU" not in t["resources"]} == {"ingest", "ingest-spot"}
+    assert all(t["min_workers"] == 0 < t["max_workers"] for t in workers.values())
+    spots = [n for n in workers if n.endswith("-spot")]
+    assert len(spots) * 2 == len(workers)
+    for spot in spots:
+        twin = workers[spot.removesuffix("-spot")]
+        assert is_spot(workers[spot]) and not is_spot(twin)
+        assert workers[spot]["priority"] > twin["priority"] and workers[spot]["resources"] == twin["resources"]
+        assert machine(workers[spot]) == machine(twin)
+        assert workers[spot].get("initialization_commands") == twin.get("initialization_commands")
+
+
+def is_spot(node_type) -> bool:
+    config = node_type["node_config"]
+    return "SPOT" in str(config.get("scheduling")) or "spot" in str(config.get("InstanceMarketOptions"))
+
+
+def machine(node_type) -> str:
+    return node_type["node_config"].get("InstanceType") or node_type["node_config"]["machineType"]
+
+
+@pytest.mark.parametrize(
+    ("name", "instance", "cpus", "gpus"),
+    [
+        ("v100x1", "p3.2xlarge", 8, 1),
+        ("v100x4", "p3.8xlarge", 32, 4),
+        ("a100x8", "p4d.24xlarge", 96, 8),
+        ("h100x1", "p5.4xlarge", 16, 1),
+    ],
+)
+def test_what_aws_sells(name, instance, cpus, gpus):
+    found = read("aws")["available_node_types"][name]
+    assert machine(found) == instance and found["resources"] == {"CPU": cpus, "GPU": gpus}
+
+
+def test_what_google_sells():
+    types = read("gcp")["available_node_types"]
+    for name, t in types.items():
+        gpus = t["resources"].get("GPU", 0)
+        cards = t["node_config"].get("guestAccelerators", [])
+        assert machine(t).startswith("n1-") == bool(cards), f"{name}: cards go with N1 alone"
+        assert not cards or cards[0]["acceleratorCount"] == gpus
+        assert not gpus or t["node_config"]["scheduling"]["onHostMaintenance"] == "TERMINATE"
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_every_node_gets_container_shared_folder_and_token(cloud):
+    config = read(cloud)
+    assert "-v /shared:/shared" in config["docker"]["run_options"]
+    assert "-e RAY_AUTH_MODE=token" in config["docker"]["run_options"]
+    assert list(config["file_mounts"]) == ["/home/ray/.ray/auth_token"]
+    for name, t in config["available_node_types"].items():
+        commands = " ".join(t.get("initialization_commands", config["initialization_commands"]))
+        assert "/shared" in commands and "docker.io" in commands, name
+        assert ("nvidia-headless-no-dkms-580-server" in commands) == (
+            "v100" in name or (cloud == "gcp" and "00x" in name)
+        )
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_every_command_is_shell(cloud):
+    config = read(cloud)
+    commands = [
+        *config["initialization_commands"],
+        *config["head_start_ray_commands"],
+        *config["worker_start_ray_commands"],
+    ]
+    for t in config["available_node_types"].values():
+        commands += t.get("initialization_commands", [])
+    assert [c for c in commands if not parses(c)] == []
+    assert not parses(commands[1].replace("}", ""))
+
+
+def parses(command: str) -> bool:
+    return subprocess.run(["bash", "-n", "-c", command], capture_output=True).returncode == 0
+
+
+def test_the_image_has_the_ray_of_the_constraints_and_kernels_for_v100():
+    text = (CLUSTER / "Dockerfile").read_text(encoding="utf-8")
+    ray = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("ray=="))
+    assert f"ARG RAY_VERSION={ray.partition('==')[2]}\n" in text
+    assert "ARG TORCH_INDEX=https://download.pytorch.org/whl/cu126\n" in text and "ARG KERNELS=sm_70\n" in text
+    for sources in re.findall(r"^COPY --chown=ray (.+) \S+$", text, re.MULTILINE):
+        assert all((ROOT / source).is_file() for source in sources.split()), sources
+    extras = re.search(r"^ARG EXTRAS=(\S+)$", text, re.MULTILINE)
+    declared = (ROOT / "pyproject.toml").read_text()
+    assert extras and all(f"\n{extra} = [" in declared for extra in extras[1].split(","))
