@@ -130,8 +130,10 @@ def test_training_finds_its_place():
     with pytest.raises(UserError, match="4 workers and 2 GPUs: they would train on CPUs") as e:
         check_training(4, [{"CPU": 8, "GPU": 2}])
     assert "ray.train_workers=2" in e.value.remedy
-    with pytest.raises(UserError, match=r"takes 8 CPU, .*wait for ever"):
-        check_training(1, [{"CPU": 4}, {"CPU": 4}])
+    assert check_training(1, [{"CPU": 4}, {"CPU": 3}]) == "1 training worker with 4 CPUs each"  # not 7: on one node
+    assert check_training(3, [{"CPU": 4}, {"CPU": 3}]) == "3 training workers with 2 CPUs each"
+    with pytest.raises(UserError, match="wait for ever"):
+        check_training(3, [{"CPU": 1}, {"CPU": 1}])
     with pytest.raises(UserError, match="1 CPU and 1 GPU"):
         check_training(2, [{"CPU": 8}, {"CPU": 1, "GPU": 2}])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.stages.pools import FEEDERS, Pool, Pools
+from xner_ray.stages.pools import COMMIT, READ, Pool, Pools
 from xner_ray.stages.preflight import check_disk, check_object_store, check_placement, wait_for_resources
 
 ON_GPUS = Pools(Pool(2, {"num_gpus": 0.5, "num_cpus": 0.7}), Pool(2, {"num_gpus": 0.5, "num_cpus": 0.7}), 1, "2 GPUs")
@@ -36,7 +36,7 @@ def test_gpus_without_cpus_beside_them():
 
 
 def test_what_a_dead_driver_held_comes_back():
-    answers = iter([{"CPU": 0.5}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4 * 0.7 + FEEDERS, "GPU": 2.0}])
+    answers = iter([{"CPU": 0.5}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4 * 0.7 + READ + COMMIT, "GPU": 2.0}])
     wait_for_resources(ON_GPUS, lambda: next(answers), patience=30)
     with pytest.raises(UserError, match=r"needs 2\.91 CPUs at once and the cluster has 2\.00 free"):
         wait_for_resources(ON_GPUS, lambda: {"CPU": 2.0, "GPU": 2.0}, patience=0)

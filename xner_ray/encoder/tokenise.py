@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from xner_ray.encoder.ragged import Ragged, concatenate, constant, offsets_of
+
+_flat = chain.from_iterable
+_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the last that is white space
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,10 @@ class Tokeniser:
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Tokenise raw strings."""
         encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
-        lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         total = int(lengths.sum())
-        ids = np.fromiter((i for e in encoded for i in e.ids), np.int32, total)
-        spans = np.fromiter((x for e in encoded for o in e.offsets for x in o), np.int32, 2 * total).reshape(-1, 2)
+        ids = np.fromiter(_flat(e.ids for e in encoded), np.int32, total)
+        spans = np.fromiter(_flat(_flat(e.offsets for e in encoded)), np.int32, 2 * total).reshape(-1, 2)
         starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
         _trim_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
         if self.space is not None:
@@ -103,14 +107,14 @@ def _find(ids: list[int], part: list[int], start: int) -> int:
 
 def _trim_spaces(texts: Sequence[str], rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
     """Move the start of tokens past leading white space, which metaspace tokenizers count in."""
-    joined = "".join(texts)
-    space = np.fromiter((c.isspace() for c in joined), bool, len(joined))
-    base = offsets_of(np.fromiter((len(t) for t in texts), np.int64, len(texts)))[rows]
-    if not len(joined):
+    # Code points as numbers: a million characters meet no Python.
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    if not len(codes):
         return
+    base = offsets_of(np.fromiter(map(len, texts), np.int64, len(texts)))[rows]
     for _ in range(8):  # a run of white space inside one token is short; what is longer keeps its spaces
-        at = np.minimum(base + starts, len(joined) - 1)
-        move = (starts < ends) & space[at]
+        at = np.minimum(base + starts, len(codes) - 1)
+        move = (starts < ends) & _SPACE[np.minimum(codes[at], len(_SPACE) - 1)]
         if not move.any():
             return
         starts[move] += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -28,8 +29,9 @@ class Words:
 
     @classmethod
     def of(cls, spans: Sequence[Sequence[tuple[int, int]]]) -> Words:
-        lengths = np.fromiter((len(s) for s in spans), np.int64, len(spans))
-        flat = np.fromiter((x for s in spans for w in s for x in w), np.int64, 2 * int(lengths.sum())).reshape(-1, 2)
+        lengths = np.fromiter(map(len, spans), np.int64, len(spans))
+        numbers = chain.from_iterable(chain.from_iterable(spans))
+        flat = np.fromiter(numbers, np.int64, 2 * int(lengths.sum())).reshape(-1, 2)
         return cls(flat[:, 0].copy(), flat[:, 1].copy(), offsets_of(lengths))
 
     @property

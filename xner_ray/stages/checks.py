@@ -14,6 +14,7 @@ from typing import Any
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
+from xner_ray.training.shares import cpus_each
 
 AUTH_MODES = ("disabled", "token")
 OLD_GPUS = "https://download.pytorch.org/whl/cu126"  # kept by PyTorch up to 2.14; CUDA 13 has no Volta at all
@@ -153,15 +154,15 @@ def unplaced(asked: Iterable[Mapping[str, float]], nodes: Iterable[Mapping[str, 
 
 
 def check_training(workers: int, nodes: list[dict[str, float]]) -> str:
-    """Training workers take a GPU each or, where there are too few, an equal share of all CPUs; see `ray_train.fit`."""
-    gpus, cpus = (math.floor(sum(node.get(name, 0.0) for node in nodes)) for name in ("GPU", "CPU"))
+    """Training workers take a GPU each or, where there is none, as many CPUs as fit; see `ray_train.fit`."""
+    gpus = math.floor(sum(node.get("GPU", 0.0) for node in nodes))
     if 0 < gpus < workers:
         raise UserError(
             f"{workers} workers and {gpus} GPUs: they would train on CPUs",
             key="ray.train_workers",
             remedy=f"set ray.train_workers={gpus}, or add nodes with GPUs",
         )
-    asked = {"CPU": 1.0, "GPU": 1.0} if gpus else {"CPU": float(max(1, cpus // workers))}
+    asked = {"CPU": 1.0, "GPU": 1.0} if gpus else {"CPU": float(cpus_each(nodes, workers))}
     if unplaced([asked] * workers, nodes) is not None:
         told = " and ".join(f"{amount:g} {name}" for name, amount in asked.items())
         largest = max((int(node.get("CPU", 0.0)) for node in nodes), default=0)

@@ -7,7 +7,8 @@ from typing import Any
 
 from xner_ray.config import Label
 
-FEEDERS = 0.05 + 0.06  # CPUs of a reading and of a committing task, without which the pools starve
+READ, COMMIT = 0.05, 0.06  # CPUs of an actor that reads or commits, without which the pools starve
+FED = 8  # actors with models that one reader and one committer serve
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,28 @@ class Pools:
     threads: int
     device: str
 
+    @property
+    def read(self) -> Pool:
+        return self._feeders(READ)
+
+    @property
+    def commit(self) -> Pool:
+        return self._feeders(COMMIT)
+
+    def _feeders(self, cpus: float) -> Pool:
+        return Pool(-(-(self.label.size + self.align.size) // FED), {"num_cpus": cpus})
+
     def needs(self, what: str) -> float:
-        """CPUs (`num_cpus`, those of the feeding tasks included) or GPUs (`num_gpus`) of all actors together."""
-        return self.label.needs(what) + self.align.needs(what) + (FEEDERS if what == "num_cpus" else 0.0)
+        """CPUs (`num_cpus`) or GPUs (`num_gpus`) of all actors together."""
+        return sum(pool.needs(what) for pool in (self.read, self.label, self.align, self.commit))
 
 
 def plan_pools(label: Label, resources: dict[str, float], shards: int) -> Pools:
     """The pools for a cluster's resources.
 
     Aligning costs about 2.5 times labelling (1.7 queries a pair, each longer than the sentence). On CPUs every actor runs one
-    thread, because two thread pools on the same cores ruin each other. All actors together leave room for reading and
-    committing: pools that take all CPUs would wait for ever for the tasks that feed them.
+    thread, because two thread pools on the same cores ruin each other. They leave room for reading and committing: pools that
+    take all CPUs would wait for ever for the actors that feed them.
     """
     cpus, gpus = resources.get("CPU", 1), int(resources.get("GPU", 0))
     if gpus:

@@ -84,7 +84,7 @@ def check_placement(pools: Pools, nodes: list[dict[str, float]]) -> None:
         nodes: what each node has, by Ray's names (CPU, GPU).
     """
     asked: list[dict[str, float]] = []
-    for pool in (pools.label, pools.align):
+    for pool in (pools.label, pools.align, pools.read, pools.commit):
         asked += [{_NAMES[key]: amount for key, amount in pool.resources.items()}] * pool.size
     if (left := unplaced(asked, nodes)) is not None:
         told = " and ".join(f"{v:g} {k}" for k, v in left.items())

@@ -23,6 +23,7 @@ from ray.train import Checkpoint, FailureConfig, RunConfig, ScalingConfig
 from xner_ray.config import Training
 from xner_ray.runs.fingerprint import fingerprint
 from xner_ray.training.loop import Job
+from xner_ray.training.shares import cpus_each
 
 CHECKPOINT_SECONDS = 300.0
 
@@ -118,7 +119,7 @@ def fit(
     Args:
         jobs: see `training.loop.Job`.
         storage: folder for Ray Train's own state and checkpoints, seen by all nodes.
-        workers: Ray Train workers, one GPU each where there are GPUs, else an equal share of the CPUs.
+        workers: Ray Train workers, one GPU each where there are GPUs, else as many CPUs as fit.
         say: called with progress lines.
         checkpoint_seconds: between checkpoints.
 
@@ -132,9 +133,9 @@ def fit(
     todo = [replace(job, out=str(Path(job.out).absolute())) for job in jobs if not is_trained(job)]
     if not todo:
         return
-    resources = ray.cluster_resources()
-    gpu = resources.get("GPU", 0) >= workers
-    cpus = 1 if gpu else max(1, int(resources.get("CPU", 1)) // workers)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpu = sum(node.get("GPU", 0) for node in nodes) >= workers
+    cpus = 1 if gpu else cpus_each(nodes, workers)
     storage = Path(storage).absolute()
     storage.mkdir(parents=True, exist_ok=True)
     # The same jobs go on where they stopped; Ray finds their checkpoints by this name.
