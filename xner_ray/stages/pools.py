@@ -24,21 +24,21 @@ class Pool:
 
 @dataclass(frozen=True)
 class Pools:
+    """`feeders`: actors that read, and as many that commit."""
+
     label: Pool
     align: Pool
     threads: int
     device: str
+    feeders: int = 1
 
     @property
     def read(self) -> Pool:
-        return self._feeders(READ)
+        return Pool(self.feeders, {"num_cpus": READ})
 
     @property
     def commit(self) -> Pool:
-        return self._feeders(COMMIT)
-
-    def _feeders(self, cpus: float) -> Pool:
-        return Pool(-(-(self.label.size + self.align.size) // FED), {"num_cpus": cpus})
+        return Pool(self.feeders, {"num_cpus": COMMIT})
 
     def needs(self, what: str) -> float:
         """CPUs (`num_cpus`) or GPUs (`num_gpus`) of all actors together."""
@@ -58,8 +58,13 @@ def plan_pools(label: Label, resources: dict[str, float], shards: int) -> Pools:
         most = max(1, int(gpus / share_of_gpu / 2))
         size = min(label.workers or most, most, shards)
         pool = Pool(size, {"num_gpus": share_of_gpu, "num_cpus": min(1.0, 0.7 * cpus / (2 * size))})
-        return Pools(pool, pool, 1, f"{gpus} GPUs")
+        return Pools(pool, pool, 1, f"{gpus} GPUs", _feeders(2 * size, cpus))
     size = label.workers or max(1, int(cpus))
     align, tag = min(size, shards), min(max(1, size // 2), shards)
     share = {"num_cpus": round(0.8 * cpus / (align + tag), 3)}
-    return Pools(Pool(tag, share), Pool(align, share), 1, f"{cpus:.0f} CPUs")
+    return Pools(Pool(tag, share), Pool(align, share), 1, f"{cpus:.0f} CPUs", _feeders(align + tag, cpus))
+
+
+def _feeders(actors: int, cpus: float) -> int:
+    """One reader and one committer for FED actors with models, as far as the CPUs that these leave go."""
+    return max(1, min(-(-actors // FED), int(0.2 * cpus / (READ + COMMIT))))
