@@ -149,7 +149,7 @@ def _graph(todo: list[Descriptor], pools: Pools, works: Works, max_share: float,
     import ray
 
     items: list[dict[str, Any]] = [d.__dict__ for d in todo]
-    graph = ray.data.from_items(items, override_num_blocks=len(items))
+    graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
     for stage, arguments, pool in (
         (ReadShards, (root,), pools.read),
         (LabelShards, (*works["label"], max_share), pools.label),
@@ -157,7 +157,7 @@ def _graph(todo: list[Descriptor], pools: Pools, works: Works, max_share: float,
         (CommitShards, (root,), pools.commit),
     ):
         graph = graph.map_batches(
-            stage,  # type: ignore[arg-type]
+            stage,
             fn_constructor_args=arguments,
             compute=ray.data.ActorPoolStrategy(size=pool.size),
             batch_size=1,
