@@ -113,3 +113,13 @@ def _spacy_folder(name: str) -> Path:
     package = get_package_path(name)
     found = sorted(package.glob("*/meta.json"))  # the data lies in NAME-VERSION, below the package
     return found[-1].parent if found else package
+
+
+def model_types(folder: str | Path) -> list[str]:
+    """Our types of a teacher's folder, sorted: one that we trained, or one that was adopted."""
+    told = _config(Path(folder))
+    if "xner_spacy" in told:
+        found = set(told["xner_spacy"].values())
+    else:
+        found = {label[2:] for label in told.get("xner_labels") or told["id2label"].values()}
+    return sorted(found - {"", "O"})

@@ -14,13 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from xner_ray.config import Rules
-from xner_ray.errors import UserError
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.rules import judge
 from xner_ray.projection.select import select
 from xner_ray.runs.folders import StageFolder
 from xner_ray.stages.context import Run, once
-from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.ingest import ingest_books, shard_descriptors
 from xner_ray.stages.label import label
 from xner_ray.store.place import LocalPlace
@@ -41,7 +39,6 @@ class Dataset:
 def dataset(run: Run) -> Dataset:
     """Judge what is labelled, check the books, and write each language's training file."""
     config, labelled = run.config, label(run)
-    _check_types(run)
     wanted = {d.shard for d in shard_descriptors(run)}
     # The hash in the name: a shard whose quarantined rows are tried again is another input, not a changed one.
     source = {f"{s}-{m.sha256[:8]}": m for s, m in ShardStore(labelled.root).committed().items() if s in wanted}
@@ -86,24 +83,6 @@ def dataset(run: Run) -> Dataset:
         {"total": ledger.to_json(), "by_language": ledger.by("language"), "cells": ledger.to_rows()},
     )
     return Dataset(train, ledger, summary, judged)
-
-
-def _check_types(run: Run) -> None:
-    """Raises: UserError where a convention names a type that the language's teacher does not know."""
-    if run.config.label.null_model:
-        return
-    models = english_models(run, list(teachers(run).values()))
-    for key in ("derived", "lowercase"):
-        for language, kind in getattr(run.config.rules, key).items():
-            labels = json.loads((models[teachers(run)[language]] / "config.json").read_text())["id2label"].values()
-            types = sorted(x[2:] for x in labels if x.startswith("B-"))
-            if kind not in ["O", *types]:
-                raise UserError(
-                    f"`{kind}` is no type of the teacher of `{language}`",
-                    file=run.config_file,
-                    key=f"rules.{key}.{language}",
-                    remedy=f"write O or one of {', '.join(types)}",
-                )
 
 
 def books(run: Run, committed: dict[str, Manifest]) -> Ledger:

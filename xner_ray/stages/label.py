@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from xner_ray import schema
 from xner_ray.encoder.load import encoder_folder
 from xner_ray.errors import UserError
+from xner_ray.ner.adopt import model_types
 from xner_ray.poison import Guard
 from xner_ray.runs.fingerprint import hash_file
 from xner_ray.runs.folders import StageFolder
@@ -86,12 +87,29 @@ def label(run: Run) -> Labelled:
 def _models(run: Run) -> Models:
     models = english_models(run, list(teachers(run).values()))
     folders = {language: str(models[wanted]) for language, wanted in teachers(run).items()}
+    _check_conventions(run, folders)
     aligner = aligner_folder(run)
     parts = {
         "teachers": {language: model_identity(folder) for language, folder in folders.items()},
         "aligner": [model_identity(aligner), hash_file(aligner / "projector.json")],
     }
     return Models(folders, str(aligner), False, parts)
+
+
+def _check_conventions(run: Run, teachers: dict[str, str]) -> None:
+    """Raises: UserError where a convention gives a type that the language's teacher does not know; before labelling begins."""
+    for key in ("derived", "lowercase"):
+        for language, kind in getattr(run.config.rules, key).items():
+            if language not in teachers:
+                continue  # this run leaves the language out
+            types = model_types(teachers[language])
+            if kind not in ["O", *types]:
+                raise UserError(
+                    f"`{kind}` is no type of the teacher of `{language}`",
+                    file=run.config_file,
+                    key=f"rules.{key}.{language}",
+                    remedy=f"write O or one of {', '.join(types)}",
+                )
 
 
 def _null_models(run: Run) -> Models:
