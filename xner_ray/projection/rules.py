@@ -54,10 +54,12 @@ def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     entities, projections = batch.column("entities"), batch.column("projections")
     entity_row, (e_start, e_end, e_type, e_score) = _flat(entities, "start", "end", "type", "score")
     span_row, (p_entity, p_start, p_end, p_score) = _flat(projections, "entity", "start", "end", "score")
-    names = _codes(slices(batch.column("source"), entity_row, e_start, e_end))
+    name_texts = slices(batch.column("source"), entity_row, e_start, e_end)
+    names = _codes(name_texts)
     query = _first_equal(entity_row, names, e_type)
     owner = _owners(batch, span_row, p_entity, entity_row, query)
-    surfaces = _codes(slices(batch.column("target"), span_row, p_start, p_end))
+    span_texts = slices(batch.column("target"), span_row, p_start, p_end)
+    surfaces = _codes(span_texts)
     if (p_start >= p_end).any():
         raise ValueError("a projection without a character; leave it out, so that its entity counts as unmapped")
 
@@ -84,7 +86,11 @@ def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     np.minimum.at(lowest, query, e_score)
     score = np.minimum(lowest[owner], p_score)
     chosen = _chosen(span_row, p_start, p_end, score, kept)
-    types = _types(batch, rules, entities, projections, span_row, owner, chosen)
+    of = pa.array(owner[chosen])
+    types = entities.flatten().field("type").take(of)
+    if rules.lowercase or rules.derived:
+        texts = name_texts.take(of), span_texts.take(pa.array(chosen))
+        types = _by_convention(batch, rules, types, *texts, span_row[chosen], p_end[chosen])
     entity = is_entity(types)
     chosen, types = chosen[entity], types.filter(pa.array(entity))
     columns = [
@@ -101,20 +107,18 @@ def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*batch.columns, labels.take(pa.array(verdict)), spans], schema=schema.JUDGED)
 
 
-def _types(batch, rules: Rules, entities, projections, span_row, owner, chosen) -> pa.Array:
-    """The type of each chosen span: its entity's, changed where the target's conventions say so."""
-    flat, of = entities.flatten(), pa.array(owner[chosen])
-    types = flat.field("type").take(of)
-    languages = batch.column("language").dictionary_encode()
-    if not (rules.lowercase or rules.derived) or not len(chosen):
-        return types
-    rows = span_row[chosen]
-    starts, ends = (projections.flatten().field(f).to_numpy()[chosen] for f in ("start", "end"))
-    entity_row, (e_start, e_end) = _flat(entities, "start", "end")
-    names = slices(batch.column("source"), entity_row, e_start, e_end).take(of)
-    targets = batch.column("target")
-    last = np.minimum(ends + 2, char_lengths(targets)[rows])
-    surfaces, after = slices(targets, rows, starts, ends), slices(targets, rows, ends, last)
+def _by_convention(
+    batch: pa.RecordBatch,
+    rules: Rules,
+    types: pa.Array,
+    names: pa.Array,
+    surfaces: pa.Array,
+    rows: np.ndarray,
+    ends: np.ndarray,
+) -> pa.Array:
+    """Types of spans, changed where the conventions of their row's language say so."""
+    targets, languages = batch.column("target"), batch.column("language").dictionary_encode()
+    after = slices(targets, rows, ends, np.minimum(ends + 2, char_lengths(targets)[rows]))
     for code, language in enumerate(languages.dictionary.to_pylist()):
         changed = retype(types, names, surfaces, after, language, rules.lowercase, rules.derived)
         types = pc.if_else(pa.array(languages.indices.to_numpy()[rows] == code), changed, types)
