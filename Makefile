@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tests and lint run in processes of their own; a token file in the user's home must not decide whether they may.
 export RAY_AUTH_MODE ?= disabled
 
-.PHONY: demo test test-system test-interop lint docs clean
+.PHONY: demo test test-system test-interop lint docs bench clean
 
 demo: .venv/.installed
 	$(BIN)/xner run configs/demo.yaml
@@ -15,7 +15,7 @@ test: .venv/.installed
 	$(BIN)/python -m pytest tests -m "not slow"
 
 test-system: .venv/.installed
-	$(BIN)/python -m pytest tests -m slow --timeout 1200
+	$(BIN)/python -m pytest tests -m slow --timeout 1200 --durations 12
 
 # Exports read by datasets, Flair, GLiNER and spaCy, each in an environment of its own under build/interop.
 test-interop: .venv/.installed
@@ -28,6 +28,13 @@ lint: .venv/.installed
 
 docs: .venv/.installed
 	$(BIN)/python -m xner_ray.report.config_reference docs/configuration.md
+
+# Labelling against its limit and its peers; a quiet machine and half an hour. BENCH="--text DIR --teacher DIR --aligner DIR"
+# takes real text and trained models, --device cuda a GPU.
+bench: .venv/.installed
+	$(BIN)/python bench/throughput.py --json bench/results/throughput.json $(BENCH)
+	$(BIN)/pip install -q -c constraints.txt matplotlib
+	$(BIN)/python bench/plot.py bench/results/throughput.json bench/results/throughput.svg
 
 clean:
 	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

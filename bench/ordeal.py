@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,28 +38,30 @@ label: {{null_model: true, max_quarantined: 0.5}}
 
 @dataclass(frozen=True)
 class Head:
-    """`address`: for drivers. `pid`: all processes of this Ray descend from it."""
+    """`address`: for drivers. `pid`: all processes of this Ray descend from it. `folder`: its temporary files."""
 
     address: str
     pid: int
+    folder: Path
 
 
 @contextlib.contextmanager
-def ray_head(cpus: int = 2) -> Iterator[Head]:
-    """A Ray head of its own. Every port is chosen, none is a default."""
+def ray_head(
+    cpus: int = 2, *options: str, port: int | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Head]:
+    """A Ray head of its own, with more options of `ray start` and environment. Every port is chosen, none is a default."""
     # A folder with a short name, as that of a socket may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        yield from _ray_head(Path(folder), cpus)
+        yield from _ray_head(Path(folder), cpus, options, port or free_port(), env or {})
 
 
-def _ray_head(folder: Path, cpus: int) -> Iterator[Head]:
-    port = _free_port()
+def _ray_head(folder: Path, cpus: int, options: Sequence[str], port: int, more: Mapping[str, str]) -> Iterator[Head]:
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",
-        f"--num-cpus={cpus}", f"--port={port}", "--include-dashboard=false", f"--ray-client-server-port={_free_port()}",
-        f"--dashboard-agent-listen-port={_free_port()}", f"--temp-dir={folder}", f"--object-store-memory={200 * 2**20}",
+        f"--num-cpus={cpus}", f"--port={port}", "--include-dashboard=false", f"--ray-client-server-port={free_port()}",
+        f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={folder}", f"--object-store-memory={200 * 2**20}", *options,
     ]  # fmt: skip
-    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
+    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **more}
     with (folder / "head.log").open("w") as log:
         head = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
@@ -67,8 +69,9 @@ def _ray_head(folder: Path, cpus: int) -> Iterator[Head]:
         while "runtime started" not in (folder / "head.log").read_text():
             assert head.poll() is None and time.monotonic() < deadline, (folder / "head.log").read_text()[-2000:]
             time.sleep(0.5)
-        yield Head(f"127.0.0.1:{port}", head.pid)
+        yield Head(f"127.0.0.1:{port}", head.pid, folder)
     finally:
+        # The head's children share its process group; on a starved machine it does not end them within any decent time.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(head.pid, signal.SIGTERM)
         try:
@@ -78,7 +81,7 @@ def _ray_head(folder: Path, cpus: int) -> Iterator[Head]:
             head.wait(60)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]

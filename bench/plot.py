@@ -1,4 +1,4 @@
-"""Draw bench/results/scale.json as the README shows it: speed and peak memory against the size of the dump.
+"""Draw bench/results as the README shows them: scale.json (speed and memory against size), throughput.json (pairs a second).
 
 python bench/plot.py bench/results/scale.json bench/results/scale.svg        (pip install 'xner_ray[bench]')
 """
@@ -8,16 +8,34 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 plt.rcParams["svg.hashsalt"] = "xner_ray"  # the same figures give the same file
 
 MEMORY = {"peak_driver_mb": "driver", "peak_worker_mb": "largest worker", "object_store_mb": "object store"}
 
 
+SIDES = {
+    "limit": "bare forward passes",
+    "xner": "xner label",
+    "pipeline": "pipeline, best batch",
+    "pipeline_default": "pipeline, default",
+    "align": "align alone",
+    "awesome": "AWESOME-align",
+    "simalign": "SimAlign",
+}
+
+
 def main() -> None:
     told = json.loads(Path(sys.argv[1]).read_text())
+    figure = scale(told) if "runs" in told else throughput(told)
+    figure.savefig(sys.argv[2], metadata={"Date": None})
+
+
+def scale(told: dict[str, Any]) -> Figure:
     runs = told["runs"]
     pairs = [run["pairs"] for run in runs]
     figure, (speed, memory) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
@@ -30,7 +48,20 @@ def main() -> None:
     for axes in (speed, memory):
         axes.set(xscale="log", xlabel="pairs", ylim=(0, None))
         axes.grid(alpha=0.3)
-    figure.savefig(sys.argv[2], metadata={"Date": None})
+    return figure
+
+
+def throughput(told: dict[str, Any]) -> Figure:
+    """Bars; labelling beside its limit, and projection alone beside its peers, which are another task."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 2.4), layout="constrained")
+    parts = (("limit", "xner", "pipeline", "pipeline_default"), ("align", "awesome", "simalign"))
+    for panel, sides, title in zip(axes, parts, ("labelling", "projection alone, one core"), strict=True):
+        shown = [side for side in sides if side in told][::-1]
+        bars = panel.barh([SIDES[s] for s in shown], [told[s]["pairs_per_second"] for s in shown])
+        panel.bar_label(bars, fmt="%.0f", padding=3)
+        panel.set(title=title, xlabel="pairs a second")
+        panel.margins(x=0.15)
+    return figure
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.config_file import load_config
-from xner_ray.export.finished import Finished
+from xner_ray.runs.finished import Finished
 from xner_ray.tags import label_list
 from xner_ray.words import words
 

@@ -26,8 +26,10 @@ COMMANDS = [
     "run",
     "plan",
     "preflight",
+    "refresh",
     "report",
     "show",
+    "study",
     *STAGES,
     "evaluate",
     "project",
@@ -229,14 +231,11 @@ def test_evaluate(xner, tagger_folder, tmp_path):
 
 
 def test_jobs_are_thin_and_print_mistakes():
+    wrong = {"evaluate": ["--model", "nope", "--data", "x"], "study": ["ablation", "nope.yaml"]}
     for script in sorted((ROOT / "jobs").glob("*.py")):
         assert len(script.read_text().splitlines()) < 100
         done = subprocess.run(
-            [
-                sys.executable,
-                str(script),
-                *(["--model", "nope", "--data", "x"] if script.stem == "evaluate" else ["nope.yaml"]),
-            ],
+            [sys.executable, str(script), *wrong.get(script.stem, ["nope.yaml"])],
             capture_output=True,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -26,9 +26,12 @@ from xner_ray.cli_common import (
 )
 from xner_ray.cli_corpus import corpus
 from xner_ray.cli_ingest import ingest as ingest_corpora
+from xner_ray.cli_options import ConfigFile, Overrides
 from xner_ray.cli_preflight import preflight
+from xner_ray.cli_refresh import refresh
 from xner_ray.cli_report import report, show_pairs
 from xner_ray.cli_status import quarantine, status
+from xner_ray.cli_study import study
 
 
 class _Group(typer.core.TyperGroup):
@@ -52,25 +55,19 @@ app = typer.Typer(
 
 app.add_typer(corpus, name="corpus", rich_help_panel="Models and data")
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/demo.yaml.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="KEY=VALUE",
-        help="Override keys, dotted: out=/big/disk student.seeds=\\[1,2].",
-        show_default=False,
-    ),
-]
 ModelFolder = Annotated[
     Path, typer.Option("--model", metavar="DIR", help="The folder of a trained model.", show_default=False)
 ]
 Language = Annotated[
-    str, typer.Option("--language", metavar="CODE", help="ISO 639-1; zh joins tokens without spaces.")
+    str, typer.Option("--language", metavar="CODE", help="ISO 639-1; zh and ja join tokens without spaces.")
 ]
 TagMap = Annotated[
     str | None, typer.Option("--map", metavar="OLD=NEW,...", help="Rename types as they are read; O drops one.")
 ]
 Types = Annotated[str | None, typer.Option("--types", metavar="TYPE,...", help="Keep only these types; default: all.")]
+TagScheme = Annotated[
+    str, typer.Option("--scheme", metavar="NAME", help="How entities are tagged: bio2, iob1, iobes or bilou.")
+]
 JsonOut = Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Also write the scores to this file.")]
 
 
@@ -102,6 +99,7 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 app.command(rich_help_panel="A whole run")(preflight)
+app.command(rich_help_panel="A whole run")(refresh)
 app.command(rich_help_panel="A whole run")(report)
 app.command("show", rich_help_panel="A whole run")(show_pairs)
 
@@ -135,11 +133,12 @@ for _name, _text in _STAGES.items():
 def evaluate(
     model: ModelFolder,
     data: Annotated[
-        Path, typer.Option("--data", metavar="FILE.conll", help="Gold: token, tab, BIO2 tag.", show_default=False)
+        Path, typer.Option("--data", metavar="FILE.conll", help="Gold: token, tab, tag.", show_default=False)
     ],
     language: Language = "en",
     tag_map: TagMap = None,
     types: Types = None,
+    scheme: TagScheme = "bio2",
     json_out: JsonOut = None,
 ) -> None:
     """Score a tagger on gold sentences: entity precision, recall and F1 in percent, overall and by type.
@@ -148,10 +147,11 @@ def evaluate(
     """
     folder, mapping = model_folder(model), _mapping(tag_map)
     existing_file(data, "--data", "give a CoNLL file: token, tab, tag; a blank line between sentences")
+    from xner_ray.evaluation.schemes import as_scheme
     from xner_ray.report.table import scores_table
     from xner_ray.stages.evaluate import evaluate_model
 
-    scores = evaluate_model(folder, str(data), language, mapping, comma_list(types))
+    scores = evaluate_model(folder, str(data), language, mapping, comma_list(types), as_scheme(scheme))
     show(scores_table(scores, f"{data.name} ({language})"))
     if json_out:
         write_json(json_out, scores)
@@ -173,10 +173,20 @@ def project(
     language: Language = "en",
     tag_map: TagMap = None,
     types: Types = None,
+    scheme: TagScheme = "bio2",
     json_out: JsonOut = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="OUT.conll", help="Write the projected entities here.")
     ] = None,
+    lowercase: Annotated[
+        str,
+        typer.Option(
+            "--lowercase",
+            metavar="TYPE",
+            help="What a name is that became one word in lower case, such as German of Germany: a type, `keep` for the name's, or"
+            " `auto`: MISC, as in CoNLL, where the source has that type.",
+        ),
+    ] = "auto",
 ) -> None:
     """Project gold entities of English sentences to their translations; where those have tags, score the projection.
 
@@ -187,9 +197,13 @@ def project(
     existing_file(target, "--target")
     from xner_ray.align.files import project_files
     from xner_ray.evaluation.conll import write_conll
+    from xner_ray.evaluation.schemes import as_scheme
     from xner_ray.report.table import scores_table
 
-    result = project_files(folder, str(source), str(target), language, mapping, comma_list(types))
+    kinds, tagged = comma_list(types), as_scheme(scheme)
+    result = project_files(
+        folder, str(source), str(target), language, mapping, kinds, scheme=tagged, lowercase=lowercase
+    )
     projected = result.pop("sentences")
     if "f1" in result:
         show(scores_table(result, f"{target.name} ({language})"))
@@ -210,14 +224,16 @@ def tag(
         typer.Argument(metavar="TEXT", help="Sentences; - or nothing reads stdin.", show_default=False),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Tag the lines of this file.")] = None,
-    language: Language = "en",
+    language: Annotated[
+        str, typer.Option(metavar="CODE", help="Of the sentences; only a model that somebody else trained needs it.")
+    ] = "en",
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line: text, entities with character offsets.")
     ] = False,
 ) -> None:
     """Mark the entities of sentences: in colour on a terminal, as \\[Berlin LOC] elsewhere.
 
-    Example: [cyan]xner tag --model out/mine/student-de --language de "Angela Merkel besucht Paris."[/]
+    Example: [cyan]xner tag --model german-tagger "Angela Merkel besucht Paris."[/]
     """
     from xner_ray.cli_tag import tag_lines
 
@@ -258,6 +274,7 @@ def sample(
 corpus.command("ingest")(ingest_corpora)
 app.command(rich_help_panel="A whole run")(status)
 app.add_typer(quarantine, name="quarantine", rich_help_panel="A whole run")
+app.add_typer(study, name="study", rich_help_panel="A whole run")
 cli_export.register(app)
 
 

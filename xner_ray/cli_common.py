@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
+from xner_ray.telemetry import logs
 
 
 @contextlib.contextmanager
@@ -57,11 +60,19 @@ def user_error(error: BaseException | None) -> UserError | None:
 
 
 def say(text: str, style: str | None = None) -> None:
-    """A line on stderr, so that stdout holds results alone."""
+    """A line on stderr, so that stdout holds results alone; JSON where XNER_LOG asks for it."""
+    if _as_json():
+        level = {"red": "error", "yellow": "warning"}.get(style or "", "info")
+        print(logs.json_line(level, text), file=sys.stderr, flush=True)  # noqa: T201
+        return
     from rich.console import Console
     from rich.text import Text
 
     Console(stderr=True, highlight=False).print(Text(text, style=style or ""), soft_wrap=True)
+
+
+def _as_json() -> bool:
+    return os.environ.get(logs.VARIABLE) == "json"  # not checked: that it is wrong may be what is to be told
 
 
 def show(thing: Any) -> None:
@@ -86,7 +97,7 @@ def run_stages(
         from xner_ray.stages import pipeline
 
         results = pipeline.run(config, config_file, stages=stages)
-        if results.get("languages"):
+        if results.get("languages") and not _as_json():
             from xner_ray.report.table import results_table
 
             show(results_table(results, config.out))

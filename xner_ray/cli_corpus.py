@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xner_ray.cli_common import comma_list, friendly, say, show
+from xner_ray.cli_options import command_group
 from xner_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,12 +36,8 @@ Api = Annotated[
     ),
 ]
 
-corpus = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Parallel text: see what OPUS has and fetch it.\n\n"
-    "Example: [cyan]xner corpus list --source en --target de[/]",
+corpus = command_group(
+    "Parallel text: see what OPUS has and fetch it.\n\nExample: [cyan]xner corpus list --source en --target de[/]"
 )
 
 
@@ -148,7 +145,7 @@ def fetch_corpora(
             out = out or Path(loaded.fill(loaded.opus.folder))
             base_url = base_url or loaded.opus.base_url
             limit = loaded.opus.limit_gb if limit is None else limit
-            opened = _catalogue(catalogue or loaded.opus.catalogue, api, format)
+            opened = _catalogue(catalogue or loaded.opus.catalogue, api or loaded.opus.api, format)
             archives = from_config(loaded, opened, chosen, _languages(target), say)
         else:
             if overrides or not chosen or not target:

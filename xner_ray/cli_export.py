@@ -8,16 +8,14 @@ from typing import Annotated
 import typer
 
 from xner_ray.cli_common import model_folder, say, show
+from xner_ray.cli_options import FinishedRun
 from xner_ray.errors import UserError
 
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="OUT", help="The output folder of a finished run.", show_default=False)
-]
 PANEL = "Taking it elsewhere"
 
 
 def export(
-    run_folder: RunFolder,
+    run_folder: FinishedRun,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder to write to.", show_default=False)],
     format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="One of hf, conll, flair, gliner and spacy.")
@@ -37,8 +35,8 @@ def export(
     Example: [cyan]xner export out/demo --format spacy --out demo-spacy[/]
     """
     from xner_ray.export.dataset import export_run
-    from xner_ray.export.finished import Finished
     from xner_ray.export.split import parse_shares
+    from xner_ray.runs.finished import Finished
     from xner_ray.tags import parse_map
 
     told = export_run(Finished.open(run_folder), out, format, parse_shares(split), seed, parse_map(tag_map))
@@ -62,7 +60,7 @@ def export_model(
 
 
 def push(
-    run_folder: RunFolder,
+    run_folder: FinishedRun,
     dataset: Annotated[
         str | None, typer.Option("--dataset", metavar="REPO", help="Send the dataset to this repository.")
     ] = None,
@@ -83,8 +81,8 @@ def push(
 
     Example: [cyan]xner push out/demo --dataset me/demo --from demo-hf --model me/demo-{name} --dry-run[/]
     """
-    from xner_ray.export.finished import Finished
     from xner_ray.export.push import Parcel, parcel, send
+    from xner_ray.runs.finished import Finished
 
     run = Finished.open(run_folder)
     parcels: list[Parcel] = []

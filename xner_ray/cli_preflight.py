@@ -6,18 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from xner_ray.cli_options import AsJson, ConfigFile, Overrides
+from xner_ray.telemetry.logs import json_line, log_form
+
 if TYPE_CHECKING:
     from xner_ray.stages.checks import Finding
-
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/demo.yaml.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys to override, dotted.", show_default=False)
-]
 
 
 def preflight(config: ConfigFile, overrides: Overrides = None, json_out: AsJson = False) -> None:
@@ -55,6 +52,9 @@ def look(config_file: Path, overrides: Sequence[str] | None, as_json: bool = Fal
 
 
 def line(found: Finding) -> str:
-    """`ok       auth: ...`, or `problem  auth: ...` with the remedy below it."""
+    """`ok       auth: ...`, or `problem  auth: ...` with the remedy below it; JSON where XNER_LOG asks for it."""
+    if log_form() == "json":
+        fields = {"stage": "preflight", "check": found.name, "ok": found.ok, "remedy": found.remedy or None}
+        return json_line("info" if found.ok else "error", found.told, **fields)
     head = f"{'ok' if found.ok else 'problem':<8} {found.name}: {found.told}"
     return head if found.ok or not found.remedy else f"{head}\n         remedy: {found.remedy}"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xner_ray.cli_common import say, show
-
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of a run that came to its end.")]
+from xner_ray.cli_options import FinishedRun
 
 
 def report(
-    out: Out,
+    out: FinishedRun,
     examples: Annotated[
         int, typer.Option("--examples", metavar="N", min=1, help="Show about so many pairs in its browser.")
     ] = 2000,
@@ -28,7 +26,7 @@ def report(
 
 
 def show_pairs(
-    out: Out,
+    out: FinishedRun,
     verdict: Annotated[
         str | None,
         typer.Option(

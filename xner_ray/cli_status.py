@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from xner_ray.cli_common import say, show
+from xner_ray.cli_options import AsJson, RunFolder, command_group
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of a run.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 SHOWN = 50
 
-quarantine = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="See the rows that could not be read, labelled or aligned, and have them tried again.\n\n"
-    "Example: [cyan]xner quarantine list out/mine[/]",
+quarantine = command_group(
+    "See the rows that could not be read, labelled or aligned, and have them tried again.\n\n"
+    "Example: [cyan]xner quarantine list out/mine[/]"
 )
 
 
-def status(out: Out, json_out: AsJson = False) -> None:
+def status(out: RunFolder, json_out: AsJson = False) -> None:
     """Show how far labelling is: shards, pairs a second, and the ledger. This may be asked while the run goes on.
 
     Example: [cyan]xner status out/mine[/]
@@ -38,7 +33,7 @@ def status(out: Out, json_out: AsJson = False) -> None:
 
 
 @quarantine.command("list")
-def list_rows(out: Out, json_out: AsJson = False) -> None:
+def list_rows(out: RunFolder, json_out: AsJson = False) -> None:
     """List quarantined rows with their reasons: a table of the first 50, or with --json all of them, one a line.
 
     Example: [cyan]xner quarantine list out/mine --json > rows.jsonl[/]
@@ -61,7 +56,7 @@ def list_rows(out: Out, json_out: AsJson = False) -> None:
 
 
 @quarantine.command("retry")
-def retry_rows(out: Out) -> None:
+def retry_rows(out: RunFolder) -> None:
     """Have the shards with quarantined rows labelled again by the next `xner label`.
 
     Example: [cyan]xner quarantine retry out/mine && xner label mine.yaml[/]

@@ -8,11 +8,13 @@ No torch, no Ray here: `xner --help` must stay fast.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from xner_ray.config_data import Corpus, Gold, Ingest, Model, OpusConfig, Positive, Sample, Share
+from xner_ray.config_refresh import Refresh
+from xner_ray.config_study import Study
 
 
 class Training(Model):
@@ -85,8 +87,18 @@ class Aligner(Model):
         description="Score of spans that only the untrained similarity finds, in languages with spaces;"
         " 0, as in the paper: none.",
     )
+    everywhere: bool = Field(
+        True,
+        description="The similarity is asked about all names, is a second choice and mends names that were cut (with"
+        " `one_to_one`); false: only about those that the aligner does not find, which is faster.",
+    )
     threshold: Share = Field(0.5, description="A word belongs to the entity from this probability on.")
     gap: int = Field(1, ge=0, description="Words below the threshold that a span may step over.")
+    one_to_one: bool = Field(
+        True,
+        description="Names of a pair do not share a place, and none has more forms than mentions; false, as in the paper:"
+        " each name for itself.",
+    )
     training: Training = Training(epochs=1, loss="cross_entropy")
 
     @model_validator(mode="after")
@@ -106,7 +118,10 @@ class Label(Model):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: fp16 on V100, bf16 from Ampere on."
     )
-    workers: Positive | None = Field(None, description="Actors of each pool; default: one a GPU, or one a CPU core.")
+    workers: Positive | None = Field(
+        None,
+        description="Most actors that align; those that label are fewer, as they cost less. Default: what GPUs or cores hold.",
+    )
     gpu_share: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
     store: str | None = Field(
         None, description="Where labelled shards go: a folder, or a URL such as s3://bucket/prefix; default: `out`."
@@ -132,6 +147,11 @@ class Rules(Model):
         description="By language the type, or O, of single words in lower case for a capitalised name"
         " (estadounidense); not listed: as projected.",
     )
+    countries: dict[str, str] = Field(
+        {},
+        description="By language whose word for a people is the country's name (中国 of Chinese) the type that such names"
+        " get when the teacher gives them one that `teacher.to_o` takes from the language.",
+    )
 
 
 class DatasetConfig(Model):
@@ -139,6 +159,11 @@ class DatasetConfig(Model):
 
     sentences: Positive = Field(40000, description="Most sentences a language, those without entities included.")
     empty_share: Share = Field(0.2, description="Share of sentences without any entity, equal in all domains.")
+    corpora: list[str] | None = Field(None, description="Choose from these corpora alone, by name; default: from all.")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides about the content, for fingerprints: a choice that is not made leaves no trace in older ones."""
+        return self.model_dump(exclude={"corpora"} if self.corpora is None else None)
 
 
 class Student(Model):
@@ -146,10 +171,24 @@ class Student(Model):
 
     encoder: str | list[str] = Field("embedded", description="embedded | hub id | folder; a list trains each.")
     seeds: list[int] = Field([1], min_length=1, description="One student each; scores are their mean.")
+    schedule: Literal["sequential", "mixed", "target_only", "english_only"] = Field(
+        "sequential",
+        description="sequential: English first, then projected sentences; mixed: both at once, each as often as sequential"
+        " sees it; target_only: no English; english_only: zero-transfer.",
+    )
     english: Training | None = Field(
         None, description="English fine-tuning that comes first; default: as the teacher's."
     )
+    english_per_seed: bool = Field(
+        False,
+        description="Each seed begins with an English fine-tuning of its own; default: one for all, of key `seed`.",
+    )
     training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
+    doubt_capitals: bool = Field(
+        True,
+        description="Unlabelled words with a capital letter inside a sentence carry no loss, in languages where it marks"
+        " names; the paper has no such rule.",
+    )
 
 
 class RayConfig(Model):
@@ -157,7 +196,19 @@ class RayConfig(Model):
 
     address: str | None = Field(None, description="Cluster to join; default: the one around us, else a local one.")
     num_cpus: Positive | None = Field(None, description="CPUs of the local Ray; default: what the machine has.")
+    max_gpus: int = Field(
+        0, ge=0, description="GPUs up to which the cluster's autoscaler may grow; 0: those that are up are all."
+    )
     train_workers: Positive = Field(1, description="Ray Train workers.")
+    min_train_workers: Positive | None = Field(
+        None, description="As few may train while nodes are missing; default: always `train_workers`."
+    )
+
+    @model_validator(mode="after")
+    def _elastic(self) -> RayConfig:
+        if (self.min_train_workers or 0) > self.train_workers:
+            raise ValueError(f"`min_train_workers` is more than `train_workers` ({self.train_workers})")
+        return self
 
 
 class Config(Model):
@@ -182,6 +233,8 @@ class Config(Model):
     dataset: DatasetConfig = DatasetConfig()
     student: Student = Student()
     evaluation: list[Gold] = Field([], description="Target gold; it only measures.")
+    study: Study = Study()
+    refresh: Refresh = Refresh()
     ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
@@ -193,9 +246,9 @@ class Config(Model):
         for language in self.languages:
             if not any(c.languages is None or language in c.languages for c in self.corpora):
                 raise ValueError(f"no corpus has the language `{language}`; add one under `corpora` or drop it")
-        names = [c.name for c in self.corpora]
+        names = [(c.name, x) for c in self.corpora for x in (self.languages if c.languages is None else c.languages)]
         if len(set(names)) < len(names):
-            raise ValueError("two corpora have the same `name`; pair ids are unique within a name")
+            raise ValueError("two corpora of a language have the same `name`; pair ids are unique within a name")
         return self
 
     @property

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+Scheme = Literal["bio2", "iob1", "iobes", "bilou"]
 
 
 class Model(BaseModel):
@@ -21,9 +22,14 @@ class Gold(Model):
         description="The file; `{data}` stands for the key `data`. `.parquet`: `tokens` and `ner_tags` of Hugging Face."
     )
     name: str | None = Field(None, description="Name in tables; default: the file's name.")
-    language: str = Field("en", description="ISO 639-1; zh joins tokens without spaces.")
+    language: str = Field("en", description="ISO 639-1; zh and ja join tokens without spaces.")
     tag_map: dict[str, str] = Field({}, description="Types renamed as they are read, e.g. {GPE.NAM: LOC, PER.NOM: O}.")
     types: list[str] | None = Field(None, description="Keep only these types, others become O; default: all.")
+    scheme: Scheme = Field("bio2", description="How the file tags entities; others than BIO2 are converted to it.")
+
+    def reading(self) -> dict[str, Any]:
+        """How the file is read, for fingerprints; BIO2 leaves no trace in older ones."""
+        return self.model_dump(exclude={"path", "name"} | ({"scheme"} if self.scheme == "bio2" else set()))
 
 
 class Sample(Model):
@@ -92,6 +98,7 @@ class OpusConfig(Model):
         description="The index of OPUS: that of the package `opustools` (the same on every machine), the live one, or that"
         " where it answers.",
     )
+    api: str | None = Field(None, description="Another address of the live index; default: that of OPUS.")
     base_url: str | None = Field(
         None, description="A mirror: what stands before `NAME/VERSION/moses/FILE`; default: OPUS itself."
     )
@@ -122,7 +129,18 @@ class Ingest(Model):
         0.2, description="Stop when a larger share of a corpus's sampled pairs cannot be read."
     )
     clean: Clean | None = Field(None, description="Rules against bad pairs; default: only unreadable ones go.")
+    grow: bool = Field(
+        False,
+        description="With `pairs: null`: pairs go to collections that grow, OUT/corpus/LANGUAGE, and a corpus that changed"
+        " costs only its new pairs. `xner refresh` always does so.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Ingest:
+        if self.grow and self.pairs is not None:
+            raise ValueError("a collection that grows takes every pair: set `pairs: null` beside `grow`")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """What decides about the content, for fingerprints: rules that are not set leave no trace in older ones."""
-        return self.model_dump(mode="json", exclude=None if self.clean else {"clean"})
+        return self.model_dump(mode="json", exclude={"grow"} if self.clean else {"grow", "clean"})

@@ -46,15 +46,30 @@ PROJECTION = pa.struct(
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
+        # The votes of both projectors: null where one found nothing here, or was not asked.
+        pa.field("aligner", pa.float32()),  # mean probability of the words that it found
+        pa.field("similarity", pa.float32()),  # cosine
     ]
 )
 PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
 FAULT = pa.field("fault", pa.string())  # null, or `stage: why` of a row that cannot be run; its lists are empty then
 ALIGNED = LABELLED.append(PROJECTIONS).append(FAULT)
 
+# Pieces and words of both sides, cut on CPUs before a shard meets a GPU; they travel with it and are not kept (`ner/cut.py`).
+PIECE = pa.struct(
+    [
+        pa.field("kind", pa.int8(), nullable=False),
+        pa.field("id", pa.int32(), nullable=False),  # of a piece; a word has none and says 0
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("end", pa.int32(), nullable=False),
+    ]
+)
+CUT = pa.field("cut", pa.list_(PIECE), nullable=False)
+
 # What the rules say of a row, in the order in which they are tried: the first that applies is the verdict.
 KEPT, KEPT_NO_ENTITY = "kept", "kept_no_entity"
-DROPPED = ("unmapped", "mention_mismatch", "overlap", "low_score")
+CONTAMINATION = "contamination"  # the target is a sentence that students are measured on
+DROPPED = (CONTAMINATION, "unmapped", "mention_mismatch", "overlap", "low_score")
 QUARANTINED = "quarantined"
 CLEANED = ("identical_sides", "length_ratio", "language")  # dropped by rules of ingest, as are duplicates
 DUPLICATE = "duplicate"  # dropped by ingest, so no row of a shard has it; the ledger counts it among the dropped
@@ -72,7 +87,7 @@ QUARANTINE = pa.schema(
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("pair_id", pa.int64(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),  # ingest | label | align | rules
+        pa.field("stage", pa.string(), nullable=False),  # ingest | tokenise | label | align | rules
         pa.field("reason", pa.string(), nullable=False),  # e.g. bad_utf8, empty_source, too_long
         pa.field("excerpt", pa.string(), nullable=False),  # first 200 characters of both sides, escaped
     ]
@@ -85,6 +100,7 @@ ENVELOPE = pa.schema(
         pa.field("language", pa.string(), nullable=False),
         pa.field("rows", pa.int64(), nullable=False),
         pa.field("input_hash", pa.string(), nullable=False),
+        pa.field("sent", pa.float64(), nullable=False),  # Unix time at which the last stage let go of it
         pa.field("payload", pa.large_binary(), nullable=False),  # Arrow IPC stream of the shard's table
     ]
 )

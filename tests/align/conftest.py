@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -25,3 +28,16 @@ def engine(tiny):
 
     torch.manual_seed(3)
     return Engine(load_model(tiny, LABELS), 512, "fp32", "cpu")
+
+
+@pytest.fixture
+def folder(tmp_path, engine, tokeniser):
+    """A trained aligner's folder, but for the training."""
+    from xner_ray.align.decode import Decoding
+    from xner_ray.align.projector import save_projector
+
+    engine.model.save_pretrained(tmp_path / "model")
+    for file in Path(tokeniser.folder).glob("tokenizer*"):
+        shutil.copy(file, tmp_path / "model")
+    save_projector(tmp_path / "model", Decoding(0.3), languages=["de"])
+    return tmp_path / "model"

@@ -26,19 +26,6 @@ def table():
     return pa.table({**columns, "entities": pa.array(lists, schema.ENTITIES.type)}).cast(schema.LABELLED)
 
 
-@pytest.fixture
-def folder(tmp_path, engine, tokeniser):
-    """A trained aligner's folder, but for the training."""
-    import shutil
-    from pathlib import Path
-
-    engine.model.save_pretrained(tmp_path / "model")
-    for file in Path(tokeniser.folder).glob("tokenizer*"):
-        shutil.copy(file, tmp_path / "model")
-    save_projector(tmp_path / "model", Decoding(0.3), languages=["de"])
-    return tmp_path / "model"
-
-
 def test_a_projection_goes_straight_to_the_rules(folder, table):
     projector = Projector.load(folder, "fp32", 256, "cpu")
     for threshold in (0.0, 0.5, 1.0):
@@ -88,7 +75,7 @@ def test_the_similarity_answers_where_the_aligner_is_silent(folder, tiny):
     copied = {0: [(0, 9), (26, 35)], 1: [(18, 21)]}
 
     def project(threshold, language="de"):
-        save_projector(folder, Decoding(threshold, 0, similarity=0.7), 1, str(tiny))
+        save_projector(folder, Decoding(threshold, 0, similarity=0.7, one_to_one=False), 1, str(tiny))
         found = Projector.load(folder, "fp32", 256, "cpu").project(pair, language).to_pylist()
         assert found[1] == []
         return [(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in found[0]]
@@ -102,7 +89,7 @@ def test_the_similarity_answers_where_the_aligner_is_silent(folder, tiny):
     aligner = Projector.load(folder, "fp32", 256, "cpu")
     best = {}
     for threshold in [i / 1000 for i in range(1000)]:
-        aligner.similarity, aligner.decoding = None, Decoding(threshold, 0)
+        aligner.similarity, aligner.decoding = None, Decoding(threshold, 0, one_to_one=False)
         for found in aligner.project(pair, "de").to_pylist()[0]:
             best[found["entity"]] = threshold
     low, high = sorted(best, key=lambda entity: best[entity])
@@ -207,3 +194,18 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     projector = Projector.load(job.out, "fp32", device="cpu")
     assert projector.project_entities(["go"], [[(0, 2, "LOC")]], ["go ab"], "de")[0][0][:3] == (0, 0, 2)
     assert torch.isfinite(torch.tensor(result.losses)).all()
+
+
+def test_a_name_that_became_an_adjective(tmp_path):
+    """`auto` asks for MISC where the English has it; the first letter decides, and one word alone."""
+    (tmp_path / "en").write_text("Germany\tB-LOC\nand\tO\nEU\tB-ORG\nBonn\tB-LOC\n\nIrish\tB-MISC\n", "utf-8")
+    (tmp_path / "de").write_text("deutsche\tB-MISC\nder\tO\nGemeinschaft\tO\nBonn\tB-LOC\n\nirisch\tB-MISC\n", "utf-8")
+    oracle = Oracle({"Germany": "deutsche", "EU": "der Gemeinschaft", "Bonn": "Bonn", "Irish": "irisch"})
+
+    def tags(**how):
+        result = project_files(oracle, tmp_path / "en", tmp_path / "de", "de", **how)
+        return [tag for sentence in result["sentences"] for tag in sentence.tags]
+
+    assert tags() == ["B-MISC", "B-ORG", "I-ORG", "B-LOC", "B-MISC"]
+    assert tags(lowercase="keep")[0] == "B-LOC" and tags(lowercase="ADJ")[::4] == ["B-ADJ", "B-ADJ"]
+    assert tags(types=["LOC", "ORG"])[0] == "B-LOC"

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from manifests import close, crds, documents, problems
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +157,22 @@ def test_an_entrypoint_names_what_is_here(name):
     python, script, config, *overrides = spec.get("jobTemplate", spec)["entrypoint"].split()
     assert python == "python" and (ROOT / script).is_file() and (ROOT / config).is_file()
     assert all("=" in override for override in overrides)
+
+
+def test_nights_refresh():
+    """The RayCronJob, and the RayJob that the command of the README makes for the plain CronJob."""
+    from xner_ray.config_file import load_config
+
+    readme = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8")
+    (command,) = [x.strip() for x in readme.splitlines() if x.strip().startswith("sed 's|jobs/pipeline.py|")]
+    making, _, creating = command.partition(" | ")
+    assert creating.startswith("kubectl create configmap xner-nightly --from-file=rayjob.yaml=")
+    made = subprocess.run(["sh", "-c", making], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    nightly = yaml.safe_load(made)["spec"]["entrypoint"]
+    assert nightly == load("raycronjob.yaml")["spec"]["jobTemplate"]["entrypoint"]
+    python, script, config, *overrides = nightly.split()
+    assert (python, script) == ("python", "jobs/refresh.py")
+    assert load_config(ROOT / config, overrides).opus.limit_gb == 50
 
 
 def test_closing_leaves_open_what_is_open():

@@ -1,15 +1,18 @@
 """The engine gives what a plain loop gives: order, identical questions, windows, precision, trimmed vocabularies."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.encoder.batches import pad, padding, plan
-from xner_ray.encoder.engine import Engine, distinct
+from xner_ray.encoder.batches import FORWARD, pad, padding, plan, tight
+from xner_ray.encoder.engine import Engine
 from xner_ray.encoder.load import load_model
 from xner_ray.encoder.ragged import Ragged, concatenate, constant, ranges
+from xner_ray.encoder.runner import distinct
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.encoder.trim import is_needed, scripts_of, trimmed_folder
 from xner_ray.encoder.windows import windows
@@ -33,13 +36,33 @@ def test_take_gives_the_rows(rows, random):
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=60), st.integers(1, 400))
-def test_plan_holds_every_row_once_within_budget(lengths, budget):
-    batches = plan(np.array(lengths), budget)
+def test_plans_hold_every_row_once_within_budget(lengths, budget):
+    check_plan(lengths, budget, plan(np.array(lengths), budget))
+    check_plan(lengths, budget, tight(np.array(lengths), budget))
+
+
+def check_plan(lengths, budget, batches):
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
     for batch in batches:
         longest = max(lengths[i] for i in batch)
         assert len(batch) == 1 or len(batch) * longest <= budget
     assert 0 <= padding(np.array(lengths), batches) < 1
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(30, 800))
+def test_no_cut_of_the_sorted_rows_is_cheaper_than_the_tight_one(lengths, budget):
+    def cost(batches):
+        return sum(len(b) * max(b) + budget // FORWARD for b in batches)
+
+    rows = sorted(lengths, reverse=True)
+    cuts = []
+    for chosen in itertools.product([False, True], repeat=len(rows) - 1):
+        edges = [0, *(i + 1 for i, cut in enumerate(chosen) if cut), len(rows)]
+        batches = [rows[a:b] for a, b in itertools.pairwise(edges)]
+        if all(len(b) == 1 or len(b) * b[0] <= budget for b in batches):
+            cuts.append(cost(batches))
+    found = [[lengths[i] for i in batch] for batch in tight(np.array(lengths), budget)]
+    assert [n for batch in found for n in batch] == rows and cost(found) == min(cuts)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.integers(5, 25), st.integers(0, 12))
@@ -62,7 +85,7 @@ def test_ranges():
 
 
 def test_distinct():
-    first, inverse = distinct(Ragged.of([[1, 2], [3], [1, 2], [1], [3]]), None)
+    first, inverse = distinct(Ragged.of([[1, 2], [3], [1, 2], [1], [3]]))
     assert first.tolist() == [0, 1, 3]
     assert inverse.tolist() == [0, 1, 0, 2, 1]
 
@@ -112,7 +135,7 @@ def test_out_of_memory_halves_the_budget(tiny_encoder, texts, monkeypatch):
     expected, forward = engine.probabilities(ids), engine.model.forward
 
     def small_device(input_ids, **rest):
-        if input_ids.numel() > 200:
+        if input_ids.numel() > 130:
             raise torch.OutOfMemoryError("out of memory")
         return forward(input_ids=input_ids, **rest)
 

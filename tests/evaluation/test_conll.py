@@ -57,7 +57,12 @@ def test_types_are_renamed_dropped_and_kept(write):
         ("a\tO\nb\tX-PER\n", 2, ["`X-PER`", "BIO2"]),
         ("a\tPER\n", 1, ["`PER`"]),
         ("a\tB-\n", 1, ["`B-`"]),
-        ("a\tO\nb\tI-PER\n", 2, ["IOB1", "scheme='iob1'"]),
+        ("a\tO\nb\tI-PER\n", 2, ["IOB1", "`scheme: iob1`", "--scheme iob1"]),
+        ("a\tO\nb\tS-PER\n", 2, ["looks like IOBES", "`scheme: iobes`"]),
+        ("a\tU-PER\n", 1, ["looks like BILOU"]),
+        ("a\tB-ORG|B-LOC\n", 1, ["nested", "keep one layer"]),
+        ("1\ta\tO\n2\tb\tB-PER\n", None, ["first column counts tokens"]),
+        ("a\tB-ORG\tO\nb\tI-ORG\tO\nc\tO\tB-ORG\n", None, ["nested", "ORG"]),
         ("a\tB-LOC\nb\tI-PER\n", 2, ["continues nothing", "`B-LOC`"]),
         (b"a\tO\n\xe4\tO\n", 2, ["UTF-8", "0xe4", "iconv"]),
         ("", None, ["no sentence"]),
@@ -78,6 +83,21 @@ def test_no_such_file(tmp_path):
 def test_iob1_is_converted_on_request(write):
     path = write("a\tI-PER\nb\tI-PER\nc\tB-PER\nd\tI-LOC\ne\tO\nf\tI-LOC\n")
     assert read_conll(path, scheme="iob1")[0].tags == ["B-PER", "I-PER", "B-PER", "B-LOC", "O", "B-LOC"]
+
+
+def test_iobes_and_bilou_are_converted_on_request(write):
+    expected = ["B-PER", "B-LOC", "I-LOC", "I-LOC", "O"]
+    iobes = write("a S-PER\nb B-LOC\nc I-LOC\nd E-LOC\ne O\n")
+    assert read_conll(iobes, scheme="iobes")[0].tags == expected
+    bilou = write("a U-PER\nb B-LOC\nc I-LOC\nd L-LOC\ne O\n")
+    assert read_conll(bilou, scheme="bilou")[0].tags == expected
+    with pytest.raises(UserError, match="continues nothing"):  # S- ended it
+        read_conll(write("a S-PER\nb I-PER\n"), scheme="iobes")
+
+
+def test_chunks_beside_the_tags_are_no_nested_gold(write):
+    path = write("U.N. NNP I-NP B-ORG\nofficial NN I-NP O\n")
+    assert read_conll(path)[0] == Sentence(["U.N.", "official"], ["B-ORG", "O"])
 
 
 def test_an_entity_cut_by_a_sentence_break_warns(write, caplog):

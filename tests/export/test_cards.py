@@ -9,10 +9,10 @@ import yaml
 from xner_ray.errors import UserError
 from xner_ray.export.contamination import overlaps
 from xner_ray.export.dataset import export_run
-from xner_ray.export.finished import Finished
 from xner_ray.export.markdown import cell, escaped
 from xner_ray.export.model_card import write_model_cards
 from xner_ray.export.provenance import sources
+from xner_ray.runs.finished import Finished
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -72,8 +72,7 @@ def test_model_cards(run):
     metrics = head["model-index"][0]["results"][0]["metrics"]
     assert {"type": "f1", "value": 20.0, "name": "entity f1"} in metrics
     assert "| german | zero-transfer | 10.00 | 10.00 | 10.00 | 2 |" in card
-    assert "steps 7" in card and 'aggregation_strategy="first"' in card
-    assert 'aggregation_strategy="simple"' in next(p for p in written if "/zh/" in str(p)).read_text(encoding="utf-8")
+    assert "steps 7" in card and 'aggregation_strategy="simple"' in card
 
 
 def test_a_run_may_be_moved(run, tmp_path):
@@ -90,7 +89,7 @@ def test_what_is_no_finished_run(tmp_path):
         Finished.open(tmp_path)
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(UserError, match="older version"):
-        Finished.open(tmp_path)
+        _ = Finished.open(tmp_path).config
 
 
 def test_names_cannot_break_a_table():

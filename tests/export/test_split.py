@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.errors import UserError
-from xner_ray.export.split import SPLITS, assign, parse_shares, text_keys
+from xner_ray.export.split import SPLITS, assign, parse_shares
+from xner_ray.text_keys import text_keys
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 FROZEN = [1, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -17,10 +18,13 @@ from xner_ray.tags import spans_of
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = Path(os.environ.get("XNER_INTEROP_ENVS", ROOT / "build" / "interop"))
+TORCH = re.findall(
+    r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE
+)  # the one that is here already
 PACKAGES = {
     "hf": ["datasets>=4"],
-    "flair": ["flair==0.15.1"],
-    "gliner": ["gliner>=0.2.20"],
+    "flair": ["flair==0.15.1", *TORCH],
+    "gliner": ["gliner>=0.2.20", *TORCH],
     "spacy": ["spacy>=3.8", "pandas", "pydantic", "pyyaml"],
 }
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}

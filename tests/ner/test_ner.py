@@ -37,27 +37,58 @@ def test_what_is_encoded_is_decoded(tokeniser, rows):
     raw = [join([w for w, _ in row], "de") for row in rows]
     words = Words.of([spans for _, spans in raw])
     tags = np.array([t for row in rows for _, t in row], np.int32)
-    data, cut = encode_tags(tokeniser, [t for t, _ in raw], words, tags, 128)
+    data, cut = encode_tags(tokeniser, [t for t, _ in raw], words, tags, LABELS, 128)
     assert cut == 0
     tokens = tokeniser([t for t, _ in raw])
-    framed = tokeniser.one(tokens.ids)
-    content = np.flatnonzero((framed.values != 0) & (framed.values != 2))
-    probabilities = np.zeros((len(content), len(LABELS)), np.float32)
-    probabilities[np.arange(len(content)), np.maximum(0, data.labels[content])] = 1
-    ids, _ = word_labels(probabilities, deciding_pieces(tokens, words), LABELS)
+    content = np.flatnonzero(data.labels != IGNORED)
+    assert len(content) == len(tokens.ids.values), "every piece learns"
+    probabilities = np.eye(len(LABELS), dtype=np.float32)[data.labels[content]]
+    ids, best = word_labels(probabilities, deciding_pieces(tokens, words), LABELS)
     assert ids.tolist() == tags.tolist()
+    by_word = entities(ids, best, words, LABELS)
+    pieces = Words(tokens.starts, tokens.ends, tokens.ids.offsets)
+    by_piece = entities(data.labels[content], np.ones(len(content)), pieces, LABELS)
+    for name in ("row", "start", "end", "type"):
+        assert by_piece[name].tolist() == by_word[name].tolist(), name
 
 
-def test_one_loss_a_word(tokeniser):
-    text, spans = join(["zzyzx", "abba"], "de")
-    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), np.array([1, 0], np.int32), 128)
-    assert (data.labels != IGNORED).sum() == 2
+def test_later_pieces_go_on_inside(tokeniser):
+    text, spans = join(["zzyzx", "abba", ",", "b"], "de")
+    tags = np.array([LABELS.index(x) for x in ("B-PER", "O", "B-LOC", "I-LOC")], np.int32)
+    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), tags, LABELS, 128)
     assert data.labels[0] == data.labels[-1] == IGNORED
+    pieces = [tokeniser.backend.id_to_token(i) for i in data.ids.values[1:-1]]
+    learned = [LABELS[i] for i in data.labels[1:-1]]
+    assert list(zip(pieces, learned, strict=True)) == [
+        ("\u2581z", "B-PER"),
+        ("zy", "I-PER"),
+        ("zx", "I-PER"),
+        ("\u2581", "O"),
+        ("ab", "O"),
+        ("ba", "O"),
+        ("\u2581", "O"),  # a metaspace alone is never an entity's begin
+        (",", "B-LOC"),
+        ("\u2581b", "I-LOC"),
+    ]
+
+
+def test_an_entity_goes_on_over_a_metaspace_alone(tokeniser):
+    text, spans = join(["ab", ",", "c"], "de")
+    tags = np.array([LABELS.index(x) for x in ("B-LOC", "I-LOC", "O")], np.int32)
+    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), tags, LABELS, 128)
+    assert [LABELS[i] for i in data.labels[1:-1]] == ["O", "B-LOC", "I-LOC", "I-LOC", "O"]
+
+
+def test_a_word_without_loss_has_none_in_any_piece(tokeniser):
+    text, spans = join(["zzyzx", "b"], "de")
+    tags = np.array([IGNORED, LABELS.index("B-LOC")], np.int32)
+    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), tags, LABELS, 128)
+    assert data.labels.tolist() == [IGNORED] * 4 + [LABELS.index("B-LOC"), IGNORED]
 
 
 def test_long_sentences_are_cut_and_counted(tokeniser):
     text, spans = join(["abc"] * 100, "de")
-    data, cut = encode_tags(tokeniser, [text, "abc"], Words.of([spans, [(0, 3)]]), np.zeros(101, np.int32), 20)
+    data, cut = encode_tags(tokeniser, [text, "abc"], Words.of([spans, [(0, 3)]]), np.zeros(101, np.int32), LABELS, 20)
     assert cut == 1
     assert data.ids.lengths.tolist()[0] == 20
 

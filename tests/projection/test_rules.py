@@ -11,6 +11,8 @@ from projection_rows import aligned, aligned_rows, first_equal, row
 
 from xner_ray import schema
 from xner_ray.config import Rules
+from xner_ray.evaluation.conll import Sentence
+from xner_ray.evaluation.held_out import HeldOut, sentence_keys
 from xner_ray.projection.rules import judge
 
 
@@ -29,8 +31,8 @@ def slow(row: dict, rules: Rules) -> tuple[str, list[dict]]:
     if any(len({target[a:b] for a, b in spans}) > 1 for spans in spans_of.values()):
         return "mention_mismatch", []
     labelled = [(q, span) for q, spans in spans_of.items() for span in spans]
-    for (_, (a, b)), (_, (c, d)) in itertools.combinations(labelled, 2):
-        if a < d and c < b:
+    for (q, (a, b)), (r, (c, d)) in itertools.combinations(labelled, 2):
+        if a < d and c < b and ((a, b), entities[q]["type"]) != ((c, d), entities[r]["type"]):
             return "overlap", []
     if len(set(name_of.values())) < len(queries):
         return "overlap", []
@@ -39,11 +41,11 @@ def slow(row: dict, rules: Rules) -> tuple[str, list[dict]]:
         return "low_score", []
     if min(p["score"] for p in projections) < rules.min_projection_score:
         return "low_score", []
-    out = []
-    for q, (a, b) in sorted(labelled, key=lambda x: x[1]):
-        best = max(p["score"] for p in projections if (p["entity"], p["start"], p["end"]) == (q, a, b))
-        out.append({"start": a, "end": b, "type": entities[q]["type"], "score": min(best, entity_score[q])})
-    return "kept", out
+    best: dict[tuple, float] = {}
+    for p in projections:
+        key = (p["start"], p["end"], entities[p["entity"]]["type"])
+        best[key] = max(best.get(key, 0), min(p["score"], entity_score[p["entity"]]))
+    return "kept", [{"start": a, "end": b, "type": t, "score": x} for (a, b, t), x in sorted(best.items())]
 
 
 @settings(max_examples=100, deadline=None)
@@ -100,6 +102,14 @@ def test_no_entity():
     assert judged.column("verdict").to_pylist() == ["kept_no_entity"]
 
 
+def test_two_names_for_one_span_are_no_overlap():
+    entities = [(0, 5, "PER", 0.9), (6, 18, "PER", 0.7)]
+    rows = [row("Trump Donald Trump", "特朗普", entities, [(0, 0, 3), (1, 0, 3)])]
+    judged = judge(aligned(rows), Rules()).to_pylist()[0]
+    assert judged["verdict"] == "kept" and len(judged["spans"]) == 1
+    assert judged["spans"][0]["score"] == pytest.approx(0.9)
+
+
 def test_one_name_with_two_types_is_an_overlap():
     rows = [row("Bonn Bonn", "Bonn Bonn", [(0, 4, "LOC"), (5, 9, "ORG")], [(0, 0, 4), (1, 5, 9)])]
     assert judge(aligned(rows), Rules()).column("verdict").to_pylist() == ["overlap"]
@@ -139,3 +149,14 @@ def test_no_rows():
     judged = judge(schema.ALIGNED.empty_table(), Rules())
     assert judged.schema == schema.JUDGED
     assert judged.num_rows == 0
+
+
+def test_what_students_are_measured_on_is_contamination():
+    gold = [Sentence(["Bonn", "ist", "１", "Stadt", "."], ["B-LOC", "O", "O", "O", "O"], "de")]
+    held = HeldOut({"de": sentence_keys(gold)})
+    copies = ["Bonn ist 1 Stadt", "BONN IST １ STADT!", "Bonn ist 2 Stadt", "..."]
+    rows = [row("Bonn", target, [(0, 4, "LOC")], [(0, 0, 2)]) for target in copies]
+    verdicts = judge(aligned(rows), Rules(), held)["verdict"].to_pylist()
+    assert verdicts == ["contamination", "contamination", "kept", "kept"]
+    chinese = [{**rows[0], "language": "zh"}]
+    assert judge(aligned(chinese), Rules(), held)["verdict"].to_pylist() == ["kept"]

@@ -129,3 +129,13 @@ def test_a_pair_in_two_shards_is_found(choose, tmp_path):
     with pytest.raises(RuntimeError, match="twice"):
         choose([*rows, *rows], sizes=(23,), sentences=10, empty_share=0)
     assert not list(tmp_path.glob(".train*"))
+
+
+def test_only_the_corpora_that_are_named(choose):
+    summary, table, _ = choose(sentences=100, empty_share=0.2, corpora=["b", "c"])
+    assert set(table.column("corpus").to_pylist()) == {"b", "c"} and table.num_rows == 100
+    assert set(summary["domains"]) == {"news", "talk"}
+    everything = choose(sentences=100, empty_share=0.2, corpora=["a", "b", "c"])
+    assert everything[2] == choose(sentences=100, empty_share=0.2)[2]
+    with pytest.raises(UserError, match="no sentence with entities"):
+        choose(corpora=["d"])

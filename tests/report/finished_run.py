@@ -13,6 +13,7 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.config import DatasetConfig, Rules
 from xner_ray.evaluation.calibration import reliability
+from xner_ray.evaluation.held_out import HeldOut, keys_of
 from xner_ray.evaluation.intervals import gain, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.scores import scores
 from xner_ray.projection.ledger import Ledger
@@ -20,6 +21,7 @@ from xner_ray.projection.rules import judge
 from xner_ray.projection.select import select
 from xner_ray.store.shards import ShardStore
 
+MEASURED = "Ulm misst man."
 EVIL = "<script>document.title='broken'</script> </script><!-- <img src=x onerror=alert(1)> \u2028 &amp;"
 
 
@@ -55,6 +57,7 @@ def pairs() -> list[dict]:
         pair(6, "Oslo waits.", "Oslo wartet.", [("Oslo", "LOC", 0.2)], [(0, "Oslo", 0.9)]),
         pair(7, f"{EVIL} Bonn", f"{EVIL} Bonn", [("Bonn", "LOC", 0.9)], [(0, "Bonn", 0.9)]),
         pair(8, "𝄞 𝄞 Bach", "𝄞 好 𝄞 Bach", [("Bach", "PER", 0.9)], [(0, "Bach", 0.9)], corpus=EVIL[:40]),
+        pair(9, "Ulm is held out.", MEASURED, [("Ulm", "MISC", 0.85)], [(0, "Ulm", 0.9)]),
     ]
     for language in ("de", "zh"):
         for n in range(20, 60):
@@ -71,7 +74,9 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
     shards, files = {}, {}
     for language in dict.fromkeys(row["language"] for row in rows):
         mine = [row for row in rows if row["language"] == language]
-        table = judge(pa.Table.from_pylist(mine, schema=schema.ALIGNED), rules)
+        table = judge(
+            pa.Table.from_pylist(mine, schema=schema.ALIGNED), rules, HeldOut({"de": keys_of(pa.array([MEASURED]))})
+        )
         ledger.add(table)
         for cell in table.group_by(["corpus", "domain"]).aggregate([([], "count_all")]).to_pylist():
             ledger.read(language, cell["corpus"], cell["domain"], cell["count_all"])

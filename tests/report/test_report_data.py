@@ -16,15 +16,15 @@ from xner_ray import schema
 from xner_ray.cli import app
 from xner_ray.errors import UserError
 from xner_ray.report.examples import example
-from xner_ray.report.finished import open_run
 from xner_ray.report.page import page_data, write_report
 from xner_ray.report.rows import Filter, Tally, batches, find
 from xner_ray.report.show import examples_of, examples_text
+from xner_ray.runs.finished import Finished
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return open_run(make_run(tmp_path_factory.mktemp("run") / "out", pairs()))
+    return Finished.open(make_run(tmp_path_factory.mktemp("run") / "out", pairs()))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_flow_adds_up(data, run):
         corpora = {row["name"] for row in data["corpora"]}
         assert sum(link["value"] for link in links if link["source"] in corpora) == read
         trained = sum(link["value"] for link in links if link["target"] == "training data")
-        chosen = run.chosen.values() if name == "all" else [run.chosen[name]]
+        chosen = run.summaries.values() if name == "all" else [run.summaries[name]]
         assert trained == sum(one["sentences"] for one in chosen)
     assert data["ledger"]["adds_up"]
 
@@ -134,8 +134,8 @@ def test_commands(run):
 def test_a_folder_that_moved(run, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.out, moved)
-    found = open_run(moved)
-    assert all(file.is_relative_to(moved) for file in found.train.values())
+    found = Finished.open(moved)
+    assert all(file.is_relative_to(moved) for file in found.datasets.values())
     assert page_data(found)["corpora"] == page_data(run)["corpora"]
 
 
@@ -159,6 +159,6 @@ def test_corpus_text_is_no_markup(run):
 
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match=r"holds no results\.json"):
-        open_run(tmp_path)
+        Finished.open(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
-        open_run(tmp_path / "nowhere")
+        Finished.open(tmp_path / "nowhere")

@@ -50,7 +50,7 @@ def test_results():
     assert "Teacher on en-dev: F1 90.0" in text
     assert "adds up" in text and "NOT" not in text
     assert "out/mine/results.json" in text and "xner run mine.yaml" in text
-    assert "xner tag --model 'out/mine/student x' --language de " in text
+    assert "xner tag --model 'out/mine/student x' " in text
     assert "teacher 1 min 05 s, label 1 h 06 min; 1 h 07 min in all" in text
 
 

@@ -132,7 +132,7 @@ def test_gold_is_conll(tmp_path):
         ({"pairs": 0}, "pairs"),
         ({"gold_sentences": 0}, "gold_sentences"),
         ({"eval_sentences": -1}, "eval_sentences"),
-        ({"languages": ["fr"]}, "languages"),
+        ({"languages": ["sv"]}, "languages"),
         ({"languages": ["en"]}, "languages"),
         ({"languages": []}, "languages"),
         ({"languages": "de"}, "languages"),

@@ -15,6 +15,7 @@ from xner_ray.sample import template
 from xner_ray.sample.generate import frames
 from xner_ray.sample.names import KINDS, LANGUAGES, PARTS, read_list, values
 from xner_ray.sample.write import CORPORA
+from xner_ray.words import UNSPACED
 
 # Frames
 
@@ -50,13 +51,14 @@ def test_no_frame_is_in_both_parts():
 
 
 GOOD = "train\t{PER.full} left.\t{PER.full} ging.\t{PER.full} se fue.\t{PER.full} vertrok.\t{PER.full}走了。"
+GOOD += "\t{PER.full} a dormi.\t{PER.full}は去った。"
 
 
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (GOOD.replace("train", "test"), "a part and five sentences"),
-        (GOOD + "\tmore", "a part and five sentences"),
+        (GOOD.replace("train", "test"), "a part and 7 sentences"),
+        (GOOD + "\tmore", "a part and 7 sentences"),
         (GOOD.replace("{PER.full}走", "走"), "not as often as in en"),
         (GOOD.replace("{PER.full} se", "{PER.full} y {PER.full} se"), "not as often as in en"),
         (GOOD.replace("PER.full", "PER.nick"), "unknown kind PER.nick"),
@@ -137,9 +139,10 @@ def test_no_held_out_surface_occurs_in_training_sentences(language):
         assert not leaks(surfaces("eval")[tag], text, tag)
 
 
-def test_no_held_out_chinese_surface_arises_where_two_pieces_meet():
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_no_held_out_surface_without_spaces_arises_where_two_pieces_meet(language):
     """利马 before 赛前 would show 马赛: every way to join two neighbours of a training frame is tried."""
-    halves = {(text[:cut], text[cut:]) for text in surfaces("eval")["zh"] for cut in range(1, len(text))}
+    halves = {(text[:cut], text[cut:]) for text in surfaces("eval")[language] for cut in range(1, len(text))}
 
     @cache
     def cuts(piece: str | template.Slot, at_end: bool) -> set[str]:
@@ -147,16 +150,16 @@ def test_no_held_out_chinese_surface_arises_where_two_pieces_meet():
         if isinstance(piece, template.Slot) and piece.kind in KINDS:
             kinds = ("PER.full", "PER.last") if piece.kind.startswith("PER") else (piece.kind,)
             found = [value for kind in kinds for value in values(kind, "train")]
-            texts = {text for v in found for text in (v.text["zh"], v.last.get("zh", v.text["zh"]))}
+            texts = {text for v in found for text in (v.text[language], v.last.get(language, v.text[language]))}
         return {text[-size:] if at_end else text[:size] for text in texts for size in range(1, 12)}
 
     for frame in frames("train"):
-        for left, right in itertools.pairwise(filter(None, frame.pieces["zh"])):
+        for left, right in itertools.pairwise(filter(None, frame.pieces[language])):
             assert not [(a, b) for a, b in halves if a in cuts(left, True) and b in cuts(right, False)], frame.id
 
 
 def leaks(held_out: set[str], text: str, language: str) -> set[str]:
-    if language == "zh":
+    if language in UNSPACED:
         return {surface for surface in held_out if surface in text}
     words = set(re.findall(r"\w+", text))
     suspects = {surface for surface in held_out if words.issuperset(re.findall(r"\w+", surface))}

@@ -13,6 +13,7 @@ from sample_data import TARGETS, drawn, sides
 
 from xner_ray.errors import UserError
 from xner_ray.sample import generate
+from xner_ray.sample.french import agree
 from xner_ray.sample.generate import Shuffle, frames, pairs
 from xner_ray.sample.inflect import capitalise, dutch_possessive, genitive, german_genitive, spanish_conjunction
 from xner_ray.sample.names import KINDS, PARTS, values
@@ -67,6 +68,31 @@ def test_german_genitive_of_nouns():
 )
 def test_spanish_conjunctions(word, following, expected):
     assert spanish_conjunction(word, following) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "name", "kind", "expected"),
+    [
+        ("la ", "France", "LOC.country", "la "),
+        ("Vers la ", "Japon", "LOC.country", "Vers le "),
+        ("La ", "Italie", "LOC.country", "L'"),
+        ("en ", "Iran", "LOC.country", "en "),
+        ("en ", "Mexique", "LOC.country", "au "),
+        ("en ", "Corée du Sud", "LOC.country", "en "),
+        ("roi de ", "Danemark", "LOC.country", "roi du "),
+        ("à la ", "Ukraine", "LOC.country", "à l'"),
+        ("de ", "Dakar", "LOC.city", "de "),
+        ("de ", "Oslo", "LOC.city", "d'"),
+        ("que ", "Anna Keller", "PER.full", "qu'"),
+        ("le ", "AC Milan", "ORG.club", "l'"),
+        ("de la ", "Agence spatiale", "ORG.agency", "de l'"),
+        ("en ", "arabe", "MISC.language", "en "),
+        ("code ", "Oslo", "LOC.city", "code "),
+        ("", "Oslo", "LOC.city", ""),
+    ],
+)
+def test_french_articles_agree(before, name, kind, expected):
+    assert agree(before, name, kind) == expected
 
 
 @given(st.from_regex(r"\A[A-ZÄÖ][a-zäöüßéáëï]{1,9}( [A-Z][a-zéáëï]{1,9})?\Z"))
@@ -142,11 +168,12 @@ def test_sentences_are_filled_and_spans_are_surfaces(language, part):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_chinese_has_no_space_outside_ascii_runs(part):
-    assert not [p.target for p in drawn("zh", part) if re.search(r"(?<![!-~]) | (?![!-~])", p.target)]
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_no_space_outside_ascii_runs(language, part):
+    assert not [p.target for p in drawn(language, part) if re.search(r"(?<![!-~]) | (?![!-~])", p.target)]
 
 
-@pytest.mark.parametrize("language", ["en", "de", "es", "nl"])
+@pytest.mark.parametrize("language", ["en", "de", "es", "nl", "fr"])
 def test_sentences_start_with_a_capital(language):
     for pair in drawn("de" if language == "en" else language, "train"):
         text = pair.source if language == "en" else pair.target

@@ -125,17 +125,27 @@ def test_auth_that_cannot_work(mode, told):
 
 
 def test_training_finds_its_place():
-    assert check_training(2, [{"CPU": 4}, {"CPU": 8, "GPU": 4}]) == "2 training workers with a GPU each"
-    assert check_training(2, [{"CPU": 4.0}, {"CPU": 4.0}]) == "2 training workers with 4 CPUs each"
+    assert check_training([{"CPU": 4}, {"CPU": 8, "GPU": 4}], 2) == "2 training workers with a GPU each"
+    assert check_training([{"CPU": 4.0}, {"CPU": 4.0}], 2) == "2 training workers with 4 CPUs each"
     with pytest.raises(UserError, match="4 workers and 2 GPUs: they would train on CPUs") as e:
-        check_training(4, [{"CPU": 8, "GPU": 2}])
+        check_training([{"CPU": 8, "GPU": 2}], 4)
     assert "ray.train_workers=2" in e.value.remedy
-    assert check_training(1, [{"CPU": 4}, {"CPU": 3}]) == "1 training worker with 4 CPUs each"  # not 7: on one node
-    assert check_training(3, [{"CPU": 4}, {"CPU": 3}]) == "3 training workers with 2 CPUs each"
+    assert check_training([{"CPU": 4}, {"CPU": 3}], 1) == "1 training worker with 4 CPUs each"  # not 7: on one node
+    assert check_training([{"CPU": 4}, {"CPU": 3}], 3) == "3 training workers with 2 CPUs each"
     with pytest.raises(UserError, match="wait for ever"):
-        check_training(3, [{"CPU": 1}, {"CPU": 1}])
+        check_training([{"CPU": 1}, {"CPU": 1}], 3)
     with pytest.raises(UserError, match="1 CPU and 1 GPU"):
-        check_training(2, [{"CPU": 8}, {"CPU": 1, "GPU": 2}])
+        check_training([{"CPU": 8}, {"CPU": 1, "GPU": 2}], 2)
+
+
+def test_training_that_grows():
+    assert check_training([{"CPU": 1}], 2, 1) == "1 to 2 training workers with 1 CPUs each"
+    assert check_training([{"CPU": 8, "GPU": 2}], 4, 2) == "2 to 4 training workers with a GPU each"
+    later = "once the autoscaler brings them"
+    assert check_training([{"CPU": 8}], 4, max_gpus=4) == f"4 training workers with a GPU each, {later}"
+    assert check_training([{"CPU": 8}], 4, 2, 3) == f"2 to 4 training workers with a GPU each, {later}"
+    with pytest.raises(UserError, match="4 workers and 3 GPUs"):
+        check_training([{"CPU": 8}], 4, max_gpus=3)
 
 
 def test_unplaced_is_the_first_that_finds_nothing():

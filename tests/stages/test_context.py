@@ -7,3 +7,5 @@ def test_many_changes_below_one_key_are_one_line():
     assert _brief([*few, *shards]) == [*few, "shards: 4 differences"]
     assert _brief(shards[:3]) == shards[:3]
     assert _brief([]) == []
+    (held_out,) = _brief([f"held_out: unset -> {list(range(400))}"])
+    assert held_out.startswith("held_out: unset -> [0, 1, 2") and len(held_out) < 200

@@ -12,10 +12,13 @@ from xner_ray import schema
 from xner_ray.config import Rules
 from xner_ray.errors import UserError
 from xner_ray.projection.rules import judge
-from xner_ray.stages import label as stage
+from xner_ray.stages import shard_actors as stage
+from xner_ray.stages.label import ALIGN_WORK, LABEL_WORK, TOKENISE_WORK
 from xner_ray.store import ShardStore
+from xner_ray.telemetry.watch import Telling
 
 SETTINGS = {"null": True, "budget": 4096, "precision": "auto", "threads": 1}
+TELLING = Telling("test")
 
 
 def pairs(rows: int) -> pa.Table:
@@ -32,8 +35,8 @@ def pairs(rows: int) -> pa.Table:
 def actors(tiny_encoder):
     folder = str(tiny_encoder)
     made = (
-        stage.LabelShards(stage.LABEL_WORK, {"folders": {"de": folder}, "source_language": "en", **SETTINGS}, 0.01),
-        stage.AlignShards(stage.ALIGN_WORK, {"folder": folder, **SETTINGS}, 0.01),
+        stage.LabelShards(LABEL_WORK, {"folders": {"de": folder}, "source_language": "en", **SETTINGS}, 0.01, TELLING),
+        stage.AlignShards(ALIGN_WORK, {"folder": folder, **SETTINGS}, 0.01, TELLING),
     )
     yield made
     for actor in made:
@@ -62,11 +65,20 @@ def test_a_shard_goes_through(tmp_path, actors):
     table = ShardStore(root).read("s-1", verify=True)
     assert table.schema.equals(schema.ALIGNED)
     assert table.select(schema.PAIR.names).equals(pairs(50))
+    noted = ShardStore(root).manifest("s-1").extra
+    assert not [key for key in noted if "seconds" in key]  # a manifest says the same each time
+    assert noted["label.tokens"] > 50 and noted["align.tokens"] > noted["label.tokens"]
     assert told == {
         "shard": "s-1",
+        "language": "de",
         "rows": 50,
         "entities": len(table["entities"].combine_chunks().values),
         "quarantined": 0,
+        "tokenise.quarantined": 0,
+        "label.quarantined": 0,
+        "align.quarantined": 0,
+        "label.tokens": noted["label.tokens"],
+        "align.tokens": noted["align.tokens"],
     }
     assert told["entities"] > 25 and len(table["projections"].combine_chunks().values)
     assert ShardStore(root).running() == {} and ShardStore(root).manifest("s-1").extra["quarantined"] == 0
@@ -83,6 +95,30 @@ def test_the_same_bytes_again(tmp_path, actors):
     assert len(hashes) == 1
 
 
+def test_the_same_bytes_where_it_was_tokenised_before(tmp_path, actors, tiny_encoder):
+    folder, made = str(tiny_encoder), [*actors]
+    cutting = {"folders": {"de": folder}, "aligner": folder, "source_language": "en", "null": True}
+    labelling, aligning = ({**actor.guard.child.settings} for actor in actors)
+    cut = [
+        stage.TokeniseShards(TOKENISE_WORK, cutting, 0.01, TELLING),
+        stage.LabelShards(LABEL_WORK, labelling, 0.01, TELLING, cut=True),
+        stage.AlignShards(ALIGN_WORK, aligning, 0.01, TELLING, cut=True),
+    ]
+    stores = []
+    try:
+        for turn, way in (("a", made), ("b", cut)):
+            batch = stage.read_shard(descriptor(tmp_path, pairs(50)), str(tmp_path / turn))
+            for actor in way:
+                batch = actor(batch)
+            assert schema.CUT.name not in stage.unpack(batch)[2].column_names  # it is not carried further than needed
+            stage.commit_shard(batch, str(tmp_path / turn))
+            stores.append(ShardStore(tmp_path / turn).manifest("s-1"))
+    finally:
+        for actor in cut:
+            actor.guard.child.close()
+    assert stores[0].sha256 == stores[1].sha256 and stores[0].extra == stores[1].extra
+
+
 def test_a_fault_travels_to_the_verdict_and_notes_to_the_manifest(tmp_path, actors, monkeypatch):
     labels, aligns = actors
     batch = labels(stage.read_shard(descriptor(tmp_path, pairs(20)), str(tmp_path / "x")))
@@ -92,7 +128,8 @@ def test_a_fault_travels_to_the_verdict_and_notes_to_the_manifest(tmp_path, acto
     table = table.set_column(table.schema.get_field_index("fault"), schema.FAULT, pa.array(reasons, pa.string()))
     notes = {stage._NOTES: json.dumps({"label.halvings": 1})}
     batch = aligns(stage.repack(batch, table.replace_schema_metadata(notes)))
-    assert stage.commit_shard(batch, str(tmp_path / "x")).to_pylist()[0]["quarantined"] == 1
+    told = stage.commit_shard(batch, str(tmp_path / "x")).to_pylist()[0]
+    assert (told["quarantined"], told["label.quarantined"], told["align.quarantined"]) == (1, 1, 0)
     store = ShardStore(tmp_path / "x")
     assert store.manifest("s-1").extra["label.halvings"] == 1
     verdicts = judge(store.read("s-1"), Rules())["verdict"].to_pylist()

@@ -138,7 +138,7 @@ def test_models_that_are_here_and_one_that_is_nowhere(monkeypatch, tmp_path):
 def test_a_ray_that_is_joined(ray_session, tmp_path):
     machines = Joined(RayConfig(), "auto")  # the session's own: it is initialised already
     assert [node["CPU"] for node in machines.nodes] == [2.0]
-    assert machines.offered == {} and machines.gpus() == []
+    assert machines.gpus() == []
     assert "1 node can write" in check_storage(str(tmp_path / "out"), machines)
     answers = machines.everywhere(sees, str(tmp_path / "elsewhere"), "nothing")
     assert list(answers.values()) == ["does not see what was written there from the driver"]

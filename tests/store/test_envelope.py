@@ -80,6 +80,6 @@ def test_mixed_up_envelopes_are_noticed():
     with pytest.raises(ValueError, match="one row, got 0"):
         unpack(a.slice(1))
     with pytest.raises(ValueError, match="of 'b'"):
-        unpack(a.set_column(4, ENVELOPE.field("payload"), b["payload"]))
+        unpack(a.set_column(ENVELOPE.get_field_index("payload"), ENVELOPE.field("payload"), b["payload"]))
     with pytest.raises(ValueError, match="4 rows"):
         unpack(a.set_column(2, ENVELOPE.field("rows"), pa.array([4], pa.int64())))

@@ -1,7 +1,19 @@
-"""The system tests use the harness of the benches."""
+"""The system tests use the harness of the benches and the small job of the training tests."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-sys.path.insert(0, str(Path(__file__).parent))
+import pytest
+
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS / "system"), str(TESTS / "training"), str(TESTS.parent / "bench")]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A real S3 server for the tests of a file."""
+    from s3_server import Server
+
+    started = Server(tmp_path_factory.mktemp("s3"))
+    yield started
+    started.stop()

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,47 +9,26 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ordeal import free_port, ray_head
 
 REPO = Path(__file__).parents[2]
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.fixture
-def head(tmp_path_factory):
-    """A Ray head of its own with a dashboard; gives the dashboard's address. Every port is chosen, none is a default."""
-    dashboard, gcs = free_port(), free_port()
-    folder = tmp_path_factory.mktemp("ray")
-    command = [
-        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=2",
-        f"--port={gcs}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={free_port()}",
-        f"--dashboard-agent-grpc-port={free_port()}", f"--ray-client-server-port={free_port()}", "--temp-dir=" + str(folder),
+def head():
+    """A Ray head of its own with a dashboard; gives the dashboard's address."""
+    dashboard = free_port()
+    address = f"http://127.0.0.1:{dashboard}"
+    options = [
+        "--include-dashboard=true", f"--dashboard-port={dashboard}", f"--dashboard-agent-grpc-port={free_port()}",
         f"--object-store-memory={300 * 2**20}",
     ]  # fmt: skip
-    env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    log = (folder / "head.log").open("w")
-    process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    address = f"http://127.0.0.1:{dashboard}"
-    try:
+    with ray_head(2, *options):
         deadline = time.monotonic() + 300
         while not _answers(address):
-            assert process.poll() is None, (folder / "head.log").read_text()[-2000:]
             assert time.monotonic() < deadline, "the dashboard did not come up"
             time.sleep(1)
         yield address
-    finally:
-        # The head's children share its process group; on a starved machine it does not end them within any decent time.
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(60)
-        log.close()
 
 
 def _answers(address: str) -> bool:

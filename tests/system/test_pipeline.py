@@ -1,19 +1,24 @@
 """The whole way on random weights: all stages under a real Ray, what is done is skipped, what changed is made anew."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from xner_ray.cli import app
 from xner_ray.config_file import load_config
 from xner_ray.errors import UserError
 from xner_ray.export.dataset import export_run
-from xner_ray.export.finished import Finished
+from xner_ray.ner.tagger import open_tagger
+from xner_ray.runs.finished import Finished
 from xner_ray.stages.pipeline import STAGES, plan, run
 
-CONFIG = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "configs" / "tiny.yaml"
 pytestmark = pytest.mark.timeout(1500)  # the first test carries the whole run
 
 
@@ -92,10 +97,11 @@ def test_students_load_as_pipelines(out):
     from transformers import pipeline
 
     _, results, _ = out
-    tagger = pipeline(
-        "token-classification", model=results["folders"]["students"]["de"], aggregation_strategy="simple"
-    )
-    assert isinstance(tagger("Anna Keller wohnt in Wien."), list)
+    texts = {"de": "Anna Keller (SPD) wohnt in Wien, „Bonn“ und Graz.", "zh": "安娜·凯勒住在北京（中国）。"}
+    for language, student in results["folders"]["students"].items():
+        theirs = pipeline("token-classification", model=student, aggregation_strategy="simple")(texts[language])
+        (ours,) = open_tagger(student, precision="fp32").tag([texts[language]], language)
+        assert [e[:3] for e in ours] == [(e["start"], e["end"], e["entity_group"]) for e in theirs]
 
 
 def test_a_second_run_does_nothing(out):
@@ -135,6 +141,20 @@ def test_results_go_elsewhere(out, tmp_path):
     assert sum(told.sentences.values()) == sum(
         pq.read_table(f).num_rows for f in results["folders"]["datasets"].values()
     )
+
+
+def test_commands_of_the_pages(out, tmp_path):
+    """Commands of docs that take a finished run, with this one's folders; the tutorial's are in test_docs.py."""
+    folder, results, _ = out
+    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("interchange.md", "operations.md"))
+    lines = re.findall(r"^    xner ((?:export|export-model|push|status|quarantine list) [^#>\n]*)", text, re.MULTILINE)
+    assert len(lines) >= 9 and lines[0].split() == ["export", "OUT", "--out", "DIR"]
+    given = {"export-model": results["folders"]["students"]["de"], "push": tmp_path / "0"}
+    for number, line in enumerate(lines):
+        words = line.split()
+        places = {"OUT": folder, "DIR": given.get(words[0], tmp_path / f"{number}"), "DIR-onnx": tmp_path / "onnx"}
+        told = CliRunner().invoke(app, [str(places.get(word, word)) for word in words])
+        assert told.exit_code == 0, f"{line}: {told.output}"
 
 
 @pytest.mark.slow

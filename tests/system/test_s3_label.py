@@ -20,7 +20,8 @@ def test_a_server_that_restarts_and_a_driver_that_dies(tmp_path, monkeypatch):
     folder = tmp_path / "s3"
     folder.mkdir()
     server = Server(folder)
-    for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url}.items():
+    lines = {"XNER_LOG_EVERY": "0"}  # one for each shard
+    for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url, **lines}.items():
         monkeypatch.setenv(key, value)
     try:
         with ray_head() as head:

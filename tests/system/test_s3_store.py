@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from s3_server import KEYS, Proxy, Server, weed
+from s3_server import KEYS, Proxy, weed
 
 from xner_ray.errors import UserError
 from xner_ray.store import ShardStore
@@ -28,13 +28,6 @@ first = int(sys.argv[2])
 made = ShardStore(sys.argv[1]).commit("s-1", pa.table({"n": pa.array(range(first, first + 5000), pa.int64())}), "in")
 print(made.to_json(), end="")
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    it = Server(tmp_path_factory.mktemp("s3"))
-    yield it
-    it.stop()
 
 
 @pytest.fixture

@@ -7,18 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_job import LABELS, Silent, make_job, without_dropout
 
-from xner_ray.config import Training
 from xner_ray.encoder.load import load_model
 from xner_ray.encoder.ragged import Ragged
 from xner_ray.errors import UserError
 from xner_ray.training.data import TrainSet, share_of, steps_of
 from xner_ray.training.freezing import freeze, parameter_groups
-from xner_ray.training.local import LocalHooks
-from xner_ray.training.loop import Job, train
-from xner_ray.training.losses import IGNORED
-
-LABELS = ["O", "B-X", "I-X"]
+from xner_ray.training.loop import train
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=80), st.integers(20, 200), st.integers(0, 3))
@@ -39,26 +35,19 @@ def test_ranks_share_a_step(lengths, world, micro):
 
 @pytest.fixture
 def job(tiny_encoder, tmp_path):
-    random = np.random.default_rng(0)
-    rows = [[0, *random.integers(4, 90, size=n), 2] for n in random.integers(3, 20, size=60)]
-    ids = Ragged.of(rows)
-    labels = np.where(ids.values % 7 == 0, 1, 0).astype(np.int32)  # learnable: a label is a matter of the token
-    labels[(ids.values == 0) | (ids.values == 2)] = IGNORED
-    TrainSet(ids, labels).save(tmp_path / "data.npz")
-    training = Training(
-        epochs=6, learning_rate=1e-2, batch_tokens=128, micro_tokens=128, precision="fp32", freeze_embeddings=False
-    )
-    return Job("test", str(tiny_encoder), LABELS, training, 1, str(tmp_path / "data.npz"), str(tmp_path / "model"))
+    return make_job(tiny_encoder, tmp_path)
 
 
-class Silent(LocalHooks):
-    def __init__(self, rank=0, world=1, stop_at=None):
-        super().__init__(say=lambda line: None)
-        self.rank, self.world, self.stop_at, self.calls = rank, world, stop_at, 0
+class Stops(Silent):
+    """Ends the process, so to speak, after a checkpoint."""
+
+    def __init__(self, after: int):
+        super().__init__()
+        self.after, self.calls = after, 0
 
     def due(self):
         self.calls += 1
-        return self.calls == self.stop_at
+        return self.calls == self.after
 
     def save(self, job, write):
         super().save(job, write)
@@ -73,33 +62,20 @@ def test_it_learns(job):
 def test_it_goes_on_where_it_stopped(job):
     job.training = job.training.model_copy(update={"epochs": 2})
     torch.manual_seed(0)
-    whole, _ = train(_without_dropout(job), Silent(), device="cpu")
+    whole, undisturbed = train(without_dropout(job), Silent(), device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        train(job, Silent(stop_at=5), device="cpu")
+        train(job, Stops(5), device="cpu")
     resumed, result = train(job, Silent(), device="cpu")
-    assert len(result.losses) < len(steps_of(TrainSet.load(Path(job.data)).ids.lengths, 128, 1, 0)) * 2
+    assert result.losses == pytest.approx(undisturbed.losses, abs=1e-5)
+    assert result.tokens == undisturbed.tokens and result.seconds > 0
     for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), name
-
-
-def _without_dropout(job):
-    """Dropout draws differ after a resume; without it the weights must be equal."""
-    import json
-    import shutil
-
-    folder = Path(job.out).parent / "start"
-    shutil.copytree(job.start, folder, dirs_exist_ok=True)
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "config.json").write_text(json.dumps(config))
-    job.start = str(folder)
-    return job
 
 
 def test_accumulation_does_not_change_the_gradient(job):
     from xner_ray.training.loop import _step
 
-    job = _without_dropout(job)
+    job = without_dropout(job)
     torch.manual_seed(3)
     model = load_model(job.start, LABELS).train()
     data = TrainSet.load(Path(job.data))

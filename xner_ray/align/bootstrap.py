@@ -14,10 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.align.decode import token_range
+from xner_ray.align.grow import GROWTH, project_spans
 from xner_ray.align.phrases import capitalised, phrases
-from xner_ray.align.similarity import Matches, Similarity, project_spans
+from xner_ray.align.similarity import Matches, Similarity
+from xner_ray.align.tidy import tidy
 from xner_ray.encoder.ragged import ranges
 from xner_ray.ner.encode import Words, words_of
+from xner_ray.words import UNSPACED
 
 FLOOR = 0.5  # mean similarity of matched tokens times the share of tokens that match
 PHRASES = 4  # noun phrases tried in a pair
@@ -85,7 +88,9 @@ def agree(
     row, start, end, kind = candidates(sources, entities, random)
     matches = similarity.match(sources, targets)
     theirs, ours = words_of(targets, language), words_of(sources, "en")
-    t_start, t_end, score = project_spans(matches, theirs, row, start, end)
+    t_start, t_end, score = project_spans(matches, theirs, row, start, end, growth=GROWTH)
+    if language in UNSPACED:
+        t_start, t_end = tidy(targets, row, t_start, t_end)
     back_start, back_end, _ = project_spans(matches.reversed(), ours, row, t_start, t_end)
     wide_start, wide_end = _whole_words(ours, row, start, end)
     keep = (t_start < t_end) & (back_start == wide_start) & (back_end == wide_end) & (score >= FLOOR)

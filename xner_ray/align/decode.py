@@ -28,12 +28,17 @@ class Decoding:
         gap: words below it that a span may step over.
         word: a word's probability is that of its `first` piece or the `mean` of its pieces.
         similarity: the score, 0 to 1, of spans that only the untrained similarity finds; 0: it is not asked.
+        everywhere: it is asked about all names and mends those that the aligner cut (`fusion.py`), with `one_to_one`; else
+            about those that the aligner does not find.
+        one_to_one: names of a pair do not share a place (`match.py`), and articles are left out.
     """
 
     threshold: float = 0.5
     gap: int = 1
     word: How = "mean"
     similarity: float = 0.0
+    everywhere: bool = True
+    one_to_one: bool = True
 
 
 def token_range(

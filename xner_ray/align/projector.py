@@ -17,19 +17,23 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.align.decode import Decoding, spans
-from xner_ray.align.fusion import FOLDER, save_similarity, with_similar
+from xner_ray.align.fusion import FOLDER, first_votes, mended, save_similarity, similar
+from xner_ray.align.match import Found, chosen, join, silent, take, with_shared
 from xner_ray.align.queries import Queries, queries_of, questions, rows_asked
+from xner_ray.align.tidy import tidy_found
 from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.null import Answers, NullEngine
 from xner_ray.encoder.ragged import offsets_of
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.errors import UserError
+from xner_ray.ner.cut import TARGET, pieces_and_words
 from xner_ray.ner.encode import words_of
+from xner_ray.words import UNSPACED
 
 if TYPE_CHECKING:
     from xner_ray.align.similarity import Similarity  # imports torch
 
-FILE, VERSION, KIND = "projector.json", 3, "aligner"
+FILE, VERSION, KIND = "projector.json", 5, "aligner"
 LABELS = ["OUTSIDE", "INSIDE"]
 
 
@@ -80,7 +84,7 @@ class Projector:
     Args:
         engine: holds the trained aligner.
         tokeniser: the aligner's.
-        similarity: the second opinion, asked where the aligner finds nothing.
+        similarity: the second opinion (`fusion.py`).
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class Projector:
         """Candidates of a labelled shard.
 
         Args:
-            table: columns `source`, `target`, `entities` (schema.LABELLED).
+            table: columns `source`, `target`, `entities` (schema.LABELLED); with schema.CUT targets are not tokenised again.
             language: of the targets, ISO 639-1; decides what a word is.
 
         Returns:
@@ -138,24 +142,52 @@ class Projector:
         offsets = offsets_of(np.bincount(row, minlength=table.num_rows)) if table.num_rows else np.zeros(1, np.int64)
         columns = {"entity": queries.entity[found["query"]], **found}
         values = pa.StructArray.from_arrays(
-            [pa.array(columns[field.name], field.type) for field in schema.PROJECTION], fields=list(schema.PROJECTION)
+            [pa.array(columns[field.name], field.type, from_pandas=field.nullable) for field in schema.PROJECTION],
+            fields=list(schema.PROJECTION),
         )
         return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=schema.PROJECTIONS.type)
 
     def find(self, table: pa.Table, language: str) -> tuple[Queries, dict[str, np.ndarray]]:
         """Queries of a table and their candidates as flat arrays (see `decode.spans`)."""
         queries = queries_of(table)
-        sources, targets, text = rows_asked(table, queries)
-        asked = questions(self.tokeniser, queries.names, queries.name, targets, text, self.engine.max_length)
+        rows, sources, targets, text = rows_asked(table, queries)
+        tokens, words = None, None
+        if schema.CUT.name in table.column_names:
+            every, all_words = pieces_and_words(table, TARGET)
+            tokens, words = every.take(rows), all_words.take(rows)
+        with self.counts.timed("tokenise"):
+            asked = questions(
+                self.tokeniser, queries.names, queries.name, targets, text, self.engine.max_length, tokens
+            )
         self.counts.windowed_rows += asked.windowed
         self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + asked.cut_names
         scores = self.engine.probabilities(asked.ids, asked.types)
         answers = scores[asked.answers, -1] if len(asked.answers) else np.zeros(0, np.float32)
-        cut = words_of(targets, language)
-        found = spans(answers, asked.tokens, text, cut, self.decoding)
-        if self.similarity is not None:
-            found = with_similar(found, self.similarity, queries, sources, targets, text, language, self.decoding)
-        return queries, found
+        words = words_of(targets, language) if words is None else words
+        found = first_votes(spans(answers, asked.tokens, text, words, self.decoding))
+        candidates = tidy_found(found, targets, text, language, self.decoding.one_to_one)
+
+        def second(wanted: np.ndarray) -> Found:
+            return self._second(wanted, candidates, queries, sources, targets, text, words, language)
+
+        if not self.decoding.one_to_one:
+            return queries, join(candidates, second(silent(candidates, queries)))
+        if self.decoding.everywhere:
+            extra = second(np.ones(len(queries), bool))
+            candidates = mended(candidates, extra, targets, text)
+            taken = chosen(candidates, queries, targets, text)
+        else:
+            taken = chosen(candidates, queries, targets, text)
+            extra = second(silent(taken, queries))
+        return queries, with_shared(chosen(extra, queries, targets, text, before=taken), candidates, queries)
+
+    def _second(self, wanted, found: Found, queries: Queries, sources, targets, text, words, language: str) -> Found:
+        """What the similarity would take, tidy, as `found`; nothing where there is none, or none for the language."""
+        asked = np.flatnonzero(wanted)
+        if self.similarity is None or language in UNSPACED or not len(asked):
+            return take(found, np.zeros(0, np.int64))
+        extra = similar(asked, self.similarity, queries, sources, targets, text, words, self.decoding)
+        return tidy_found(extra, targets, text, language, self.decoding.one_to_one)
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str

@@ -7,6 +7,7 @@ memory at once, about 200 bytes a target token and query.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,13 @@ class Questions:
 
 
 def questions(
-    tokeniser: Tokeniser, names: list[str], name: np.ndarray, texts: list[str], text: np.ndarray, limit: int
+    tokeniser: Tokeniser,
+    names: list[str],
+    name: np.ndarray,
+    texts: Sequence[str],
+    text: np.ndarray,
+    limit: int,
+    tokens: Tokens | None = None,
 ) -> Questions:
     """Join names and targets.
 
@@ -102,8 +109,9 @@ def questions(
         names, texts: distinct names and targets.
         name, text: int64 [queries], indices into them.
         limit: longest row that the model takes, special tokens included.
+        tokens: of the targets, where they were tokenised before.
     """
-    tokens = tokeniser(texts)
+    tokens = tokeniser(texts) if tokens is None else tokens
     first, cut_names = shorten(tokeniser(names).ids, limit // NAME_SHARE)
     frame = len(tokeniser.prefix) + len(tokeniser.middle) + len(tokeniser.suffix)
     cut = windows(tokens.ids.take(text), limit - frame - first.lengths[name])
@@ -119,8 +127,8 @@ def shorten(ids: Ragged, room: int) -> tuple[Ragged, np.ndarray]:
     return Ragged(ids.values[ranges(ids.offsets[:-1], lengths)], offsets_of(lengths)), lengths < ids.lengths
 
 
-def rows_asked(table: pa.Table, queries: Queries) -> tuple[list[str], list[str], np.ndarray]:
-    """Sources and targets of the rows that queries ask about, and int64 [queries]: the index of each query's."""
+def rows_asked(table: pa.Table, queries: Queries) -> tuple[np.ndarray, list[str], list[str], np.ndarray]:
+    """The rows that queries ask about, ordered, their sources and targets, and int64 [queries]: the index of each query's."""
     rows, text = np.unique(queries.row, return_inverse=True)
     sources, targets = (pc.take(table.column(c), pa.array(rows)).to_pylist() for c in ("source", "target"))
-    return sources, targets, text.astype(np.int64)
+    return rows, sources, targets, text.astype(np.int64)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from xner_ray.align.decode import token_range
+from xner_ray.align.grow import GROWTH, project_spans
 from xner_ray.encoder.batches import plan
 from xner_ray.encoder.engine import Engine
 from xner_ray.encoder.ragged import Ragged, offsets_of, ranges
 from xner_ray.encoder.tokenise import Tokeniser, Tokens
-from xner_ray.ner.encode import Words, words_of
+from xner_ray.ner.encode import words_of
 
 CHUNK = 512  # pairs whose hidden states are in memory together
 CELLS = 1 << 22  # cells of one block of similarity matrices
@@ -31,22 +32,29 @@ class Matches:
 
     Attributes:
         source, target: the tokens of both sides.
-        forward: int64 [source tokens], the matching token of the target, as a position in `target.ids.values`; -1:
-        none. backward: int64 [target tokens], the same the other way; `backward[forward[i]] == i`.
+        nearest: int64 [source tokens], the most similar token of the target, as a position in `target.ids.values`; -1:
+        none. back: int64 [target tokens], the same the other way.
         cosine: float32 [source tokens], similarity to the nearest token of the other side.
     """
 
     source: Tokens
     target: Tokens
-    forward: np.ndarray
-    backward: np.ndarray
+    nearest: np.ndarray
+    back: np.ndarray
     cosine: np.ndarray
 
+    @cached_property
+    def forward(self) -> np.ndarray:
+        """int64 [source tokens]: the matching token of the target, -1 where nearness is not mutual."""
+        some = self.nearest >= 0
+        some[some] = self.back[self.nearest[some]] == np.flatnonzero(some)
+        return np.where(some, self.nearest, -1)
+
     def reversed(self) -> Matches:
-        cosine = np.zeros(len(self.backward), np.float32)
-        some = self.backward >= 0
-        cosine[some] = self.cosine[self.backward[some]]
-        return Matches(self.target, self.source, self.backward, self.forward, cosine)
+        cosine = np.zeros(len(self.back), np.float32)
+        some = self.forward >= 0
+        cosine[self.forward[some]] = self.cosine[some]
+        return Matches(self.target, self.source, self.back, self.nearest, cosine)
 
 
 class Similarity:
@@ -93,9 +101,10 @@ class Similarity:
 
     def match(self, sources: Sequence[str], targets: Sequence[str]) -> Matches:
         """Match the tokens of aligned raw strings."""
-        source, target = self.tokeniser(sources), self.tokeniser(targets)
-        forward, backward = (np.full(len(t.ids.values), -1, np.int64) for t in (source, target))
-        cosine = np.zeros(len(forward), np.float32)
+        with self.engine.counts.timed("tokenise"):
+            source, target = self.tokeniser(sources), self.tokeniser(targets)
+        nearest, back = (np.full(len(t.ids.values), -1, np.int64) for t in (source, target))
+        cosine = np.zeros(len(nearest), np.float32)
         for at in range(0, len(sources), CHUNK):
             rows = np.arange(at, min(at + CHUNK, len(sources)))
             # Both sides in one call, so that their lengths sort together.
@@ -108,9 +117,9 @@ class Similarity:
             n = int(left.offsets[-1])
             _match_chunk(
                 Ragged(states[:n], left.offsets), Ragged(states[n:], right.offsets),
-                source.ids.offsets[rows], target.ids.offsets[rows], forward, backward, cosine,
+                source.ids.offsets[rows], target.ids.offsets[rows], nearest, back, cosine,
             )  # fmt: skip
-        return Matches(source, target, forward, backward, cosine)
+        return Matches(source, target, nearest, back, cosine)
 
     def _room(self, ids: Ragged, rows: np.ndarray) -> Ragged:
         """Rows as long as the encoder takes them."""
@@ -139,7 +148,7 @@ class Similarity:
         rows = np.repeat(np.arange(len(entities)), counts)
         index = np.arange(len(rows)) - np.repeat(offsets_of(counts)[:-1], counts)
         cut = words_of(targets, language)
-        starts, ends, scores = project_spans(matches, cut, rows, flat[:, 0], flat[:, 1])
+        starts, ends, scores = project_spans(matches, cut, rows, flat[:, 0], flat[:, 1], growth=GROWTH)
         out: list[list[tuple[int, int, int, float]]] = [[] for _ in sources]
         for i in np.flatnonzero(starts < ends).tolist():
             out[rows[i]].append((int(index[i]), int(starts[i]), int(ends[i]), round(float(scores[i]), 4)))
@@ -165,8 +174,8 @@ def _lower_layers(folder: Path, layer: int):
     return model
 
 
-def _match_chunk(left: Ragged, right: Ragged, left_at, right_at, forward, backward, cosine) -> None:
-    """Mutual nearest neighbours of the rows of a chunk, written into the flat arrays at `left_at`, `right_at`."""
+def _match_chunk(left: Ragged, right: Ragged, left_at, right_at, nearest, back, cosine) -> None:
+    """Nearest neighbours of the rows of a chunk, both ways, written into the flat arrays at `left_at`, `right_at`."""
     sizes = np.maximum(left.lengths, right.lengths)
     side = max(1, int(sizes.max(initial=1)))
     for batch in plan(sizes, max(side, CELLS // side)):
@@ -176,13 +185,14 @@ def _match_chunk(left: Ragged, right: Ragged, left_at, right_at, forward, backwa
             continue
         table = torch.bmm(a, b.transpose(1, 2))
         table.masked_fill_(~real_a[:, :, None] | ~real_b[:, None, :], float("-inf"))
-        near, of_a = table.max(dim=2)
-        of_b = table.argmax(dim=1)
-        mutual = (of_b.gather(1, of_a) == torch.arange(a.shape[1])[None, :]) & real_a & real_b.any(1, keepdim=True)
-        row, token = (x.numpy() for x in mutual.nonzero(as_tuple=True))
-        other = of_a[mutual].numpy()
-        i, j = left_at[batch[row]] + token, right_at[batch[row]] + other
-        forward[i], backward[j], cosine[i] = j, i, near[mutual].numpy()
+        near, of_a = (x.numpy() for x in table.max(dim=2))
+        of_b = table.argmax(dim=1).numpy()
+        both = real_a.any(1, keepdim=True) & real_b.any(1, keepdim=True)  # else nothing is near
+        row, token = (x.numpy() for x in (real_a & both).nonzero(as_tuple=True))
+        at = left_at[batch[row]] + token
+        nearest[at], cosine[at] = right_at[batch[row]] + of_a[row, token], near[row, token]
+        row, token = (x.numpy() for x in (real_b & both).nonzero(as_tuple=True))
+        back[right_at[batch[row]] + token] = left_at[batch[row]] + of_b[row, token]
 
 
 def _pad(rows: Ragged, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -192,59 +202,3 @@ def _pad(rows: Ragged, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     out = np.zeros((*mask.shape, rows.values.shape[1]), np.float32)
     out[mask] = rows.values[ranges(rows.offsets[batch], lengths)]
     return torch.from_numpy(out), torch.from_numpy(mask)
-
-
-def project_spans(
-    matches: Matches, words: Words, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, gap: int = 1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spans of the target for spans of the source: the longest run of words that hold a matched token.
-
-    Whole words, since a name's pieces match one by one while its endings and joints often match nothing.
-
-    Args:
-        matches: of all pairs.
-        words: of the targets.
-        rows, starts, ends: int [spans], the pair of each span and its characters.
-        gap: words without a match that a run may step over.
-
-    Returns:
-        starts, ends: int64 [spans], characters of the target; both 0 where nothing matches. scores: float32 [spans],
-        the mean similarity of the tokens that match into the run, times the share of the span's tokens that they are.
-    """
-    first, last = token_range(
-        matches.source.starts, matches.source.ends, matches.source.ids.offsets, rows, starts, ends
-    )
-    sizes = last - first
-    span = np.repeat(np.arange(len(rows)), sizes)
-    token = ranges(first, sizes)
-    token, span = (x[matches.forward[token] >= 0] for x in (token, span))
-    at, near = matches.forward[token], matches.cosine[token]
-    # A token may hold several words (Chinese): it hits them all, and its similarity counts at the first.
-    low, high = token_range(
-        words.starts, words.ends, words.offsets, rows[span], matches.target.starts[at], matches.target.ends[at]
-    )
-    hits = high - low
-    word, of = ranges(low, hits), np.repeat(span, hits)
-    value = np.repeat(near, hits) * (word == np.repeat(low, hits))
-    order = np.lexsort((word, of))
-    word, of, value = word[order], of[order], value[order]
-    begins = np.ones(len(word), bool)
-    begins[1:] = (of[1:] != of[:-1]) | (word[1:] - word[:-1] > gap + 1)
-    heads = np.flatnonzero(begins)
-    tails = np.append(heads[1:], len(word)) - 1
-    total = np.add.reduceat(value, heads) if len(heads) else np.zeros(0)
-    # The run of each span that holds most similarity; lexsort puts it last.
-    order = np.lexsort((-heads, total, of[heads]))
-    owner = of[heads][order]
-    final = np.ones(len(order), bool)
-    final[:-1] = owner[1:] != owner[:-1]
-    chosen, owner = order[final], owner[final]
-    out_starts, out_ends, scores = (
-        np.zeros(len(rows), np.int64),
-        np.zeros(len(rows), np.int64),
-        np.zeros(len(rows), np.float32),
-    )
-    out_starts[owner] = words.starts[word[heads[chosen]]]
-    out_ends[owner] = words.ends[word[tails[chosen]]]
-    scores[owner] = total[chosen] / sizes[owner]
-    return out_starts, out_ends, scores

@@ -45,6 +45,7 @@ from xner_ray.runs.fingerprint import describe_change, fingerprint
 from xner_ray.store.place import TEMP, failpoint, open_place
 
 _NAME = re.compile(r"generation-(\d{6})")
+FIRST = "generation-000001"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,20 @@ class Collection:
             found.append(replace(report, shards=shards))
         return found
 
+    def whole(self) -> IngestReport:
+        """All generations as one: labels are unique, so their counts lie side by side; `made_from` has the domain of each.
+
+        Raises:
+            UserError: there is no generation.
+        """
+        reports = self.reports()
+        if not reports:
+            raise UserError("holds no pairs yet", file=self.root, remedy="see that its corpora hold some")
+        counts = {label: count for report in reports for label, count in report.corpora.items()}
+        domains = {k: v for report in reports for k, v in report.made_from["domains"].items()}
+        shards = [shard for report in reports for shard in report.shards]
+        return IngestReport(reports[0].language, 0, counts, shards, {"generation": len(reports), "domains": domains})
+
     def tombstones(self) -> np.ndarray:
         """Keys (uint64, sorted) of pairs in shards that no corpus has any more."""
         folders = self.generations()
@@ -94,6 +109,10 @@ class Collection:
         if not len(dead):
             return table
         return table.filter(pa.array(~np.isin(pair_keys(table["source"], table["target"]), dead)))
+
+    def news(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that `add` would read; nothing is written."""
+        return [source for source, _ in self._new(sources, self._state())]
 
     def add(
         self, sources: Sequence[Source], mapper: Mapper = map, progress: Progress | None = None
@@ -123,7 +142,9 @@ class Collection:
             corpora = {name: asdict(value) for name, value in sorted(held.items())}
             shards = before.shards + len(made.shards)
             told = {"corpora": corpora, "labels": labels, "shards": shards, "tombstones": made.dead}
-            report = IngestReport(wanted[0][0].languages[1], 0, made.counts, made.shards, {"generation": number})
+            domains = {source.label: source.corpus.domain for source, _ in wanted}
+            made_from = {"generation": number, "domains": domains}
+            report = IngestReport(wanted[0][0].languages[1], 0, made.counts, made.shards, made_from)
             report.save(folder)
             (folder / "generation.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
             failpoint("ingest.written")

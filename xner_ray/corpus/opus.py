@@ -63,8 +63,16 @@ def resolve(config: Config, say: Say) -> Config:
     """
     if not any(x.opus for x in config.corpora):
         return config
-    catalogue = open_catalogue(config.opus.catalogue)
-    found = find_all(config, catalogue, say)
+    catalogue = open_catalogue(config.opus.catalogue, config.opus.api)
+    return resolve_found(config, find_all(config, catalogue, say), catalogue.name, say)
+
+
+def resolve_found(config: Config, found: list[Found], catalogue: str, say: Say) -> Config:
+    """`resolve` for who has asked the catalogue of this name already.
+
+    Raises:
+        UserError: a language is left without any corpus.
+    """
     corpora: list[Corpus] = []
     for corpus in config.corpora:
         corpora += [_plain(x, config) for x in found if x.corpus is corpus] if corpus.opus else [corpus]
@@ -77,7 +85,7 @@ def resolve(config: Config, say: Say) -> Config:
         remote = sum("://" in _place(x.archive, config) for x in mine)
         told = ", ".join(x.archive.name for x in mine) or "nothing"
         away = f"; {remote} of them not fetched, to be read from the net" if remote else ""
-        say(f"[opus] {language}: {told} ({catalogue.name}){away}")
+        say(f"[opus] {language}: {told} ({catalogue}){away}")
     return resolved
 
 

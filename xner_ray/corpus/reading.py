@@ -20,8 +20,10 @@ from xner_ray.corpus.formats import Chunk, read_corpus
 from xner_ray.corpus.quality import decide, score_pairs
 from xner_ray.corpus.report import CorpusCount
 from xner_ray.corpus.shards import as_pairs
+from xner_ray.corpus.spaces import without_gaps
 from xner_ray.errors import UserError
 from xner_ray.schema import CLEANED, PAIR, QUARANTINE
+from xner_ray.words import UNSPACED
 
 Progress = Callable[[str, int], None]
 
@@ -158,13 +160,14 @@ def _count(counts: dict[str, int], found: np.ndarray, names: Sequence[str]) -> N
 def _good_rows(source: Source, chunk: Chunk, pairs: Pairs, good: np.ndarray) -> pa.Table:
     kept, n = pa.array(good), int(good.sum())
     score = pairs.score[good].astype(np.float32)
+    target = pairs.target if n == len(good) else pairs.target.filter(kept)
     columns = {
         "corpus": _same(source.label, n),
         "domain": _same(source.corpus.domain, n),
         "language": _same(source.languages[1], n),
         "pair_id": pa.array(chunk.pair_id[good]),
         "source": pairs.source if n == len(good) else pairs.source.filter(kept),
-        "target": pairs.target if n == len(good) else pairs.target.filter(kept),
+        "target": without_gaps(target) if source.languages[1] in UNSPACED else target,
         "corpus_score": pa.array(score, mask=np.isnan(score)),
     }
     return as_pairs(columns) if n else PAIR.empty_table()

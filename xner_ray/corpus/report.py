@@ -85,3 +85,9 @@ def load_report(folder: Path) -> IngestReport | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UserError(f"cannot be read: {e}", file=path, remedy="remove the folder and ingest again") from e
+
+
+def quarantine_files(folder: Path) -> list[Path]:
+    """The lines that ingest set aside: of one folder of shards, or of all generations of a collection."""
+    files = [Path(folder) / "quarantine.parquet", *sorted(Path(folder).glob("generation-*/quarantine.parquet"))]
+    return [file for file in files if file.exists()]

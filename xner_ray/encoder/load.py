@@ -83,21 +83,25 @@ def longest_row(folder: str | Path) -> int:
     """Most tokens in a row of a folder's model, special tokens included."""
     from transformers import AutoConfig
 
-    from xner_ray.encoder.engine import max_positions
+    from xner_ray.encoder.runner import max_positions
 
     return max_positions(AutoConfig.from_pretrained(str(folder)))
 
 
 def save_tokenizer(folder: str | Path, out: str | Path) -> None:
-    """Copy an encoder's tokenizer, so that a token's characters are its own.
+    """Copy an encoder's tokenizer, so that a token's characters are its own (see `cut_at_spaces`)."""
+    for name in TOKENIZER_FILES:
+        if (Path(folder) / name).exists():
+            shutil.copy(Path(folder) / name, Path(out) / name)
+    cut_at_spaces(Path(out) / "tokenizer.json")
+
+
+def cut_at_spaces(file: Path) -> None:
+    """Let a tokenizer.json cut at spaces before its Metaspace does; nothing where there is none.
 
     A bare Metaspace counts the space before a word as the word's first character, and `pipeline` then gives entities that
     begin with a space. Cutting at spaces first gives the same tokens, but for spaces at the end of a text.
     """
-    for name in TOKENIZER_FILES:
-        if (Path(folder) / name).exists():
-            shutil.copy(Path(folder) / name, Path(out) / name)
-    file = Path(out) / "tokenizer.json"
     told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if (told.get("pre_tokenizer") or {}).get("type") == "Metaspace":
         cut = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}

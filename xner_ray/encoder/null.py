@@ -43,6 +43,10 @@ class NullEngine:
 
     def probabilities(self, ids: Ragged, types: Ragged | None = None) -> np.ndarray:
         """float32 [tokens, labels]: the one answer has 0.5 to 1, the others share the rest."""
+        with self.counts.timed("forward"):
+            return self._made_up(ids, types)
+
+    def _made_up(self, ids: Ragged, types: Ragged | None) -> np.ndarray:
         self.counts.rows += len(ids)
         self.counts.tokens += len(ids.values)
         rows, values = ids.row_of(), ids.values.astype(np.uint64)

@@ -12,7 +12,7 @@ from itertools import chain
 
 import numpy as np
 
-from xner_ray.encoder.ragged import Ragged, concatenate, constant, offsets_of
+from xner_ray.encoder.ragged import Ragged, concatenate, constant, offsets_of, ranges
 
 _flat = chain.from_iterable
 _SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the last that is white space
@@ -25,6 +25,11 @@ class Tokens:
     ids: Ragged
     starts: np.ndarray
     ends: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Tokens:
+        """Those of the given texts."""
+        at = ranges(self.ids.offsets[rows], self.ids.lengths[rows])
+        return Tokens(self.ids.take(rows), self.starts[at], self.ends[at])
 
 
 class Tokeniser:
@@ -49,19 +54,24 @@ class Tokeniser:
         self.space = self.backend.token_to_id("\u2581")  # a piece of metaspace alone: stands for no character
         self.prefix, self.middle, self.suffix = _template(self.backend)
 
-    def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Tokenise raw strings."""
+    def __call__(self, texts: Sequence[str], trim: bool = True) -> Tokens:
+        """Tokenise raw strings.
+
+        Args:
+            trim: tokens hold no white space, and a metaspace alone holds nothing; else offsets are the tokenizer's own.
+        """
         encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         total = int(lengths.sum())
         ids = np.fromiter(_flat(e.ids for e in encoded), np.int32, total)
         spans = np.fromiter(_flat(_flat(e.offsets for e in encoded)), np.int32, 2 * total).reshape(-1, 2)
         starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
-        _trim_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
-        if self.space is not None:
-            # Put before a text that starts without a space, it is given the first character's offsets, which are not its.
-            empty = ids == self.space
-            ends[empty] = starts[empty]
+        if trim:
+            _trim_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
+            if self.space is not None:
+                # Put before a text that starts without a space, it is given the first character's offsets, which are not its.
+                empty = ids == self.space
+                ends[empty] = starts[empty]
         return Tokens(Ragged(ids, offsets_of(lengths)), starts, ends)
 
     def one(self, ids: Ragged) -> Ragged:

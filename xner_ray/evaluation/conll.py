@@ -1,26 +1,26 @@
 """CoNLL files: the only gold format of the house, read strictly and written atomically.
 
-A line is a token and its BIO2 tag, tab or space between (further columns in between are ignored), a blank line ends a
-sentence. Strict, because every leniency here turns into a silent change of F1: what is not clear is an error with
-file, line and remedy. A file is read whole; gold data is megabytes, corpora never come this way.
+A line is a token and its tag, tab or space between (further columns in between are ignored), a blank line ends a
+sentence. Tags are BIO2, or what the user says they are (`schemes.py`). Strict, because every leniency here turns into a silent
+change of F1: what is not clear is an error with file, line and remedy. A file is read whole; gold data is megabytes, corpora
+never come this way.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from uuid import uuid4
 
+from xner_ray.config_data import Gold, Scheme
 from xner_ray.errors import UserError
+from xner_ray.evaluation.schemes import Columns, to_bio2
 from xner_ray.words import CharSpan, join, natural
 
 logger = logging.getLogger(__name__)
-Scheme = Literal["bio2", "iob1"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Sentence:
         return natural(self.tokens, self.language)
 
 
+def read_gold_file(gold: Gold, path: str | Path) -> list[Sentence]:
+    """Read a file of a config, at `path` since the config's may hold `{data}`; see `read_conll`."""
+    return read_conll(path, gold.language, gold.tag_map, gold.types, scheme=gold.scheme)
+
+
 def read_conll(
     path: str | Path,
     language: str = "en",
@@ -55,21 +60,22 @@ def read_conll(
         language: ISO 639-1, handed on to the sentences.
         tag_map: types renamed, `O` drops the entity; a type that does not occur is no error.
         types: after the map, only these are kept; all others become O.
-        scheme: `iob1` converts files in which B- only parts neighbours of one type.
+        scheme: how entities are tagged, see `schemes.py`; all others than `bio2` are converted to it.
 
     An entity that a sentence break cuts in two becomes two, with a warning in the log; any other I- that continues
     nothing is an error.
 
     Raises:
-        UserError: a missing column, a tag that is not BIO2, bad UTF-8, no sentence at all; with file and line.
+        UserError: a missing column, a tag that is not of the scheme, nested entities, bad UTF-8, no sentence at all; with file
+            and line.
     """
     if Path(path).suffix == ".parquet":
         return _from_parquet(path, language, tag_map or {}, types, scheme)
     sentences: list[Sentence] = []
+    columns_seen = Columns()
     cut = "O"  # the tag that the sentence before ends with
     for first, rows in blocks(path):
-        tokens: list[str] = []
-        tags: list[str] = []
+        raw: list[str] = []
         for number, columns in enumerate(rows, first):
             if len(columns) < 2:
                 raise UserError(
@@ -78,18 +84,20 @@ def read_conll(
                     line=number,
                     remedy="write token, tab, tag on each line, and a blank line between sentences",
                 )
-            if not tags and cut != "O" and columns[-1] == f"I{cut[1:]}":
+            if not raw and cut != "O" and columns[-1] == f"I{cut[1:]}":
                 # CoNLL-2002 has such a slip: a sentence break within an entity. As conlleval does, a new one begins.
                 logger.warning("%s:%d: a sentence break cuts an entity; read `%s` as B-", path, number, columns[-1])
                 columns[-1] = f"B{cut[1:]}"
-            tags.append(_checked(columns[-1], tags[-1] if tags else "O", path, number, scheme))
-            tokens.append(columns[0])
+            raw.append(columns[-1])
+        columns_seen.see(rows)
+        tags = to_bio2(raw, scheme, path, range(first, first + len(raw)))
         cut = tags[-1]
-        sentences.append(Sentence(tokens, rename(tags, tag_map or {}, types), language))
+        sentences.append(Sentence([columns[0] for columns in rows], rename(tags, tag_map or {}, types), language))
     if not sentences:
         raise UserError(
             "holds no sentence", file=path, remedy="give a CoNLL file: token, tab, tag; a blank line between sentences"
         )
+    columns_seen.check(path)
     return sentences
 
 
@@ -100,10 +108,8 @@ def _from_parquet(
 
     sentences = []
     for number, (tokens, own) in enumerate(read_rows(path), 1):
-        tags: list[str] = []
-        for tag in own:
-            tags.append(_checked(tag, tags[-1] if tags else "O", path, number, scheme))
         if tokens:
+            tags = to_bio2(own, scheme, path, [number] * len(own))
             sentences.append(Sentence(tokens, rename(tags, tag_map, types), language))
     if not sentences:
         raise UserError("holds no sentence", file=path, remedy="give a file with rows")
@@ -155,26 +161,6 @@ def read_lines(path: str | Path) -> list[str]:
         raise UserError(f"is not UTF-8: byte 0x{e.object[e.start]:02x}", file=path, line=line, remedy=remedy) from None
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else lines
-
-
-def _checked(tag: str, previous: str, path: object, line: int, scheme: Scheme) -> str:
-    """The tag in BIO2, given the one before it (in BIO2)."""
-    if tag == "O":
-        return tag
-    if not re.fullmatch(r"[BI]-\S+", tag):
-        remedy = "tags are O, B-TYPE or I-TYPE; the last column must hold them"
-        raise UserError(f"`{tag[:40]}` is not a BIO2 tag", file=path, line=line, key=tag[:40], remedy=remedy)
-    if tag[0] == "B" or previous[1:] == tag[1:]:
-        return tag
-    if scheme == "iob1":
-        return "B" + tag[1:]
-    raise UserError(
-        f"`{tag}` continues nothing: the tag before it is `{previous}`, so this looks like IOB1",
-        file=path,
-        line=line,
-        key=tag,
-        remedy="begin each entity with B- (read_conll(..., scheme='iob1') converts)",
-    )
 
 
 def rename(tags: Sequence[str], tag_map: Mapping[str, str], types: Sequence[str] | None) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xner_ray.config_data import Scheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.conll import blocks, read_conll, read_lines
 from xner_ray.evaluation.scores import check_aligned
@@ -29,7 +30,11 @@ class Target:
 
 
 def read_target(
-    path: str | Path, language: str, tag_map: Mapping[str, str] | None = None, types: Sequence[str] | None = None
+    path: str | Path,
+    language: str,
+    tag_map: Mapping[str, str] | None = None,
+    types: Sequence[str] | None = None,
+    scheme: Scheme = "bio2",
 ) -> list[Target]:
     """Read the target side.
 
@@ -38,7 +43,7 @@ def read_target(
         everything
             else is CoNLL, with a tag on every line or on none.
         language: ISO 639-1; decides on spaces and words.
-        tag_map, types: as in `read_conll`.
+        tag_map, types, scheme: as in `read_conll`.
 
     Raises:
         UserError: as `read_conll`, or tags on some lines only.
@@ -49,7 +54,7 @@ def read_target(
             spans = words(line, language)
             targets.append(Target(line, [line[a:b] for a, b in spans], spans))
     elif _is_tagged(path):
-        sentences = read_conll(path, language, tag_map, types)
+        sentences = read_conll(path, language, tag_map, types, scheme=scheme)
         targets = [Target(*_spaced(s.tokens, language), s.tags) for s in sentences]
     else:
         targets = [Target(*_spaced([row[0] for row in rows], language)) for _, rows in blocks(path)]

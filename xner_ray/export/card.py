@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from xner_ray import __version__
 from xner_ray.export.contamination import overlaps
-from xner_ray.export.finished import Finished
 from xner_ray.export.markdown import cell, escaped, front_matter, table
 from xner_ray.export.provenance import sources
 from xner_ray.export.split import SPLITS
+from xner_ray.runs.finished import Finished
 
 if TYPE_CHECKING:
     from xner_ray.export.dataset import Exported
@@ -143,7 +143,7 @@ def _making(run: Finished) -> str:
 
 
 def _ledger(run: Finished) -> str:
-    by = run.ledger()["by_language"]
+    by = run.ledger["by_language"]
     reasons = sorted({reason for row in by.values() for reason, n in row["dropped"].items() if n})
     head = ["language", "read", "kept", "kept without entity", *reasons, "quarantined", "chosen of the kept"]
     rows = [
@@ -154,7 +154,7 @@ def _ledger(run: Finished) -> str:
             row["kept_no_entity"],
             *(row["dropped"].get(reason, 0) for reason in reasons),
             row["quarantined"],
-            run.summary(language)["sentences"] if language in run.datasets else None,
+            run.summaries[language]["sentences"] if language in run.datasets else None,
         ]
         for language, row in by.items()
     ]

@@ -1,7 +1,8 @@
 """Does the data that students learn from hold sentences that they are measured on?
 
-Sentences are compared by their letters and digits alone (see `split.text_keys`). That finds copies, not paraphrases and not
-two translations of one source, and the cards say so.
+Sentences are compared by their letters and digits alone (see `evaluation/held_out.py`). That finds copies, not
+paraphrases and not two translations of one source, and the cards say so. The dataset stage keeps them out, so this finds
+some only where a dataset and its evaluation files no longer fit each other.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xner_ray.evaluation.conll import read_conll
-from xner_ray.export.finished import Finished
-from xner_ray.export.split import text_keys
+from xner_ray.evaluation.conll import read_gold_file
+from xner_ray.evaluation.held_out import keys_of, sentence_keys
+from xner_ray.runs.finished import Finished
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,11 @@ def overlaps(run: Finished) -> list[Overlap]:
             continue
         if gold.language not in keys:
             keys[gold.language] = _dataset_keys(run.datasets[gold.language])
-        texts = [s.raw()[0] for s in read_conll(path, gold.language, gold.tag_map, gold.types)]
-        mine = text_keys(pa.array(texts, pa.string()))
-        found.append(Overlap(name, gold.language, len(texts), int(np.isin(mine, keys[gold.language]).sum())))
+        mine = sentence_keys(read_gold_file(gold, path))
+        found.append(Overlap(name, gold.language, len(mine), int(np.isin(mine, keys[gold.language]).sum())))
     return found
 
 
 def _dataset_keys(path: Path) -> np.ndarray:
     batches = pq.ParquetFile(path).iter_batches(65536, columns=["target"])
-    return np.unique(np.concatenate([text_keys(batch.column("target")) for batch in batches]))
+    return np.unique(np.concatenate([keys_of(batch.column("target")) for batch in batches]))

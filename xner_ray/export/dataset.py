@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from xner_ray import schema
 from xner_ray.errors import UserError
 from xner_ray.export.card import dataset_card
-from xner_ray.export.finished import Finished
 from xner_ray.export.folder import new_folder
 from xner_ray.export.formats import FORMATS, Rows, writer
 from xner_ray.export.huggingface import relisted
 from xner_ray.export.split import SPLITS, assign
+from xner_ray.runs.finished import Finished
 from xner_ray.tags import label_list
 
 BATCH = 4096

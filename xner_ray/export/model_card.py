@@ -8,10 +8,9 @@ from typing import Any
 
 from xner_ray import __version__
 from xner_ray.config import Training
-from xner_ray.export.finished import Finished, Student
 from xner_ray.export.markdown import escaped, front_matter, table
 from xner_ray.export.provenance import sources
-from xner_ray.words import UNSPACED
+from xner_ray.runs.finished import Finished, Student
 
 
 def write_model_cards(run: Finished) -> list[Path]:
@@ -33,7 +32,7 @@ def model_card(run: Finished, student: Student) -> str:
         f"# {escaped(run.config.name)}: named entities in `{student.language}`\n",
         f"Finds {', '.join(x[2:] for x in labels if x.startswith('B-'))} in raw text. It was taught by an"
         f" {run.config.source_language} tagger through parallel text: no person labelled a sentence of its language.\n",
-        _usage(student.language),
+        _usage(),
         "## Results\n\n" + _results(run, student.language),
         "## Protocol\n\n" + _protocol(run, student.language, told),
         "## Limits\n\n"
@@ -74,13 +73,12 @@ def _metadata(run: Finished, student: Student) -> dict[str, Any]:
     return data
 
 
-def _usage(language: str) -> str:
-    strategy = "simple" if language in UNSPACED else "first"
+def _usage() -> str:
     return (
         "```python\nfrom transformers import pipeline\n\n"
-        f'tag = pipeline("token-classification", model="DIR", aggregation_strategy="{strategy}")\n```\n\n'
-        f"`xner tag --model DIR --language {language} TEXT` does the same, and cuts punctuation off entities, which the"
-        " pipeline leaves attached to a word.\n"
+        'tag = pipeline("token-classification", model="DIR", aggregation_strategy="simple")\n```\n\n'
+        "`xner tag --model DIR TEXT` finds the same entities. Other strategies take all that stands between spaces for a"
+        " word, so that an entity before a comma would keep the comma.\n"
     )
 
 
@@ -108,7 +106,7 @@ def _scores(row: dict[str, Any]) -> list[float]:
 
 
 def _protocol(run: Finished, language: str, told: dict[str, Any]) -> str:
-    config, summary = run.config, run.summary(language)
+    config, summary = run.config, run.summaries[language]
     corpora = ", ".join(
         escaped(s.corpus + (f" {s.version}" if s.version else "")) for s in sources(run) if s.language == language
     )

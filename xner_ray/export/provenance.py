@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.config import Corpus
-from xner_ray.export.finished import Finished
+from xner_ray.runs.finished import Finished
 
 
 @dataclass(frozen=True)

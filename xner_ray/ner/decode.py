@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xner_ray.ner.encode import Words
+from xner_ray.ner.encode import Words, inside_of
 
 
 def word_labels(probabilities: np.ndarray, pieces: np.ndarray, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -23,10 +23,9 @@ def word_labels(probabilities: np.ndarray, pieces: np.ndarray, labels: list[str]
     score = probabilities.max(axis=1) if len(probabilities) else np.ones(1, np.float32)
     ids = np.where(pieces >= 0, best[np.maximum(pieces, 0)], 0)
     scores = np.where(pieces >= 0, score[np.maximum(pieces, 0)], 1.0).astype(np.float32)
-    inside = np.array([labels.index("I" + x[1:]) if x.startswith("B-") else i for i, x in enumerate(labels)])
     again = np.zeros(len(pieces), bool)
     again[1:] = (pieces[1:] == pieces[:-1]) & (pieces[1:] >= 0)
-    return np.where(again, inside[ids], ids), scores
+    return np.where(again, inside_of(labels)[ids], ids), scores
 
 
 def entities(ids: np.ndarray, scores: np.ndarray, words: Words, labels: list[str]) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.ragged import offsets_of, ranges
+from xner_ray.encoder.tokenise import Tokens
 from xner_ray.ner.encode import Words
 from xner_ray.words import words as words_of
 
@@ -23,24 +24,17 @@ class Finder:
         """What it did that a report should tell; nothing, where a tagger cuts, windows and redoes nothing."""
         return Counts()
 
-    def find(self, texts: Sequence[str], words: Words) -> dict[str, np.ndarray]:
-        """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`)."""
+    def find(self, texts: Sequence[str], words: Words, tokens: Tokens | None = None) -> dict[str, np.ndarray]:
+        """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`).
+
+        Args:
+            tokens: of the texts, where they were tokenised before; a tagger that has no use for them tokenises itself.
+        """
         raise NotImplementedError
 
     def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
         """Entities of each text as (start, end, type, score)."""
-        found = self.find(texts, Words.of([words_of(t, language) for t in texts]))
-        cuts = offsets_of(np.bincount(found["row"], minlength=len(texts)))
-        flat = list(
-            zip(
-                found["start"].tolist(),
-                found["end"].tolist(),
-                found["type"].tolist(),
-                found["score"].tolist(),
-                strict=True,
-            )
-        )
-        return [flat[a:b] for a, b in pairwise(cuts.tolist())]
+        return listed(self.find(texts, Words.of([words_of(t, language) for t in texts])), len(texts))
 
     def tag_words(self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[list[str]]:
         """BIO2 tags of given words, e.g. of a gold set: each sentence is its text and the character spans of its words."""
@@ -58,3 +52,11 @@ class Finder:
         if len(found["first"]):
             tags[found["first"]] = np.char.add("B-", found["type"].astype(str))
         return [tags[a:b].tolist() for a, b in pairwise(words.offsets.tolist())], found["score"]
+
+
+def listed(found: dict[str, np.ndarray], rows: int) -> list[list[Entity]]:
+    """Flat entity arrays (see `ner.decode.entities`) as a list a text."""
+    cuts = offsets_of(np.bincount(found["row"], minlength=rows))
+    columns = [found[name].tolist() for name in ("start", "end", "type", "score")]
+    flat = list(zip(*columns, strict=True))
+    return [flat[a:b] for a, b in pairwise(cuts.tolist())]

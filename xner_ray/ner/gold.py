@@ -9,7 +9,7 @@ import numpy as np
 from xner_ray.config import Gold
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.errors import UserError
-from xner_ray.evaluation.conll import Sentence, read_conll
+from xner_ray.evaluation.conll import Sentence, read_gold_file
 from xner_ray.ner.encode import Words, encode_tags
 from xner_ray.tags import label_list
 from xner_ray.training.data import TrainSet
@@ -20,7 +20,8 @@ def read_gold(gold: Sequence[Gold], fill=lambda path: path, to_o: Sequence[str] 
     sentences: list[Sentence] = []
     for item in gold:
         drop = dict.fromkeys(to_o, "O")
-        sentences += read_conll(fill(item.path), item.language, {**item.tag_map, **drop}, item.types)
+        without = item.model_copy(update={"tag_map": {**item.tag_map, **drop}})
+        sentences += read_gold_file(without, fill(item.path))
     return sentences
 
 
@@ -48,7 +49,7 @@ def encode_gold(
     raw = [s.natural() if i % 2 else s.raw() for i, s in enumerate(sentences)]
     ids = {label: i for i, label in enumerate(labels)}
     tags = np.fromiter((ids[t] for s in sentences for t in s.tags), np.int32)
-    return encode_tags(tokeniser, [t for t, _ in raw], Words.of([w for _, w in raw]), tags, limit)
+    return encode_tags(tokeniser, [t for t, _ in raw], Words.of([w for _, w in raw]), tags, labels, limit)
 
 
 def labels_of(sentences: Sequence[Sentence]) -> list[str]:

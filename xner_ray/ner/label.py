@@ -7,23 +7,27 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.encoder.ragged import offsets_of
-from xner_ray.ner.encode import Words
+from xner_ray.ner.cut import SOURCE, pieces_and_words
+from xner_ray.ner.encode import words_of
 from xner_ray.ner.found import Finder
-from xner_ray.words import words as words_of
 
 
 def label_table(tagger: Finder, table: pa.Table, language: str = "en") -> pa.Table:
     """Add `entities`, the tagger's findings in `source`.
 
     Args:
-        table: schema.PAIR columns.
+        table: schema.PAIR columns; with schema.CUT the source is not tokenised again.
         language: of the source side.
 
     Returns:
         schema.LABELLED columns, rows in the same order.
     """
     texts = table.column("source").to_pylist()
-    found = tagger.find(texts, Words.of([words_of(t, language) for t in texts]))
+    if schema.CUT.name in table.column_names:
+        tokens, words = pieces_and_words(table, SOURCE)
+        found = tagger.find(texts, words, tokens)
+    else:
+        found = tagger.find(texts, words_of(texts, language))
     return table.append_column(schema.ENTITIES, entity_lists(found, len(texts)))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xner_ray.encoder.tokenise import Tokens
 from xner_ray.errors import UserError
 from xner_ray.ner.encode import Words
 from xner_ray.ner.found import Finder
@@ -32,7 +33,7 @@ class SpacyTagger(Finder):
         self.types = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["xner_spacy"]
         self.nlp = spacy.load(Path(folder) / "spacy", exclude=_NEEDLESS)
 
-    def find(self, texts: Sequence[str], words: Words) -> dict[str, np.ndarray]:
+    def find(self, texts: Sequence[str], words: Words, tokens: Tokens | None = None) -> dict[str, np.ndarray]:
         rows = []
         for i, (doc, (a, b)) in enumerate(zip(self.nlp.pipe(texts), pairwise(words.offsets.tolist()), strict=True)):
             mine = list(zip(words.starts[a:b].tolist(), words.ends[a:b].tolist(), strict=True))

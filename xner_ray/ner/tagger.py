@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.null import Answers, NullEngine
 from xner_ray.encoder.ragged import ranges
-from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.encoder.tokenise import Tokeniser, Tokens
 from xner_ray.encoder.windows import windows
 from xner_ray.ner.decode import entities, word_labels
 from xner_ray.ner.encode import Words, deciding_pieces
-from xner_ray.ner.found import Finder
+from xner_ray.ner.found import Entity, Finder, listed
 from xner_ray.tags import label_list
 
 
@@ -25,7 +26,7 @@ class Tagger(Finder):
     Args:
         engine: answers for token ids.
         labels: what its columns mean: O, B-X, I-X, ...
-        meaning: float32 [columns of the engine, labels], where these differ; see `_meaning`.
+        meaning: float32 [columns of the engine, labels], where these differ; see `_labels`.
     """
 
     def __init__(self, engine: Answers, tokeniser: Tokeniser, labels: list[str], meaning: np.ndarray | None = None):
@@ -44,12 +45,16 @@ class Tagger(Finder):
         from xner_ray.encoder.engine import Engine
         from xner_ray.encoder.load import load_model
 
-        model = load_model(folder)
-        labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-        meant = getattr(model.config, "xner_labels", None)
-        if meant is not None:
-            labels = label_list(x[2:] for x in meant if x != "O")
-        return cls(Engine(model, budget, precision, device), Tokeniser(str(folder)), labels, _meaning(meant))
+        return cls(
+            Engine(load_model(folder), budget, precision, device), Tokeniser(str(folder)), *_labels(_config(folder))
+        )
+
+    @classmethod
+    def exported(cls, folder: str | Path, budget: int = 4096) -> Tagger:
+        """The tagger of a folder that `xner export-model` wrote; neither torch nor transformers is imported."""
+        from xner_ray.encoder.onnx import OnnxEngine
+
+        return cls(OnnxEngine(folder, budget), Tokeniser(str(folder), plain=True), *_labels(_config(folder)))
 
     @classmethod
     def null(cls, folder: str | Path) -> Tagger:
@@ -61,40 +66,71 @@ class Tagger(Finder):
     def counts(self) -> Counts:
         return self.engine.counts
 
-    def probabilities(self, texts: Sequence[str], words: Words) -> tuple[np.ndarray, np.ndarray]:
-        """Label probabilities [pieces, labels] of all pieces of the texts, and the deciding piece of each word [words]."""
-        tokens = self.tokeniser(texts)
-        frame = len(self.tokeniser.prefix) + len(self.tokeniser.suffix)
-        cut = windows(tokens.ids, self.engine.max_length - frame)
-        self.engine.counts.windowed_rows += cut.windowed_rows
-        framed = self.tokeniser.one(cut.ids)
+    def probabilities(self, tokens: Tokens) -> np.ndarray:
+        """Label probabilities of all pieces: float32 [pieces, labels]."""
+        with self.counts.timed("tokenise"):
+            frame = len(self.tokeniser.prefix) + len(self.tokeniser.suffix)
+            cut = windows(tokens.ids, self.engine.max_length - frame)
+            framed = self.tokeniser.one(cut.ids)
+        self.counts.windowed_rows += cut.windowed_rows
         scores = self.engine.probabilities(framed)
         content = ranges(framed.offsets[:-1] + len(self.tokeniser.prefix), cut.ids.lengths)
         mine = scores[content][cut.positions]
-        return mine if self.meaning is None else mine @ self.meaning, deciding_pieces(tokens, words)
+        return mine if self.meaning is None else mine @ self.meaning
 
-    def find(self, texts: Sequence[str], words: Words) -> dict[str, np.ndarray]:
+    def _tokens(self, texts: Sequence[str], trim: bool = True) -> Tokens:
+        with self.counts.timed("tokenise"):
+            return self.tokeniser(texts, trim)
+
+    def find(self, texts: Sequence[str], words: Words, tokens: Tokens | None = None) -> dict[str, np.ndarray]:
         """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`)."""
-        scores, pieces = self.probabilities(texts, words)
-        ids, best = word_labels(scores, pieces, self.labels)
+        tokens = self._tokens(texts) if tokens is None else tokens
+        ids, best = word_labels(self.probabilities(tokens), deciding_pieces(tokens, words), self.labels)
         return entities(ids, best, words, self.labels)
 
+    def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
+        """Entities of each text as (start, end, type, score), read off the pieces.
 
-def _meaning(labels: Sequence[str] | None) -> np.ndarray | None:
-    """float32 [labels of an adopted model, ours]: probabilities of labels that mean the same add up. None for our own."""
-    if labels is None:
-        return None
-    ours = label_list(x[2:] for x in labels if x != "O")
-    meaning = np.zeros((len(labels), len(ours)), np.float32)
-    meaning[np.arange(len(labels)), [ours.index(x) for x in labels]] = 1
-    return meaning
+        These are what `transformers.pipeline("token-classification", aggregation_strategy="simple")` finds in the folder.
+        An adopted model may have learned the first pieces of words alone, so it is asked for `language`'s words.
+        """
+        if self.meaning is not None:
+            return super().tag(texts, language)
+        tokens = self._tokens(texts, trim=False)
+        scores = self.probabilities(tokens)
+        pieces = Words(tokens.starts, tokens.ends, tokens.ids.offsets)
+        return listed(entities(scores.argmax(axis=1), scores.max(axis=1), pieces, self.labels), len(texts))
+
+
+def _config(folder: str | Path) -> dict[str, Any]:
+    return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+
+
+def _labels(config: dict[str, Any]) -> tuple[list[str], np.ndarray | None]:
+    """Our labels, and what those of an adopted model mean: float32 [its labels, ours]; None for our own.
+
+    Probabilities of labels that mean the same add up.
+    """
+    meant: list[str] | None = config.get("xner_labels")
+    if meant is None:
+        return [config["id2label"][str(i)] for i in range(len(config["id2label"]))], None
+    ours = label_list(x[2:] for x in meant if x != "O")
+    meaning = np.zeros((len(meant), len(ours)), np.float32)
+    meaning[np.arange(len(meant)), [ours.index(x) for x in meant]] = 1
+    return ours, meaning
+
+
+def is_spacy(folder: str | Path) -> bool:
+    """An adopted spaCy pipeline, which has a tokenizer of its own."""
+    return "xner_spacy" in _config(folder)
 
 
 def open_tagger(folder: str | Path, budget: int = 4096, precision: str = "auto") -> Finder:
-    """The tagger of a folder: one that we trained, or one that was adopted (see `ner.adopt`)."""
-    told = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    if "xner_spacy" in told:
+    """The tagger of a folder: one that we trained, that was exported, or that was adopted (see `ner.adopt`)."""
+    if is_spacy(folder):
         from xner_ray.ner.spacy_tagger import SpacyTagger
 
         return SpacyTagger(folder)
+    if (Path(folder) / "model.onnx").exists() and not list(Path(folder).glob("*.safetensors")):
+        return Tagger.exported(folder, budget)
     return Tagger.load(folder, budget, precision)

@@ -6,6 +6,7 @@ and not a half, because each death costs the start of a process, which a shard o
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pyarrow as pa
 from xner_ray.errors import UserError
 from xner_ray.poison.child import Child, Done, Failed
 from xner_ray.schema import FAULT
+
+log = logging.getLogger(__name__)
 
 PARTS = 16
 DEATHS = 2  # a row is set aside only after it killed its process so often, alone
@@ -88,6 +91,7 @@ class Guard:
             if not answer.died:
                 break
         faults[row] = f"{self.stage}: {reason}"
+        log.warning("row %d is set aside: %s", row, reason)
         if len(faults) > max(FEW, self.max_share * len(table)):
             raise UserError(
                 f"{len(faults)} of a shard's {len(table)} rows cannot be run, the last: {reason}",

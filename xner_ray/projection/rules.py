@@ -7,10 +7,12 @@ rows in ten seconds on one core; the tests hold a slow version that reads like t
 
 The first that applies is the verdict:
     quarantined        the row could not be labelled or aligned
+    contamination      the target is a sentence of an evaluation file
     kept_no_entity     the source has no entity, or the target's conventions leave none
     unmapped           an entity has no span in the target
     mention_mismatch   an entity has several spans and they differ in surface text
-    overlap            two spans overlap, or one name has two types (both would take the same span)
+    overlap            two spans overlap and are not one span of one type (Trump and Donald Trump, both 特朗普), or one
+                       name has two types (both would take the same span)
     low_score          an entity or one of its spans scores below the threshold
     kept               otherwise
 Entities with the same surface text and type are one query; `projections.entity` points to the first of them. Its
@@ -26,16 +28,19 @@ import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.config import Rules
+from xner_ray.evaluation.held_out import HeldOut
 from xner_ray.projection.conventions import is_entity, retype
-from xner_ray.projection.surface import char_lengths, list_offsets, slices
+from xner_ray.projection.flat import changes, codes, first_equal, flat
+from xner_ray.projection.surface import char_lengths, slices
 
 
-def judge(table: pa.Table, rules: Rules) -> pa.Table:
+def judge(table: pa.Table, rules: Rules, held_out: HeldOut | None = None) -> pa.Table:
     """Add `verdict` and `spans`.
 
     Args:
         table: columns of schema.ALIGNED.
         rules: thresholds; 0 lets everything pass.
+        held_out: sentences that must not be trained on.
 
     Returns:
         schema.JUDGED, same rows in the same order. `spans` of kept rows are sorted by start, their score is the lower
@@ -45,21 +50,21 @@ def judge(table: pa.Table, rules: Rules) -> pa.Table:
         ValueError: offsets outside the text, or a projection that does not point to the first of its equal entities.
     """
     table = table.select(schema.ALIGNED.names).cast(schema.ALIGNED)
-    batches = [_judge(batch, rules) for batch in table.to_batches() if batch.num_rows]
+    batches = [_judge(batch, rules, held_out or HeldOut()) for batch in table.to_batches() if batch.num_rows]
     return pa.Table.from_batches(batches, schema=schema.JUDGED)
 
 
-def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
+def _judge(batch: pa.RecordBatch, rules: Rules, held_out: HeldOut) -> pa.RecordBatch:
     n = batch.num_rows
     entities, projections = batch.column("entities"), batch.column("projections")
-    entity_row, (e_start, e_end, e_type, e_score) = _flat(entities, "start", "end", "type", "score")
-    span_row, (p_entity, p_start, p_end, p_score) = _flat(projections, "entity", "start", "end", "score")
+    entity_row, (e_start, e_end, e_type, e_score) = flat(entities, "start", "end", "type", "score")
+    span_row, (p_entity, p_start, p_end, p_score) = flat(projections, "entity", "start", "end", "score")
     name_texts = slices(batch.column("source"), entity_row, e_start, e_end)
-    names = _codes(name_texts)
-    query = _first_equal(entity_row, names, e_type)
+    names = codes(name_texts)
+    query = first_equal(entity_row, names, e_type)
     owner = _owners(batch, span_row, p_entity, entity_row, query)
     span_texts = slices(batch.column("target"), span_row, p_start, p_end)
-    surfaces = _codes(span_texts)
+    surfaces = codes(span_texts)
     if (p_start >= p_end).any():
         raise ValueError("a projection without a character; leave it out, so that its entity counts as unmapped")
 
@@ -68,10 +73,11 @@ def _judge(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     mapped[owner] = True
     verdicts = [
         ("quarantined", batch.column("fault").is_valid().to_numpy(zero_copy_only=False)),
+        (schema.CONTAMINATION, held_out.holds(batch.column("target"), batch.column("language"))),
         ("kept_no_entity", np.bincount(entity_row, minlength=n) == 0),
         ("unmapped", _any(entity_row[is_query & ~mapped], n)),
         ("mention_mismatch", _any(entity_row[_differs(owner, surfaces, len(query))], n)),
-        ("overlap", _overlaps(span_row, owner, p_start, p_end, n) | _two_types(entity_row, names, e_type, n)),
+        ("overlap", _overlaps(span_row, e_type[owner], p_start, p_end, n) | _two_types(entity_row, names, e_type, n)),
         (
             "low_score",  # compared as float32, which the scores are: 0.9 must not fall below 0.9
             _any(entity_row[e_score < np.float32(rules.min_entity_score)], n)
@@ -125,35 +131,6 @@ def _by_convention(
     return types
 
 
-def _flat(lists: pa.ListArray, *names: str) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The row of each element, and its fields as arrays (strings as codes)."""
-    rows = np.repeat(np.arange(len(lists)), np.diff(list_offsets(lists)))
-    struct = lists.flatten()
-    fields = [struct.field(name) for name in names]
-    return rows, [_codes(f) if pa.types.is_string(f.type) else f.to_numpy() for f in fields]
-
-
-def _codes(strings: pa.Array) -> np.ndarray:
-    return strings.dictionary_encode().indices.to_numpy().astype(np.int64)
-
-
-def _first_equal(rows: np.ndarray, names: np.ndarray, types: np.ndarray) -> np.ndarray:
-    """For each entity the flat index of the first one in its row with its name and type."""
-    order = np.lexsort((types, names, rows))  # stable: equal entities stay in order
-    new = _changes(rows[order], names[order], types[order])
-    first = np.empty(len(rows), np.int64)
-    first[order] = order[np.flatnonzero(new)][np.cumsum(new) - 1]
-    return first
-
-
-def _changes(*columns: np.ndarray) -> np.ndarray:
-    """True where a sorted sequence of keys begins a new one."""
-    new = np.ones(len(columns[0]), bool)
-    if len(new):
-        new[1:] = np.any([c[1:] != c[:-1] for c in columns], axis=0)
-    return new
-
-
 def _owners(
     batch: pa.RecordBatch, rows: np.ndarray, index: np.ndarray, entity_row: np.ndarray, query: np.ndarray
 ) -> np.ndarray:
@@ -186,11 +163,11 @@ def _differs(groups: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     return np.flatnonzero(low < high)
 
 
-def _overlaps(rows: np.ndarray, owner: np.ndarray, starts: np.ndarray, ends: np.ndarray, n: int) -> np.ndarray:
-    """Rows with two spans that share a character; one span listed twice for one query is no overlap."""
-    order = np.lexsort((owner, ends, starts, rows))
-    rows, owner, starts, ends = rows[order], owner[order], starts[order], ends[order]
-    new = _changes(rows, starts, ends, owner)
+def _overlaps(rows: np.ndarray, types: np.ndarray, starts: np.ndarray, ends: np.ndarray, n: int) -> np.ndarray:
+    """Rows with two spans that share a character; a span that is listed twice with one type is no overlap."""
+    order = np.lexsort((types, ends, starts, rows))
+    rows, types, starts, ends = rows[order], types[order], starts[order], ends[order]
+    new = changes(rows, starts, ends, types)
     rows, starts, ends = rows[new], starts[new], ends[new]
     # Sorted by start, so where any two overlap some neighbours do.
     return _any(rows[1:][(rows[1:] == rows[:-1]) & (starts[1:] < ends[:-1])], n)
@@ -205,5 +182,5 @@ def _two_types(rows: np.ndarray, names: np.ndarray, types: np.ndarray, n: int) -
 def _chosen(rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, score: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Projections that become spans, by row and start; of equal ones the best."""
     order = np.lexsort((-score, ends, starts, rows))
-    order = order[_changes(rows[order], starts[order], ends[order])]
+    order = order[changes(rows[order], starts[order], ends[order])]
     return order[kept[rows[order]]]

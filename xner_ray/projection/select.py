@@ -25,6 +25,7 @@ from xner_ray.config import DatasetConfig
 from xner_ray.corpus.sampling import mix, pair_hash
 from xner_ray.errors import UserError
 from xner_ray.projection.export import export, unlabelled
+from xner_ray.projection.without import Without
 
 _SMALL = ["verdict", "domain", "corpus", "language", "pair_id"]
 _ROW_GROUP = 4096
@@ -32,7 +33,9 @@ _KEPT = (schema.KEPT, schema.KEPT_NO_ENTITY)
 Group = tuple[str, str]  # domain, verdict
 
 
-def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, seed: int) -> dict[str, Any]:
+def select(
+    files: Sequence[str | Path], out: str | Path, config: DatasetConfig, seed: int, without: Without | None = None
+) -> dict[str, Any]:
     """Choose sentences and write them with tokens and tags.
 
     Args:
@@ -40,10 +43,12 @@ def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, 
         out: the Parquet file to write (schema.EXPORTED), atomically.
         config: how many sentences at most, and the share of them without entity, equal in all domains.
         seed: another seed, another choice.
+        without: rows that are not to be chosen.
 
     Returns:
-        sentences, with_entity, without_entity, entities, unlabelled (spans that took no word), domains
-        {name: {with_entity, without_entity, empty_share}}, notes (sentences for a reader).
+        sentences, with_entity, without_entity, available (sentences to choose from), entities,
+        unlabelled (spans that took no word), domains {name: {with_entity, without_entity, empty_share}},
+        notes (sentences for a reader).
 
     Raises:
         UserError: no file, or no sentence was kept.
@@ -52,13 +57,13 @@ def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, 
     paths = sorted(str(f) for f in files)
     if not paths:
         raise UserError("no labelled shards to choose from", remedy="run the label stage first")
-    source = ds.dataset(paths, format="parquet")
+    source = _Candidates(ds.dataset(paths, format="parquet"), without or Without(), config.corpora)
     limits, summary = _plan(source, config, seed)
     if not summary["sentences"]:
         raise UserError(
             "no sentence with entities was kept, so there is nothing to train on",
             key="rules",
-            remedy="look at the ledger for the reason; lower rules.min_*_score or read more pairs",
+            remedy="look at the ledger for the reason; lower rules.min_*_score, read more pairs or other dataset.corpora",
         )
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +78,23 @@ def select(files: Sequence[str | Path], out: str | Path, config: DatasetConfig, 
     finally:
         draft.unlink(missing_ok=True)
     return summary | counts
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The rows that may be chosen; `corpora`: of these alone."""
+
+    source: ds.Dataset
+    without: Without
+    corpora: Sequence[str] | None
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        wanted = [*columns, *(x for x in ("source", "target") if self.without and x not in columns)]
+        kept = pc.field("verdict").isin(_KEPT)
+        if self.corpora is not None:
+            kept &= pc.field("corpus").isin(self.corpora)
+        for batch in self.source.to_batches(columns=wanted, filter=kept):
+            yield self.without.leave(batch).select(columns)
 
 
 @dataclass
@@ -96,10 +118,10 @@ class _Smallest:
         return np.sort(everything)
 
 
-def _plan(source: ds.Dataset, config: DatasetConfig, seed: int) -> tuple[dict[Group, np.uint64], dict[str, Any]]:
+def _plan(source: _Candidates, config: DatasetConfig, seed: int) -> tuple[dict[Group, np.uint64], dict[str, Any]]:
     """Largest hash taken of each group, and the summary."""
     pools: dict[Group, _Smallest] = {}
-    for batch in source.to_batches(columns=_SMALL, filter=pc.field("verdict").isin(_KEPT)):
+    for batch in source.batches(_SMALL):
         for key, rows, hashes in _hashed(batch, seed):
             pools.setdefault(key, _Smallest(config.sentences)).add(hashes[rows])
     smallest = {key: pool.sorted() for key, pool in pools.items()}
@@ -128,7 +150,14 @@ def _plan(source: ds.Dataset, config: DatasetConfig, seed: int) -> tuple[dict[Gr
                 f" {100 * share:.1f}% instead of {100 * config.empty_share:.1f}%"
             )
     total = {key: sum(row[key] for row in domains.values()) for key in ("with_entity", "without_entity")}
-    return limits, {"sentences": sum(total.values()), **total, "domains": domains, "notes": notes}
+    available = sum(pool.seen for pool in pools.values())
+    return limits, {
+        "sentences": sum(total.values()),
+        **total,
+        "available": available,
+        "domains": domains,
+        "notes": notes,
+    }
 
 
 def _with_entity(smallest: dict[Group, np.ndarray], config: DatasetConfig) -> dict[str, int]:
@@ -175,9 +204,9 @@ def groups(batch: pa.RecordBatch, *names: str) -> Iterator[tuple[tuple[str, ...]
         yield values, (codes == key[:, None]).all(axis=0)
 
 
-def _chosen(source: ds.Dataset, limits: dict[Group, np.uint64], seed: int) -> Iterator[pa.Table]:
+def _chosen(source: _Candidates, limits: dict[Group, np.uint64], seed: int) -> Iterator[pa.Table]:
     """Chosen rows in the order of the files."""
-    for batch in source.to_batches(columns=schema.JUDGED.names, filter=pc.field("verdict").isin(_KEPT)):
+    for batch in source.batches(schema.JUDGED.names):
         mask = np.zeros(batch.num_rows, bool)
         for key, rows, hashes in _hashed(batch, seed):
             if key in limits:

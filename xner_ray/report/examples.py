@@ -14,6 +14,7 @@ from xner_ray import schema
 VERDICTS = {
     schema.KEPT: "kept",
     schema.KEPT_NO_ENTITY: "kept, no entity",
+    schema.CONTAMINATION: "dropped: contamination",
     "unmapped": "dropped: unmapped",
     "mention_mismatch": "dropped: mention mismatch",
     "overlap": "dropped: overlap",
@@ -110,6 +111,8 @@ def _reason(row: Mapping[str, Any], rules: Mapping[str, Any], chosen: bool) -> s
             "What the teacher found is none by the target's conventions" if queries else "The teacher found no entity"
         )
         return why + ("." if chosen else "; not chosen, such sentences are rationed.")
+    if verdict == schema.CONTAMINATION:
+        return "The target is a sentence of an evaluation file."
     if verdict == "unmapped":
         return f"Found nowhere in the target: {_some(names[i] for i, spans in queries.items() if not spans)}."
     if verdict == "mention_mismatch":

@@ -13,9 +13,9 @@ from babel import Locale
 
 from xner_ray import schema
 from xner_ray.evaluation.calibration import expected_error
-from xner_ray.report.finished import Finished
 from xner_ray.report.rows import SCORE_BINS, Tally
 from xner_ray.report.table import duration
+from xner_ray.runs.finished import Finished
 
 _FATES = (
     schema.KEPT,
@@ -42,6 +42,7 @@ def figures(run: Finished, tally: Tally) -> dict[str, Any]:
         "corpora": _corpora(run, config),
         "sets": [{"name": name, **row} for name, row in results["sets"].items()],
         "english": [{"name": name, **row} for name, row in results["english"].items()],
+        "held_out_gold": results.get("held_out_gold", 0),
         "ledger": _ledger(run),
         "flow": _flow(run),
         "entities": _entities(tally),
@@ -88,8 +89,8 @@ def _ledger(run: Finished) -> dict[str, Any]:
 
 def _flow(run: Finished) -> dict[str, list[dict[str, Any]]]:
     """For `all` and each language: links from corpora to fates, and from what was kept to the training file."""
-    flow = {"all": _links(run, list(run.train))}
-    return flow | ({language: _links(run, [language]) for language in run.train} if len(run.train) > 1 else {})
+    flow = {"all": _links(run, list(run.datasets))}
+    return flow | ({language: _links(run, [language]) for language in run.datasets} if len(run.datasets) > 1 else {})
 
 
 def _links(run: Finished, languages: list[str]) -> list[dict[str, Any]]:
@@ -101,7 +102,7 @@ def _links(run: Finished, languages: list[str]) -> list[dict[str, Any]]:
     for (_, fate), n in cells.items():
         fates[fate] += n
     for fate, key in ((schema.KEPT, "with_entity"), (schema.KEPT_NO_ENTITY, "without_entity")):
-        chosen = sum(run.chosen[language][key] for language in languages)
+        chosen = sum(run.summaries[language][key] for language in languages)
         cells[fate, "training data"], cells[fate, "not chosen"] = chosen, fates[fate] - chosen
     return [{"source": a, "target": b, "value": n} for (a, b), n in sorted(cells.items()) if n]
 

@@ -26,8 +26,8 @@ from xner_ray import schema
 from xner_ray.corpus.sampling import BottomK, mix, pair_hash, quotas
 from xner_ray.report.examples import VERDICTS, example, quarantined
 from xner_ray.report.figures import figures, language_name
-from xner_ray.report.finished import Finished, open_run
 from xner_ray.report.rows import Cell, Sample, Tally, batches
+from xner_ray.runs.finished import Finished
 from xner_ray.store.place import open_place
 
 EXAMPLES = 2000  # about a megabyte; the page says how many of how many
@@ -44,7 +44,7 @@ def write_report(out: str | Path, examples: int = EXAMPLES) -> Path:
     Raises:
         UserError: the folder holds no finished run, or cannot be written.
     """
-    run = open_run(out)
+    run = Finished.open(out)
     page = render(page_data(run, examples))
     open_place(run.out).put("report.html", page.encode(), "report")
     return run.out / "report.html"
@@ -57,14 +57,14 @@ def page_data(run: Finished, examples: int = EXAMPLES) -> dict[str, Any]:
         tally.add(batch)
         sample.add(batch)
     rows = sample.rows()
-    chosen = in_training(rows, run.train.values())
+    chosen = in_training(rows, run.datasets.values())
     shown = [example(row, run.rules, _key(row) in chosen) for row in rows]
     shown += _quarantined(run.quarantine, max(1, examples // 10))
     return {
         **figures(run, tally),
         "verdicts": VERDICTS,
         "examples": _mixed(shown),
-        "languages": {code: language_name(code) for code in run.train},
+        "languages": {code: language_name(code) for code in run.datasets},
     }
 
 

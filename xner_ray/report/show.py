@@ -12,9 +12,9 @@ from rich.text import Text
 from xner_ray.cli_tag import COLOURS
 from xner_ray.errors import UserError
 from xner_ray.report.examples import VERDICTS, example
-from xner_ray.report.finished import open_run
 from xner_ray.report.page import in_training
 from xner_ray.report.rows import Filter, find
+from xner_ray.runs.finished import Finished
 
 
 def examples_of(out: str | Path, wanted: Filter, n: int, seed: int) -> tuple[list[dict[str, Any]], int]:
@@ -23,12 +23,12 @@ def examples_of(out: str | Path, wanted: Filter, n: int, seed: int) -> tuple[lis
     Raises:
         UserError: no finished run, or a verdict, language or corpus that it does not know.
     """
-    run = open_run(out)
+    run = Finished.open(out)
     _check("--verdict", wanted.verdict, list(VERDICTS))
-    _check("--language", wanted.language, list(run.train))
+    _check("--language", wanted.language, list(run.datasets))
     _check("--corpus", wanted.corpus, sorted({cell["corpus"] for cell in run.ledger["cells"]}))
     rows, there = find(run.judged, wanted, n, seed)
-    chosen = in_training(rows, run.train.values())
+    chosen = in_training(rows, run.datasets.values())
     return [example(row, run.rules, (row["language"], row["corpus"], row["pair_id"]) in chosen) for row in rows], there
 
 

@@ -30,6 +30,10 @@ def results_table(results: Mapping[str, Any], out: str | None = None) -> Rendera
     """
     parts: list[RenderableType] = [_gains(results.get("sets") or results["languages"])]
     parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("english", {}).items()]
+    if results.get("held_out_gold"):
+        parts.append(
+            Text(f"{results['held_out_gold']:,} gold sentences are in evaluation files too, and were left out")
+        )
     if results.get("ledger"):
         parts += ["", _ledger(results["ledger"])]
     if results.get("seconds"):
@@ -101,14 +105,10 @@ def duration(seconds: float) -> str:
 
 def _next_steps(results: Mapping[str, Any], out: str) -> Text:
     students = results.get("folders", {}).get("students", {})
-    name, model = next(iter(students.items()), ("CODE", f"{out}/STUDENT"))
-    language = name.partition("-")[0]  # with several seeds the name is language-seed
+    model = next(iter(students.values()), f"{out}/STUDENT")
     return Text.assemble(
         "\nTry a student, then go on with your own data; README.md says what the files look like.\n",
-        (
-            f"  xner tag --model {shlex.quote(str(model))} --language {language} 'A sentence of that language.'\n",
-            "cyan",
-        ),
+        (f"  xner tag --model {shlex.quote(str(model))} 'A sentence of its language.'\n", "cyan"),
         (
             "  cp configs/demo.yaml mine.yaml  # take out `sample`, list your gold, corpora, evaluation\n",
             "cyan",

@@ -18,9 +18,11 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from xner_ray.errors import UserError
+from xner_ray.sample.french import agree
 from xner_ray.sample.inflect import capitalise, genitive, spanish_conjunction
 from xner_ray.sample.names import LANGUAGES, PARTS, Value, values
 from xner_ray.sample.template import FREE, UNIT, Frame, Slot, frames
+from xner_ray.words import UNSPACED
 
 FIRST_EPOCH = 4096
 EPOCHS = 32
@@ -141,12 +143,15 @@ class _Filler:
             written += literal
             kind = self.kinds[slot.variable]
             again = kind == "PER.full" and slot.kind == "PER.last"
-            opens = language != "zh" and _OPENS.search(written) is not None
+            opens = language not in UNSPACED and _OPENS.search(written) is not None
             surfaces = _surfaces(kind, self.frame.part, again, language, slot.form, opens)
             befores = None
             if language == "es" and (match := re.search(r"(?<= )([yo]) $", literal)):
                 stem = literal[: match.start()]
                 befores = tuple(f"{stem}{spanish_conjunction(match[1], text)} " for text in surfaces)
+            if language == "fr":
+                fitted = tuple(agree(literal, text, slot.kind) for text in surfaces)
+                befores = fitted if set(fitted) != {literal} else None
             entity = None if slot.kind in FREE else slot.kind.split(".")[0]
             compiled.append(Piece(literal, befores, order.index(slot.variable), surfaces, entity))
             written += "x"

@@ -18,8 +18,11 @@ from importlib.resources import files
 from babel import Locale
 
 from xner_ray.errors import UserError
+from xner_ray.sample.french import elide
 
-LANGUAGES = ("en", "de", "es", "nl", "zh")
+LANGUAGES = ("en", "de", "es", "nl", "zh", "fr", "ja")
+DEFAULT = ("de", "es", "nl", "zh")  # what `xner sample` writes unless asked for others
+WRITTEN = ("en", "zh", "ja")  # a list's cells that are never empty: the others fall back to the English spelling
 PARTS = ("train", "eval")
 
 # Singular, no article in de/es/nl, the same preposition as a city. Left out: articles (Switzerland, Netherlands, Iraq,
@@ -32,7 +35,7 @@ COUNTRIES = (  # noqa: SIM905 (a table of codes reads better than a list)
     "VE VN ZM ZW BW CM CR CZ KH LR LY ME MK MZ AO AF DZ BY BI LA ER GA MW LS BJ EC"
 ).split()
 
-# Languages with one plain word in all five; left out: those whose Chinese name holds another language's (Afrikaans).
+# Languages with one plain word in all of them; left out: those whose Chinese name holds another language's (Afrikaans).
 TONGUES = (  # noqa: SIM905
     "ar hy az eu be bn bg ca hr cs da nl en et fi fr ka de el he hi hu is id ga it ja kk km ko lo lv lt mk ms mt "
     "mn ne no fa pl pt pa ro ru sr sk sl es sw sv ta te th tr uk ur uz vi cy gl am so zu sq zh gu yo kn"
@@ -54,26 +57,38 @@ LISTED = {
     "MISC.prize": "prize",
 }
 CLUB_PATTERNS = (
-    ("{} FC", "FC {}", "FC {}", "FC {}", "{}足球俱乐部"),
-    ("{} SC", "SC {}", "SC {}", "SC {}", "{}体育俱乐部"),
-    ("AC {}", "AC {}", "AC {}", "AC {}", "{}竞技俱乐部"),
-    ("Racing Club {}", "Racing Club {}", "Racing Club {}", "Racing Club {}", "{}竞赛俱乐部"),
+    ("{} FC", "FC {}", "FC {}", "FC {}", "{}足球俱乐部", "FC {}", "FC{}"),
+    ("{} SC", "SC {}", "SC {}", "SC {}", "{}体育俱乐部", "SC {}", "SC{}"),
+    ("AC {}", "AC {}", "AC {}", "AC {}", "{}竞技俱乐部", "AC {}", "AC{}"),
+    (*["Racing Club {}"] * 4, "{}竞赛俱乐部", "Racing Club {}", "レーシング・クラブ・{}"),
 )
 # No German adjectives here (Technische Universität): they would have to agree with the case of the frame.
 UNIVERSITY_PATTERNS = (
-    ("University of {}", "Universität {}", "Universidad de {}", "Universiteit van {}", "{}大学"),
+    (
+        "University of {}",
+        "Universität {}",
+        "Universidad de {}",
+        "Universiteit van {}",
+        "{}大学",
+        "université de {}",
+        "{}大学",
+    ),
     (
         "City University of {}",
         "Stadtuniversität {}",
         "Universidad Municipal de {}",
         "Stadsuniversiteit {}",
         "{}城市大学",
+        "université municipale de {}",
+        "{}市立大学",
     ),
     (
         "National University of {}",
         "Nationaluniversität {}",
         "Universidad Nacional de {}",
         "Rijksuniversiteit {}",
+        "{}国立大学",
+        "université nationale de {}",
         "{}国立大学",
     ),
 )
@@ -102,23 +117,24 @@ class Value:
 
 @cache
 def read_list(name: str) -> tuple[tuple[str, dict[str, str]], ...]:
-    """Rows of `names/<name>.tsv` as (part, surfaces); an empty de, es or nl cell means the English spelling.
+    """Rows of `names/<name>.tsv` as (part, surfaces); an empty cell means the English spelling, but in Chinese and Japanese.
 
     Raises:
-        UserError: a row without five surfaces, or with an unknown part.
+        UserError: a row without all surfaces, or with an unknown part.
     """
     path = files("xner_ray.sample").joinpath("names", f"{name}.tsv")
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
-        cells = line.split("\t")
-        if len(cells) != 6 or not cells[0] or not cells[4] or cells[5] not in PARTS:
+        *cells, part = line.split("\t")
+        surfaces = dict(zip(LANGUAGES, cells, strict=False))
+        if len(cells) != len(LANGUAGES) or not all(surfaces[x] for x in WRITTEN) or part not in PARTS:
             raise UserError(
-                "a name needs en, de, es, nl, zh and a part",
+                f"a name needs {', '.join(LANGUAGES)} and a part",
                 file=path,
                 line=number,
-                remedy="write six tab-separated cells; de, es, nl may be empty, part is train or eval",
+                remedy=f"part them by tabs; only {', '.join(WRITTEN)} must not be empty, part is train or eval",
             )
-        rows.append((cells[5], dict(zip(LANGUAGES, (cell or cells[0] for cell in cells[:5]), strict=True))))
+        rows.append((part, {language: text or cells[0] for language, text in surfaces.items()}))
     return tuple(rows)
 
 
@@ -127,17 +143,20 @@ def _of_part(name: str, part: str) -> list[dict[str, str]]:
 
 
 def _people(part: str) -> Iterator[Value]:
-    """Everyone of a part, by family. Chinese repeats a Chinese person's full name; 王 alone would be odd."""
+    """Everyone of a part, by family. A Chinese person's full name is repeated where it is written in Chinese characters; 王 alone
+    would be odd.
+    """
     given, family = _of_part("given", part), _of_part("family", part)
     for last in family:
         for first in given:
             full = {tag: f"{first[tag]} {last[tag]}" for tag in LANGUAGES}
-            yield Value(last["en"], {**full, "zh": f"{first['zh']}·{last['zh']}"}, last)
+            dots = {"zh": f"{first['zh']}·{last['zh']}", "ja": f"{first['ja']}・{last['ja']}"}
+            yield Value(last["en"], full | dots, last)
     for last in _of_part("family_zh", part):
         for first in _of_part("given_zh", part):
             full = {tag: f"{last[tag]} {first[tag]}" for tag in LANGUAGES}
-            full["zh"] = last["zh"] + first["zh"]
-            yield Value(last["en"], full, {**last, "zh": full["zh"]})
+            characters = {tag: last[tag] + first[tag] for tag in ("zh", "ja")}
+            yield Value(last["en"], full | characters, last | characters)
 
 
 def _of_cities(part: str, patterns: tuple[tuple[str, ...], ...], each: int) -> Iterator[Value]:
@@ -147,6 +166,7 @@ def _of_cities(part: str, patterns: tuple[tuple[str, ...], ...], each: int) -> I
         for step in range(each):
             pattern = patterns[(first + step) % len(patterns)]
             text = {tag: form.format(city[tag]) for tag, form in zip(LANGUAGES, pattern, strict=True)}
+            text["fr"] = elide(text["fr"])
             yield Value(city["en"], text, {})
 
 

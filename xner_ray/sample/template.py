@@ -1,4 +1,4 @@
-"""Frames: one sentence in five languages with typed slots, read from `frames/<domain>.tsv` and checked line by line.
+"""Frames: one sentence in all languages with typed slots, read from `frames/<domain>.tsv` and checked line by line.
 
 Frames written in all languages at once trade variety (a few hundred of them) for spans that are known, not guessed.
 The checks are strict, since a slot missing in one language would become a wrong answer in the sample's gold.
@@ -68,7 +68,7 @@ def parse_frames(path: Traversable, domain: str) -> list[Frame]:
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines[:1] != ["\t".join(("part", *LANGUAGES))]:
-        raise UserError("wrong header", file=path, line=1, remedy="write part, en, de, es, nl, zh, tab-separated")
+        raise UserError("wrong header", file=path, line=1, remedy=f"write part, {', '.join(LANGUAGES)}, tab-separated")
     return [_frame(line, path, number, domain) for number, line in enumerate(lines[1:], start=2)]
 
 
@@ -78,7 +78,9 @@ def _frame(line: str, path: Traversable, number: int, domain: str) -> Frame:
 
     part, *texts = line.split("\t")
     if part not in PARTS or len(texts) != len(LANGUAGES):
-        raise fail("a frame needs a part and five sentences", "write train or eval, then en, de, es, nl, zh")
+        raise fail(
+            f"a frame needs a part and {len(LANGUAGES)} sentences", f"write train or eval, then {', '.join(LANGUAGES)}"
+        )
     pieces: dict[str, tuple[str | Slot, ...]] = {}
     for language, text in zip(LANGUAGES, texts, strict=True):
         found = _SLOT.split(text)

@@ -21,7 +21,8 @@ from pathlib import Path
 from xner_ray.errors import UserError
 from xner_ray.sample.generate import Span
 from xner_ray.sample.generate import pairs as generate_pairs
-from xner_ray.sample.names import LANGUAGES
+from xner_ray.sample.names import DEFAULT, LANGUAGES
+from xner_ray.words import ELISION, UNSPACED
 
 CORPORA = {
     "SampleNews": ("news", "politics", "business", "sport"),
@@ -41,16 +42,17 @@ _CHINESE = re.compile(r"[A-Za-z0-9]+|\S")
 # Hyphens, apostrophes and decimal points stay inside a word (foto's, 't, 14:30); English alone cuts off 's.
 _WORDS = re.compile(r"(?<!\w)['’]\w\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
 _ENGLISH = re.compile(r"['’]s\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.]\w+|['’](?!s\b)\w+)*|\S")
-_OUTSIDE = {"en": _ENGLISH, "zh": _CHINESE}
+_FRENCH = re.compile(rf"{ELISION}|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
+_OUTSIDE = {"en": _ENGLISH, "fr": _FRENCH, **dict.fromkeys(UNSPACED, _CHINESE)}
 _ENTITY_WORDS = re.compile(r"\w+(?:[-.'’]\w+)*-?['’]?|\S")
 
 
 def tokens(text: str, entities: Sequence[Span], language: str) -> list[tuple[str, str]]:
     """(token, BIO2 tag) of a sentence. A token never crosses the edge of an entity; an inflected name is one token.
 
-    Chinese gives a token for each character, but a run of ASCII letters or digits stays together.
+    Chinese and Japanese give a token for each character, but a run of ASCII letters or digits stays together.
     """
-    inside = _CHINESE if language == "zh" else _ENTITY_WORDS
+    inside = _OUTSIDE[language] if language in (*UNSPACED, "fr") else _ENTITY_WORDS
     outside = _OUTSIDE.get(language, _WORDS)
     found: list[tuple[str, str]] = []
     done = 0
@@ -67,7 +69,7 @@ def write_sample(
     out: Path,
     pairs: int,
     seed: int,
-    languages: Sequence[str] = ("de", "es", "nl", "zh"),
+    languages: Sequence[str] = DEFAULT,
     gold_sentences: int = 3000,
     eval_sentences: int = 300,
     progress: Callable[[str, int, int], None] | None = None,
@@ -78,7 +80,7 @@ def write_sample(
         out: folder, made if missing; files of the same name are replaced.
         pairs: pairs per language, over all three corpora.
         seed: any integer; with the other arguments it decides every byte.
-        languages: target languages, out of de, es, nl, zh.
+        languages: target languages, out of those of `names.LANGUAGES`.
         gold_sentences: labelled English training sentences, drawn apart from the corpora.
         eval_sentences: sentences of each held-out file (English dev, each target language).
         progress: called with (language, pairs done, pairs in all) now and then.

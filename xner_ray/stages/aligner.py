@@ -17,9 +17,12 @@ import pyarrow.parquet as pq
 from xner_ray.config import Aligner, Config
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, start_folder, teachers
-from xner_ray.stages.ingest import Descriptor, shard_descriptors
+from xner_ray.stages.ingest import Descriptor, founding_shards
 from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained
+
+# Settings of `aligner` that need no training: they go into projector.json.
+_DECODING = ("threshold", "gap", "similarity", "everywhere", "one_to_one")
 
 
 @once
@@ -32,10 +35,10 @@ def aligner_folder(run: Run) -> Path:
     start = start_folder(run, config.aligner.encoder)
     models = english_models(run, list(teachers(run).values()))
     tagging = {language: models[wanted] for language, wanted in teachers(run).items()}
-    descriptors = shard_descriptors(run)
+    descriptors = founding_shards(run)
     parts = {
         "encoder": model_identity(start),
-        "aligner": config.aligner.model_dump(exclude={"threshold", "gap", "similarity"}),
+        "aligner": config.aligner.model_dump(exclude=set(_DECODING)),
         "teachers": {language: model_identity(folder) for language, folder in tagging.items()},
         "shards": {d.shard: d.input_hash for d in _some(descriptors, config)},
         "seed": config.seed,
@@ -56,8 +59,8 @@ def aligner_folder(run: Run) -> Path:
         run.train([job])
     # Written each time: a threshold moves without training. Labels know the file by its hash.
     asked = config.aligner
-    decoding = Decoding(threshold=asked.threshold, gap=asked.gap, similarity=asked.similarity)
-    save_projector(job.out, decoding, asked.layer, str(start), languages=config.languages, run=config.name)
+    how = {key: getattr(asked, key) for key in _DECODING}
+    save_projector(job.out, Decoding(**how), asked.layer, str(start), languages=config.languages, run=config.name)
     return Path(job.out)
 
 
@@ -73,23 +76,15 @@ def _some(descriptors: list[Descriptor], config: Config) -> list[Descriptor]:
 
 def _prepare(run: Run, job: Job, tagging: dict[str, Path], shards: list[Descriptor]) -> None:
     """Build the examples in one Ray task, which gets the GPU where there is one."""
-    import ray
-
-    run.ray()
     run.say(f"[aligner] looking for examples in {sum(d.rows for d in shards):,} pairs")
-    resources = ray.cluster_resources()
-    ask = {"num_gpus": 1} if resources.get("GPU", 0) >= 1 else {"num_cpus": max(1, int(resources.get("CPU", 1)))}
-    task = ray.remote(**ask)(make_examples)  # type: ignore[call-overload]
-    told = ray.get(
-        task.remote(
-            run.config.aligner.model_dump(),
-            run.config,
-            {language: str(folder) for language, folder in tagging.items()},
-            [d.__dict__ for d in shards],
-            job.start,
-            job.data,
-            int(ask.get("num_cpus", 1)),
-        )
+    told = run.compute(
+        make_examples,
+        run.config.aligner.model_dump(),
+        run.config,
+        {language: str(folder) for language, folder in tagging.items()},
+        [d.__dict__ for d in shards],
+        job.start,
+        job.data,
     )
     for language, report in told["languages"].items():
         run.say(f"[aligner] {language}: {', '.join(f'{n:,} {what}' for what, n in report['counts'].items())}")

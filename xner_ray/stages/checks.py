@@ -153,17 +153,27 @@ def unplaced(asked: Iterable[Mapping[str, float]], nodes: Iterable[Mapping[str, 
     return None
 
 
-def check_training(workers: int, nodes: list[dict[str, float]]) -> str:
-    """Training workers take a GPU each or, where there is none, as many CPUs as fit; see `ray_train.fit`."""
-    gpus = math.floor(sum(node.get("GPU", 0.0) for node in nodes))
-    if 0 < gpus < workers:
+def check_training(nodes: list[dict[str, float]], workers: int, fewest: int | None = None, max_gpus: int = 0) -> str:
+    """Training workers take a GPU each or, where there is none, as many CPUs as fit; see `ray_train.fit`.
+
+    Args:
+        nodes: that are up.
+        workers, fewest, max_gpus: `train_workers`, `min_train_workers` and `max_gpus` of the config's `ray`.
+    """
+    up, fewest = math.floor(sum(node.get("GPU", 0.0) for node in nodes)), fewest or workers
+    gpus = max(up, max_gpus)
+    if 0 < gpus < fewest:
         raise UserError(
-            f"{workers} workers and {gpus} GPUs: they would train on CPUs",
+            f"{fewest} workers and {gpus} GPUs: they would train on CPUs",
             key="ray.train_workers",
             remedy=f"set ray.train_workers={gpus}, or add nodes with GPUs",
         )
+    many = f"{fewest} to {workers}" if fewest < workers else f"{workers}"
+    many += f" training worker{'s'[: workers > 1]}"
+    if up < fewest and gpus:
+        return f"{many} with a GPU each, once the autoscaler brings them"
     asked = {"CPU": 1.0, "GPU": 1.0} if gpus else {"CPU": float(cpus_each(nodes, workers))}
-    if unplaced([asked] * workers, nodes) is not None:
+    if unplaced([asked] * fewest, nodes) is not None:
         told = " and ".join(f"{amount:g} {name}" for name, amount in asked.items())
         largest = max((int(node.get("CPU", 0.0)) for node in nodes), default=0)
         raise UserError(
@@ -172,7 +182,7 @@ def check_training(workers: int, nodes: list[dict[str, float]]) -> str:
             remedy=f"let each worker fit a node (the largest has {largest} CPUs): more workers on CPUs, fewer on GPUs",
         )
     each = "a GPU" if gpus else f"{asked['CPU']:g} CPUs"
-    return f"{workers} training worker{'s'[: workers > 1]} with {each} each"
+    return f"{many} with {each} each"
 
 
 def models_of(config: Config) -> dict[str, str]:

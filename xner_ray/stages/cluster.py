@@ -25,12 +25,10 @@ class Machines(Protocol):
     Attributes:
         where: in words.
         nodes: what each node has, by Ray's names (CPU, GPU).
-        offered: what an autoscaler would go up to, by Ray's names; empty where there is none.
     """
 
     where: str
     nodes: list[Node]
-    offered: Node
 
     def available(self) -> Node: ...
     def gpus(self) -> list[Gpu]: ...
@@ -46,7 +44,6 @@ class Here:
         cpus = settings.num_cpus or len(os.sched_getaffinity(0))
         self.where = "a local Ray, started for the run"
         self.nodes: list[Node] = [{"CPU": float(cpus), "GPU": float(torch.cuda.device_count())}]
-        self.offered: Node = {}
 
     def available(self) -> Node:
         return self.nodes[0]
@@ -86,7 +83,6 @@ class Joined:
         self._alive = [node for node in ray.nodes() if node["Alive"]]
         self.where = f"a Ray of {len(self._alive)} nodes at {address}"
         self.nodes = [node["Resources"] for node in self._alive]
-        self.offered = _offered()
 
     def available(self) -> Node:
         return self._ray.available_resources()
@@ -136,13 +132,6 @@ def this_gpu(kind: str) -> Gpu:
         return Gpu(kind, None, (), torch.__version__)
     capability, kernels = torch.cuda.get_device_capability(), tuple(torch.cuda.get_arch_list())
     return Gpu(torch.cuda.get_device_name(), capability, kernels, torch.__version__)
-
-
-def _offered() -> Node:
-    from ray._private.state import state  # Ray Data sizes its requests by the same call; there is no public one
-
-    most = state.get_max_resources_from_cluster_config() or {}
-    return {name: float(amount) for name, amount in most.items() if name in ("CPU", "GPU")}
 
 
 def _first_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,9 +14,14 @@ from xner_ray.config import Config, Gold, RayConfig
 from xner_ray.corpus.archive import file_identity
 from xner_ray.corpus.opus import resolve
 from xner_ray.errors import UserError
+from xner_ray.evaluation.held_out import HeldOut
 from xner_ray.runs.fingerprint import hash_file, hash_folder
 from xner_ray.runs.folders import StageFolder, claim_out, open_stage
 from xner_ray.runs.work import worked
+from xner_ray.telemetry.logs import teller
+from xner_ray.telemetry.metrics import Recorder
+from xner_ray.telemetry.progress import Progress
+from xner_ray.training.shares import cpus_each, nodes_up
 
 if TYPE_CHECKING:
     from xner_ray.training.loop import Job  # imports torch
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Versions of what the stages do: raise one when its results change for the same config, and they are made anew.
-VERSIONS = {"ingest": 1, "english": 1, "aligner": 1, "label": 2, "dataset": 2, "student": 1}
+VERSIONS = {"ingest": 2, "english": 2, "aligner": 2, "label": 5, "dataset": 3, "student": 2}
 
 
 class Run:
@@ -33,12 +38,13 @@ class Run:
     Args:
         config: the checked config.
         config_file: for messages.
-        say: where progress lines go.
+        say: where progress lines go; default: standard output, in the form that XNER_LOG asks for.
     """
 
     def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
         refuse_url(config.out)
-        self.say = say or (lambda line: print(line, flush=True))  # noqa: T201
+        self.say, self._watched = say or teller(config.name), None if say is None else False
+        self.metrics = Recorder(config.name)
         self.config, self.config_file = resolve(config, self.say), str(config_file)
         self.out = Path(config.out).absolute()
         self.seconds: dict[str, float] = {}
@@ -58,6 +64,10 @@ class Run:
         """Write down what is really done, for the report; see `runs.work.worked`."""
         return worked(self.out, stage, of, **amount)
 
+    def progress(self, stage: str, shards: int, pairs: int) -> Progress:
+        """A context that tells how far a stage is: a bar on a terminal, else lines."""
+        return Progress(self.say, stage, shards, pairs, self._watched)
+
     def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageFolder:
         """The folder of a stage for these parts; says what changed where another one was used before."""
         folder = open_stage(self.out, stage, {**parts, "version": VERSIONS[version or stage]})
@@ -75,7 +85,33 @@ class Run:
             from xner_ray.training.ray_train import fit
 
             self.ray()
-            fit(jobs, self.out / "ray_train", self.config.ray.train_workers, self.say)
+            settings = self.config.ray
+            fit(
+                jobs,
+                self.out / "ray_train",
+                settings.train_workers,
+                self.say,
+                fewest=settings.min_train_workers,
+                max_gpus=settings.max_gpus,
+            )
+
+    def compute(self, work: Callable[..., T], *arguments: Any) -> T:
+        """What `work(*arguments, threads)` returns, run as a Ray task with a GPU or a node's CPUs: a driver may have neither."""
+        self.ray()
+        import ray
+
+        nodes = nodes_up()
+        gpu = bool(self.config.ray.max_gpus) or any(node.get("GPU", 0) >= 1 for node in nodes)
+        threads = 1 if gpu else cpus_each(nodes, 1)
+        task = ray.remote(num_cpus=threads, num_gpus=int(gpu))(work)
+        return ray.get(task.remote(*arguments, threads))
+
+    def varied(self, config: Config) -> Run:
+        """A run beside this one, of the same pairs and labels: its config may differ in `dataset` and `student`."""
+        other = Run(config, self.config_file, self.say)
+        other._watched = self._watched
+        other.results = {k: v for k, v in self.results.items() if k not in ("dataset", "students", "evaluate_all")}
+        return other
 
     def gold_parts(self, gold: list[Gold]) -> list[dict[str, Any]]:
         """What identifies gold files: their content and how they are read."""
@@ -86,8 +122,20 @@ class Run:
                 raise UserError(
                     "no such gold file", file=path, key="gold.path", remedy="check the path and the key `data`"
                 )
-            parts.append({"sha256": hash_file(path), **item.model_dump(exclude={"path", "name"})})
+            parts.append({"sha256": hash_file(path), **item.reading()})
         return parts
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """The sentences of all evaluation files, which nothing trains on."""
+        self.gold_parts(self.measured)
+        return HeldOut.of((gold, self.config.fill(gold.path)) for gold in self.measured)
+
+    @property
+    def measured(self) -> list[Gold]:
+        """Evaluation files in a language of the run's or of its gold; no other one is read, or need be there."""
+        read = {*self.config.languages, *(gold.language for gold in self.config.gold)}
+        return [gold for gold in (*self.config.dev, *self.config.evaluation) if gold.language in read]
 
     def corpus_parts(self, language: str) -> list[dict[str, Any]]:
         """What identifies the corpora of a language; a changed file is another corpus."""
@@ -103,13 +151,15 @@ class Run:
         return parts
 
 
-def _brief(changes: list[str], most: int = 3) -> list[str]:
-    """Changes as `describe_change` gives them; many below one key, such as all shards, are one line."""
+def _brief(changes: list[str], most: int = 3, width: int = 160) -> list[str]:
+    """Changes as `describe_change` gives them; many below one key, such as all shards, are one line; a long line, such as
+    one of all sentences held out, is cut, since `parts.json` holds it whole.
+    """
     groups: dict[str, list[str]] = {}
     for line in changes:
         groups.setdefault(line.split(":")[0].split(".")[0], []).append(line)
     return [
-        line
+        line if len(line) <= width else f"{line[:width]}... (whole in parts.json)"
         for key, lines in groups.items()
         for line in (lines if len(lines) <= most else [f"{key}: {len(lines)} differences"])
     ]
@@ -162,6 +212,9 @@ def connect(settings: RayConfig) -> None:
         # Ray 2.60 writes a token file on first use and then asks for it; a local session needs none.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         ray.init(num_cpus=settings.num_cpus, include_dashboard=False, **common)
+        if settings.max_gpus > ray.cluster_resources().get("GPU", 0.0):
+            remedy = "set ray.address to a cluster with an autoscaler, or leave ray.max_gpus away"
+            raise UserError("a local Ray brings no GPUs that are not here", key="ray.max_gpus", remedy=remedy)
 
     # Ray Data tells its own story at INFO and warns of memory that small tasks use; ours is told by `say`.
     logging.getLogger("ray.data").setLevel(logging.ERROR)

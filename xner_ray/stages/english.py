@@ -6,17 +6,20 @@ once. A set of types that a target language lacks (Chinese has no MISC) is its o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xner_ray.config import Training
 from xner_ray.encoder.load import encoder_folder, longest_row
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.encoder.trim import trimmed_folder
+from xner_ray.evaluation.conll import Sentence
 from xner_ray.ner.adopt import adopt, identity, own_labels, source_folder
 from xner_ray.ner.gold import encode_gold, labels_of, read_gold, types_of
 from xner_ray.ner.labels import our_labels
-from xner_ray.stages.context import Run, model_identity
+from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained
 
@@ -30,10 +33,12 @@ class Wanted:
     without: tuple[str, ...]
     model: str | None = None
     label_map: tuple[tuple[str, str], ...] = ()
+    seed: int | None = None  # of its training; None: the run's
 
     @property
     def name(self) -> str:
-        return "english" + "".join(f"-no-{t}" for t in self.without)
+        seed = "" if self.seed is None else f"-seed-{self.seed}"
+        return "english" + "".join(f"-no-{t}" for t in self.without) + seed
 
 
 def without_types(run: Run, language: str) -> tuple[str, ...]:
@@ -42,19 +47,23 @@ def without_types(run: Run, language: str) -> tuple[str, ...]:
 
 
 def teachers(run: Run) -> dict[str, Wanted]:
-    """The teacher of each target language."""
+    """The teacher of each target language; where countries' names are looked for it keeps all types, as they decide."""
     teacher = run.config.teacher
     outside = (teacher.model, tuple(sorted(teacher.label_map.items())))
-    return {
-        x: Wanted(teacher.encoder, teacher.training, without_types(run, x), *outside) for x in run.config.languages
-    }
+    without = {x: () if x in run.config.rules.countries else without_types(run, x) for x in run.config.languages}
+    return {x: Wanted(teacher.encoder, teacher.training, without[x], *outside) for x in run.config.languages}
 
 
-def bases(run: Run, encoder: str) -> dict[str, Wanted]:
-    """What the student of each language starts from."""
+def base(run: Run, encoder: str, language: str, seed: int) -> Wanted:
+    """The English model that a student starts from, or is compared with."""
     student = run.config.student
-    training = student.english or run.config.teacher.training
-    return {x: Wanted(encoder, training, without_types(run, x)) for x in run.config.languages}
+    own = seed if student.english_per_seed and seed != run.config.seed else None
+    return Wanted(encoder, english_training(run), without_types(run, language), seed=own)
+
+
+def english_training(run: Run) -> Training:
+    """How the English part of a student is trained."""
+    return run.config.student.english or run.config.teacher.training
 
 
 def start_folder(run: Run, encoder: str) -> Path:
@@ -70,29 +79,52 @@ def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
         if item.model is not None:
             folders[item] = _adopted(run, item, item.model)
             continue
-        start = start_folder(run, item.encoder)
-        parts = {
-            "encoder": model_identity(start),
-            "gold": run.gold_parts(run.config.gold),
-            "training": item.training.model_dump(),
-            "without": item.without,
-            "seed": run.config.seed,
-        }
-        folder = run.folder(item.name, parts, version="english")
-        folders[item] = folder.path / "model"
-        job = Job(
-            item.name,
-            str(start),
-            [],
-            item.training,
-            run.config.seed,
-            str(folder.path / "data.npz"),
-            str(folders[item]),
-        )
+        job = english_job(run, item)
+        folders[item] = Path(job.out)
         if not is_trained(job):
             jobs.append(_prepared(run, job, item))
     run.train(jobs)
     return folders
+
+
+def english_job(run: Run, item: Wanted) -> Job:
+    """The training of an English model, without its data, which `english_models` writes when it is to be trained."""
+    start, seed = start_folder(run, item.encoder), run.config.seed if item.seed is None else item.seed
+    parts = {
+        "encoder": model_identity(start),
+        "training": item.training.model_dump(),
+        "without": item.without,
+        "seed": seed,
+        **gold_identity(run),
+    }
+    folder = run.folder(item.name, parts, version="english").path
+    return Job(item.name, str(start), [], item.training, seed, str(folder / "data.npz"), str(folder / "model"))
+
+
+def gold_identity(run: Run) -> dict[str, Any]:
+    """What identifies the gold that is trained on: its files, and what of them is left out, if anything is."""
+    held = held_out_gold(run)
+    return {"gold": run.gold_parts(run.config.gold)} | ({"held_out": held} if held else {})
+
+
+def training_gold(run: Run, without: Sequence[str]) -> list[Sentence]:
+    """Gold sentences to train on, with the types `without` as O."""
+    held = set(held_out_gold(run))
+    gold = read_gold(run.config.gold, run.config.fill, without)
+    return [sentence for i, sentence in enumerate(gold) if i not in held]
+
+
+@once
+def held_out_gold(run: Run) -> list[int]:
+    """Which sentences of the gold files are in an evaluation file too, so that nothing trains on them."""
+    if not {item.language for item in run.config.gold} & {item.language for item in run.measured}:
+        return []
+    gold = read_gold(run.config.gold, run.config.fill)
+    held = run.held_out.among(gold)
+    if held:
+        told = f"{len(held):,} of {len(gold):,} gold sentences are left out: evaluation files have them, too"
+        run.say(f"[english] {told}")
+    return held
 
 
 def _adopted(run: Run, item: Wanted, model: str) -> Path:
@@ -113,8 +145,7 @@ def _adopted(run: Run, item: Wanted, model: str) -> Path:
 
 def _prepared(run: Run, job: Job, item: Wanted) -> Job:
     """Write the training data of a job, and say what it is."""
-
-    sentences = read_gold(run.config.gold, run.config.fill, item.without)
+    sentences = training_gold(run, item.without)
     job.labels = labels_of(sentences)
     tokeniser = Tokeniser(job.start)
     limit = longest_row(job.start)

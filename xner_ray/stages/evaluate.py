@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 
 from xner_ray.config import Gold
+from xner_ray.config_data import Scheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.calibration import merge, reliability
-from xner_ray.evaluation.conll import Sentence, read_conll
+from xner_ray.evaluation.conll import Sentence, read_conll, read_gold_file
 from xner_ray.evaluation.intervals import gain, mean_draws, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.scores import mean_scores, scores
 from xner_ray.runs.fingerprint import fingerprint
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.student import Student, students
+from xner_ray.store.place import LocalPlace
 from xner_ray.tags import spans_of
 
 SCORES_VERSION = 2  # of what a file under scores/ holds; another number measures anew
+Work = dict[tuple[str, str], Gold]  # by model folder and the set's path
+Measured = dict[tuple[str, str], dict[str, Any]]
 DRAWS = "draws"  # resampled F1: kept with the scores, so that models can be compared draw by draw, not in results
 
 
@@ -31,6 +35,7 @@ def evaluate_model(
     language: str = "en",
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
+    scheme: Scheme = "bio2",
 ) -> dict[str, Any]:
     """Score a tagger's folder on a CoNLL file.
 
@@ -47,7 +52,7 @@ def evaluate_model(
         raise UserError(
             "no such model folder", file=model, key="--model", remedy="give a folder that a training wrote"
         )
-    measured = evaluate_tagger(open_tagger(model), read_conll(data, language, tag_map, types), types)
+    measured = evaluate_tagger(open_tagger(model), read_conll(data, language, tag_map, types, scheme=scheme), types)
     return _told(measured)
 
 
@@ -88,79 +93,98 @@ def evaluate_all(run: Run) -> dict[str, Any]:
         `languages`: by language, of its first set: zero_transfer, student, sentences; `sets`: the same for every set, by
         name, with `encoder` and `gain`; `english`: the teacher's scores.
     """
-    config, trained = run.config, students(run)
-    work: dict[tuple[str, str], Gold] = {}
+    trained = students(run)
     english = english_models(run, list(teachers(run).values()))
-    teacher = english[next(iter(teachers(run).values()))]
-    for gold in config.dev:
-        work[str(teacher), gold.path] = gold
-    for gold in config.evaluation:
-        for student in trained:
-            if student.language == gold.language:
-                work[str(student.base), gold.path] = work[str(student.folder), gold.path] = gold
-    done = _measure(run, work)
-    sets: dict[str, Any] = {}
-    for gold in config.evaluation:
-        mine = [s for s in trained if s.language == gold.language]
-        for encoder in dict.fromkeys(s.encoder for s in mine):
-            name = (gold.name or Path(gold.path).name) + (
-                f" ({encoder})" if len({s.encoder for s in mine}) > 1 else ""
-            )
-            sets[name] = _row(gold, encoder, [s for s in mine if s.encoder == encoder], done)
+    teacher = str(english[next(iter(teachers(run).values()))])
+    done = measure(run, {(teacher, gold.path): gold for gold in run.config.dev} | _work(run, trained))
+    sets = _sets(run, trained, done)
     languages: dict[str, Any] = {}
     for row in sets.values():
         languages.setdefault(row["language"], {k: row[k] for k in ("zero_transfer", "student", "sentences")})
     return {
         "languages": languages,
         "sets": sets,
-        "english": {g.name or Path(g.path).name: _told(done[str(teacher), g.path]) for g in config.dev},
+        "english": {g.name or Path(g.path).name: _told(done[teacher, g.path]) for g in run.config.dev},
     }
 
 
-def _row(gold: Gold, encoder: str, mine: list[Student], done: dict) -> dict[str, Any]:
-    runs = [done[str(s.folder), gold.path] for s in mine]
-    before, after, draws = done[str(mine[0].base), gold.path], runs[0], runs[0][DRAWS]
-    if len(runs) > 1:
-        draws = mean_draws([one[DRAWS] for one in runs])
-        after = with_intervals(mean_scores(runs), draws) | {"calibration": merge([one["calibration"] for one in runs])}
+def evaluate_students(run: Run, trained: list[Student]) -> dict[str, Any]:
+    """`sets` of `evaluate_all` for some students alone."""
+    return _sets(run, trained, measure(run, _work(run, trained)))
+
+
+def _work(run: Run, trained: list[Student]) -> Work:
+    """What is to be measured: each student and its zero-transfer baseline on the sets of its language."""
+    pairs = [(s, gold) for gold in run.config.evaluation for s in trained if s.language == gold.language]
+    return {(str(model), gold.path): gold for s, gold in pairs for model in (s.base, s.folder)}
+
+
+def _sets(run: Run, trained: list[Student], done: Measured) -> dict[str, Any]:
+    sets: dict[str, Any] = {}
+    for gold in run.config.evaluation:
+        mine = [s for s in trained if s.language == gold.language]
+        for encoder in dict.fromkeys(s.encoder for s in mine):
+            name = (gold.name or Path(gold.path).name) + (
+                f" ({encoder})" if len({s.encoder for s in mine}) > 1 else ""
+            )
+            sets[name] = _row(gold, encoder, [s for s in mine if s.encoder == encoder], done)
+    return sets
+
+
+def _row(gold: Gold, encoder: str, mine: list[Student], done: Measured) -> dict[str, Any]:
+    before = _mean([done[base, gold.path] for base in dict.fromkeys(str(s.base) for s in mine)])
+    after = _mean([done[str(s.folder), gold.path] for s in mine])
     return {
         "language": gold.language,
         "encoder": encoder,
         "zero_transfer": _told(before),
         "student": _told(after),
-        "gain": gain(before, after, (before[DRAWS], draws)),
-        "sentences": runs[0]["sentences"],
+        "gain": gain(before, after, (before[DRAWS], after[DRAWS])),
+        "sentences": after["sentences"],
         "seeds": [s.seed for s in mine],
     }
 
 
-def _measure(run: Run, work: dict[tuple[str, str], Gold]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Score what was not scored before; one Ray task, because a cluster's driver has no GPU."""
+def _mean(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """One measurement as it is, the mean of several."""
+    if len(runs) == 1:
+        return runs[0]
+    draws = mean_draws([one[DRAWS] for one in runs])
+    return {
+        **with_intervals(mean_scores(runs), draws),
+        "calibration": merge([one["calibration"] for one in runs]),
+        "sentences": runs[0]["sentences"],
+        DRAWS: draws,
+    }
+
+
+def measure(run: Run, work: Work) -> Measured:
+    """Score what was not scored before.
+
+    Args:
+        work: by (folder of a model, path of a gold set) the set.
+
+    Returns:
+        by the same keys what `evaluate_tagger` returns.
+    """
     folder = run.out / "scores"
     folder.mkdir(exist_ok=True)
-    done, todo = {}, []
+    done: Measured = {}
+    todo: dict[str, list[tuple[str, Gold, Path]]] = {}
     for (model, path), gold in work.items():
         parts = {"model": model_identity(model), "gold": run.gold_parts([gold]), "version": SCORES_VERSION}
         file = folder / f"{fingerprint(parts)}.json"
         if file.exists():
             done[model, path] = json.loads(file.read_text())
         else:
-            todo.append((model, path, gold.model_copy(update={"path": run.config.fill(path)}), file))
+            filled = gold.model_copy(update={"path": run.config.fill(path)})
+            todo.setdefault(model, []).append((path, filled, file))
     if not todo:
         return done
-    import ray
-
-    run.ray()
-    run.say(f"[evaluate] {len(todo)} model and gold set pairs")
-    resources = ray.cluster_resources()
-    ask = {"num_gpus": 1} if resources.get("GPU", 0) >= 1 else {"num_cpus": max(1, int(resources.get("CPU", 1)))}
-    by_model: dict[str, list[tuple[str, Gold, Path]]] = {}
-    for model, path, gold, file in todo:
-        by_model.setdefault(model, []).append((path, gold, file))
-    task = ray.remote(**ask)(_score)  # type: ignore[call-overload]
+    run.say(f"[evaluate] {sum(map(len, todo.values()))} model and gold set pairs")
     with run.work("evaluate", folder.name) as amount:
-        for model, path, file, result in ray.get(task.remote(by_model, int(ask.get("num_cpus", 1)))):
-            file.write_text(json.dumps(result))
+        for model, path, file, result in run.compute(_score, todo):
+            LocalPlace(folder).put(file.name, json.dumps(result).encode(), "scores")
             done[model, path] = result
             amount["sentences"] = amount.get("sentences", 0) + result["sentences"]
     return done
@@ -176,6 +200,6 @@ def _score(work: dict[str, list[tuple[str, Gold, Path]]], threads: int) -> list[
     for model, sets in work.items():
         tagger = open_tagger(model)
         for path, gold, file in sets:
-            sentences = read_conll(gold.path, gold.language, gold.tag_map, gold.types)
+            sentences = read_gold_file(gold, gold.path)
             results.append((model, path, file, evaluate_tagger(tagger, sentences, gold.types)))
     return results

@@ -1,4 +1,8 @@
-"""Corpora to shards, one folder a target language."""
+"""Corpora to shards, one folder a target language: a sample or all pairs, made once; or, with `ingest.grow`, a collection.
+
+A collection (`corpus/collection.py`) only adds shards, so its folder belongs to no fingerprint, and labelling, which asks for
+the shards that lack a manifest, does the new ones alone.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from xner_ray.corpus.collection import FIRST, Collection
 from xner_ray.corpus.ingest import ingest
 from xner_ray.corpus.keys import VERSION as KEYS
-from xner_ray.corpus.report import IngestReport
+from xner_ray.corpus.reading import sources_of
+from xner_ray.corpus.report import IngestReport, quarantine_files
 from xner_ray.projection.ledger import Ledger
 from xner_ray.schema import DUPLICATE
 from xner_ray.stages.context import Run, once
+from xner_ray.telemetry.books import book_ingest
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,10 @@ class Descriptor:
 
 
 def shard_folder(run: Run, language: str) -> Path:
+    """Where a language's shards are: what their report names is relative to it."""
     config = run.config
+    if config.ingest.grow:
+        return collection_folder(config.out, language)
     parts = {
         "corpora": run.corpus_parts(language),
         "ingest": config.ingest.identity(),
@@ -43,11 +53,19 @@ def shard_folder(run: Run, language: str) -> Path:
     return run.folder(f"ingest/{language}", parts, version="ingest").path / "shards"
 
 
+def collection_folder(out: str | Path, language: str) -> Path:
+    """The collection of a run that grows; `xner corpus ingest CONFIG` adds to the same one."""
+    return Path(out).absolute() / "corpus" / language
+
+
 @once
 def ingest_all(run: Run) -> dict[str, IngestReport]:
     """Ingest every language; what is done is read back from its report."""
     reports = {}
     for language in run.config.languages:
+        if run.config.ingest.grow:
+            reports[language] = _grown(run, language)
+            continue
         folder = shard_folder(run, language)
         done = (folder / "ingest.json").exists()
         if done:
@@ -60,8 +78,22 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
                 amount["pairs"] = sum(c.read for c in report.corpora.values())
         reports[language] = report
         if not done:
+            book_ingest(run.metrics, report)
             run.say(f"[ingest] {language}: {told(report)}")
     return reports
+
+
+def _grown(run: Run, language: str) -> IngestReport:
+    """Add what is new to a language's collection; the report is of all that it holds."""
+    collection, sources = Collection(shard_folder(run, language)), sources_of(run.config, language)
+    if collection.news(sources):
+        run.ray()
+        with run.work("ingest", collection.root.parent.name) as amount:
+            added = collection.add(sources, spread)
+            amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
+        if added:
+            run.say(f"[ingest] {language}: new are {told(added)}")
+    return collection.whole()
 
 
 def told(report: IngestReport) -> str:
@@ -80,11 +112,12 @@ def spread(task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
     import ray
 
     remote = ray.remote(num_cpus=1, max_retries=3)(_call)
-    ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting: deque = deque()
     for item in items:
         waiting.append(remote.remote(task, item))
-        if len(waiting) >= ahead:
+        # Asked each time: tasks that wait make an autoscaler bring nodes, and those want as many again.
+        ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while len(waiting) >= ahead:
             yield ray.get(waiting.popleft())
     while waiting:
         yield ray.get(waiting.popleft())
@@ -98,14 +131,13 @@ def ingest_books(run: Run) -> Ledger:
     """What came in, by the ingest reports: pairs read, and those that ended there."""
     ledger = Ledger()
     for language, report in ingest_all(run).items():
-        domains = {c.name: c.domain for c in run.config.corpora_of(language)}
+        domains = report.made_from.get("domains") or {c.name: c.domain for c in run.config.corpora_of(language)}
         for corpus, count in report.corpora.items():
             ledger.read(language, corpus, domains[corpus], count.sampled)
             for reason, rows in {DUPLICATE: count.duplicates, **count.dropped}.items():
                 ledger.add_dropped(language, corpus, reason, rows)
-        ledger.add_quarantine(
-            pq.read_table(shard_folder(run, language) / "quarantine.parquet", columns=["language", "corpus"])
-        )
+        for file in quarantine_files(shard_folder(run, language)):
+            ledger.add_quarantine(pq.read_table(file, columns=["language", "corpus"]))
     return ledger
 
 
@@ -120,3 +152,9 @@ def shard_descriptors(run: Run) -> list[Descriptor]:
             name = f"{language}-{Path(shard.file).stem}-{shard.sha256[:8]}"
             found.append(Descriptor(name, language, str(folder / shard.file), shard.rows, shard.sha256))
     return found
+
+
+def founding_shards(run: Run) -> list[Descriptor]:
+    """Those that growth does not change, for models that must not be trained anew each time: a collection's first generation."""
+    shards = shard_descriptors(run)
+    return [d for d in shards if not run.config.ingest.grow or Path(d.path).parent.name == FIRST]

@@ -1,44 +1,49 @@
 """Labelling and aligning: shards stream as envelopes through two actor pools, and each is committed once.
 
-    shard descriptors -> read -> label pool (teacher) -> align pool (aligner) -> commit
+    shard descriptors -> read -> tokenise -> label pool (teacher) -> align pool (aligner) -> commit
+
+Where the pools hold GPUs, texts are cut into pieces and words before; on CPUs the pools do that themselves.
 
 One row of the graph is one shard, so Ray can neither cut nor merge shards, and the file that a shard becomes is known before
 work starts. What is committed already is not read again. Nothing but descriptors passes the driver, and they go in waves, so
-that its memory does not grow with the corpus. Models run in children of the actors, which rows may kill (`xner_ray/poison`).
+that its memory does not grow with the corpus. What the actors do with a shard is in `shard_actors.py`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from xner_ray import schema
+from xner_ray.corpus.report import quarantine_files
 from xner_ray.encoder.load import encoder_folder
 from xner_ray.errors import UserError
 from xner_ray.ner.adopt import model_types
-from xner_ray.poison import Guard
 from xner_ray.runs.fingerprint import hash_file
 from xner_ray.runs.folders import StageFolder
 from xner_ray.stages.aligner import aligner_folder
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, teachers
-from xner_ray.stages.ingest import Descriptor, ingest_books, shard_descriptors
-from xner_ray.stages.pools import Pools, plan_pools
+from xner_ray.stages.ingest import Descriptor, ingest_books, shard_descriptors, shard_folder
+from xner_ray.stages.pools import Pool, Pools, plan_pools
 from xner_ray.stages.preflight import Works, preflight
+from xner_ray.stages.shard_actors import AlignShards, CommitShards, LabelShards, ReadShards, TokeniseShards
 from xner_ray.stages.status import PLAN
-from xner_ray.store.envelope import pack, repack, unpack
 from xner_ray.store.place import LocalPlace
 from xner_ray.store.shards import ShardStore
+from xner_ray.telemetry.books import LabelMetrics
+from xner_ray.telemetry.watch import Telling
+from xner_ray.training.shares import nodes_up
 
 WAVE = 500  # shards of one graph: starting the pools anew costs seconds, and a wave takes an hour
+_NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
 LABEL_WORK, ALIGN_WORK = "xner_ray.stages.workers:LabelWork", "xner_ray.stages.workers:AlignWork"
-_NOTES = b"xner.notes"
+TOKENISE_WORK = "xner_ray.stages.workers:TokeniseWork"
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def label(run: Run) -> Labelled:
         run.say(f"[label] {len(swept)} files of killed attempts were deleted")
     if todo:
         with run.work("label", folder.path.name, pairs=sum(d.rows for d in todo)):
-            _stream(run, todo, models, root)
+            _stream(run, todo, models, root, len(descriptors))
         if left := store.missing({d.shard: d.input_hash for d in descriptors}):
             raise UserError(f"{len(left)} shards were not committed, e.g. {left[0]}", file=root, remedy="run it again")
     return Labelled(folder, root)
@@ -98,7 +103,7 @@ def _models(run: Run) -> Models:
 
 def _check_conventions(run: Run, teachers: dict[str, str]) -> None:
     """Raises: UserError where a convention gives a type that the language's teacher does not know; before labelling begins."""
-    for key in ("derived", "lowercase"):
+    for key in ("derived", "lowercase", "countries"):
         for language, kind in getattr(run.config.rules, key).items():
             if language not in teachers:
                 continue  # this run leaves the language out
@@ -121,20 +126,21 @@ def _null_models(run: Run) -> Models:
 
 
 def _write_plan(run: Run, folder: StageFolder, root: str, descriptors: list[Descriptor]) -> None:
-    """What `xner status` compares manifests with."""
+    """What `xner status` compares manifests with, and where `xner quarantine` finds what ingest set aside."""
+    files = [f for x in run.config.languages for f in quarantine_files(shard_folder(run, x))]
     plan = {
         "root": root,
         "shards": {d.shard: {"rows": d.rows, "input_hash": d.input_hash} for d in descriptors},
         "ledger": ingest_books(run).to_rows(),
+        "quarantine": [str(f.relative_to(run.out)) for f in files],
     }
     LocalPlace(folder.path).put(PLAN, json.dumps(plan).encode(), "plan")
 
 
-def _stream(run: Run, todo: list[Descriptor], models: Models, root: str) -> None:
-    import ray
-
+def _stream(run: Run, todo: list[Descriptor], models: Models, root: str, planned: int) -> None:
+    """`planned`: shards of the whole labelling, those that were done before included."""
     run.ray()
-    pools = plan_pools(run.config.label, ray.cluster_resources(), len(todo))
+    pools = plan_pools(run.config.label, nodes_up(), len(todo), run.config.ray.max_gpus)
     settings: dict[str, Any] = {
         "null": models.null,
         "budget": run.config.label.batch_tokens,
@@ -143,22 +149,23 @@ def _stream(run: Run, todo: list[Descriptor], models: Models, root: str) -> None
     }
     tagging: dict[str, Any] = {"folders": models.teachers, "source_language": run.config.source_language, **settings}
     works: Works = {"label": (LABEL_WORK, tagging), "align": (ALIGN_WORK, {"folder": models.aligner, **settings})}
-    told = preflight(run.config, pools, todo, root, works)
-    run.say(f"[label] {pools.label.size} label actors, {pools.align.size} align actors, {pools.device}; {told}")
-    began, shards, pairs, bad = time.monotonic(), 0, 0, 0
-    total = sum(d.rows for d in todo)
-    for start in range(0, len(todo), WAVE):
-        graph = _graph(todo[start : start + WAVE], pools, works, run.config.label.max_quarantined, root)
-        for row in graph.iter_rows():
-            shards, pairs, bad = shards + 1, pairs + row["rows"], bad + row["quarantined"]
-            rate = pairs / (time.monotonic() - began)
-            run.say(
-                f"[label] {shards}/{len(todo)} shards, {pairs:,}/{total:,} pairs, {bad} quarantined,"
-                f" {rate:,.0f} pairs/s, {(total - pairs) / rate / 60:.1f} min left"
-            )
+    if pools.tokenise:
+        cutting = {key: tagging[key] for key in ("folders", "source_language", "null")}
+        works["tokenise"] = (TOKENISE_WORK, {**cutting, "aligner": models.aligner})
+    told = preflight(run.config, pools, todo, root, works, run.say)
+    if pools.tokenise:
+        run.say(f"[label] {_many(pools.tokenise)} actors tokenise on CPUs")
+    run.say(f"[label] {_many(pools.label)} label actors, {_many(pools.align)} align actors, {pools.device}; {told}")
+    pairs = sum(d.rows for d in todo)
+    seen = LabelMetrics(run.metrics, planned, len(todo), pairs)
+    with run.progress("label", len(todo), pairs) as progress:
+        for start in range(0, len(todo), WAVE):
+            for row in _graph(run, todo[start : start + WAVE], pools, works, root).iter_rows():
+                seen.committed(row)
+                progress.advance(row["rows"], row["quarantined"])
 
 
-def _graph(todo: list[Descriptor], pools: Pools, works: Works, max_share: float, root: str) -> Any:
+def _graph(run: Run, todo: list[Descriptor], pools: Pools, works: Works, root: str) -> Any:
     """The Ray Data graph of one wave.
 
     Reading and committing are actors too. As tasks they are many more processes than the node has CPUs, so Ray ends the
@@ -166,95 +173,47 @@ def _graph(todo: list[Descriptor], pools: Pools, works: Works, max_share: float,
     """
     import ray
 
+    # Nothing else gives an actor of Ray Data a name; Ray 2.64 is to have another way, and is not allowed in yet.
+    warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
+    max_share, telling = run.config.label.max_quarantined, Telling.of(run.config.name)
     items: list[dict[str, Any]] = [d.__dict__ for d in todo]
     graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
-    for stage, arguments, pool in (
-        (ReadShards, (root,), pools.read),
-        (LabelShards, (*works["label"], max_share), pools.label),
-        (AlignShards, (*works["align"], max_share), pools.align),
-        (CommitShards, (root,), pools.commit),
-    ):
+    cut = bool(pools.tokenise)
+    stages: list[tuple[str, type, tuple[Any, ...], Pool]] = [
+        ("read:shard", ReadShards, (root, telling), pools.read),
+        ("label:teacher", LabelShards, (*works["label"], max_share, telling, cut), pools.label),
+        ("align:aligner", AlignShards, (*works["align"], max_share, telling, cut), pools.align),
+        ("commit:shard", CommitShards, (root, telling), pools.commit),
+    ]
+    if pools.tokenise:
+        cutting = (*works["tokenise"], max_share, telling)
+        stages.insert(1, ("tokenise:shard", TokeniseShards, cutting, pools.tokenise))
+    for name, stage, arguments, pool in stages:
         graph = graph.map_batches(
             stage,
             fn_constructor_args=arguments,
-            compute=ray.data.ActorPoolStrategy(size=pool.size),
+            compute=_strategy(pool),
             batch_size=1,
             batch_format="pyarrow",
+            ray_remote_args_fn=partial(actor_name, name),
             **pool.resources,
         )
     return graph
 
 
-def read_shard(batch: pa.Table, out: str) -> pa.Table:
-    """A descriptor becomes the shard's envelope."""
-    row = batch.to_pylist()[0]
-    table = pq.read_table(row["path"])
-    if table.num_rows != row["rows"]:
-        raise UserError(
-            f"holds {table.num_rows} rows, expected {row['rows']}", file=row["path"], remedy="ingest again"
-        )
-    ShardStore(out).begin(row["shard"])
-    return pack(row["shard"], row["language"], table, row["input_hash"])
+def actor_name(name: str) -> dict[str, Any]:
+    """What Ray Data asks for before it starts an actor: how Ray's dashboard calls it, such as `label:teacher#3`."""
+    # Numbers go on from graph to graph, since the actors of the last one may still hold their names.
+    return {"name": f"{name}#{next(_NUMBERS[name])}"}
 
 
-class ReadShards:
-    """Actor: `read_shard`."""
+def _strategy(pool: Pool) -> Any:
+    import ray
 
-    def __init__(self, out: str):
-        self.out = out
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return read_shard(batch, self.out)
+    if not pool.most:
+        return ray.data.ActorPoolStrategy(size=pool.size)
+    return ray.data.ActorPoolStrategy(min_size=pool.size, max_size=pool.most)
 
 
-class CommitShards:
-    """Actor: `commit_shard`."""
-
-    def __init__(self, out: str):
-        self.out = out
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return commit_shard(batch, self.out)
-
-
-class _GuardedShards:
-    """Actor: a stage over whole shards, in a child process; its notes travel in the table's metadata."""
-
-    def __init__(self, guard: Guard):
-        self.guard = guard
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        _, language, table = unpack(batch)
-        notes = _notes(table)
-        table, new = self.guard(table, language)
-        notes = {**notes, **{f"{self.guard.stage}.{k}": v for k, v in new.items()}}
-        return repack(batch, table.replace_schema_metadata({_NOTES: json.dumps(notes)}))
-
-
-class LabelShards(_GuardedShards):
-    """The teachers."""
-
-    def __init__(self, work: str, settings: dict[str, Any], max_share: float):
-        super().__init__(Guard("label", ["source"], schema.ENTITIES, work, settings, max_share))
-
-
-class AlignShards(_GuardedShards):
-    """The aligner."""
-
-    def __init__(self, work: str, settings: dict[str, Any], max_share: float):
-        needs = ["source", "target", "entities"]
-        super().__init__(Guard("align", needs, schema.PROJECTIONS, work, settings, max_share))
-
-
-def _notes(table: pa.Table) -> dict[str, Any]:
-    return json.loads((table.schema.metadata or {}).get(_NOTES, b"{}"))
-
-
-def commit_shard(batch: pa.Table, out: str) -> pa.Table:
-    """Commit a labelled shard; what passes on is its name and counts."""
-    shard, _, table = unpack(batch)
-    input_hash = batch.column("input_hash")[0].as_py()
-    entities = int(pc.sum(pc.list_value_length(table.column("entities"))).as_py() or 0)
-    counts = {"entities": entities, "quarantined": table.num_rows - table.column("fault").null_count}
-    ShardStore(out).commit(shard, table.select(schema.ALIGNED.names), input_hash, {**counts, **_notes(table)})
-    return pa.table({"shard": [shard], "rows": [table.num_rows], **{k: [v] for k, v in counts.items()}})
+def _many(pool: Pool) -> str:
+    return f"{pool.size} to {pool.most}" if pool.most > pool.size else f"{pool.size}"

@@ -67,13 +67,10 @@ def _steps(it: Run) -> dict[str, Callable[[], Any]]:
     """Each stage as a call; imports are late, because torch and Ray take seconds."""
 
     def teacher():
-        from xner_ray.stages.english import bases, english_models, teachers
+        from xner_ray.stages.english import english_models, teachers
+        from xner_ray.stages.student import wanted_bases
 
-        encoders = it.config.student.encoder
-        both = list(teachers(it).values())
-        for encoder in [encoders] if isinstance(encoders, str) else encoders:
-            both += bases(it, encoder).values()
-        return english_models(it, both)
+        return english_models(it, [*teachers(it).values(), *wanted_bases(it, it.config.languages).values()])
 
     def aligner():
         from xner_ray.stages.aligner import aligner_folder
@@ -117,6 +114,12 @@ def _steps(it: Run) -> dict[str, Callable[[], Any]]:
     }
 
 
+def conclude(it: Run) -> dict[str, Any]:
+    """Measure, and write results.json and report.html: the end of `run`, for who went through the stages one by one."""
+    steps = _steps(it)
+    return _finish(it, {name: steps[name]() for name in ("teacher", "evaluate")})
+
+
 def sample(it: Run) -> Path | None:
     """Generate the data, where the config asks for it; the same settings are not written twice."""
     settings = it.config.sample
@@ -144,11 +147,12 @@ def sample(it: Run) -> Path | None:
 
 def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
     """Write results.json, and report.html from it."""
-    from xner_ray.export.finished import Finished
     from xner_ray.export.model_card import write_model_cards
     from xner_ray.report.page import write_report
+    from xner_ray.runs.finished import Finished
     from xner_ray.stages.aligner import aligner_folder
     from xner_ray.stages.dataset import dataset
+    from xner_ray.stages.english import held_out_gold
     from xner_ray.stages.ingest import shard_folder
     from xner_ray.stages.student import students
 
@@ -163,6 +167,7 @@ def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
         "version": __version__,
         **done["evaluate"],
         "ledger": data.ledger.to_json(),
+        "held_out_gold": len(held_out_gold(it)),
         "seconds": {**it.seconds, "total": round(sum(it.seconds.values()), 1)},
         "out": str(it.out),
         "folders": {
@@ -229,5 +234,8 @@ def _teacher(config: Config) -> str:
 
 
 def _told(training) -> str:
-    gamma = "" if training.loss == "cross_entropy" else f" gamma {training.gamma:g}"
-    return f"{training.epochs} epochs of {training.loss}{gamma}, learning rate {training.learning_rate:g}"
+    loss = (
+        "cross entropy" if training.loss == "cross_entropy" else f"{training.loss} loss with gamma {training.gamma:g}"
+    )
+    epochs = f"{training.epochs} epoch{'s'[: training.epochs > 1]}"
+    return f"{epochs} of {loss}, learning rate {training.learning_rate:g}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +11,20 @@ from xner_ray.config import Label
 
 READ, COMMIT = 0.05, 0.06  # CPUs of an actor that reads or commits, without which the pools starve
 FED = 8  # actors with models that one reader and one committer serve
+ALIGN_COST = 2.5  # of aligning a shard, where labelling it is 1: 1.7 queries a pair, each longer than the sentence
+TOKENISERS = 2  # actors that cut texts for the models of one GPU
+BESIDE = 0.5  # CPUs of an actor whose node is not up yet, so that nobody knows how many it has
+
+Node = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Pool:
-    """`resources`: what each of its `size` actors takes, as arguments of `map_batches`."""
+    """`size`: actors, each with `resources` (arguments of `map_batches`). `most`: up to which it grows, 0: it does not."""
 
     size: int
     resources: dict[str, Any]
+    most: int = 0
 
     def needs(self, what: str) -> float:
         return self.size * self.resources.get(what, 0.0)
@@ -24,13 +32,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Pools:
-    """`feeders`: actors that read, and as many that commit."""
+    """`tokenise`: where the others hold GPUs. `feeders`: actors that read, and as many that commit."""
 
     label: Pool
     align: Pool
     threads: int
     device: str
     feeders: int = 1
+    tokenise: Pool | None = None
 
     @property
     def read(self) -> Pool:
@@ -40,31 +49,76 @@ class Pools:
     def commit(self) -> Pool:
         return Pool(self.feeders, {"num_cpus": COMMIT})
 
+    @property
+    def guarded(self) -> list[Pool]:
+        """Those that work on shards in a child process."""
+        return [self.label, self.align, *([self.tokenise] if self.tokenise else [])]
+
+    @property
+    def all(self) -> list[Pool]:
+        return [*self.guarded, self.read, self.commit]
+
+    @property
+    def grow(self) -> bool:
+        """Nodes are still to come, and only then is known what they hold."""
+        return bool(self.label.most)
+
     def needs(self, what: str) -> float:
-        """CPUs (`num_cpus`) or GPUs (`num_gpus`) of all actors together."""
-        return sum(pool.needs(what) for pool in (self.read, self.label, self.align, self.commit))
+        """CPUs (`num_cpus`) or GPUs (`num_gpus`) of all actors together, as they start."""
+        return sum(pool.needs(what) for pool in self.all)
 
 
-def plan_pools(label: Label, resources: dict[str, float], shards: int) -> Pools:
-    """The pools for a cluster's resources.
+def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int = 0) -> Pools:
+    """The pools for a cluster.
 
-    Aligning costs about 2.5 times labelling (1.7 queries a pair, each longer than the sentence). On CPUs every actor runs one
-    thread, because two thread pools on the same cores ruin each other. They leave room for reading and committing: pools that
-    take all CPUs would wait for ever for the actors that feed them.
+    Teacher and aligner share GPUs and cores, so their sizes are as their costs: then they are busy alike however Ray lays
+    them. Where more GPUs may come than are up, each pool starts with one actor, which is what makes the autoscaler bring a
+    node, and Ray Data adds actors where shards queue. Were all asked for at once, those that label could take every GPU that
+    comes, and nothing would ever be finished.
+
+    On CPUs every actor runs one thread, because two thread pools on the same cores ruin each other. They leave room for
+    reading and committing: pools that take all CPUs would wait for ever for the actors that feed them.
+
+    Args:
+        nodes: that are up, by Ray's names (CPU, GPU).
+        max_gpus: up to which an autoscaler grows; fewer than are up: it does not.
     """
-    cpus, gpus = resources.get("CPU", 1), int(resources.get("GPU", 0))
-    if gpus:
-        share_of_gpu = min(label.gpu_share, gpus / 2)  # one GPU holds a label and an align actor, or nothing moves
-        most = max(1, int(gpus / share_of_gpu / 2))
-        size = min(label.workers or most, most, shards)
-        pool = Pool(size, {"num_gpus": share_of_gpu, "num_cpus": min(1.0, 0.7 * cpus / (2 * size))})
-        return Pools(pool, pool, 1, f"{gpus} GPUs", _feeders(2 * size, cpus))
-    size = label.workers or max(1, int(cpus))
-    align, tag = min(size, shards), min(max(1, size // 2), shards)
-    share = {"num_cpus": round(0.8 * cpus / (align + tag), 3)}
+    cpus, up = _sum(nodes, "CPU"), int(_sum(nodes, "GPU"))
+    if gpus := max(up, max_gpus):
+        return _on_gpus(label, nodes, shards, gpus, gpus > up)
+    align = min(label.workers or max(1, int(cpus)), shards)
+    tag = max(1, round(align / ALIGN_COST))
+    share = {"num_cpus": _down(0.8 * max(1.0, cpus) / (align + tag))}
     return Pools(Pool(tag, share), Pool(align, share), 1, f"{cpus:.0f} CPUs", _feeders(align + tag, cpus))
+
+
+def _on_gpus(label: Label, nodes: Sequence[Node], shards: int, gpus: int, grow: bool) -> Pools:
+    """A node's CPUs: a third for its actors with models, a third for those that tokenise, the rest to read and commit."""
+    share = min(label.gpu_share, gpus / 2)  # one GPU holds a label and an align actor, or nothing moves
+    each = int(1 / share + 1e-6)  # an actor lies on one GPU: a share of 0.4 leaves the last fifth of each free
+    slots = each * gpus
+    tag = max(1, round(slots / (1 + ALIGN_COST)))
+    tag, align = (min(n, label.workers or n, shards) for n in (tag, slots - tag))
+    beside = [node.get("CPU", 0.0) / (3 * each * node["GPU"]) for node in nodes if node.get("GPU", 0.0)]
+    resources = {"num_gpus": share, "num_cpus": _down(min(BESIDE if grow else 1.0, *beside, 1.0))}
+    cpus, cut = _sum(nodes, "CPU"), min(TOKENISERS * gpus, shards)
+    feeders = _feeders(tag + align, cpus)
+    if grow:
+        pools = Pool(1, resources, tag), Pool(1, resources, align)
+        return Pools(*pools, 1, f"up to {gpus} GPUs", feeders, Pool(1, {"num_cpus": BESIDE}, cut))
+    tokenise = Pool(cut, {"num_cpus": _down(min(1.0, cpus / (3 * cut)))})
+    return Pools(Pool(tag, resources), Pool(align, resources), 1, f"{gpus} GPUs", feeders, tokenise)
 
 
 def _feeders(actors: int, cpus: float) -> int:
     """One reader and one committer for FED actors with models, as far as the CPUs that these leave go."""
     return max(1, min(-(-actors // FED), int(0.2 * cpus / (READ + COMMIT))))
+
+
+def _sum(nodes: Sequence[Node], name: str) -> float:
+    return sum(node.get(name, 0.0) for node in nodes)
+
+
+def _down(cpus: float) -> float:
+    """As Ray counts, in ten-thousandths, and never more than there is."""
+    return math.floor(cpus * 1000) / 1000

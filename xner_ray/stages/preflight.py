@@ -10,6 +10,7 @@ import importlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,14 @@ from xner_ray.stages.cluster import this_gpu
 from xner_ray.stages.ingest import Descriptor
 from xner_ray.stages.pools import Pools
 from xner_ray.store.shards import ShardStore
+from xner_ray.training.shares import nodes_up
 
 PATIENCE = 60.0  # seconds in which the workers of a driver that died give back what they hold
 GROWTH = 2.0  # a labelled shard against its input, in bytes of Parquet; measured 1.2 to 1.5
-UNPACKED = 6.0  # a shard in the object store against its file
+UNPACKED, CUT = (
+    6.0,
+    12.0,
+)  # a shard in the object store against its file, and its pieces and words (13 bytes each) beside
 IN_FLIGHT = 3  # shards that an actor and its queue hold
 
 _NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
@@ -34,8 +39,13 @@ _NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
 Works = dict[str, tuple[str, dict[str, Any]]]
 
 
-def preflight(config: Config, pools: Pools, todo: list[Descriptor], root: str, works: Works) -> str:
+def preflight(
+    config: Config, pools: Pools, todo: list[Descriptor], root: str, works: Works, say: Callable[[str], None]
+) -> str:
     """Look at all of it; returns a few words on the precision.
+
+    Args:
+        say: told how long a GPU is waited for, where the autoscaler has to bring one.
 
     Raises:
         UserError: something would go wrong.
@@ -45,9 +55,12 @@ def preflight(config: Config, pools: Pools, todo: list[Descriptor], root: str, w
     ShardStore(root).probe()
     sizes = [os.path.getsize(d.path) for d in todo]
     check_disk(root, sum(sizes) * GROWTH)
-    check_object_store(ray.cluster_resources(), pools, max(sizes) * UNPACKED)
-    check_placement(pools, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    wait_for_resources(pools, ray.available_resources)
+    check_object_store(ray.cluster_resources(), pools, max(sizes) * (UNPACKED + (CUT if pools.tokenise else 0.0)))
+    if pools.grow:
+        wait_for_a_node(pools, say)
+    else:
+        check_placement(pools, nodes_up())
+        wait_for_resources(pools, ray.available_resources)
     return _try_models(pools, works, config.languages)
 
 
@@ -67,10 +80,11 @@ def check_disk(root: str, needed: float) -> None:
 def check_object_store(resources: dict[str, float], pools: Pools, shard: float) -> None:
     """Room for the shards that are on their way; Ray Data takes half of the store."""
     room = resources.get("object_store_memory", 0.0) / 2
-    needed = shard * IN_FLIGHT * (pools.label.size + pools.align.size)
+    actors = sum(pool.size for pool in pools.guarded)
+    needed = shard * IN_FLIGHT * actors
     if room < needed:
         raise UserError(
-            f"{pools.label.size + pools.align.size} actors hold {needed / 2**20:,.0f} MB of shards, and Ray's object"
+            f"{actors} actors hold {needed / 2**20:,.0f} MB of shards, and Ray's object"
             f" store has {room / 2**20:,.0f} MB for them",
             key="ingest.shard_rows",
             remedy="make shards smaller, set label.workers, or start Ray with a larger object store",
@@ -84,7 +98,7 @@ def check_placement(pools: Pools, nodes: list[dict[str, float]]) -> None:
         nodes: what each node has, by Ray's names (CPU, GPU).
     """
     asked: list[dict[str, float]] = []
-    for pool in (pools.label, pools.align, pools.read, pools.commit):
+    for pool in pools.all:
         asked += [{_NAMES[key]: amount for key, amount in pool.resources.items()}] * pool.size
     if (left := unplaced(asked, nodes)) is not None:
         told = " and ".join(f"{v:g} {k}" for k, v in left.items())
@@ -121,6 +135,27 @@ def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE)
         time.sleep(1.0)
 
 
+def wait_for_a_node(pools: Pools, say: Callable[[str], None], often: float = PATIENCE) -> None:
+    """Ask for what one label actor takes, and wait for the node that has it, however long the cloud has none.
+
+    Args:
+        often: seconds between two lines that say so.
+    """
+    import ray
+
+    began = time.monotonic()
+    answer = ray.remote(**pools.label.resources)(_nothing).remote()
+    while not ray.wait([answer], timeout=often)[0]:
+        minutes = (time.monotonic() - began) / 60
+        say(f"[label] no node with a free GPU for {minutes:.1f} min; `ray status` tells what the autoscaler does")
+    ray.get(answer)
+    say(f"[label] a GPU was free after {time.monotonic() - began:.1f} s")
+
+
+def _nothing() -> None:
+    pass
+
+
 def _try_models(pools: Pools, works: Works, languages: list[str]) -> str:
     """Load and ask the models once, in a task that has what an actor has."""
     import ray
@@ -140,8 +175,10 @@ def try_models(works: Works, languages: list[str]) -> str:
     for stage, (work, settings) in works.items():
         module, _, name = work.partition(":")
         made[stage] = getattr(importlib.import_module(module), name)(**settings)
-    pair = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
+    plain = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
     for language in languages:
+        cut = "tokenise" in made
+        pair = plain.append_column(schema.CUT, made["tokenise"](plain, language)[0]) if cut else plain
         entities, _ = made["label"](pair, language)
         made["align"](pair.append_column(schema.ENTITIES, entities), language)
     engine = made["align"].projector.engine

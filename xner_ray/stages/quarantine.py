@@ -25,10 +25,7 @@ def quarantined(out: str | Path) -> pa.Table:
     _, plan = read_plan(out)
     store = ShardStore(plan["root"])
     tables = [_rows(store.read(shard)) for shard in _shards(store, plan)]
-    folders = [
-        max(p.glob("*"), key=lambda f: f.stat().st_mtime_ns) for p in sorted(out.glob("ingest/*")) if p.is_dir()
-    ]
-    tables += [pq.read_table(f) for folder in folders if (f := folder / "shards" / "quarantine.parquet").exists()]
+    tables += [pq.read_table(out / file) for file in plan.get("quarantine", ())]
     return pa.concat_tables([QUARANTINE.empty_table(), *(t.cast(QUARANTINE) for t in tables)])
 
 

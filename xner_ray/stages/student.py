@@ -1,9 +1,15 @@
-"""Students: what was fine-tuned on English goes on with the projected sentences of one target language."""
+"""Students: what was fine-tuned on English goes on with the projected sentences of one target language.
+
+`student.schedule` has the paper's other ways as well: both kinds of sentences at once, no English, nothing but English.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,12 +17,23 @@ import pyarrow.parquet as pq
 from xner_ray.config import Training
 from xner_ray.encoder.load import longest_row
 from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.ner.doubt import doubtful
 from xner_ray.ner.encode import Words, encode_tags
+from xner_ray.ner.gold import encode_gold
 from xner_ray.runs.fingerprint import hash_file
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.dataset import dataset
-from xner_ray.stages.english import Wanted, bases, english_models
-from xner_ray.training.data import TrainSet
+from xner_ray.stages.english import (
+    Wanted,
+    base,
+    english_models,
+    english_training,
+    gold_identity,
+    start_folder,
+    training_gold,
+    without_types,
+)
+from xner_ray.training.data import IGNORED, TrainSet
 from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained
 from xner_ray.words import join
@@ -25,7 +42,7 @@ from xner_ray.words import words as words_of
 
 @dataclass(frozen=True)
 class Student:
-    """One trained student and what it started from, which is its zero-transfer baseline."""
+    """One trained student and its zero-transfer baseline, which a sequential one started from."""
 
     language: str
     encoder: str
@@ -36,45 +53,85 @@ class Student:
 
 @once
 def students(run: Run) -> list[Student]:
-    """Train every student that is missing, all in one worker group."""
-    config = run.config
-    encoders = [config.student.encoder] if isinstance(config.student.encoder, str) else config.student.encoder
-    data = dataset(run)
-    wanted = {(e, language): w for e in encoders for language, w in bases(run, e).items()}
+    """Train every student of the run that is missing, all in one worker group."""
+    return students_of(run, run.config.languages)
+
+
+def wanted_bases(run: Run, languages: Sequence[str]) -> dict[tuple[str, str, int], Wanted]:
+    """The English model of each student, by its encoder, language and seed."""
+    config = run.config.student
+    encoders = [config.encoder] if isinstance(config.encoder, str) else config.encoder
+    keys = [(encoder, language, seed) for encoder in encoders for language in languages for seed in config.seeds]
+    return {key: base(run, *key) for key in keys}
+
+
+def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
+    """Train the students of some languages, those that are missing."""
+    config = run.config.student
+    wanted = wanted_bases(run, languages)
     models: dict[Wanted, Path] = english_models(run, list(wanted.values()))
     found, jobs = [], []
-    for (encoder, language), item in wanted.items():
-        base = models[item]
-        for seed in config.student.seeds:
-            parts = {
-                "base": model_identity(base),
-                "data": hash_file(data.train[language]),
-                "training": config.student.training.model_dump(),
-                "language": language,
-                "seed": seed,
-            }
-            folder = run.folder(f"student/{language}", parts, version="student")
-            student = Student(language, encoder, seed, folder.path / "model", base)
-            found.append(student)
-            name = f"student {language}" + (f" seed {seed}" if len(config.student.seeds) > 1 else "")
-            job = Job(
-                name, str(base), [], config.student.training, seed, str(folder.path / "data.npz"), str(student.folder)
-            )
-            if not is_trained(job):
-                jobs.append(_prepared(run, job, data.train[language], language))
+    for (encoder, language, seed), item in wanted.items():
+        before = models[item]
+        if config.schedule == "english_only":
+            found.append(Student(language, encoder, seed, before, before))
+            continue
+        start = _start(run, encoder, before)
+        student = Student(language, encoder, seed, _folder(run, language, seed, start), before)
+        found.append(student)
+        name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
+        data = str(student.folder.with_name("data.npz"))
+        job = Job(name, str(start), labels_in(before), config.training, seed, data, str(student.folder))
+        if not is_trained(job):
+            jobs.append(_prepared(run, job, dataset(run).train[language], language))
     run.train(jobs)
     return found
 
 
-def _prepared(run: Run, job: Job, train: Path, language: str) -> Job:
-    import json
+def _start(run: Run, encoder: str, english: Path) -> Path:
+    """What projected sentences come to: a model that knows English, or the bare encoder."""
+    return english if run.config.student.schedule == "sequential" else start_folder(run, encoder)
 
-    labels = json.loads((Path(job.start) / "config.json").read_text())["id2label"]
-    job.labels = [labels[str(i)] for i in range(len(labels))]
-    tokeniser = Tokeniser(job.start)
-    data, cut = encode_dataset(train, tokeniser, job.labels, language, longest_row(job.start))
+
+def _folder(run: Run, language: str, seed: int, start: Path) -> Path:
+    """Where a student lies, named by all that it depends on."""
+    config = run.config.student
+    parts: dict[str, Any] = {
+        "base": model_identity(start),
+        "data": hash_file(dataset(run).train[language]),
+        "training": config.training.model_dump(),
+        "language": language,
+        "doubt_capitals": config.doubt_capitals,
+        "seed": seed,
+    }
+    if config.schedule == "mixed":
+        english = {**gold_identity(run), "without": without_types(run, language)}
+        parts["english"] = {**english, "epochs": english_training(run).epochs}
+    return run.folder(f"student/{language}", parts, version="student").path / "model"
+
+
+def labels_in(model: Path) -> list[str]:
+    """The labels of a trained model, in the order of its head."""
+    labels = json.loads((model / "config.json").read_text())["id2label"]
+    return [labels[str(i)] for i in range(len(labels))]
+
+
+def _prepared(run: Run, job: Job, train: Path, language: str) -> Job:
+    """Write the training data of a job, and say what it is."""
+    tokeniser, limit = Tokeniser(job.start), longest_row(job.start)
+    doubt = run.config.student.doubt_capitals
+    data, cut = encode_dataset(train, tokeniser, job.labels, language, limit, doubt)
+    told = describe(job.training)
+    if run.config.student.schedule == "mixed":
+        sentences = training_gold(run, without_types(run, language))
+        english, more = encode_gold(sentences, tokeniser, job.labels, limit)
+        passes = english_training(run).epochs
+        # What the sequential schedule sees one after the other, in one epoch: the losses' shares stay as they were.
+        data = TrainSet.joined([english] * passes + [data] * job.training.epochs)
+        job.training, cut = job.training.model_copy(update={"epochs": 1}), cut + more
+        told += f", mixed with {passes} x {len(sentences):,} English sentences"
     data.save(Path(job.data))
-    run.say(f"[{job.name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {describe(job.training)}")
+    run.say(f"[{job.name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {told}")
     if cut:
         run.say(f"[{job.name}] {cut} sentences are longer than the model and were cut at the end")
     return job
@@ -87,9 +144,12 @@ def describe(training: Training) -> str:
 
 
 def encode_dataset(
-    path: Path, tokeniser: Tokeniser, labels: list[str], language: str, limit: int
+    path: Path, tokeniser: Tokeniser, labels: list[str], language: str, limit: int, doubt: bool = False
 ) -> tuple[TrainSet, int]:
-    """Training data of an exported file: every second sentence as it was written, the others spaced as CoNLL spaces tokens."""
+    """Training data of an exported file: every second sentence as it was written, the others spaced as CoNLL spaces tokens.
+
+    With `doubt`, capitalised words without a label carry no loss (`ner/doubt.py`).
+    """
     table = pq.read_table(path, columns=["target", "tokens", "ner_tags"])
     texts, spans = [], []
     targets, tokens = table.column("target").to_pylist(), table.column("tokens").to_pylist()
@@ -98,7 +158,10 @@ def encode_dataset(
         texts.append(text)
         spans.append(where)
     ids = {label: i for i, label in enumerate(labels)}
-    flat = table.column("ner_tags").combine_chunks().flatten().to_pylist()
+    listed, marked = (table.column(c).combine_chunks() for c in ("tokens", "ner_tags"))
+    flat = marked.flatten().to_pylist()
     # A type that the student's head lacks (the teacher's was turned into O there) is O here too.
     tags = np.fromiter((ids.get(tag, 0) for tag in flat), np.int32, len(flat))
-    return encode_tags(tokeniser, texts, Words.of(spans), tags, limit)
+    if doubt:
+        tags[doubtful(listed, marked, language).to_numpy(zero_copy_only=False)] = IGNORED
+    return encode_tags(tokeniser, texts, Words.of(spans), tags, labels, limit)

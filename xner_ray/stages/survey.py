@@ -36,16 +36,19 @@ def survey(config: Config) -> Iterator[Finding]:
     if auth.ok:
         try:
             machines = Joined(config.ray, address) if address else Here(config.ray)
-            yield Finding("cluster", True, _cluster(machines))
+            yield Finding("cluster", True, _cluster(config, machines))
         except UserError as e:
             yield Finding("cluster", False, f"{e.file}: {e.problem}", e.remedy)
     if machines is not None:
+        workers = (config.ray.train_workers, config.ray.min_train_workers, config.ray.max_gpus)
         yield finding("labelling", _labelling, config, machines)
-        yield finding("training", checks.check_training, config.ray.train_workers, machines.nodes)
+        yield finding("training", checks.check_training, machines.nodes, *workers)
         yield from _gpus(config, machines)
     yield finding("out", check_storage, config.out, machines, True)
     if store := config.label.store:
         yield finding("label.store", check_storage, store, machines)
+    if publish := config.refresh.publish:
+        yield finding("refresh.publish", check_storage, publish, machines)
     for key, model in checks.models_of(config).items():
         yield finding(key, check_model, key, model)
 
@@ -60,19 +63,19 @@ def token_source() -> str | None:
     return str(default) if default.is_file() else None
 
 
-def _cluster(machines: Machines) -> str:
+def _cluster(config: Config, machines: Machines) -> str:
     has = {name: sum(node.get(name, 0.0) for node in machines.nodes) for name in ("CPU", "GPU")}
-    more = [f"{machines.offered[k]:.0f} {k}s" for k in has if machines.offered.get(k, 0.0) > has[k]]
-    told = f"{machines.where}: {has['CPU']:g} CPUs, {has['GPU']:g} GPUs"
-    return told + (f" now; it grows up to {' and '.join(more)}" if more else "")
+    told, most = f"{machines.where}: {has['CPU']:g} CPUs, {has['GPU']:g} GPUs", config.ray.max_gpus
+    return told + (f" now; ray.max_gpus says that it grows to {most}" if most > has["GPU"] else "")
 
 
 def _labelling(config: Config, machines: Machines) -> str:
     """The deadlocks of `preflight.py`, for as many shards as the config can give."""
     pairs, rows = config.ingest.pairs, config.ingest.shard_rows
     shards = math.ceil(pairs / rows) * len(config.languages) if pairs else MANY
-    resources = {name: sum(node.get(name, 0.0) for node in machines.nodes) for name in ("CPU", "GPU")}
-    pools = plan_pools(config.label, resources, shards)
+    pools = plan_pools(config.label, machines.nodes, shards, config.ray.max_gpus)
+    if pools.grow:
+        return f"up to {pools.label.most} label and {pools.align.most} align actors on {pools.device}"
     check_placement(pools, machines.nodes)
     wait_for_resources(pools, machines.available)
     return f"{pools.label.size} label and {pools.align.size} align actors find their place on {pools.device}"
@@ -83,7 +86,7 @@ def _gpus(config: Config, machines: Machines) -> Iterator[Finding]:
     if config.label.null_model:
         return  # answers are made up on CPUs, and the GPUs of such a cluster may be
     if not any(node.get("GPU", 0.0) for node in machines.nodes):
-        if machines.offered.get("GPU", 0.0):
+        if config.ray.max_gpus:
             yield Finding("gpu", True, "none is up yet; labelling looks at the first that comes")
         return
     try:

@@ -5,13 +5,40 @@ No Ray here; and no torch where the null model answers.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
 
 from xner_ray.encoder.counts import Counts
+from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.ner.cut import cut_table
 from xner_ray.ner.found import Finder
-from xner_ray.ner.tagger import Tagger, open_tagger
+from xner_ray.ner.tagger import Tagger, is_spacy, open_tagger
+
+
+class TokeniseWork:
+    """What the other two would cut themselves, on CPUs, before a shard meets a GPU.
+
+    Args:
+        folders: of the teachers, by language.
+        aligner: its folder.
+        null: as theirs.
+    """
+
+    def __init__(self, folders: dict[str, str], aligner: str, source_language: str, null: bool):
+        self.folders, self.aligner, self.source_language, self.null = folders, aligner, source_language, null
+        self.tokenisers: dict[str, Tokeniser | None] = {}
+
+    def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
+        """`cut` of a table with the columns `source` and `target`."""
+        source = self.tokeniser(self.folders[language]), self.source_language
+        return cut_table(table, source, (self.tokeniser(self.aligner), language)), {}
+
+    def tokeniser(self, folder: str) -> Tokeniser | None:
+        if folder not in self.tokenisers:
+            self.tokenisers[folder] = None if is_spacy(folder) else Tokeniser(folder, plain=self.null)
+        return self.tokenisers[folder]
 
 
 class LabelWork:
@@ -31,13 +58,13 @@ class LabelWork:
         self.taggers: dict[str, Finder] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """`entities` of a table with the column `source`."""
+        """`entities` of a table with the column `source`, and perhaps `cut`."""
         from xner_ray.ner.label import label_table
 
         tagger = self.tagger(language)
         before = _notable(tagger.counts)
         column = label_table(tagger, table, self.source_language).column("entities").combine_chunks()
-        return column, _since(before, tagger.counts)
+        return column, _since(before, _notable(tagger.counts))
 
     def tagger(self, language: str) -> Finder:
         folder = self.folders[language]
@@ -59,9 +86,14 @@ class AlignWork:
         )
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """`projections` of a table with the columns `source`, `target` and `entities`."""
-        before = _notable(self.projector.counts)
-        return self.projector.project(table, language), _since(before, self.projector.counts)
+        """`projections` of a table with the columns `source`, `target` and `entities`, and perhaps `cut`."""
+        before = self._notable()
+        return self.projector.project(table, language), _since(before, self._notable())
+
+    def _notable(self) -> Counter[str]:
+        """Of the aligner, and of the encoder whose similarities it asks for where it finds nothing."""
+        told, similarity = _notable(self.projector.counts), self.projector.similarity
+        return told + _notable(similarity.engine.counts) if similarity else told
 
 
 def _set_threads(null: bool, threads: int) -> None:
@@ -71,10 +103,12 @@ def _set_threads(null: bool, threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _notable(counts: Counts) -> dict[str, float]:
-    return {"halvings": counts.halvings, "windowed_rows": counts.windowed_rows, **counts.extra}
+def _notable(counts: Counts) -> Counter[str]:
+    told: dict[str, Any] = {"halvings": counts.halvings, "windowed_rows": counts.windowed_rows}
+    told |= {"tokens": counts.tokens, "forward_seconds": counts.seconds.get("forward", 0.0), **counts.extra}
+    return Counter(told)
 
 
-def _since(before: dict[str, float], counts: Counts) -> dict[str, float]:
+def _since(before: Counter[str], now: Counter[str]) -> dict[str, float]:
     """What is to be told of one shard, such as that memory ran out and its batches were made smaller."""
-    return {k: v - before.get(k, 0) for k, v in _notable(counts).items() if v > before.get(k, 0)}
+    return dict(now - before)

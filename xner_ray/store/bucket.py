@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
@@ -67,6 +68,11 @@ class BucketPlace:
         failpoint(f"{step}.named")
         return True
 
+    def put_file(self, name: str, file: Path, step: str) -> None:
+        """`put` of a file of any size, in parts where it is large; it appears when it is whole."""
+        with self._explained(name):
+            self._do.put(self._store, name, file)
+
     def get(self, name: str) -> bytes | None:
         with contextlib.suppress(FileNotFoundError), self._explained(name):
             return bytes(self._do.get(self._store, name).bytes())
@@ -81,8 +87,8 @@ class BucketPlace:
         now = datetime.now(UTC)
         with self._explained(folder):
             found = self._do.list_with_delimiter(self._store, folder or None)["objects"]
-        # Some servers list the folder itself, under an empty name.
-        ages = {o["path"]: (now - o["last_modified"]).total_seconds() for o in found if o["path"]}
+        itself = ("", folder.rstrip("/"))  # which some servers list too
+        ages = {o["path"]: (now - o["last_modified"]).total_seconds() for o in found if o["path"] not in itself}
         return dict(sorted(ages.items()))
 
     def remove(self, name: str) -> None:

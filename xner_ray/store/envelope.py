@@ -6,6 +6,8 @@ in 0.1 ms without a copy; lz4 takes 8.9 and 1.6 ms to save 12%.
 
 from __future__ import annotations
 
+import time
+
 import pyarrow as pa
 
 from xner_ray.schema import ENVELOPE
@@ -22,7 +24,7 @@ def pack(shard: str, language: str, table: pa.Table, input_hash: str) -> pa.Tabl
     payload = sink.getvalue()
     offsets = pa.py_buffer((0).to_bytes(8, "little") + payload.size.to_bytes(8, "little"))
     column = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, payload])  # without a copy
-    head = [pa.array([shard]), pa.array([language]), pa.array([table.num_rows], pa.int64()), pa.array([input_hash])]
+    head = [pa.array([x]) for x in (shard, language, table.num_rows, input_hash, time.time())]
     return pa.Table.from_arrays([*head, column], schema=ENVELOPE)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import re
 import signal
@@ -86,6 +87,7 @@ class Place(Protocol):
 
     def path(self, name: str) -> str: ...
     def put(self, name: str, data: bytes | memoryview, step: str, if_absent: bool = False) -> bool: ...
+    def put_file(self, name: str, file: Path, step: str) -> None: ...
     def get(self, name: str) -> bytes | None: ...
     def exists(self, name: str) -> bool: ...
     def ages(self, folder: str = "") -> dict[str, float]: ...
@@ -135,6 +137,15 @@ class LocalPlace:
         sync_folder(target.parent)  # a second writer waits too: what it reports must not vanish in a power cut
         failpoint(f"{step}.durable")
         return written
+
+    def put_file(self, name: str, file: Path, step: str) -> None:
+        """`put` of a file of any size."""
+        with open(file, "rb") as f:
+            if not os.fstat(f.fileno()).st_size:
+                self.put(name, b"", step)
+                return
+            with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as pages, memoryview(pages) as data:
+                self.put(name, data, step)
 
     def get(self, name: str) -> bytes | None:
         """The file's bytes; None where there is none."""

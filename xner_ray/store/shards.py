@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 6 * 3600.0  # longer than any pause that a writer comes back from
 _NAME = re.compile(r"\w[\w.-]{0,180}", re.ASCII)
 _DATA = re.compile(r".+\.[0-9a-f]{16}\.parquet")
+_manifest, _running = "manifest/{}.json".format, "running/{}".format  # of a shard's name
 # Part of the promise that the same table gives the same bytes; a change here changes every hash.
 _WRITER: dict[str, Any] = {
     "version": "2.6", "compression": "zstd", "compression_level": 3, "use_dictionary": True, "write_statistics": True,
@@ -204,11 +205,3 @@ class ShardStore:
             problem = f"shard {made.shard} was committed for input {made.input_hash}, not for {input_hash}"
             remedy = "a changed input is a new shard: choose another out=... or delete the folder that holds this one"
             raise UserError(problem, file=self._where(made.shard), key="input_hash", remedy=remedy)
-
-
-def _manifest(shard: str) -> str:
-    return f"manifest/{shard}.json"
-
-
-def _running(shard: str) -> str:
-    return f"running/{shard}"

@@ -8,6 +8,7 @@ What it trades: the tokenised set is in memory (200,000 sentences are about 60 M
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from xner_ray.encoder.batches import plan
-from xner_ray.encoder.ragged import Ragged
+from xner_ray.encoder.ragged import Ragged, offsets_of
 
-IGNORED = -100  # label of tokens that carry no loss: special tokens, segment A, all but the first piece of a word
+# Label of tokens that carry no loss: special tokens, segment A, pieces that an aligner does not ask, doubtful words.
+IGNORED = -100
 
 
 @dataclass
@@ -45,6 +47,17 @@ class TrainSet:
             counted *= self.weights
         sums = np.concatenate([[0.0], np.cumsum(counted)])
         return sums[self.ids.offsets[1:]] - sums[self.ids.offsets[:-1]]
+
+    @classmethod
+    def joined(cls, sets: Sequence[TrainSet]) -> TrainSet:
+        """The rows of several sets without segments, one set after another; one that is given twice is trained on twice."""
+        lengths = np.concatenate([s.ids.lengths for s in sets])
+        ids = Ragged(np.concatenate([s.ids.values for s in sets]), offsets_of(lengths))
+        weights = None
+        if any(s.weights is not None for s in sets):
+            ones = [np.ones(len(s.labels), np.float32) if s.weights is None else s.weights for s in sets]
+            weights = np.concatenate(ones)
+        return cls(ids, np.concatenate([s.labels for s in sets]), weights=weights)
 
     def save(self, path: Path) -> None:
         arrays: dict[str, Any] = {"values": self.ids.values, "offsets": self.ids.offsets, "labels": self.labels}

@@ -42,5 +42,8 @@ class LocalHooks:
         new.rename(folder)
         self.last = time.monotonic()
 
+    def total(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
     def due(self) -> bool:
         return self.every is not None and time.monotonic() - self.last >= self.every

@@ -12,14 +12,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
-from xner_ray.config import Training
 from xner_ray.encoder.batches import pad
 from xner_ray.encoder.engine import choose_precision
 from xner_ray.encoder.load import load_model
@@ -28,6 +27,9 @@ from xner_ray.training.data import IGNORED, TrainSet, share_of, steps_of
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
 from xner_ray.training.losses import LOSSES
+
+if TYPE_CHECKING:
+    from xner_ray.config import Training  # needs pydantic, which a GPU box for measurements may lack
 
 
 @dataclass
@@ -61,12 +63,19 @@ class Hooks(Protocol):
     def load(self, job: Job) -> Path | None: ...
     def save(self, job: Job, write: Callable[[Path], None]) -> None: ...
     def due(self) -> bool: ...
+    def total(self, value: torch.Tensor) -> torch.Tensor: ...
     def say(self, line: str) -> None: ...
 
 
 @dataclass
 class Result:
-    """`losses`: mean loss a token of each step; `tokens`: real tokens seen; `seconds`: of this process, without start-up."""
+    """Of the whole training, whatever interrupted it and on how many workers it ran.
+
+    Attributes:
+        losses: mean loss a token of each step.
+        tokens: real tokens seen.
+        seconds: without start-up and without what was done again after a checkpoint.
+    """
 
     losses: list[float] = field(default_factory=list)
     tokens: int = 0
@@ -94,9 +103,12 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
     done, result = 0, Result()
     state = hooks.load(job)
     if state is not None:
-        done = _restore(state, raw, optimiser, schedule, scaler)
-        hooks.say(f"[{job.name}] goes on at step {done}/{len(steps)}")
-    began = said = time.monotonic()
+        done, result = _restore(state, raw, optimiser, schedule, scaler)
+        if hooks.rank == 0:
+            many = f"{hooks.world} worker{'s'[: hooks.world > 1]}"
+            hooks.say(f"[{job.name}] goes on at step {done}/{len(steps)} on {many}")
+    said = time.monotonic()
+    began = said - result.seconds
     for n in range(done, len(steps)):
         autocast = torch.autocast(where.type, dtype, enabled=dtype != torch.float32)
         loss, tokens = _step(model, data, steps[n], training, hooks, scaler, autocast, where)
@@ -109,22 +121,22 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
         result.losses.append(loss)
         result.tokens += tokens
         now = time.monotonic()
+        result.seconds = now - began
         if hooks.rank == 0 and (now - said > 10 or n + 1 == len(steps)):
             said = now
-            hooks.say(_line(job.name, n + 1, done, len(steps), training.epochs, result, now - began))
+            hooks.say(_line(job.name, n + 1, len(steps), training.epochs, result))
         if n + 1 < len(steps) and hooks.due():
-            hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimiser, schedule, scaler))  # type: ignore[misc]
-    result.seconds = time.monotonic() - began
+            hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimiser, schedule, scaler, result))  # type: ignore[misc]
     restore_dropout(raw)
     return raw.eval(), result
 
 
 def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler, autocast, where) -> tuple[float, int]:
-    """Forward and backward of one step; the loss of this rank's tokens over all tokens of the step, and the latter."""
+    """Forward and backward of one step; its mean loss a token over all ranks, and its tokens."""
     lengths = data.ids.lengths
     total = max(1e-9, float(data.row_weights[step].sum()))
     mine = share_of(step, lengths, training.micro_tokens, hooks.rank, hooks.world)
-    seen, tokens = 0.0, int(lengths[step].sum())
+    seen, tokens = torch.zeros((), device=where), int(lengths[step].sum())
     # A rank without work still takes part in the exchange of gradients, with a loss of 0.
     batches = mine or [step[:1]]
     for i, batch in enumerate(batches):
@@ -138,8 +150,8 @@ def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler,
                 loss = loss * 0.0
             # DistributedDataParallel averages gradients over ranks; we want their sum.
             scaler.scale(loss * hooks.world).backward()
-        seen += float(loss.detach())
-    return seen, tokens
+        seen += loss.detach()
+    return float(hooks.total(seen)), tokens
 
 
 def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device):
@@ -166,17 +178,17 @@ def _rate(step: int, steps: int, warmup: float) -> float:
     return (step + 1) / up if step < up else max(0.0, (steps - step) / max(1, steps - up))
 
 
-def _line(name: str, n: int, done: int, steps: int, epochs: int, result: Result, seconds: float) -> str:
+def _line(name: str, n: int, steps: int, epochs: int, result: Result) -> str:
     recent = sum(result.losses[-50:]) / len(result.losses[-50:])
-    left = seconds / (n - done) * (steps - n)
+    left = result.seconds / n * (steps - n)
     return (
         f"[{name}] step {n}/{steps} of {epochs} epoch{'s'[: epochs > 1]}, loss {recent:.4f}, "
-        f"{result.tokens / max(seconds, 1e-9):,.0f} tokens/s, {left / 60:.1f} min left"
+        f"{result.tokens / max(result.seconds, 1e-9):,.0f} tokens/s, {left / 60:.1f} min left"
     )
 
 
-def _store(folder: Path, step: int, model, optimiser, schedule, scaler) -> None:
-    """Weights that are trained and the optimiser's moments, as safetensors; counters as JSON."""
+def _store(folder: Path, step: int, model, optimiser, schedule, scaler, result: Result) -> None:
+    """Weights that are trained and the optimiser's moments, as safetensors; counters and the result so far as JSON."""
     from safetensors.torch import save_file
 
     tensors = {f"model.{k}": v.detach().contiguous().clone() for k, v in model.named_parameters() if v.requires_grad}
@@ -184,11 +196,11 @@ def _store(folder: Path, step: int, model, optimiser, schedule, scaler) -> None:
         for key, value in optimiser.state[parameter].items():
             tensors[f"optimiser.{i}.{key}"] = value.detach().contiguous().clone().cpu()
     save_file(tensors, folder / "state.safetensors")
-    counters = {"step": step, "schedule": schedule.last_epoch, "scaler": scaler.state_dict()}
+    counters = {"step": step, "schedule": schedule.last_epoch, "scaler": scaler.state_dict(), "result": asdict(result)}
     (folder / "state.json").write_text(json.dumps(counters))
 
 
-def _restore(folder: Path, model, optimiser, schedule, scaler) -> int:
+def _restore(folder: Path, model, optimiser, schedule, scaler) -> tuple[int, Result]:
     from safetensors.torch import load_file
 
     tensors = load_file(folder / "state.safetensors")
@@ -206,7 +218,7 @@ def _restore(folder: Path, model, optimiser, schedule, scaler) -> int:
         group["lr"] = base * factor(counters["schedule"])
     if counters["scaler"]:
         scaler.load_state_dict(counters["scaler"])
-    return counters["step"]
+    return counters["step"], Result(**counters["result"])
 
 
 def _parameters(optimiser) -> Iterator[torch.nn.Parameter]:

@@ -7,25 +7,26 @@ Workers read their TrainSet and write their result on storage that all nodes see
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import ray
 import ray.train
-from ray.train import Checkpoint, FailureConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 
 from xner_ray.config import Training
+from xner_ray.errors import UserError
 from xner_ray.runs.fingerprint import fingerprint
+from xner_ray.runs.followed import followed
 from xner_ray.training.loop import Job
-from xner_ray.training.shares import cpus_each
+from xner_ray.training.shares import cpus_each, nodes_up
 
 CHECKPOINT_SECONDS = 300.0
+FAILURES = 3  # workers lost without notice; a bug is tried as often, at half a minute each
 
 
 class RayHooks:
@@ -78,6 +79,14 @@ class RayHooks:
         dist.broadcast(flag, src=0)
         return bool(flag.item())
 
+    def total(self, value):
+        """The sum of a number over all ranks."""
+        if self.world > 1:
+            import torch.distributed as dist
+
+            dist.all_reduce(value)
+        return value
+
     def say(self, line: str) -> None:
         """Progress goes through a file beside the results: workers' own output is Ray's, and noisy."""
         with self.progress.open("a", encoding="utf-8") as file:
@@ -113,6 +122,8 @@ def fit(
     workers: int = 1,
     say: Callable[[str], None] = print,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    fewest: int | None = None,
+    max_gpus: int = 0,
 ) -> None:
     """Train models that are not trained yet; returns when all folders are there.
 
@@ -121,7 +132,10 @@ def fit(
         storage: folder for Ray Train's own state and checkpoints, seen by all nodes.
         workers: Ray Train workers, one GPU each where there are GPUs, else as many CPUs as fit.
         say: called with progress lines.
-        checkpoint_seconds: between checkpoints.
+        checkpoint_seconds: between checkpoints; as often the group asks whether it may grow, which costs what was done
+            since the last one.
+        fewest: the group may have as few workers while there are not more; default: always `workers`.
+        max_gpus: up to which an autoscaler grows.
 
     Raises:
         UserError: a worker met one; any other error of training as Ray reports it.
@@ -133,8 +147,8 @@ def fit(
     todo = [replace(job, out=str(Path(job.out).absolute())) for job in jobs if not is_trained(job)]
     if not todo:
         return
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpu = sum(node.get("GPU", 0) for node in nodes) >= workers
+    nodes, fewest = nodes_up(), fewest or workers
+    gpu = max(max_gpus, sum(node.get("GPU", 0) for node in nodes)) >= fewest
     cpus = 1 if gpu else cpus_each(nodes, workers)
     storage = Path(storage).absolute()
     storage.mkdir(parents=True, exist_ok=True)
@@ -150,36 +164,24 @@ def fit(
             "checkpoint_seconds": checkpoint_seconds,
             "progress": str(progress),
         },
-        scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cpus, **({"GPU": 1} if gpu else {})}
+        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # Ray's types are those of its older Train
+            num_workers=workers if fewest == workers else (fewest, workers),  # type: ignore[arg-type]
+            elastic_resize_monitor_interval_s=checkpoint_seconds,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": cpus, **({"GPU": 1} if gpu else {})},
         ),
-        run_config=RunConfig(name=name, storage_path=str(storage), failure_config=FailureConfig(max_failures=1)),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(storage),
+            failure_config=FailureConfig(max_failures=FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
     )
     many = "s" if len(todo) > 1 else ""
-    say(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {workers} worker{'s'[: workers > 1]}")
-    with _followed(progress, say):
-        trainer.fit()
-
-
-@contextlib.contextmanager
-def _followed(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Pass on the lines that appear in a file, from a thread, until the block ends."""
-    stop = threading.Event()
-
-    def follow() -> None:
-        with path.open(encoding="utf-8") as file:
-            while True:
-                ending = stop.is_set()
-                for line in file:
-                    say(line.rstrip("\n"))
-                if ending:
-                    return
-                stop.wait(0.5)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    group = f"{fewest} to {workers}" if fewest < workers else f"{workers}"
+    say(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {group} worker{'s'[: workers > 1]}")
+    with followed(progress, say):
+        try:
+            trainer.fit()
+        except WorkerGroupError as e:
+            raise next((x for x in e.worker_failures.values() if isinstance(x, UserError)), e) from None

@@ -1,8 +1,15 @@
-"""How many CPUs each training worker gets."""
+"""The nodes that are up, and how many CPUs of them each training worker gets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
+
+def nodes_up() -> list[dict[str, float]]:
+    """What each node has that is up, by Ray's names (CPU, GPU)."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def cpus_each(nodes: Sequence[Mapping[str, float]], workers: int) -> int:

@@ -40,6 +40,15 @@ function chart(place, [title, grey], draw) {
   return redraw;
 }
 
+/** The margin that names need left of a chart, at most a part of its width, and how a name is shown in it. */
+function named(names, width) {
+  const most = Math.floor((0.4 * width - 12) / 6.6);
+  return {
+    marginLeft: 12 + 6.6 * Math.max(4, ...names.map((name) => Math.min(most, name.length))),
+    tickFormat: (name) => (name.length > most ? `${name.slice(0, most - 1)}…` : name),
+  };
+}
+
 function legend(place, entries) {
   const item = ([name, colour]) => {
     const swatch = element("i");
@@ -76,11 +85,10 @@ function entities(place) {
   for (const [code, name] of Object.entries(data.languages)) {
     const rows = data.entities.filter((row) => row.language === code).flatMap((row) => [["found", row.found], ["kept", row.kept]].map(([what, n]) => ({ ...row, what, n })));
     const corpora = d3.groupSort(rows, (part) => -d3.sum(part, (row) => row.n), (row) => row.corpus);
-    const margin = Math.min(150, 12 + 6.6 * Math.max(4, ...corpora.map((corpus) => corpus.length)));
     if (rows.length) chart(place, [name], (width) => Plot.plot({
-      width, height: 56 + 34 * corpora.length, marginLeft: margin, ...under, style,
+      width, height: 56 + 34 * corpora.length, marginLeft: named(corpora, width).marginLeft, ...under, style,
       x: { labelOffset: 38, label: "entities", grid: true, ticks: 4, tickFormat: short }, y: { axis: null, domain: ["found", "kept"], padding: 0.1 },
-      fy: { domain: corpora, label: null, axis: "left", padding: 0.25 },
+      fy: { domain: corpora, label: null, axis: "left", padding: 0.25, tickFormat: named(corpora, width).tickFormat },
       marks: [Plot.barX(rows, { x: "n", y: "what", fy: "corpus", fill: (row) => typeColour(row.type), fillOpacity: (row) => (row.what === "kept" ? 1 : 0.45), order: types, z: "type", channels: { type: "type" }, tip: { format: { fill: false, fillOpacity: false, z: false, y: true, fy: true } } })],
     }));
   }
@@ -119,9 +127,10 @@ function scores(place) {
 
 function throughput(place) {
   const rows = data.throughput;
+  const stages = rows.map((row) => row.stage);
   if (rows.length) chart(place, [""], (width) => Plot.plot({
-    width, height: 52 + 26 * rows.length, marginLeft: 120, marginRight: 96, ...under, style,
-    x: { labelOffset: 38, label: "seconds", grid: true, ticks: 5 }, y: { label: null, domain: rows.map((row) => row.stage), tickSize: 0 },
+    width, height: 52 + 26 * rows.length, marginLeft: named(stages, width).marginLeft, marginRight: 96, ...under, style,
+    x: { labelOffset: 38, label: "seconds", grid: true, ticks: width / 160 }, y: { label: null, domain: stages, tickSize: 0, tickFormat: named(stages, width).tickFormat },
     marks: [
       Plot.barX(rows, { x: "seconds", y: "stage", fill: "var(--corpus)", rx: 2 }),
       Plot.text(rows, { x: "seconds", y: "stage", text: (row) => `${number.format(row.rate < 10 ? row.rate.toFixed(1) : Math.round(row.rate))} ${row.unit}/s`, textAnchor: "start", dx: 6 }),

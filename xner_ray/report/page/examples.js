@@ -89,7 +89,7 @@
       mark.dataset.spans = ` ${here.join(" ")} `;
       const numbers = here.flatMap((k) => links.get(k) ?? []);
       if (numbers.length) mark.dataset.link = numbers.map((n) => n + 1).join(",");
-      for (const k of here) if (spans[k][1] === cuts[i + 1]) mark.append(" ", element("small", {}, `${spans[k][2]} ${spans[k][3].toFixed(2).replace(/^0/, "")}`));
+      for (const k of here) if (spans[k][1] === cuts[i + 1]) mark.append("\u00a0", element("small", {}, `${spans[k][2]} ${spans[k][3].toFixed(2).replace(/^0/, "")}`));
       made.append(mark);
     }
     return made;

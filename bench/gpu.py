@@ -1,0 +1,123 @@
+"""Engine and training loop by themselves on a GPU: without Ray, transformers, weights, or installing the package.
+
+    python bench/gpu_pack.py --text DIR --out build/gpu-pack          here, once
+    PYTHONPATH=. python bench/gpu.py --pack build/gpu-pack --json OUT --table OUT.md      on the GPU box
+    PYTHONPATH=. python bench/gpu.py --pack build/gpu-pack --device cpu --small           tries the path anywhere
+
+Needs torch, tokenizers, numpy and pyarrow. For each shape and precision: `limit` (prepared tensors on the device, best budget),
+`engine` (token ids on the host to probabilities on the host), `whole` (text to Arrow columns, one process), `pipeline`
+(batches of text in order, tokenised, padded, run and fetched one after another, best batch size); pairs/s, useful TFLOP/s,
+their share of a large matrix product, the share of time in which the device is inside a forward pass, and seconds by
+stage; then `training`, the loop against forward and backward on prepared tensors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+from typing import Any
+
+from rounds import interleaved, machine, rate, ratio, write_json
+
+BUDGETS, BATCHES = (4096, 8192, 16384, 32768, 65536), (8, 16, 32, 64, 128, 256)
+SMALL_BUDGETS, SMALL_BATCHES = (512, 2048), (4, 16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", type=Path, required=True, help="folder that gpu_pack.py wrote")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--shapes", default="xlm-r-large,embedded")
+    parser.add_argument("--precisions", default="bf16,fp16")
+    parser.add_argument("--pairs", type=int, default=6000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--small", action="store_true", help="a toy's shape and few pairs: tries the path")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", type=Path, help="write the tables as Markdown")
+    asked = parser.parse_args()
+    if asked.small:
+        asked.shapes, asked.precisions, asked.pairs = "small", "fp32", min(asked.pairs, 60)
+    results = measure(asked)
+    told = tables(results)
+    print(told)
+    write_json(asked.json, results)
+    if asked.table:
+        asked.table.write_text(told, encoding="utf-8")
+
+
+def measure(asked: argparse.Namespace) -> dict[str, Any]:
+    from gpu_sides import Sides, Text, matmul_tflops
+    from gpu_training import compare
+
+    text = Text.read(asked.pack, asked.pairs)
+    results: dict[str, Any] = {"machine": machine([]), "pairs": text.table.num_rows, "runs": []}
+    budgets, batches = (SMALL_BUDGETS, SMALL_BATCHES) if asked.small else (BUDGETS, BATCHES)
+    for shape in asked.shapes.split(","):
+        for precision in asked.precisions.split(","):
+            peak = matmul_tflops(asked.device, precision, 512 if asked.small else 8192)
+            sides = Sides(text, shape, precision, asked.device)
+            best = sides.choose(budgets, batches)
+            seconds = interleaved(
+                {"limit": sides.limit, "engine": sides.engine, "whole": sides.whole, "pipeline": sides.pipeline},
+                asked.rounds,
+            )
+            results["runs"].append(report(shape, precision, peak, sides, seconds) | best)
+            del sides
+            results["runs"][-1]["training"] = compare(shape, precision, asked.device, text, asked.rounds, asked.small)
+    return results
+
+
+def report(shape: str, precision: str, peak: float, sides: Any, seconds: dict[str, list[float]]) -> dict[str, Any]:
+    told: dict[str, Any] = {"shape": shape, "precision": precision, "matmul_tflops": round(peak, 1)}
+    for name, s in seconds.items():
+        tflops = sides.flops / statistics.median(s) / 1e12
+        told[name] = {
+            "pairs_per_second": rate(sides.text.table.num_rows, s),
+            "tflops": round(tflops, 2),
+            "share_of_matmul": round(tflops / peak, 3),
+            "seconds": [round(x, 4) for x in s],
+        }
+        if name in sides.busy:
+            told[name]["busy"] = round(statistics.median(sides.busy[name]), 3)
+    told["ratios"] = {
+        "engine/limit": ratio(seconds["engine"], seconds["limit"]),
+        "whole/limit": ratio(seconds["whole"], seconds["limit"]),
+        "engine/pipeline": ratio(seconds["engine"], seconds["pipeline"]),
+        "whole/pipeline": ratio(seconds["whole"], seconds["pipeline"]),
+    }
+    told["stages"] = {k: round(statistics.median(v), 4) for k, v in sides.stages.items()}
+    return told | {
+        "tokens": sides.tokens,
+        "padding": round(sides.padding, 4),
+        "queries_a_pair": round(sides.queries, 2),
+    }
+
+
+def tables(results: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    where = results["machine"]
+    lines = [f"{where['gpu'] or where['cpu']}, torch {where['torch']}, {results['pairs']:,} pairs", ""]
+    lines += [
+        "| shape | precision | side | pairs/s | TFLOP/s | of a matmul | device busy |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+    for run in results["runs"]:
+        for side in ("limit", "engine", "whole", "pipeline"):
+            row = run[side]
+            busy = f"{row['busy']:.0%}" if "busy" in row else ""
+            lines.append(
+                f"| {run['shape']} | {run['precision']} | {side} | {row['pairs_per_second']:,.0f} | {row['tflops']:.1f}"
+                f" | {row['share_of_matmul']:.0%} | {busy} |"
+            )
+    lines += ["", "| shape | precision | ratios | seconds by stage | training, tokens/s |", "|---|---|---|---|---|"]
+    for run in results["runs"]:
+        ratios, stages = (", ".join(f"{k} {v}" for k, v in run[key].items()) for key in ("ratios", "stages"))
+        told = run["training"]
+        trained = f"{told['loop']['tokens_per_second']:,.0f}, {told['ratio']} of bare"
+        lines.append(f"| {run['shape']} | {run['precision']} | {ratios} | {stages} | {trained} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

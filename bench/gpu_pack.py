@@ -1,0 +1,59 @@
+"""What `gpu.py` takes along to a machine without this package installed: a tokenizer and real pairs, a few MB.
+
+    python bench/gpu_pack.py --text DIR --language de --out build/gpu-pack
+
+Pairs have source sentences of 20 to 40 tokens; entities come from the null model, 1.7 a pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from inputs import read_text
+from rounds import pin
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", type=Path, help="folder of TSV files; default: xner sample")
+    parser.add_argument("--language", default="de")
+    parser.add_argument("--encoder", default="embedded", help="whose tokenizer")
+    parser.add_argument("--pairs", type=int, default=20_000)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    pin(None)
+    print(f"{pack(asked.out, asked.encoder, asked.text, asked.language, asked.pairs):,} pairs in {asked.out}")
+
+
+def pack(out: Path, encoder: str, text: Path | None, language: str, wanted: int) -> int:
+    """Write tokenizer.json, pairs.parquet and pack.json; returns how many pairs there are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from xner_ray.encoder.load import encoder_folder, save_tokenizer
+    from xner_ray.encoder.trim import trimmed_folder
+    from xner_ray.ner.label import label_table
+    from xner_ray.ner.tagger import Tagger
+
+    out.mkdir(parents=True, exist_ok=True)
+    folder = trimmed_folder(encoder_folder(encoder), ["en", language], out / "cache")
+    save_tokenizer(folder, out)
+    config = json.loads((folder / "config.json").read_text())
+    (out / "pack.json").write_text(json.dumps({"vocabulary": config["vocab_size"], "language": language}))
+    shutil.rmtree(out / "cache", ignore_errors=True)
+    pairs = read_text(text, language, 10 * wanted, out / "sample").pairs
+    shutil.rmtree(out / "sample", ignore_errors=True)
+    tagger = Tagger.null(out)
+    lengths = tagger.tokeniser([s for s, _ in pairs]).ids.lengths
+    chosen = np.flatnonzero((lengths >= 20) & (lengths <= 40))[:wanted].tolist()
+    table = pa.table({"source": [pairs[i][0] for i in chosen], "target": [pairs[i][1] for i in chosen]})
+    pq.write_table(label_table(tagger, table), out / "pairs.parquet")
+    return len(chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The sides of `gpu.py`: what is timed, and how.
+
+Device busy: the sum of the times between the beginning and the end of each forward pass, by events on the device's own
+clock, over the wall time. Gaps inside a pass count as busy, waiting for the host between passes does not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from gpu_shape import SHAPES, Classifier
+
+from xner_ray.align.decode import Decoding
+from xner_ray.align.projector import LABELS, Projector
+from xner_ray.align.queries import queries_of, questions, rows_asked
+from xner_ray.encoder.batches import pad, padding, tight
+from xner_ray.encoder.engine import Engine
+from xner_ray.encoder.ragged import Ragged
+from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.ner.label import label_table
+from xner_ray.ner.tagger import Tagger
+from xner_ray.tags import label_list
+
+TYPES = label_list(["LOC", "MISC", "ORG", "PER"])
+
+
+@dataclass
+class Text:
+    """A pack. `table`: source, target, entities."""
+
+    table: pa.Table
+    tokeniser: Tokeniser
+    vocabulary: int
+    language: str
+
+    @classmethod
+    def read(cls, folder: Path, pairs: int) -> Text:
+        told = json.loads((folder / "pack.json").read_text())
+        table = pq.read_table(folder / "pairs.parquet").slice(0, pairs).combine_chunks()
+        return cls(table, Tokeniser(str(folder), plain=True), told["vocabulary"], told["language"])
+
+
+def matmul_tflops(device: str, precision: str, size: int) -> float:
+    """TFLOP/s of the best of some products of two square matrices."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(8):
+        began = _now(device)
+        for _ in range(8):
+            a @ b
+        best = min(best, (_now(device) - began) / 8)
+    return 2 * size**3 / best / 1e12
+
+
+def _now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class Busy:
+    """Adds up the time inside a model's forward passes, on the device's clock where it has one."""
+
+    def __init__(self, models: Sequence[torch.nn.Module], device: str):
+        self.device, self.marks = device, []  # type: tuple[str, list[Any]]
+        for model in models:
+            model.register_forward_pre_hook(lambda *_: self.marks.append(self._mark()))
+            model.register_forward_hook(lambda *_: self.marks.append(self._mark()))
+
+    def _mark(self) -> Any:
+        if self.device != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def seconds(self) -> float:
+        """Since the last call."""
+        pairs, self.marks = list(zip(self.marks[::2], self.marks[1::2], strict=True)), []
+        if self.device != "cuda":
+            return sum(b - a for a, b in pairs)
+        torch.cuda.synchronize()
+        return sum(a.elapsed_time(b) for a, b in pairs) / 1000
+
+
+class Sides:
+    """Teacher and aligner of one shape and precision, over one text.
+
+    Attributes:
+        tokens, flops, padding: of all rows that both are asked. queries: a pair.
+        busy: by side and round. stages: seconds of `whole` by part and round.
+    """
+
+    def __init__(self, text: Text, shape: str, precision: str, device: str):
+        self.text, self.device = text, device
+        torch.manual_seed(1)
+        models = [Classifier(SHAPES[shape], text.vocabulary, n) for n in (len(TYPES), len(LABELS))]
+        teacher, aligner = (Engine(m, precision=precision, device=device) for m in models)
+        self.tagger = Tagger(teacher, text.tokeniser, TYPES)
+        self.projector = Projector(aligner, text.tokeniser, Decoding())
+        self.engines = (teacher, aligner)
+        queries = queries_of(text.table)
+        _, _, self.targets, row = rows_asked(text.table, queries)
+        asked = questions(text.tokeniser, queries.names, queries.name, self.targets, row, aligner.max_length)
+        self.names, self.asked_targets = [queries.names[i] for i in queries.name], [self.targets[i] for i in row]
+        self.sentences = text.table["source"].to_pylist()
+        self.rows: tuple[Ragged, Ragged] = (text.tokeniser.one(text.tokeniser(self.sentences).ids), asked.ids)
+        self.tokens = sum(len(r.values) for r in self.rows)
+        self.flops = sum(SHAPES[shape].flops(r.lengths) for r in self.rows)
+        self.queries = len(queries) / text.table.num_rows
+        self.clock = Busy(models, device)
+        self.busy: dict[str, list[float]] = {}
+        self.stages: dict[str, list[float]] = {}
+        self.prepared: list[tuple[Engine, dict]] = []
+        self.batch, self.padding = 1, 0.0
+
+    def choose(self, budgets: Sequence[int], batches: Sequence[int]) -> dict[str, int]:
+        """The best budget, which limit, engine and whole then have, and the pipeline's best batch size."""
+        found = {}
+        for budget in budgets:
+            self._prepare(budget)
+            found[budget] = min(self.limit() for _ in range(2))
+        best = min(found, key=found.__getitem__)
+        self._prepare(best)
+        for engine in self.engines:
+            engine.budget = best
+        part = max(1, len(self.sentences) // 8)
+        tried = {b: min(self._pipeline(b, part) for _ in range(2)) for b in batches}
+        self.batch = min(tried, key=tried.__getitem__)
+        self.clock.seconds()
+        self.busy.clear()
+        return {"budget": best, "pipeline_batch": self.batch}
+
+    def _prepare(self, budget: int) -> None:
+        self.prepared, padded = [], 0.0
+        for engine, rows in zip(self.engines, self.rows, strict=True):
+            batches = tight(rows.lengths, budget)
+            padded += len(rows.values) / (1 - padding(rows.lengths, batches))
+            self.prepared += [(engine, engine._inputs(*pad(rows, b, engine.pad_id), None)) for b in batches]
+        self.padding = 1 - self.tokens / padded
+
+    def limit(self) -> float:
+        def run() -> None:
+            with torch.inference_mode():
+                for engine, inputs in self.prepared:
+                    engine.model(**inputs)
+
+        return self._timed("limit", run)
+
+    def engine(self) -> float:
+        def run() -> None:
+            for engine, rows in zip(self.engines, self.rows, strict=True):
+                engine.probabilities(rows)
+
+        return self._timed("engine", run)
+
+    def whole(self) -> float:
+        """Text to columns; seconds by part come from the engines' own accounts."""
+        for engine in self.engines:
+            engine.counts.seconds.clear()
+        seconds = self._timed("whole", self._whole)
+        parts = {p: sum(e.counts.seconds.get(p, 0.0) for e in self.engines) for p in ("tokenise", "forward")}
+        parts["decode"] = seconds - sum(parts.values())
+        for part, value in parts.items():
+            self.stages.setdefault(part, []).append(value)
+        return seconds
+
+    def _whole(self) -> None:
+        label_table(self.tagger, self.text.table.select(["source"]))
+        # The pack's entities, not those of random weights: 1.7 a pair.
+        self.projector.project(self.text.table, self.text.language)
+
+    def pipeline(self) -> float:
+        return self._timed("pipeline", lambda: self._loop(self.batch, len(self.sentences)))
+
+    def _pipeline(self, batch: int, sentences: int) -> float:
+        return self._timed("pipeline", lambda: self._loop(batch, sentences))
+
+    def _loop(self, batch: int, sentences: int) -> None:
+        queries = len(self.names) * sentences // len(self.sentences)
+        backend, (teacher, aligner) = self.text.tokeniser.backend, self.engines
+        for at in range(0, sentences, batch):
+            self._one_batch(teacher, backend.encode_batch(self.sentences[at : min(at + batch, sentences)]))
+        for at in range(0, queries, batch):
+            end = min(at + batch, queries)
+            texts = list(zip(self.names[at:end], self.asked_targets[at:end], strict=True))
+            self._one_batch(aligner, backend.encode_batch(texts))
+
+    def _one_batch(self, engine: Engine, encoded: list[Any]) -> None:
+        rows = Ragged.of([e.ids[: engine.max_length] for e in encoded])
+        with torch.inference_mode():
+            inputs = engine._inputs(*pad(rows, np.arange(len(rows)), engine.pad_id), None)
+            torch.softmax(engine.model(**inputs).logits.float(), dim=-1).argmax(-1).cpu()
+
+    def _timed(self, name: str, run: Callable[[], None]) -> float:
+        began = _now(self.device)
+        run()
+        seconds = _now(self.device) - began
+        self.busy.setdefault(name, []).append(self.clock.seconds() / seconds)
+        return seconds

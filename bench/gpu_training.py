@@ -1,0 +1,58 @@
+"""The training loop of `gpu.py`: the real one, with a model of a shape put in where it would load one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from gpu_shape import SHAPES, Classifier
+from gpu_sides import TYPES, Text
+from rounds import interleaved, rate, ratio
+from training import looped, prepared
+
+from xner_ray.training import loop
+from xner_ray.training.data import IGNORED, TrainSet
+
+DEFAULTS = {  # of config.Training, which needs pydantic
+    "epochs": 1, "learning_rate": 2e-5, "warmup": 0.1, "weight_decay": 0.01, "loss": "cross_entropy", "gamma": 2.0,
+    "freeze_embeddings": True, "freeze_layers": 0, "layer_decay": 1.0, "clip": 1.0,
+}  # fmt: skip
+
+
+def compare(shape: str, precision: str, device: str, text: Text, rounds: int, small: bool) -> dict[str, Any]:
+    """`loop` and `bare` in tokens a second, and their ratio."""
+    tokens = 512 if small else 16384
+    with tempfile.TemporaryDirectory() as folder:
+        job = loop.Job("bench", "", TYPES, _settings(precision, tokens), 1, f"{folder}/data.npz", f"{folder}/out")
+        _data(text, 8 * tokens).save(Path(job.data))
+
+        def model(*_: Any) -> torch.nn.Module:
+            torch.manual_seed(1)
+            return Classifier(SHAPES[shape], text.vocabulary, len(TYPES))
+
+        loads, loop.load_model = loop.load_model, model
+        try:
+            seen, _, bare = prepared(job, model())
+            seconds = interleaved({"loop": looped(job, seen), "bare": bare}, rounds)
+        finally:
+            loop.load_model = loads
+    told: dict[str, Any] = {k: {"tokens_per_second": rate(seen, s)} for k, s in seconds.items()}
+    return told | {"ratio": ratio(seconds["loop"], seconds["bare"]), "device": device}
+
+
+def _settings(precision: str, tokens: int) -> Any:
+    return SimpleNamespace(**DEFAULTS, precision=precision, batch_tokens=tokens, micro_tokens=tokens)
+
+
+def _data(text: Text, tokens: int) -> TrainSet:
+    """The text's source sentences, with a random label on half of the tokens."""
+    ids = text.tokeniser.one(text.tokeniser(text.table["source"].to_pylist()).ids)
+    ids = ids.take(np.arange(min(len(ids), int(np.searchsorted(ids.offsets, tokens)))))
+    random = np.random.default_rng(5)
+    labels = random.integers(0, len(TYPES), len(ids.values)).astype(np.int32)
+    labels[random.random(len(labels)) < 0.5] = IGNORED
+    return TrainSet(ids, labels)

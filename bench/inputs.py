@@ -1,0 +1,114 @@
+"""What all sides of the throughput bench are given: the same distinct pairs, as shards, and one teacher and aligner.
+
+No English sentence and no target sentence comes twice, so that no side gains by remembering; what remembering gains on
+the text as it is, is counted apart (`repeats`). Real text is a folder of TSV files (`id TAB source TAB target`); without
+one, `xner sample` makes it up.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+Pair = tuple[str, str]
+
+LABEL = """\
+name: bench
+out: {out}
+languages: [{language}]
+gold: [{{path: none}}]
+corpora: [{{name: bench, format: tsv, path: {pairs}}}]
+ingest: {{pairs: {count}, shard_rows: {rows}}}
+label: {{batch_tokens: {budget}, precision: {precision}}}
+"""
+MODELS = """\
+name: models
+out: {out}
+languages: [{language}]
+sample: {{pairs: 1500, seed: 7, gold_sentences: 1200, eval_sentences: 5}}
+gold: [{{path: "{{data}}/gold/en.train.conll"}}]
+corpora: [{{name: SampleNews, format: moses, path: "{{data}}/SampleNews/v1/moses/{{pair}}.txt.zip"}}]
+ingest: {{pairs: 1000}}
+teacher: {{encoder: {encoder}}}
+aligner: {{encoder: {encoder}, examples: 1000}}
+"""
+LONGEST = 1000  # characters of a side, as ingest takes them
+
+
+@dataclass(frozen=True)
+class Text:
+    """`pairs`: distinct; `repeats`: shares of what was read that came again."""
+
+    pairs: list[Pair]
+    repeats: dict[str, float]
+
+
+def read_text(folder: Path | None, language: str, wanted: int, work: Path) -> Text:
+    """Pairs of a folder's TSV files, shuffled; of a sample where there is no folder."""
+    read = list(_tsv(sorted(folder.glob("*.tsv"))) if folder else _sample(language, wanted, work))
+    if not read:
+        raise SystemExit(f"{folder}: no *.tsv with three columns")
+    random.Random(7).shuffle(read)
+    sources, targets, distinct = set(), set(), []
+    for source, target in read:
+        if max(len(source), len(target)) <= LONGEST and source not in sources and target not in targets:
+            distinct.append((source, target))
+        sources.add(source)
+        targets.add(target)
+    repeats = {"pairs": len(set(read)), "source sentences": len(sources), "target sentences": len(targets)}
+    return Text(distinct[:wanted], {k: round(1 - n / len(read), 4) for k, n in repeats.items()})
+
+
+def _tsv(files: list[Path]) -> Iterator[Pair]:
+    for file in files:
+        for line in file.read_text(encoding="utf-8").split("\n"):
+            columns = line.split("\t")
+            if len(columns) >= 3 and columns[1].strip() and columns[2].strip():
+                yield columns[1].strip(), columns[2].strip()
+
+
+def _sample(language: str, wanted: int, work: Path) -> Iterator[Pair]:
+    from ingest import rewrite
+
+    from xner_ray.sample.write import write_sample
+
+    write_sample(work / "sample", 3 * wanted, 7, [language])
+    for archive in sorted((work / "sample").glob("*/v1/moses/*.zip")):
+        rewrite(str(archive), "en", language, archive.with_suffix(".tsv"))
+        yield from _tsv([archive.with_suffix(".tsv")])
+
+
+def write_pairs(pairs: list[Pair], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{i}\t{s}\t{t}\n" for i, (s, t) in enumerate(pairs)), encoding="utf-8")
+
+
+def models(work: Path, language: str, encoder: str) -> tuple[str, str]:
+    """Folders of a teacher and an aligner, trained on the sample by the stages themselves, once a work folder."""
+    config = work / "models.yaml"
+    config.write_text(MODELS.format(out=work / "models", language=language, encoder=encoder), encoding="utf-8")
+    # In a process of its own, whose Ray ends with it.
+    told = subprocess.run([sys.executable, __file__, str(config)], check=True, stdout=subprocess.PIPE, text=True)
+    teacher, aligner = told.stdout.splitlines()[-2:]
+    return teacher, aligner
+
+
+def main() -> None:
+    from xner_ray.config_file import load_config
+    from xner_ray.stages import pipeline
+    from xner_ray.stages.aligner import aligner_folder
+    from xner_ray.stages.context import Run
+    from xner_ray.stages.english import english_models, teachers
+
+    run = Run(load_config(sys.argv[1], ()), sys.argv[1], say=lambda line: print(line, file=sys.stderr, flush=True))
+    pipeline.sample(run)
+    (teacher,) = english_models(run, list(teachers(run).values())).values()
+    print(teacher, aligner_folder(run), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""How long a user waits for the first answer: `xner --help`, and `xner tag` with torch and from an ONNX export.
+
+    python bench/startup.py --model OUT/student/.../model --json OUT
+
+Wall seconds of whole processes, medians of interleaved rounds; the first round, which fills the file cache, is left out.
+The export is made first. The JSON is `{case: {seconds, median, aim, imports}}`; `imports` are the heavy ones among the modules
+that the process had loaded at its end, from a run of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rounds import ROOT, interleaved, machine, pin, write_json
+
+AIMS = {"help": 0.5, "tag": 8.0, "tag_onnx": 2.0}  # seconds
+HEAVY = ("torch", "transformers", "ray", "onnxruntime", "pyarrow", "numpy", "pydantic")
+SENTENCE = "Angela Merkel besucht Paris."
+_MAIN = "from xner_ray.cli import main; main()"
+_TELL = f"""
+import sys
+from xner_ray.cli import app
+try:
+    app(sys.argv[1:])
+finally:
+    print(*(m for m in {HEAVY} if m in sys.modules), file=sys.stderr)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="folder of a trained tagger")
+    parser.add_argument("--language", default="de")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cores", help="0,1: everything runs on these alone; default: all")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    cores = pin(asked.cores)
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder) / "onnx"
+        run(["export-model", str(asked.model), "--out", str(exported)])
+        results: dict[str, Any] = measure(commands(asked.model, exported, asked.language), asked.rounds)
+    for name, told in results.items():
+        late = "" if told["median"] < told["aim"] else "  LATE"
+        print(f"{name:10} {told['median']:6.2f} s (aim {told['aim']} s){late}  {' '.join(told['imports'])}")
+    write_json(asked.json, {**results, "machine": machine(cores)})
+
+
+def commands(model: Path, exported: Path, language: str) -> dict[str, list[str]]:
+    tag = ["tag", "--language", language, "--model"]
+    return {
+        "help": ["--help"],
+        "tag": [*tag, str(model), SENTENCE],
+        "tag_onnx": [*tag, str(exported), SENTENCE],
+    }
+
+
+def measure(cases: dict[str, list[str]], rounds: int) -> dict[str, dict[str, Any]]:
+    """Seconds and imports of each command."""
+    seconds = interleaved({name: lambda c=c: run(c) for name, c in cases.items()}, rounds + 1)
+    return {
+        name: {
+            "seconds": [round(s, 3) for s in seconds[name][1:]],
+            "median": round(statistics.median(seconds[name][1:]), 3),
+            "aim": AIMS[name],
+            "imports": imports(command),
+        }
+        for name, command in cases.items()
+    }
+
+
+def run(arguments: list[str]) -> float:
+    """Seconds of one command, from the start of its process to its end."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", _MAIN, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    return time.perf_counter() - began
+
+
+def imports(arguments: list[str]) -> list[str]:
+    command = [sys.executable, "-c", _TELL, *arguments]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stderr
+    return told.splitlines()[-1].split()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The side that is measured: the labelling stage itself, on a Ray that is up and in actors whose models are loaded.
+
+Ray Data is told to wait until all actors are there before the first shard is read, so start-up ends where the clock begins;
+it is reported apart. Each round commits to a store of its own, through the same fingerprint, plan, preflight and graph as
+`xner label`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import timed
+from inputs import LABEL
+
+PATIENCE = 600  # seconds for all actors to start
+
+
+@contextlib.contextmanager
+def warm_ray(cores: list[int], device: str, work: Path) -> Iterator[None]:
+    """A Ray of these cores for all rounds; what it starts inherits their affinity."""
+    events = work / "events"
+    events.mkdir(parents=True, exist_ok=True)
+    os.environ |= {timed.FOLDER: str(events), timed.DEVICE: device, "RAY_AUTH_MODE": "disabled"}
+    os.environ |= {"RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    os.environ.pop("RAY_ADDRESS", None)
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            num_cpus=len(cores), num_gpus=None if device == "cuda" else 0, include_dashboard=False, _temp_dir=folder,
+            object_store_memory=400 * 2**20, log_to_driver=False, logging_level=logging.WARNING,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+class XnerSide:
+    """Rounds of the stage.
+
+    Args:
+        work: folder of the bench.
+        teacher, aligner: model folders.
+    """
+
+    def __init__(
+        self, work: Path, language: str, teacher: str, aligner: str, shards: int, precision: str, budget: int
+    ):
+        self.work, self.language = work, language
+        self.teacher, self.aligner = teacher, aligner
+        self.rounds: list[dict[str, Any]] = []
+        pairs = work / "pairs.tsv"
+        count = len(pairs.read_text(encoding="utf-8").splitlines())
+        self.config = work / "label.yaml"
+        self.config.write_text(
+            LABEL.format(
+                out=work / "label", language=language, pairs=pairs, count=count, rows=-(-count // shards),
+                budget=budget, precision=precision,
+            ),
+            encoding="utf-8",
+        )  # fmt: skip
+        shutil.rmtree(work / "label", ignore_errors=True)
+
+    def run(self, store: str) -> Any:
+        """A run of the config whose labelled shards go to a folder of their own."""
+        from xner_ray.config_file import load_config
+        from xner_ray.stages.context import Run
+
+        return Run(load_config(self.config, [f"label.store={self.work / store}"]), self.config, say=lambda line: None)
+
+    def tables(self) -> list[Any]:
+        """The shards as they are read, in order."""
+        import pyarrow.parquet as pq
+
+        from xner_ray.stages.ingest import shard_descriptors
+
+        return [pq.read_table(d.path) for d in shard_descriptors(self.run("none"))]
+
+    def __call__(self) -> float:
+        """One round; its seconds from the first batch to the last commit."""
+        import ray.data
+
+        from xner_ray.stages import label as stage
+
+        stage.LABEL_WORK, stage.ALIGN_WORK = "timed:TimedLabel", "timed:TimedAlign"
+        stage.ReadShards, stage.CommitShards = timed.TimedRead, timed.TimedCommit
+        stage._models = lambda run: stage.Models({self.language: self.teacher}, self.aligner, False, {})
+        for file in (self.work / "events").glob("*"):
+            file.unlink()
+        store = f"round-{len(self.rounds)}"
+        shutil.rmtree(self.work / store, ignore_errors=True)
+        run = self.run(store)
+        run.ray()
+        ray.data.DataContext.get_current().wait_for_min_actors_s = PATIENCE
+        began = time.monotonic()
+        stage.label(run)
+        found = timed.events(self.work / "events")
+        told = timed.account(found, self._slots())
+        told["startup"] = told.pop("first") - began
+        told["quarantined"] = self._quarantined(store)
+        self.rounds.append(told)
+        return told["seconds"]
+
+    def _slots(self) -> int:
+        import ray
+
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        return 2 * gpus or int(ray.cluster_resources()["CPU"])
+
+    def _quarantined(self, store: str) -> int:
+        manifests = (self.work / store).glob("label/*/manifest/*.json")
+        return sum(json.loads(m.read_text())["extra"]["quarantined"] for m in manifests)

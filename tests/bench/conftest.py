@@ -1,0 +1,31 @@
+"""The benches' modules lie outside the package; tests import them as the scripts do."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_encoder, tmp_path_factory):
+    """Folders of a teacher and an aligner with random heads, the latter with an untrained similarity."""
+    import torch
+
+    from xner_ray.align.decode import Decoding
+    from xner_ray.align.projector import LABELS, save_projector
+    from xner_ray.encoder.load import load_model, save_tokenizer
+    from xner_ray.tags import label_list
+
+    folders = []
+    for name, labels in (("teacher", label_list(["LOC", "PER"])), ("aligner", LABELS)):
+        folder = tmp_path_factory.mktemp(name)
+        torch.manual_seed(1)
+        model = load_model(tiny_encoder, labels)
+        model.classifier.weight.data.mul_(20)
+        model.save_pretrained(folder)
+        save_tokenizer(tiny_encoder, folder)
+        folders.append(folder)
+    save_projector(folders[1], Decoding(similarity=0.5), 1, str(tiny_encoder))
+    return [str(folder) for folder in folders]

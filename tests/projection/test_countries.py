@@ -1,0 +1,93 @@
+"""Countries' names in the target: by hand, then a slow version on random rows."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from projection_rows import aligned, aligned_rows, first_equal, row
+
+from xner_ray.config import Rules
+from xner_ray.projection import countries
+from xner_ray.projection.countries import names, to_countries
+from xner_ray.projection.rules import judge
+
+CHINESE = ("Chinese tea, Chinese Open", "中国茶，中国公开赛", [(0, 7, "MISC"), (13, 25, "MISC")])
+ZH = {"language": "zh"}
+
+
+def changed(*rows):
+    return to_countries(aligned(list(rows)), {"zh": "LOC"}, {"zh": ["MISC"]}).to_pylist()
+
+
+def test_a_people_is_its_country_and_what_else_is_misc_is_not_there():
+    (found,) = changed(row(*CHINESE, [(0, 0, 2), (1, 4, 9)], **ZH))
+    assert [(e["start"], e["end"], e["type"]) for e in found["entities"]] == [(0, 7, "LOC")]
+    assert [(p["entity"], p["start"], p["end"]) for p in found["projections"]] == [(0, 0, 2)]
+    (found,) = changed(row(*CHINESE, [(1, 0, 2)], **ZH))
+    assert [(e["start"], e["type"]) for e in found["entities"]] == [(13, "LOC")]
+    assert found["projections"][0]["entity"] == 0
+
+
+def test_an_unmapped_misc_no_longer_drops_its_row():
+    table = to_countries(aligned([row(*CHINESE, [(0, 0, 2)], **ZH)]), {"zh": "LOC"}, {"zh": ["MISC"]})
+    assert judge(table, Rules()).column("verdict").to_pylist() == ["kept"]
+
+
+def test_country_and_people_in_one_row_are_one_span():
+    both = row("China and Chinese tea", "中国茶", [(0, 5, "LOC"), (10, 17, "MISC")], [(0, 0, 2), (1, 0, 2)], **ZH)
+    table = to_countries(aligned([both]), {"zh": "LOC"}, {"zh": ["MISC"]})
+    judged = judge(table, Rules()).to_pylist()[0]
+    assert judged["verdict"] == "kept" and [(s["start"], s["end"], s["type"]) for s in judged["spans"]] == [
+        (0, 2, "LOC")
+    ]
+
+
+def test_other_languages_and_types_stay():
+    german = row("Chinese tea", "China Tee", [(0, 7, "MISC")], [(0, 0, 5)])
+    known = row("China", "中国", [(0, 5, "ORG")], [(0, 0, 2)], **ZH)
+    assert changed(german, known) == aligned([german, known]).to_pylist()
+
+
+def test_names_come_from_cldr():
+    assert {"中国", "美国", "俄罗斯"} <= set(names("zh")) and "欧盟" not in names("zh")
+    assert names("xx") == ()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(aligned_rows(), min_size=1, max_size=6))
+def test_agrees_with_a_slow_version(rows):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(countries, "names", lambda language: ("好", "aé", "a"))
+        table = to_countries(aligned(rows), {"zh": "PER"}, {"zh": ["LOC"]})
+    table.validate(full=True)
+    for before, after in zip(rows, table.to_pylist(), strict=True):
+        entities, projections = slow(before) if before["language"] == "zh" else (before["entities"], None)
+        assert [(e["start"], e["end"], e["type"]) for e in after["entities"]] == [
+            (e["start"], e["end"], e["type"]) for e in entities
+        ]
+        if projections is not None:
+            found = [(p["entity"], p["start"], p["end"]) for p in after["projections"]]
+            assert sorted(found) == sorted(projections)
+    judge(table, Rules())  # every projection still points to the first of its equals
+
+
+def slow(row):
+    source, target, entities = row["source"], row["target"], row["entities"]
+    kept = []
+    for i, e in enumerate(entities):
+        spans = [p for p in row["projections"] if p["entity"] == first_equal(source, entities, e)]
+        if e["type"] != "LOC":
+            kept.append((i, e))
+        elif spans and all(target[p["start"] : p["end"]] in ("好", "aé", "a") for p in spans):
+            kept.append((i, e | {"type": "PER"}))
+    new = [e for _, e in kept]
+    place = {i: first_equal(source, new, e) for i, e in kept}
+    projections = [(place[p["entity"]], p["start"], p["end"]) for p in row["projections"] if p["entity"] in place]
+    return new, projections
+
+
+def test_empty():
+    assert to_countries(aligned([]), {"zh": "LOC"}, {"zh": ["MISC"]}).num_rows == 0
+    assert pa.types.is_list(
+        to_countries(aligned([row(**ZH)]), {"zh": "LOC"}, {"zh": ["X"]}).schema.field("entities").type
+    )

@@ -1,0 +1,20 @@
+"""A run up to the dataset over the Ray of RAY_ADDRESS, as slow as with models: `slow_driver.py CONFIG [key=value ...]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+
+def main() -> None:
+    from xner_ray.cli_common import run_stages
+    from xner_ray.stages import label
+
+    label.LABEL_WORK, label.ALIGN_WORK = "slow_work:SlowLabel", "slow_work:SlowAlign"
+    run_stages(Path(sys.argv[1]), sys.argv[2:], ["dataset"])
+
+
+if __name__ == "__main__":
+    main()

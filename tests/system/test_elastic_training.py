@@ -1,0 +1,140 @@
+"""Ray Train's worker groups lose a worker, and grow by one: the training ends as one that nothing disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from ordeal import Head, ray_head
+from tiny_job import Silent, make_job, without_dropout
+
+from xner_ray.training.loop import Job, train
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_encoder, tmp_path_factory) -> tuple[Job, list[float]]:
+    """A job, and the losses of its steps in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    settings = {"epochs": 30, "learning_rate": 1e-3, "micro_tokens": 64}
+    job = without_dropout(make_job(tiny_encoder, folder, rows=400, **settings))
+    _, result = train(job, Silent(), device="cpu")
+    return job, result.losses
+
+
+class Training:
+    """A driver that trains a job into a folder; what it says goes to `log`."""
+
+    def __init__(self, job: Job, folder: Path, head: Head, **arguments: Any):
+        self.out, self.storage, self.log = folder / "model", folder / "ray_train", folder / "log"
+        told = {"job": {**asdict(job), "out": str(self.out)}, "training": job.training.model_dump()}
+        told["job"].pop("training")
+        (folder / "job.json").write_text(json.dumps({**told, "storage": str(self.storage), **arguments}))
+        env = {**os.environ, "RAY_ADDRESS": head.address, "RAY_AUTH_MODE": "disabled"}
+        command = [sys.executable, str(HERE / "train_driver.py"), str(folder / "job.json")]
+        with self.log.open("w") as log:
+            self.driver = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self, test: Callable[[], Any], timeout: float = 120) -> None:
+        deadline = time.monotonic() + timeout
+        while not test():
+            assert self.driver.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.2)
+
+    def checkpoints(self) -> list[str]:
+        """Those that Ray Train has written down: a folder alone may be half of one, and nobody would go on from it."""
+        files = self.storage.glob("train-*/checkpoint_manager_snapshot.json")
+        return [x["checkpoint_dir_name"] for f in files for x in json.loads(f.read_text())["checkpoint_results"]]
+
+    def losses(self) -> list[float]:
+        """Wait for its end; the losses that lie beside the model."""
+        try:
+            assert self.driver.wait(240) == 0, self.log.read_text()[-3000:]
+        finally:
+            self.driver.kill()
+        return json.loads((self.out / "training.json").read_text())["losses"]
+
+    def resumed(self) -> list[tuple[int, int]]:
+        """Each time that a group went on: at which step, and on how many workers."""
+        found = re.findall(r"goes on at step (\d+)/\d+ on (\d+) worker", self.log.read_text())
+        return [(int(step), int(workers)) for step, workers in found]
+
+
+def workers_of(head: Head) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(head.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@contextlib.contextmanager
+def another_node(head: Head) -> Iterator[None]:
+    """A node with one CPU that joins."""
+    command = [str(Path(sys.executable).with_name("ray")), "start", f"--address={head.address}", "--block"]
+    command += ["--num-cpus=1", "--disable-usage-stats", f"--object-store-memory={100 * 2**20}"]
+    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(HERE.parents[1])}
+    node = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        node.terminate()
+        node.wait(30)
+
+
+def the_same_end(losses: list[float], wanted: list[float]) -> bool:
+    return np.mean(losses[-50:]) == pytest.approx(np.mean(wanted[-50:]), rel=0.05, abs=0.005)
+
+
+def test_a_worker_is_killed(undisturbed, tmp_path):
+    job, wanted = undisturbed
+    with ray_head(cpus=2) as head:
+        training = Training(job, tmp_path, head, workers=2, checkpoint_seconds=2.0)
+        training.wait(training.checkpoints)
+        two = workers_of(head)
+        assert len(two) == 2
+        two[-1].kill()
+        losses = training.losses()
+    assert len(losses) == len(wanted) and losses[:20] == pytest.approx(wanted[:20], abs=1e-3)
+    ((step, workers),) = training.resumed()
+    assert step > 0 and workers == 2
+    assert the_same_end(losses, wanted) and np.mean(losses[-50:]) < 0.5 * np.mean(losses[:20])
+    assert len(training.checkpoints()) == 1  # they do not pile up
+    print(
+        f"\nwent on at step {step} of {len(losses)}; last losses {np.mean(losses[-50:]):.4f}, {np.mean(wanted[-50:]):.4f}"
+    )
+
+
+def test_a_group_grows_when_a_node_comes(undisturbed, tmp_path):
+    job, wanted = undisturbed
+    with ray_head(cpus=1) as head:
+        training = Training(job, tmp_path, head, workers=2, fewest=1, checkpoint_seconds=1.0)
+        training.wait(training.checkpoints)
+        assert len(workers_of(head)) == 1
+        came = time.monotonic()
+        with another_node(head):
+            training.wait(training.resumed)
+            grown = time.monotonic() - came
+            losses = training.losses()
+    (step, workers), *more = training.resumed()
+    assert step > 0 and workers == 2 and not more
+    assert len(losses) == len(wanted) and the_same_end(losses, wanted)
+    print(
+        f"\n2 workers {grown:.0f} s after the node was started, from step {step} of {len(losses)}; last losses"
+        f" {np.mean(losses[-50:]):.4f}, {np.mean(wanted[-50:]):.4f}"
+    )

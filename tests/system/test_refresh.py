@@ -1,0 +1,267 @@
+"""Nights against a server that serves as OPUS does: nothing new, new pairs, a broken archive, a worse model.
+
+Real stages on random weights, so scores mean little; what is asserted is who is labelled, trained and promoted. German has no
+gold and is measured on silver, Chinese has gold.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "corpus"))
+
+from opus_server import serving  # noqa: E402
+
+from xner_ray.config_file import load_config  # noqa: E402
+from xner_ray.corpus.download import Patience  # noqa: E402
+from xner_ray.corpus.keys import pair_keys  # noqa: E402
+from xner_ray.errors import UserError  # noqa: E402
+from xner_ray.projection.without import target_keys  # noqa: E402
+from xner_ray.refresh.night import refresh  # noqa: E402
+from xner_ray.sample.generate import pairs as sample_pairs  # noqa: E402
+from xner_ray.sample.write import write_sample  # noqa: E402
+from xner_ray.stages.status import read_plan, status  # noqa: E402
+from xner_ray.store import ShardStore  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+LANGUAGES = ("de", "zh")
+CONFIG = """\
+name: nightly
+out: {folder}/out
+data: {folder}/data
+languages: [de, zh]
+gold: [{{path: "{{data}}/gold/en.train.conll"}}]
+corpora: [{{opus: News}}, {{opus: Talks}}]
+opus: {{catalogue: api, api: "{url}/api", base_url: "{url}"}}
+ingest: {{shard_rows: 50}}
+teacher:
+  encoder: tiny
+  training: {{epochs: 8, learning_rate: 3.0e-3, loss: cross_entropy, batch_tokens: 256, freeze_embeddings: false}}
+aligner:
+  encoder: tiny
+  layer: 1
+  examples: 60
+  threshold: 0.0 # an aligner that knows nothing: every word is a span's, so that some sentences are kept
+  training: {{epochs: 1, learning_rate: 5.0e-3, freeze_embeddings: false}}
+student:
+  encoder: tiny
+  training: {{epochs: 8, learning_rate: 5.0e-3, loss: cross_entropy, batch_tokens: 256, freeze_embeddings: false}}
+evaluation: [{{name: chinese, language: zh, path: "{{data}}/gold/zh.eval.conll"}}]
+refresh: {{silver_pairs: 30, retrain_share: 0.03, tolerance: 100, keep: 2, lease: 20}}
+"""
+
+
+class Opus:
+    """Two corpora in two languages with versions, their archives and the API that tells of them."""
+
+    def __init__(self, site):
+        self.site, self.lines, self.rows = site, {}, []
+        site.api = self._answer
+        for n, language in enumerate(LANGUAGES):
+            drawn = _distinct(language, 600)
+            for corpus, first in (("News", 0), ("Talks", 200)):
+                self.lines[corpus, language] = drawn[first : first + 160]
+                self.spare = {**getattr(self, "spare", {}), (corpus, language): drawn[400 + 50 * n : 450 + 50 * n]}
+
+    def publish(self, corpus: str, version: str, languages=LANGUAGES) -> None:
+        self.rows = [{**row, "latest": "False"} if row["corpus"] == corpus else row for row in self.rows]
+        for language in languages:
+            path = f"/{corpus}/{version}/moses/{'-'.join(sorted(('en', language)))}.txt.zip"
+            self.site.files[path] = self.archive(corpus, language)
+            url = f"https://opus.test/OPUS-{corpus}/{version}/moses/{Path(path).name}"
+            pairs, size = len(self.lines[corpus, language]), len(self.site.files[path]) // 1024 + 1
+            row = {
+                "corpus": corpus,
+                "version": version,
+                "source": "en",
+                "target": language,
+                "url": url,
+                "latest": "True",
+            }
+            self.rows.append({**row, "size": size, "alignment_pairs": pairs})
+
+    def archive(self, corpus: str, language: str) -> bytes:
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+            for side, code in enumerate(("en", language)):
+                text = "".join(f"{pair[side]}\n" for pair in self.lines[corpus, language])
+                archive.writestr(f"{corpus}.en-{language}.{code}", text)
+        return data.getvalue()
+
+    def _answer(self, query: dict[str, str]):
+        if "corpora" in query:
+            return {"corpora": ["News", "Talks"]}
+        pair = {query["source"], query["target"]}
+        return {"corpora": [row for row in self.rows if {row["source"], row["target"]} == pair]}
+
+
+def _distinct(language: str, wanted: int) -> list[tuple[str, str]]:
+    """Pairs of which no two have the same key."""
+    drawn = [(p.source, p.target) for p in itertools.islice(sample_pairs(language, "train", 3), 4 * wanted)]
+    keys = pair_keys(pa.array([a for a, _ in drawn]), pa.array([b for _, b in drawn])).tolist()
+    found = list(dict(zip(reversed(keys), reversed(drawn), strict=True)).values())[::-1]
+    assert len(found) >= wanted
+    return found[:wanted]
+
+
+class Nights:
+    """A folder with its config, and what lies in it."""
+
+    def __init__(self, folder: Path, opus: Opus):
+        self.folder, self.opus, self.out = folder, opus, folder / "out"
+        self.config = folder / "nightly.yaml"
+        self.config.write_text(CONFIG.format(folder=folder, url=opus.site.url))
+        write_sample(folder / "data", 10, 1, LANGUAGES, gold_sentences=120, eval_sentences=20)
+
+    def night(self, *overrides: str):
+        said: list[str] = []
+        patience = Patience(tries=2, pause=0.05)
+        return refresh(load_config(self.config, overrides), self.config, said.append, patience=patience)
+
+    def current(self) -> dict:
+        told = json.loads((self.out / "published/current.json").read_text())
+        for language, student in told["students"].items():
+            assert (self.out / "published" / student["path"] / "model.safetensors").exists()
+            assert (self.out / "published/current" / language).resolve() == self.out / "published" / student["path"]
+        return told
+
+    def labelled(self) -> dict[str, int]:
+        """Rows of every committed shard."""
+        _, plan = read_plan(self.out)
+        return {shard: m.rows for shard, m in ShardStore(plan["root"]).committed().items()}
+
+    def trained(self) -> set[Path]:
+        return set(self.out.glob("*/**/model.safetensors")) - set(self.out.glob("published/**/*"))
+
+    def silver(self) -> bytes:
+        return (self.out / "silver/de.parquet").read_bytes()
+
+    def books_add_up(self) -> bool:
+        ledger = status(self.out)["ledger"]
+        return ledger["adds_up"] and not ledger["not_judged"]
+
+    def trains_on_silver(self) -> bool:
+        held_out = set(target_keys(pq.read_table(self.out / "silver/de.parquet")["target"]).tolist())
+        files = list(self.out.glob("dataset/*/de/train.parquet"))
+        assert files and held_out
+        return any(held_out & set(target_keys(pq.read_table(file)["target"]).tolist()) for file in files)
+
+
+@pytest.fixture(scope="module")
+def nights(ray_session, tmp_path_factory):
+    """The first night is over: both corpora are in, students are promoted."""
+    with serving() as site:
+        opus = Opus(site)
+        opus.publish("News", "v1")
+        opus.publish("Talks", "v1")
+        found = Nights(tmp_path_factory.mktemp("nights"), opus)
+        report = found.night()
+        assert report["status"] == "promoted" and report["night"] == 1
+        yield found
+
+
+def test_the_first_night(nights):
+    current = nights.current()
+    assert current["version"] == 1 and set(current["students"]) == set(LANGUAGES)
+    kinds = {x: [one["kind"] for one in student["sets"]] for x, student in current["students"].items()}
+    assert kinds == {"de": ["silver"], "zh": ["gold"]}
+    assert sum(nights.labelled().values()) == 4 * 160 and nights.books_add_up()
+    assert not nights.trains_on_silver() and not (nights.out / "silver/zh.parquet").exists()
+    told = (nights.out / "published/nights/000001.md").read_text()
+    assert "640 pairs were labelled" in told and "silver: silver-de" in told and "gold: chinese" in told
+    assert (nights.out / "report.html").exists()
+
+
+def test_a_night_with_nothing_new(nights):
+    """As a job, with its preflight."""
+    before = nights.current(), nights.labelled(), nights.trained(), nights.silver()
+    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "jobs/refresh.py", str(nights.config)]
+    plan = subprocess.run([*command, "--dry-run"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+    assert plan.returncode == 0 and "all" in plan.stdout, plan.stderr
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok       cluster: " in done.stdout and "Refresh 2 of nightly: nothing new" in done.stdout
+    assert (nights.current(), nights.labelled(), nights.trained(), nights.silver()) == before
+
+
+def test_a_new_version_costs_its_new_pairs(nights):
+    """10% more lines, some in the middle, and some that are gone."""
+    labelled, silver, trained = nights.labelled(), nights.silver(), nights.trained()
+    for language in LANGUAGES:
+        spare, lines = nights.opus.spare["News", language], nights.opus.lines["News", language]
+        nights.opus.lines["News", language] = [*lines[:70], *spare[:10], *lines[70:-4], *spare[10:20]]
+    nights.opus.publish("News", "v2")
+    report = nights.night()
+    new = {shard: rows for shard, rows in nights.labelled().items() if shard not in labelled}
+    assert sum(new.values()) == 2 * 20 and labelled.items() <= nights.labelled().items()
+    assert nights.books_add_up() and nights.silver() == silver and not nights.trains_on_silver()
+    assert report["status"] == "promoted" and nights.current()["version"] == 3
+    assert len(nights.trained() - trained) == 2  # two students; teacher and aligner stay what they are
+    for language in LANGUAGES:
+        (count,) = report["ingested"][language].values()
+        assert (count["read"], count["rows"], count["known"]) == (176, 20, 156)
+    labels = [w for w in report["work"] if w["stage"] == "label"]
+    assert [w["amount"] for w in labels] == [{"pairs": 40}] and report["device"] == "2 CPUs"
+
+
+def test_a_broken_archive(nights):
+    """The night fails and changes nothing; once the server has the archive whole, the next one goes on."""
+    before = nights.current(), nights.labelled(), nights.trained(), nights.silver()
+    for language in LANGUAGES:
+        nights.opus.lines["Talks", language] += nights.opus.spare["Talks", language][20:23]
+    nights.opus.publish("Talks", "v2")
+    path = "/Talks/v2/moses/en-zh.txt.zip"
+    whole = nights.opus.site.files[path]
+    middle = len(whole) // 3
+    nights.opus.site.files[path] = whole[:middle] + b"\0" * 20 + whole[middle + 20 :]
+    with pytest.raises(UserError):
+        nights.night()
+    assert (nights.current(), nights.labelled(), nights.trained(), nights.silver()) == before
+    report = json.loads((nights.out / "published/nights/000004.json").read_text())
+    assert report["status"] == "failed" and report["error"]
+    assert not (nights.folder / "data/opus/Talks/v2/moses/en-zh.txt.zip").exists()
+
+    nights.opus.site.files[path] = whole
+    report = nights.night()
+    assert report["status"] == "not trained"  # 3 of 320 pairs are less than 3%
+    assert sum(nights.labelled().values()) == sum(before[1].values()) + 2 * 3
+    assert nights.current() == before[0] and nights.books_add_up()
+
+
+def test_a_worse_model_is_not_promoted(nights):
+    """A learning rate that moves nothing, so the student is the English tagger that it began as."""
+    before = nights.current()
+    report = nights.night("student.training.learning_rate=1e-12", "refresh.tolerance=1")
+    assert report["status"] == "not promoted", report["compared"]
+    assert any(line.startswith("de lost") for line in report["decision"])
+    assert "changed: student.training.learning_rate: 0.005 -> 1e-12" in report["why"]
+    assert nights.current() == before
+    assert "Not promoted: " in (nights.out / f"published/nights/{report['night']:06d}.md").read_text()
+
+    worse = nights.trained()
+    report = nights.night("refresh.tolerance=100")  # the config is as it was
+    assert report["status"] == "promoted" and nights.trained() != worse
+
+
+def test_no_more_is_kept_than_asked_for(nights):
+    versions = [p.stem for p in (nights.out / "published/versions").iterdir()]
+    assert len(versions) <= 2 and f"{nights.current()['version']:06d}" in versions
+    assert {p.name for p in (nights.out / "published/students").iterdir() if p.is_dir()} == set(versions)
+    kept = {
+        x for v in versions for x in json.loads((nights.out / f"published/versions/{v}.json").read_text())["made_of"]
+    }
+    there = {str(p.relative_to(nights.out)) for p in [*nights.out.glob("student/*/*"), *nights.out.glob("dataset/*")]}
+    assert kept <= there and len(there - kept) <= 3  # beside them what the last night made

@@ -1,0 +1,74 @@
+"""Lock, students and pointer of a refresh in a real S3 server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from s3_server import KEYS, Proxy, weed
+
+pytest.importorskip("obstore")
+
+from xner_ray.errors import UserError
+from xner_ray.refresh.lease import Lease
+from xner_ray.refresh.shelf import Shelf
+from xner_ray.store.bucket import BucketPlace
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(weed() is None, reason="the test server is not installed"),
+]
+SECONDS = 3.0
+
+
+@pytest.fixture
+def proxy(server, monkeypatch):
+    """Between us and the server; it can lose a reply."""
+    between = Proxy(server.port)
+    for key, value in {**KEYS, "AWS_ENDPOINT_URL": between.url}.items():
+        monkeypatch.setenv(key, value)
+    return between
+
+
+@pytest.fixture
+def place(proxy, request):
+    return BucketPlace(f"s3://bucket/{request.node.name}")
+
+
+def test_the_lease(place):
+    with Lease(place, SECONDS) as lease:
+        with pytest.raises(UserError, match="another refresh is running"):
+            Lease(place, SECONDS).__enter__()
+        lease.check()
+    dead = Lease(place, SECONDS)
+    dead.__enter__()
+    dead._stop.set()  # a holder of whom nothing is heard any more
+    with Lease(place, SECONDS) as lease:
+        assert lease.number == 3
+        with pytest.raises(UserError, match="refresh 2 lost its lock"):
+            dead.check()
+        lease.check()
+
+
+def test_a_claim_whose_reply_got_lost_is_ours(place, proxy):
+    proxy.lose = b"lock/000001.json"
+    with Lease(place, SECONDS) as lease:
+        assert lease.number == 1 and proxy.mishaps == 1
+        lease.check()
+
+
+def test_the_shelf(place, tmp_path):
+    shelf, model = Shelf(place), tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(bytes(12 << 20))  # more than one part
+    for number in (1, 2, 3):
+        (model / "config.json").write_text(str(number))
+        paths = shelf.upload(number, {"de": model})
+        shelf.commit(number, {"students": {"de": {"path": paths["de"]}}})
+        told = json.loads(place.get("current.json"))
+        assert told["version"] == number
+        assert place.get(f"{told['students']['de']['path']}/config.json") == str(number).encode()
+    assert len(place.get("students/000003/de/model.safetensors")) == 12 << 20
+    assert shelf.keep(2, 4) == [1] and shelf.versions() == [2, 3]
+    assert not place.ages("students/000001/de") and place.ages("students/000002/de")

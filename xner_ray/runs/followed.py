@@ -1,0 +1,32 @@
+"""Progress of workers on a driver's screen: they append lines to a file that all nodes see, and the driver reads it out."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def followed(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Pass on the lines that appear in a file, from a thread, until the block ends."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        with path.open(encoding="utf-8") as file:
+            while True:
+                ending = stop.is_set()
+                for line in file:
+                    say(line.rstrip("\n"))
+                if ending:
+                    return
+                stop.wait(0.5)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
