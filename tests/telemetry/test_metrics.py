@@ -104,6 +104,8 @@ def test_a_gauge_is_set_again_and_again(monkeypatch):
     monkeypatch.setattr(told, "_AGAIN", 0.01)
     monkeypatch.setattr(told, "_joined", lambda: True)
     monkeypatch.setattr(told, "_instrument", lambda name: gauge)
+    # Other tests of this process may have set gauges, of a Ray that is still there: those would be set again, too.
+    monkeypatch.setattr(told, "_gauges", {})
     Recorder("night").record("xner_model_actors", 1, stage="label", device="gpu")
     assert gauge.thrice.wait(10)
     labels = {"run": "night", "stage": "label", "device": "gpu"}

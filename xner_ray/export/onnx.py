@@ -102,7 +102,7 @@ def _write(model: Any, inputs: dict[str, Any], path: Path) -> None:
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=model.config.max_position_embeddings)}
     with quiet(), torch.inference_mode():
         torch.onnx.export(
-            Logits(),
+            Logits().eval(),
             tuple(inputs.values()),
             str(path),
             input_names=list(inputs),
