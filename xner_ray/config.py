@@ -120,7 +120,8 @@ class Label(Model):
     )
     workers: Positive | None = Field(
         None,
-        description="Most actors that align; those that label are fewer, as they cost less. Default: what GPUs or cores hold.",
+        description="Most actors that align. With GPUs, those that label are fewer, as they cost less; on CPUs each does both."
+        " Default: what GPUs or cores hold.",
     )
     gpu_share: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
     store: str | None = Field(

@@ -95,6 +95,25 @@ def test_the_same_bytes_again(tmp_path, actors):
     assert len(hashes) == 1
 
 
+def test_the_same_bytes_where_one_actor_does_both(tmp_path, actors):
+    labels, aligns = actors
+    arguments = [
+        (work, actor.guard.child.settings, 0.01, TELLING)
+        for work, actor in ((LABEL_WORK, labels), (ALIGN_WORK, aligns))
+    ]
+    both, batches = stage.LabelAndAlignShards(*arguments), []
+    try:
+        for act in (lambda batch: aligns(labels(batch)), both):
+            batches.append(act(stage.read_shard(descriptor(tmp_path, pairs(50)), str(tmp_path))))
+    finally:
+        both.label.guard.child.close()
+        both.align.guard.child.close()
+    for n, batch in enumerate(batches):
+        stage.commit_shard(batch, str(tmp_path / str(n)))
+    one, other = (ShardStore(tmp_path / str(n)).manifest("s-1") for n in range(2))
+    assert (one.sha256, one.extra) == (other.sha256, other.extra)
+
+
 def test_the_same_bytes_where_it_was_tokenised_before(tmp_path, actors, tiny_encoder):
     folder, made = str(tiny_encoder), [*actors]
     cutting = {"folders": {"de": folder}, "aligner": folder, "source_language": "en", "null": True}

@@ -13,7 +13,7 @@ from xner_ray.stages.preflight import check_placement
 def test_cpu_pools_leave_room(cpus, shards, workers):
     plan = plan_pools(Label(workers=workers), [{"CPU": float(cpus)}], shards)
     assert plan.needs("num_cpus") <= cpus and plan.needs("num_gpus") == 0
-    assert 1 <= plan.label.size <= shards and 1 <= plan.align.size <= shards
+    assert 1 <= plan.label.size <= min(shards, workers or cpus) and plan.align is None
     assert plan.threads == 1 and not plan.grow
 
 
@@ -31,18 +31,20 @@ def test_every_actor_finds_a_node(cpus_a_gpu, gpus, share):
 
 @pytest.mark.parametrize("shards", [1, 6])
 def test_no_more_actors_than_shards(shards):
-    plan = plan_pools(Label(), [{"CPU": 64.0}], shards)
-    assert plan.align.size == shards
+    assert plan_pools(Label(), [{"CPU": 64.0}], shards).label.size == shards
+    on_gpus = plan_pools(Label(), [{"CPU": 64.0, "GPU": 8.0}], shards)
+    assert on_gpus.align and on_gpus.align.size == shards
 
 
-@pytest.mark.parametrize("nodes", [[{"CPU": 64.0}], [{"CPU": 8.0, "GPU": 1.0}] * 16])
-def test_sizes_are_as_costs(nodes):
-    plan = plan_pools(Label(), nodes, 10_000)
+def test_sizes_are_as_costs():
+    plan = plan_pools(Label(), [{"CPU": 8.0, "GPU": 1.0}] * 16, 10_000)
+    assert plan.align
     assert plan.align.size / plan.label.size == pytest.approx(ALIGN_COST, rel=0.1)
 
 
 def test_teacher_and_aligner_share_one_gpu():
     plan = plan_pools(Label(gpu_share=1.0), [{"CPU": 8.0, "GPU": 1.0}], 100)
+    assert plan.align
     assert (plan.label.size, plan.align.size) == (1, 1)
     assert plan.label.resources["num_gpus"] == plan.align.resources["num_gpus"] == 0.5
 
@@ -53,10 +55,12 @@ def test_pools_that_grow_start_with_what_one_gpu_holds(up, max_gpus, shards, wor
     plan = plan_pools(Label(workers=workers), nodes, shards, max_gpus)
     assert plan.grow == (max_gpus > up)
     if plan.grow:
+        assert plan.align
         assert plan.label.size == plan.align.size == 1 and plan.needs("num_gpus") == 1.0
         assert plan.label.most + plan.align.most <= 2 * max_gpus
         assert max(plan.label.most, plan.align.most) <= min(shards, workers or shards)
         wanted = plan_pools(Label(workers=workers), [{"CPU": 8.0, "GPU": 1.0}] * max_gpus, shards)
+        assert wanted.align
         assert (plan.label.most, plan.align.most) == (wanted.label.size, wanted.align.size)
 
 
@@ -70,5 +74,7 @@ def test_who_reads_tokenises_and_commits_holds_no_gpu():
         assert plan.read.resources != plan.tokenise.resources != plan.commit.resources
 
 
-def test_without_gpus_the_models_actors_tokenise():
-    assert plan_pools(Label(), [{"CPU": 8.0}], 100).tokenise is None
+def test_without_gpus_an_actor_a_core_does_it_all():
+    plan = plan_pools(Label(), [{"CPU": 8.0}], 100)
+    assert plan.tokenise is None and plan.align is None and plan.label.size == 8
+    assert plan.told == "8 actors that label and align, 8 CPUs"

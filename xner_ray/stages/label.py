@@ -1,8 +1,9 @@
 """Labelling and aligning: shards stream as envelopes through two actor pools, and each is committed once.
 
-    shard descriptors -> read -> tokenise -> label pool (teacher) -> align pool (aligner) -> commit
+    shard descriptors -> read -> tokenise -> label pool (teacher) -> align pool (aligner) -> commit     on GPUs
+    shard descriptors -> read -> one pool that labels and aligns -> commit                              on CPUs
 
-Where the pools hold GPUs, texts are cut into pieces and words before; on CPUs the pools do that themselves.
+Where the pools hold GPUs, texts are cut into pieces and words before; on CPUs the pool does that itself.
 
 One row of the graph is one shard, so Ray can neither cut nor merge shards, and the file that a shard becomes is known before
 work starts. What is committed already is not read again. Nothing but descriptors passes the driver, and they go in waves, so
@@ -32,7 +33,14 @@ from xner_ray.stages.english import english_models, teachers
 from xner_ray.stages.ingest import Descriptor, ingest_books, shard_descriptors, shard_folder
 from xner_ray.stages.pools import Pool, Pools, plan_pools
 from xner_ray.stages.preflight import Works, preflight
-from xner_ray.stages.shard_actors import AlignShards, CommitShards, LabelShards, ReadShards, TokeniseShards
+from xner_ray.stages.shard_actors import (
+    AlignShards,
+    CommitShards,
+    LabelAndAlignShards,
+    LabelShards,
+    ReadShards,
+    TokeniseShards,
+)
 from xner_ray.stages.status import PLAN
 from xner_ray.store.place import LocalPlace
 from xner_ray.store.shards import ShardStore
@@ -154,8 +162,8 @@ def _stream(run: Run, todo: list[Descriptor], models: Models, root: str, planned
         works["tokenise"] = (TOKENISE_WORK, {**cutting, "aligner": models.aligner})
     told = preflight(run.config, pools, todo, root, works, run.say)
     if pools.tokenise:
-        run.say(f"[label] {_many(pools.tokenise)} actors tokenise on CPUs")
-    run.say(f"[label] {_many(pools.label)} label actors, {_many(pools.align)} align actors, {pools.device}; {told}")
+        run.say(f"[label] {pools.tokenise.told} actors tokenise on CPUs")
+    run.say(f"[label] {pools.told}; {told}")
     pairs = sum(d.rows for d in todo)
     seen = LabelMetrics(run.metrics, planned, len(todo), pairs)
     with run.progress("label", len(todo), pairs) as progress:
@@ -179,15 +187,17 @@ def _graph(run: Run, todo: list[Descriptor], pools: Pools, works: Works, root: s
     items: list[dict[str, Any]] = [d.__dict__ for d in todo]
     graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
     cut = bool(pools.tokenise)
-    stages: list[tuple[str, type, tuple[Any, ...], Pool]] = [
-        ("read:shard", ReadShards, (root, telling), pools.read),
-        ("label:teacher", LabelShards, (*works["label"], max_share, telling, cut), pools.label),
-        ("align:aligner", AlignShards, (*works["align"], max_share, telling, cut), pools.align),
-        ("commit:shard", CommitShards, (root, telling), pools.commit),
-    ]
+    labels, aligns = ((*works[name], max_share, telling, cut) for name in ("label", "align"))
+    stages: list[tuple[str, type, tuple[Any, ...], Pool]] = [("read:shard", ReadShards, (root, telling), pools.read)]
     if pools.tokenise:
         cutting = (*works["tokenise"], max_share, telling)
-        stages.insert(1, ("tokenise:shard", TokeniseShards, cutting, pools.tokenise))
+        stages.append(("tokenise:shard", TokeniseShards, cutting, pools.tokenise))
+    if pools.align:
+        stages.append(("label:teacher", LabelShards, labels, pools.label))
+        stages.append(("align:aligner", AlignShards, aligns, pools.align))
+    else:
+        stages.append(("label-align:models", LabelAndAlignShards, (labels, aligns), pools.label))
+    stages.append(("commit:shard", CommitShards, (root, telling), pools.commit))
     for name, stage, arguments, pool in stages:
         graph = graph.map_batches(
             stage,
@@ -213,7 +223,3 @@ def _strategy(pool: Pool) -> Any:
     if not pool.most:
         return ray.data.ActorPoolStrategy(size=pool.size)
     return ray.data.ActorPoolStrategy(min_size=pool.size, max_size=pool.most)
-
-
-def _many(pool: Pool) -> str:
-    return f"{pool.size} to {pool.most}" if pool.most > pool.size else f"{pool.size}"

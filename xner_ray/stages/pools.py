@@ -29,13 +29,19 @@ class Pool:
     def needs(self, what: str) -> float:
         return self.size * self.resources.get(what, 0.0)
 
+    @property
+    def told(self) -> str:
+        return f"{self.size} to {self.most}" if self.most > self.size else f"{self.size}"
+
 
 @dataclass(frozen=True)
 class Pools:
-    """`tokenise`: where the others hold GPUs. `feeders`: actors that read, and as many that commit."""
+    """`align`: None where those that label align as well. `tokenise`: where the others hold GPUs. `feeders`: actors that
+    read, and as many that commit.
+    """
 
     label: Pool
-    align: Pool
+    align: Pool | None
     threads: int
     device: str
     feeders: int = 1
@@ -52,7 +58,14 @@ class Pools:
     @property
     def guarded(self) -> list[Pool]:
         """Those that work on shards in a child process."""
-        return [self.label, self.align, *([self.tokenise] if self.tokenise else [])]
+        return [pool for pool in (self.label, self.align, self.tokenise) if pool]
+
+    @property
+    def told(self) -> str:
+        """In a few words."""
+        if self.align is None:
+            return f"{self.label.told} actors that label and align, {self.device}"
+        return f"{self.label.told} label actors, {self.align.told} align actors, {self.device}"
 
     @property
     def all(self) -> list[Pool]:
@@ -71,13 +84,15 @@ class Pools:
 def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int = 0) -> Pools:
     """The pools for a cluster.
 
-    Teacher and aligner share GPUs and cores, so their sizes are as their costs: then they are busy alike however Ray lays
-    them. Where more GPUs may come than are up, each pool starts with one actor, which is what makes the autoscaler bring a
-    node, and Ray Data adds actors where shards queue. Were all asked for at once, those that label could take every GPU that
-    comes, and nothing would ever be finished.
+    Teacher and aligner share GPUs, so their sizes are as their costs: then they are busy alike however Ray lays them. Where
+    more GPUs may come than are up, each pool starts with one actor, which is what makes the autoscaler bring a node, and Ray
+    Data adds actors where shards queue. Were all asked for at once, those that label could take every GPU that comes, and
+    nothing would ever be finished.
 
-    On CPUs every actor runs one thread, because two thread pools on the same cores ruin each other. They leave room for
-    reading and committing: pools that take all CPUs would wait for ever for the actors that feed them.
+    On CPUs an actor labels a shard and then aligns it, so that no core waits for the first shard's labels or while the last one
+    is aligned; models of both kinds lie in memory for each. Every actor runs one thread, because two thread pools on the same
+    cores ruin each other. They leave room for reading and committing: pools that take all CPUs would wait for ever for the
+    actors that feed them.
 
     Args:
         nodes: that are up, by Ray's names (CPU, GPU).
@@ -86,10 +101,9 @@ def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int =
     cpus, up = _sum(nodes, "CPU"), int(_sum(nodes, "GPU"))
     if gpus := max(up, max_gpus):
         return _on_gpus(label, nodes, shards, gpus, gpus > up)
-    align = min(label.workers or max(1, int(cpus)), shards)
-    tag = max(1, round(align / ALIGN_COST))
-    share = {"num_cpus": _down(0.8 * max(1.0, cpus) / (align + tag))}
-    return Pools(Pool(tag, share), Pool(align, share), 1, f"{cpus:.0f} CPUs", _feeders(align + tag, cpus))
+    actors = min(label.workers or max(1, int(cpus)), shards)
+    share = {"num_cpus": _down(0.8 * max(1.0, cpus) / actors)}
+    return Pools(Pool(actors, share), None, 1, f"{cpus:.0f} CPUs", _feeders(actors, cpus))
 
 
 def _on_gpus(label: Label, nodes: Sequence[Node], shards: int, gpus: int, grow: bool) -> Pools:

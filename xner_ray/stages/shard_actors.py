@@ -121,5 +121,15 @@ class AlignShards(_GuardedShards):
         super().__init__(Guard("align", needs, schema.PROJECTIONS, work, settings, max_share), telling, last=True)
 
 
+class LabelAndAlignShards:
+    """Both, one shard after the other, as CPUs do it. Arguments: those of `LabelShards` and of `AlignShards`."""
+
+    def __init__(self, labels: tuple[Any, ...], aligns: tuple[Any, ...]):
+        self.label, self.align = LabelShards(*labels), AlignShards(*aligns)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return self.align(self.label(batch))
+
+
 def _notes(table: pa.Table) -> dict[str, Any]:
     return json.loads((table.schema.metadata or {}).get(_NOTES, b"{}"))

@@ -75,10 +75,10 @@ def _labelling(config: Config, machines: Machines) -> str:
     shards = math.ceil(pairs / rows) * len(config.languages) if pairs else MANY
     pools = plan_pools(config.label, machines.nodes, shards, config.ray.max_gpus)
     if pools.grow:
-        return f"up to {pools.label.most} label and {pools.align.most} align actors on {pools.device}"
+        return pools.told
     check_placement(pools, machines.nodes)
     wait_for_resources(pools, machines.available)
-    return f"{pools.label.size} label and {pools.align.size} align actors find their place on {pools.device}"
+    return f"{pools.told}: all find their place"
 
 
 def _gpus(config: Config, machines: Machines) -> Iterator[Finding]:

@@ -69,7 +69,8 @@ METRICS = {
     ),
     "xner_model_actors": Metric(
         "gauge",
-        "1 for each actor that holds a model; stage: label or align; device: gpu or cpu, as Ray assigned it.",
+        "1 for each actor that holds a model; stage: label or align (on CPUs an actor is both); device: gpu or cpu, as Ray"
+        " assigned it.",
         ("stage", "device"),
     ),
     "xner_forward_seconds_total": Metric(
