@@ -29,6 +29,12 @@ def test_every_actor_finds_a_node(cpus_a_gpu, gpus, share):
     check_placement(plan_pools(Label(gpu_share=share), nodes, 10_000), nodes)
 
 
+@given(st.lists(st.integers(1, 8), min_size=1, max_size=6), st.integers(1, 64))
+def test_every_actor_finds_a_node_without_gpus(cpus, shards):
+    nodes = [{"CPU": float(n)} for n in cpus]
+    check_placement(plan_pools(Label(), nodes, shards), nodes)
+
+
 @pytest.mark.parametrize("shards", [1, 6])
 def test_no_more_actors_than_shards(shards):
     assert plan_pools(Label(), [{"CPU": 64.0}], shards).label.size == shards

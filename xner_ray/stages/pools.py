@@ -102,7 +102,8 @@ def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int =
     if gpus := max(up, max_gpus):
         return _on_gpus(label, nodes, shards, gpus, gpus > up)
     actors = min(label.workers or max(1, int(cpus)), shards)
-    share = {"num_cpus": _down(0.8 * max(1.0, cpus) / actors)}
+    # No more than its thread can use: few shards on many small nodes would else ask for an actor that no node holds.
+    share = {"num_cpus": _down(min(1.0, 0.8 * max(1.0, cpus) / actors))}
     return Pools(Pool(actors, share), None, 1, f"{cpus:.0f} CPUs", _feeders(actors, cpus))
 
 
