@@ -76,7 +76,7 @@ METRICS = {
     "xner_forward_seconds_total": Metric(
         "counter",
         "Seconds in forward passes, counted at the end of each shard, lost attempts included. Its rate over the sum of"
-        " xner_model_actors is the busy share.",
+        " xner_model_actors is the busy share, stage by stage; on CPUs the two stages share an actor, and their shares add up.",
         ("stage", "device"),
     ),
     "xner_shard_queue_seconds": Metric(
