@@ -36,7 +36,7 @@ class Training(Model):
     freeze_layers: int = Field(0, ge=0, description="The lowest n transformer layers are not trained.")
     layer_decay: float = Field(1.0, gt=0, le=1, description="Learning rate factor from each layer to the one below.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: the fastest that the device trains well in."
+        "auto", description="auto: as `label.precision`; weights stay fp32, passes run in it."
     )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
@@ -116,7 +116,8 @@ class Label(Model):
 
     batch_tokens: Positive = Field(4096, description="Padded tokens in one forward pass; part of the fingerprint.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: fp16 on V100, bf16 from Ampere on."
+        "auto",
+        description="auto: bf16 on GPUs from Ampere on and on CPUs that multiply in it, else fp16 (GPU) or fp32.",
     )
     workers: Positive | None = Field(
         None,

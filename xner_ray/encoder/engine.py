@@ -14,12 +14,13 @@ from xner_ray.encoder.runner import Forward, Runner
 
 
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """`auto`: bf16 from Ampere on and on CPUs with AMX, fp16 on older GPUs, else fp32."""
+    """`auto`: bf16 from Ampere on and on CPUs that multiply in it (AMX, AVX-512 BF16), fp16 on older GPUs, else fp32."""
     if wanted != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+    multiplies = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if multiplies else torch.float32
 
 
 class Engine(Runner):
