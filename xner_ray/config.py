@@ -185,11 +185,20 @@ class Student(Model):
         False,
         description="Each seed begins with an English fine-tuning of its own; default: one for all, of key `seed`.",
     )
-    training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
+    training: Training = Training(epochs=1, loss="reweighted", gamma=1.0, freeze_layers=3)
+    rounds: Positive = Field(
+        1,
+        description="Trainings one after another, each from English; from the second on the labels hold what the student"
+        " before answers, too.",
+    )
+    taught_share: Share = Field(
+        0.5,
+        description="What the answers of the student before weigh in the labels; the projected label weighs the rest.",
+    )
     doubt_capitals: bool = Field(
         True,
-        description="Unlabelled words with a capital letter inside a sentence carry no loss, in languages where it marks"
-        " names; the paper has no such rule.",
+        description="Unlabelled words with a capital letter inside a sentence are not labelled O, in languages where it"
+        " marks names: they carry no loss, or what the student before answers. The paper has no such rule.",
     )
 
 

@@ -1,5 +1,6 @@
 """The loop learns, is indifferent to accumulation and world size, and goes on where it stopped."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_job import LABELS, Silent, make_job, without_dropout
 
+from xner_ray.encoder.engine import Engine
 from xner_ray.encoder.load import load_model
 from xner_ray.encoder.ragged import Ragged
 from xner_ray.errors import UserError
-from xner_ray.training.data import TrainSet, share_of, steps_of
+from xner_ray.training.data import IGNORED, UNLABELLED, TrainSet, share_of, steps_of
 from xner_ray.training.freezing import freeze, parameter_groups
 from xner_ray.training.loop import train
 
@@ -70,6 +72,26 @@ def test_it_goes_on_where_it_stopped(job):
     assert result.tokens == undisturbed.tokens and result.seconds > 0
     for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), name
+
+
+def test_a_teacher_answers_where_there_is_no_label(job):
+    """A student of nothing but the teacher's answers tags as the teacher does, and the mixture lies between both."""
+    taught_by = Path(job.out).with_name("teacher")
+    model, _ = train(job, Silent(), device="cpu")
+    model.save_pretrained(taught_by)
+    data, of = TrainSet.load(Path(job.data)), job.data
+    other = np.where(data.labels >= 0, 2, data.labels).astype(np.int32)  # what the teacher never says
+    told = {}
+    for name, labels in {"alone": np.where(data.labels >= 0, UNLABELLED, IGNORED), "against": other}.items():
+        job.data = str(Path(of).with_name(f"{name}.npz"))
+        TrainSet(data.ids, labels.astype(np.int32)).save(Path(job.data))
+        trained, _ = train(replace(job, taught_by=str(taught_by), taught_share=0.2), Silent(), device="cpu")
+        engine = Engine(trained, precision="fp32", device="cpu")
+        told[name] = engine.probabilities(data.ids)[data.labels >= 0]
+    wanted = Engine(model, precision="fp32", device="cpu").probabilities(data.ids)[data.labels >= 0]
+    assert (told["alone"].argmax(1) == wanted.argmax(1)).mean() > 0.95
+    assert (told["against"].argmax(1) == 2).all()
+    assert 0.7 < told["against"][:, 2].mean() < 0.9
 
 
 def test_accumulation_does_not_change_the_gradient(job):

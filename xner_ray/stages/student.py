@@ -1,13 +1,15 @@
 """Students: what was fine-tuned on English goes on with the projected sentences of one target language.
 
-`student.schedule` has the paper's other ways as well: both kinds of sentences at once, no English, nothing but English.
+`student.schedule` has the paper's other ways as well: both kinds of sentences at once, no English, nothing but English. With
+`student.rounds` it is done again, from English, with labels into which the student before mixes its answers: it found names
+that the English side lacks, and is unsure where projections contradict each other.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from xner_ray.stages.english import (
     training_gold,
     without_types,
 )
-from xner_ray.training.data import IGNORED, TrainSet
+from xner_ray.training.data import IGNORED, UNLABELLED, TrainSet
 from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained
 from xner_ray.words import join
@@ -70,22 +72,26 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
     config = run.config.student
     wanted = wanted_bases(run, languages)
     models: dict[Wanted, Path] = english_models(run, list(wanted.values()))
-    found, jobs = [], []
-    for (encoder, language, seed), item in wanted.items():
-        before = models[item]
-        if config.schedule == "english_only":
-            found.append(Student(language, encoder, seed, before, before))
-            continue
-        start = _start(run, encoder, before)
-        student = Student(language, encoder, seed, _folder(run, language, seed, start), before)
-        found.append(student)
-        name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
-        data = str(student.folder.with_name("data.npz"))
-        job = Job(name, str(start), labels_in(before), config.training, seed, data, str(student.folder))
-        if not is_trained(job):
-            jobs.append(_prepared(run, job, dataset(run).train[language], language))
-    run.train(jobs)
-    return found
+    if config.schedule == "english_only":
+        return [Student(x, encoder, seed, models[e], models[e]) for (encoder, x, seed), e in wanted.items()]
+    found: dict[tuple[str, str, int], Student] = {}
+    for number in range(1, config.rounds + 1):
+        jobs = []
+        for key, item in wanted.items():
+            (encoder, language, seed), english = key, models[item]
+            start, taught_by = _start(run, encoder, english), found[key].folder if key in found else None
+            folder = _folder(run, language, seed, start, taught_by)
+            found[key] = Student(language, encoder, seed, folder, english)
+            name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
+            name += f" round {number}" if config.rounds > 1 else ""
+            data = str(folder.with_name("data.npz"))
+            job = Job(name, str(start), labels_in(english), config.training, seed, data, str(folder))
+            if taught_by:
+                job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
+            if not is_trained(job):
+                jobs.append(_prepared(run, job, dataset(run).train[language], language))
+        run.train(jobs)
+    return list(found.values())
 
 
 def _start(run: Run, encoder: str, english: Path) -> Path:
@@ -93,8 +99,8 @@ def _start(run: Run, encoder: str, english: Path) -> Path:
     return english if run.config.student.schedule == "sequential" else start_folder(run, encoder)
 
 
-def _folder(run: Run, language: str, seed: int, start: Path) -> Path:
-    """Where a student lies, named by all that it depends on."""
+def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | None) -> Path:
+    """Where a student lies, named by all that it depends on; one of the first round as it is without others."""
     config = run.config.student
     parts: dict[str, Any] = {
         "base": model_identity(start),
@@ -104,6 +110,8 @@ def _folder(run: Run, language: str, seed: int, start: Path) -> Path:
         "doubt_capitals": config.doubt_capitals,
         "seed": seed,
     }
+    if taught_by:
+        parts["taught"] = {"by": taught_by.parent.name, "share": config.taught_share}
     if config.schedule == "mixed":
         english = {**gold_identity(run), "without": without_types(run, language)}
         parts["english"] = {**english, "epochs": english_training(run).epochs}
@@ -119,9 +127,9 @@ def labels_in(model: Path) -> list[str]:
 def _prepared(run: Run, job: Job, train: Path, language: str) -> Job:
     """Write the training data of a job, and say what it is."""
     tokeniser, limit = Tokeniser(job.start), longest_row(job.start)
-    doubt = run.config.student.doubt_capitals
+    doubt = (UNLABELLED if job.taught_by else IGNORED) if run.config.student.doubt_capitals else None
     data, cut = encode_dataset(train, tokeniser, job.labels, language, limit, doubt)
-    told = describe(job.training)
+    told = describe(job.training) + (", taught by the round before" if job.taught_by else "")
     if run.config.student.schedule == "mixed":
         sentences = training_gold(run, without_types(run, language))
         english, more = encode_gold(sentences, tokeniser, job.labels, limit)
@@ -144,11 +152,11 @@ def describe(training: Training) -> str:
 
 
 def encode_dataset(
-    path: Path, tokeniser: Tokeniser, labels: list[str], language: str, limit: int, doubt: bool = False
+    path: Path, tokeniser: Tokeniser, labels: list[str], language: str, limit: int, doubt: int | None = None
 ) -> tuple[TrainSet, int]:
     """Training data of an exported file: every second sentence as it was written, the others spaced as CoNLL spaces tokens.
 
-    With `doubt`, capitalised words without a label carry no loss (`ner/doubt.py`).
+    `doubt`: IGNORED or UNLABELLED, the label of capitalised words that have none (`ner/doubt.py`); None: O.
     """
     table = pq.read_table(path, columns=["target", "tokens", "ner_tags"])
     texts, spans = [], []
@@ -162,6 +170,6 @@ def encode_dataset(
     flat = marked.flatten().to_pylist()
     # A type that the student's head lacks (the teacher's was turned into O there) is O here too.
     tags = np.fromiter((ids.get(tag, 0) for tag in flat), np.int32, len(flat))
-    if doubt:
-        tags[doubtful(listed, marked, language).to_numpy(zero_copy_only=False)] = IGNORED
+    if doubt is not None:
+        tags[doubtful(listed, marked, language).to_numpy(zero_copy_only=False)] = doubt
     return encode_tags(tokeniser, texts, Words.of(spans), tags, labels, limit)

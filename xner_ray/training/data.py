@@ -21,6 +21,8 @@ from xner_ray.encoder.ragged import Ragged, offsets_of
 
 # Label of tokens that carry no loss: special tokens, segment A, pieces that an aligner does not ask, doubtful words.
 IGNORED = -100
+# Label of tokens of which only a teacher says something, see `training.losses.mixed`; a training has one where these occur.
+UNLABELLED = -101
 
 
 @dataclass

@@ -26,10 +26,12 @@ from xner_ray.encoder.ragged import Ragged
 from xner_ray.training.data import IGNORED, TrainSet, share_of, steps_of
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
-from xner_ray.training.losses import LOSSES
+from xner_ray.training.losses import LOSSES, mixed
 
 if TYPE_CHECKING:
     from xner_ray.config import Training  # needs pydantic, which a GPU box for measurements may lack
+
+Teach = Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]  # model inputs, labels -> targets
 
 
 @dataclass
@@ -42,6 +44,8 @@ class Job:
         labels: names of the labels, `id2label` of the result.
         data: the file of a TrainSet.
         out: folder of the result.
+        taught_by: folder of a model with the same labels, whose probabilities are mixed into them; None: labels alone.
+        taught_share: what they weigh, see `losses.mixed`.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Job:
     seed: int
     data: str
     out: str
+    taught_by: str | None = None
+    taught_share: float = 0.0
 
 
 class Hooks(Protocol):
@@ -97,6 +103,7 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
     optimiser = torch.optim.AdamW(groups, fused=True)
     model = hooks.prepare(raw)
     dtype = choose_precision(training.precision, where)
+    teach = _teacher(job, where, dtype)
     scaler = torch.amp.GradScaler(where.type, enabled=dtype == torch.float16)
     steps = [s for e in range(training.epochs) for s in steps_of(data.ids.lengths, training.batch_tokens, job.seed, e)]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: _rate(n, len(steps), training.warmup))
@@ -111,7 +118,7 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
     began = said - result.seconds
     for n in range(done, len(steps)):
         autocast = torch.autocast(where.type, dtype, enabled=dtype != torch.float32)
-        loss, tokens = _step(model, data, steps[n], training, hooks, scaler, autocast, where)
+        loss, tokens = _step(model, data, steps[n], training, hooks, scaler, autocast, where, teach)
         scaler.unscale_(optimiser)
         torch.nn.utils.clip_grad_norm_([p for p in raw.parameters() if p.requires_grad], training.clip)
         scaler.step(optimiser)
@@ -131,7 +138,9 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
     return raw.eval(), result
 
 
-def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler, autocast, where) -> tuple[float, int]:
+def _step(
+    model, data: TrainSet, step, training: Training, hooks: Hooks, scaler, autocast, where, teach: Teach | None = None
+) -> tuple[float, int]:
     """Forward and backward of one step; its mean loss a token over all ranks, and its tokens."""
     lengths = data.ids.lengths
     total = max(1e-9, float(data.row_weights[step].sum()))
@@ -144,7 +153,7 @@ def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler,
         sync = contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
         with sync:
             with autocast:
-                logits, labels, weights = _forward(model, data, batch, where)
+                logits, labels, weights = _forward(model, data, batch, where, teach)
             loss = (LOSSES[training.loss](logits, labels, training.gamma) * weights).sum() / total
             if not mine:
                 loss = loss * 0.0
@@ -154,8 +163,25 @@ def _step(model, data: TrainSet, step, training: Training, hooks: Hooks, scaler,
     return float(hooks.total(seen)), tokens
 
 
-def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device):
-    """Logits [rows, longest, labels], labels and loss weights [rows, longest] of a micro-batch."""
+def _teacher(job: Job, where: torch.device, dtype: torch.dtype) -> Teach | None:
+    """What mixes a teacher's answers into the labels of a micro-batch, if there is one.
+
+    It answers beside the training, on the same padded rows: a forward pass, a third of a step's work, instead of an array of
+    tokens x labels that every worker would read and a stage of its own to write it.
+    """
+    if job.taught_by is None:
+        return None
+    model = load_model(job.taught_by).eval().to(where, dtype)
+
+    @torch.no_grad()
+    def teach(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        return mixed(labels, model(**inputs).logits, job.taught_share)
+
+    return teach
+
+
+def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device, teach: Teach | None = None):
+    """Logits [rows, longest, labels], what the loss compares them with, and its weights [rows, longest] of a micro-batch."""
     config = getattr(model, "module", model).config
 
     def rectangle(values: np.ndarray, filler: float) -> torch.Tensor:
@@ -169,7 +195,8 @@ def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device):
     if data.types is not None and getattr(config, "type_vocab_size", 1) > 1:
         inputs["token_type_ids"] = rectangle(data.types, 0)
     weights = torch.ones(()) if data.weights is None else rectangle(data.weights, 0.0)
-    return model(**inputs).logits, rectangle(data.labels, IGNORED), weights.to(where)
+    labels = rectangle(data.labels, IGNORED)
+    return model(**inputs).logits, labels if teach is None else teach(inputs, labels), weights.to(where)
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:

@@ -1,4 +1,4 @@
-"""Token losses as pure functions: logits and labels in, one loss a token out.
+"""Token losses as pure functions: logits and labels, or distributions over labels, in, one loss a token out.
 
 Reduction is the loop's business, because it knows how many tokens the step has on all workers.
 """
@@ -8,21 +8,41 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy as _cross_entropy
+from torch.nn.functional import log_softmax, one_hot
 
 from xner_ray.training.data import IGNORED
 
 
+def mixed(labels: Tensor, taught: Tensor, share: float) -> Tensor:
+    """Labels and a teacher's answers as one distribution a token, for the losses below.
+
+    Args:
+        labels: int [...]; UNLABELLED: the teacher alone answers; IGNORED: no loss.
+        taught: [..., labels], the teacher's logits.
+        share: what its probabilities weigh, 0..1; the label weighs the rest.
+
+    Returns:
+        float32 [..., labels]; all 0 where the label is IGNORED.
+    """
+    answers = torch.softmax(taught.float(), -1)
+    hard = one_hot(labels.clamp(min=0), answers.shape[-1])
+    known, counted = (labels >= 0).unsqueeze(-1), (labels != IGNORED).unsqueeze(-1)
+    return torch.where(known, (1 - share) * hard + share * answers, answers) * counted
+
+
 def cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:
-    """-log p_t; 0 where the label is IGNORED.
+    """-log p_t; 0 where the label is IGNORED. Of a distribution, the mean of -log p over it, so p_t is p's geometric mean.
 
     Args:
         logits: [..., labels]; computed in float32 whatever their type.
-        labels: int [...].
+        labels: int [...], or float32 [..., labels] as `mixed` gives them.
         gamma: not used; the three losses share one signature.
 
     Returns:
         float32 [...].
     """
+    if labels.is_floating_point():
+        return -(labels * log_softmax(logits.float(), -1)).sum(-1)
     flat = _cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
     return flat.view(labels.shape)
 
