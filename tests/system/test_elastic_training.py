@@ -26,12 +26,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tiny_encoder, tmp_path_factory) -> tuple[Job, list[float]]:
+def undisturbed(encoder: Path, folder: Path, epochs: int) -> tuple[Job, list[float]]:
     """A job, and the losses of its steps in one process."""
-    folder = tmp_path_factory.mktemp("alone")
-    settings = {"epochs": 30, "learning_rate": 1e-3, "micro_tokens": 64}
-    job = without_dropout(make_job(tiny_encoder, folder, rows=400, **settings))
+    settings = {"epochs": epochs, "learning_rate": 1e-3, "micro_tokens": 64}
+    job = without_dropout(make_job(encoder, folder / "alone", rows=400, **settings))
     _, result = train(job, Silent(), device="cpu")
     return job, result.losses
 
@@ -101,8 +99,8 @@ def the_same_end(losses: list[float], wanted: list[float]) -> bool:
     return np.mean(losses[-50:]) == pytest.approx(np.mean(wanted[-50:]), rel=0.05, abs=0.005)
 
 
-def test_a_worker_is_killed(undisturbed, tmp_path):
-    job, wanted = undisturbed
+def test_a_worker_is_killed(tiny_encoder, tmp_path):
+    job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=30)
     with ray_head(cpus=2) as head:
         training = Training(job, tmp_path, head, workers=2, checkpoint_seconds=2.0)
         training.wait(training.checkpoints)
@@ -120,8 +118,8 @@ def test_a_worker_is_killed(undisturbed, tmp_path):
     )
 
 
-def test_a_group_grows_when_a_node_comes(undisturbed, tmp_path):
-    job, wanted = undisturbed
+def test_a_group_grows_when_a_node_comes(tiny_encoder, tmp_path):
+    job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=120)  # a node takes 10 s to come, 30 epochs as little
     with ray_head(cpus=1) as head:
         training = Training(job, tmp_path, head, workers=2, fewest=1, checkpoint_seconds=1.0)
         training.wait(training.checkpoints)
