@@ -55,10 +55,11 @@ def draw(study: str, table: pa.Table, folder: Path) -> list[Path]:
     return files
 
 
-def _panels(pyplot, table: pa.Table, width: float, height: float) -> list[tuple[str, str, Any]]:
-    """A row of axes, one for each evaluation set: (set, language, axes)."""
+def _panels(pyplot, table: pa.Table, width: float, height: float, left: float = 0.0) -> list[tuple[str, str, Any]]:
+    """A row of axes, one for each evaluation set: (set, language, axes). `left`: inches for what stands before the first."""
     pairs = list(dict.fromkeys(zip(*(table.column(c).to_pylist() for c in ("eval_set", "language")), strict=True)))
-    _, axes = pyplot.subplots(1, len(pairs), figsize=(width * len(pairs), height), layout="constrained", squeeze=False)
+    size = (left + width * len(pairs), height)
+    _, axes = pyplot.subplots(1, len(pairs), figsize=size, layout="constrained", squeeze=False)
     for (name, language), one in zip(pairs, axes[0], strict=True):
         one.set_title(f"{name} ({language})")
     return [(name, language, one) for (name, language), one in zip(pairs, axes[0], strict=True)]
@@ -71,14 +72,14 @@ def _of(rows: Means, eval_set: str, kind: str = ALL) -> dict[str, dict[str, Any]
 
 def _ablation(pyplot, table: pa.Table, rows: Means):
     """F1 of each setting, a point a seed, a bar for their mean."""
-    panels = _panels(pyplot, table, 2.6, 2.4)
+    panels = _panels(pyplot, table, 2.8, 2.4, left=1.7)
     settings = values(table, "setting")[::-1]
     for index, (name, _, axes) in enumerate(panels):
         mine = _of(rows, name)
         axes.barh(settings, [mine[s]["f1"] for s in settings], color=["0.75" if s == ZERO else "C0" for s in settings])
         for row in _points(table, name):
             axes.plot(row["f1"], settings.index(row["setting"]), "k.", markersize=4)
-        axes.set(xlabel="F1", xlim=_zoom([row["f1"] for row in _points(table, name)]))
+        axes.set(xlabel="F1", xlim=_from_zero([row["f1"] for row in _points(table, name)]))
         if index:
             axes.set_yticklabels([])
     return panels[0][2].figure
@@ -139,7 +140,7 @@ def _grouped(pyplot, groups: Sequence[str], bars: Mapping[str, list[dict[str, An
         axes.bar(x, [r["f1"] for r in there], width, yerr=deviation, capsize=2, label=label, color=colour)
     there = [row for rows in bars.values() for row in rows if row]
     everything = [row["f1"] + sign * (row["f1_std"] or 0.0) for row in there for sign in (-1, 1)]
-    axes.set(title=title, ylabel="F1", ylim=_zoom(everything))
+    axes.set(title=title, ylabel="F1", ylim=_from_zero(everything))
     axes.set_xticks(range(len(groups)), groups)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -166,7 +167,7 @@ def _loss(pyplot, table: pa.Table, rows: Means):
         axes.set_xticks(range(len(gammas)), [f"{g:g}" for g in gammas])
         axes.set_yticks(range(len(frozen)), [str(n) for n in frozen])
         if ZERO in mine:
-            axes.set_title(f"{axes.get_title()}, zero-transfer {mine[ZERO]['f1']:.1f}")
+            axes.set_title(f"{axes.get_title()}\nzero-transfer {mine[ZERO]['f1']:.1f}")
     return panels[0][2].figure
 
 
@@ -176,11 +177,9 @@ def _points(table: pa.Table, eval_set: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["eval_set"] == eval_set and row["type"] == ALL]
 
 
-def _zoom(f1: Sequence[float]) -> tuple[float, float]:
-    """Limits that show differences: bars need not begin at 0 where all are high; the axis says so."""
-    low, high = min(f1), max(f1)
-    room = max(1.0, 0.25 * (high - low))
-    return max(0.0, low - 3 * room), min(100.0, high + room)
+def _from_zero(f1: Sequence[float]) -> tuple[float, float]:
+    """Limits of bars: their lengths are to be compared, so they begin at 0."""
+    return 0.0, min(100.0, 1.1 * max(f1) + 1.0)
 
 
 Figure = Callable[[Any, pa.Table, Means], Any]

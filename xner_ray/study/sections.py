@@ -20,6 +20,8 @@ def _told(table: pa.Table) -> str:
     """What is the same in a whole study, in a line."""
     encoders, seeds = values(table, "encoder"), sorted(values(table, "seed"))
     listed = ", ".join(f"`{x}`" for x in encoders)
+    if len(seeds) == 1:
+        return f"Encoder {listed}; seed {seeds[0]}.\n"
     return (
         f"Encoder {listed}; mean over seeds {', '.join(map(str, seeds))} where there are several, ± their deviation.\n"
     )
