@@ -1,4 +1,4 @@
-"""Ray Train's worker groups lose a worker, and grow by one: the training ends as one that nothing disturbed."""
+"""Ray Train's worker groups lose a worker, and grow by one; every training ends as one that nothing disturbed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ def undisturbed(encoder: Path, folder: Path, epochs: int) -> tuple[Job, list[flo
 
 
 class Training:
-    """A driver that trains a job into a folder; what it says goes to `log`."""
+    """A driver that trains jobs into folders; what it says goes to `log`."""
 
-    def __init__(self, job: Job, folder: Path, head: Head, **arguments: Any):
-        self.out, self.storage, self.log = folder / "model", folder / "ray_train", folder / "log"
-        told = {"job": {**asdict(job), "out": str(self.out)}, "training": job.training.model_dump()}
-        told["job"].pop("training")
-        (folder / "job.json").write_text(json.dumps({**told, "storage": str(self.storage), **arguments}))
+    def __init__(self, jobs: Sequence[Job], folder: Path, head: Head, **arguments: Any):
+        self.outs = [folder / f"model{i}" for i in range(len(jobs))]
+        self.storage, self.log = folder / "ray_train", folder / "log"
+        outs = zip(jobs, self.outs, strict=True)
+        told = [{**asdict(job), "training": job.training.model_dump(), "out": str(out)} for job, out in outs]
+        (folder / "job.json").write_text(json.dumps({"jobs": told, "storage": str(self.storage), **arguments}))
         env = {**os.environ, "RAY_ADDRESS": head.address, "RAY_AUTH_MODE": "disabled"}
         command = [sys.executable, str(HERE / "train_driver.py"), str(folder / "job.json")]
         with self.log.open("w") as log:
@@ -58,13 +59,13 @@ class Training:
         files = self.storage.glob("train-*/checkpoint_manager_snapshot.json")
         return [x["checkpoint_dir_name"] for f in files for x in json.loads(f.read_text())["checkpoint_results"]]
 
-    def losses(self) -> list[float]:
-        """Wait for its end; the losses that lie beside the model."""
+    def losses(self) -> list[list[float]]:
+        """Wait for its end; the losses that lie beside each model."""
         try:
             assert self.driver.wait(240) == 0, self.log.read_text()[-3000:]
         finally:
             self.driver.kill()
-        return json.loads((self.out / "training.json").read_text())["losses"]
+        return [json.loads((out / "training.json").read_text())["losses"] for out in self.outs]
 
     def resumed(self) -> list[tuple[int, int]]:
         """Each time that a group went on: at which step, and on how many workers."""
@@ -102,12 +103,12 @@ def the_same_end(losses: list[float], wanted: list[float]) -> bool:
 def test_a_worker_is_killed(tiny_encoder, tmp_path):
     job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=30)
     with ray_head(cpus=2) as head:
-        training = Training(job, tmp_path, head, workers=2, checkpoint_seconds=2.0)
+        training = Training([job], tmp_path, head, workers=2, checkpoint_seconds=2.0)
         training.wait(training.checkpoints)
         two = workers_of(head)
         assert len(two) == 2
         two[-1].kill()
-        losses = training.losses()
+        (losses,) = training.losses()
     assert len(losses) == len(wanted) and losses[:20] == pytest.approx(wanted[:20], abs=1e-3)
     ((step, workers),) = training.resumed()
     assert step > 0 and workers == 2
@@ -121,14 +122,14 @@ def test_a_worker_is_killed(tiny_encoder, tmp_path):
 def test_a_group_grows_when_a_node_comes(tiny_encoder, tmp_path):
     job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=120)  # a node takes 10 s to come, 30 epochs as little
     with ray_head(cpus=1) as head:
-        training = Training(job, tmp_path, head, workers=2, fewest=1, checkpoint_seconds=1.0)
+        training = Training([job], tmp_path, head, workers=2, fewest=1, checkpoint_seconds=1.0)
         training.wait(training.checkpoints)
         assert len(workers_of(head)) == 1
         came = time.monotonic()
         with another_node(head):
             training.wait(training.resumed)
             grown = time.monotonic() - came
-            losses = training.losses()
+            (losses,) = training.losses()
     (step, workers), *more = training.resumed()
     assert step > 0 and workers == 2 and not more
     assert len(losses) == len(wanted) and the_same_end(losses, wanted)
@@ -136,3 +137,25 @@ def test_a_group_grows_when_a_node_comes(tiny_encoder, tmp_path):
         f"\n2 workers {grown:.0f} s after the node was started, from step {step} of {len(losses)}; last losses"
         f" {np.mean(losses[-50:]):.4f}, {np.mean(wanted[-50:]):.4f}"
     )
+
+
+def test_models_side_by_side_lose_a_worker(tiny_encoder, tmp_path):
+    """Three models on two CPUs: two workers, the largest model has one for itself, and each ends as it does alone."""
+    big, wanted = undisturbed(tiny_encoder, tmp_path, epochs=60)
+    short = replace(big, name="short", training=big.training.model_copy(update={"epochs": 2}))
+    jobs = [short, replace(big, name="big"), replace(short, name="shorter")]
+    with ray_head(cpus=2) as head:
+        training = Training(jobs, tmp_path, head, checkpoint_seconds=1.0)
+        checkpoint = Path(f"{training.outs[1]}.checkpoint") / "state.json"
+        training.wait(
+            lambda: checkpoint.exists() and all((training.outs[i] / "training.json").exists() for i in (0, 2))
+        )
+        two = workers_of(head)
+        assert len(two) == 2
+        two[-1].kill()
+        first, losses, last = training.losses()
+    assert losses[:20] == pytest.approx(wanted[:20], abs=1e-3) and len(losses) == len(wanted)
+    assert the_same_end(losses, wanted) and first == last and len(first) * 30 == len(losses)
+    ((step, workers),) = training.resumed()
+    assert step > 0 and workers == 1
+    assert not checkpoint.parent.exists()

@@ -1,4 +1,4 @@
-"""Trains one model over the Ray of RAY_ADDRESS, as a run does: `train_driver.py JOB.json`."""
+"""Trains models over the Ray of RAY_ADDRESS, as a run does: `train_driver.py JOBS.json`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def main() -> None:
     from xner_ray.training.ray_train import fit
 
     told = json.loads(Path(sys.argv[1]).read_text())
-    job = Job(**{**told.pop("job"), "training": Training(**told.pop("training"))})
+    jobs = [Job(**{**job, "training": Training(**job["training"])}) for job in told.pop("jobs")]
     connect(RayConfig())
-    fit([job], say=lambda line: print(line, flush=True), **told)
+    fit(jobs, say=lambda line: print(line, flush=True), **told)
 
 
 if __name__ == "__main__":
