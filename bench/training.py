@@ -1,7 +1,7 @@
 """The training loop against forward and backward passes of tensors that are ready; and how its workers are best cut.
 
     python bench/training.py --start ENCODER_FOLDER --tokens 60000 --json OUT         the loop, on one core
-    python bench/training.py --workers --cores 0,1 --start ENCODER_FOLDER --json OUT  two workers of one thread, one of two, two models
+    python bench/training.py --workers --cores 0,1 --start ENCODER_FOLDER --json OUT  how to use two cores
 
 `bare` runs the same micro-batches of the same steps through the same model with the same dropout, frozen parts and loss, padded
 and on the device beforehand: no optimiser, no clipping, no plan. The data are random rows with the lengths of sentences, so

@@ -7,14 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from xner_ray.encoder.batches import FORWARD, pad, padding, plan, tight
 from xner_ray.encoder.engine import Engine
-from xner_ray.encoder.load import load_model
+from xner_ray.encoder.load import encoder_folder, load_model
 from xner_ray.encoder.ragged import Ragged, concatenate, constant, ranges
 from xner_ray.encoder.runner import distinct
 from xner_ray.encoder.tokenise import Tokeniser
-from xner_ray.encoder.trim import is_needed, scripts_of, trimmed_folder
+from xner_ray.encoder.trim import glued, is_needed, scripts_of, trimmed_folder
 from xner_ray.encoder.windows import windows
 
 rows_strategy = st.lists(st.lists(st.integers(4, 90), min_size=0, max_size=30), max_size=12)
@@ -165,6 +166,28 @@ def test_trimmed_encoder_gives_the_same(tiny_encoder, texts, tmp_path):
     assert [back[i] for i in ids.values] == [small_back[i] for i in small_ids.values]
     assert np.allclose(engine.probabilities(ids), small.probabilities(small_ids), atol=1e-5)
     assert trimmed_folder(tiny_encoder, ["en", "de"], tmp_path) == trimmed
+
+
+def test_pieces_that_glue_a_name_to_a_particle():
+    words = ["\u2581", "在", "中国", "的", "美国", "目的", "在线", "人", "法国人", "中", "美"]
+    pieces = [*words, "在中国", "\u2581在中国", "美国的", "中国人", "中美"]
+    assert glued(pieces, ["de", "zh"]) == set(pieces) - set(words)
+    assert glued(pieces, ["de", "ja"]) == set()
+
+
+def test_names_are_pieces_of_their_own(tmp_path):
+    """With the encoder that people run: what is left of a glued piece is what it was made of."""
+    folder = encoder_folder("embedded")
+    text, languages = "公司在中国的工作对美国的访问是中美关系", ["en", "zh"]
+
+    def words_in(folder):
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return {text[a:b] for a, b in tokenizer.encode(text, add_special_tokens=False).offsets}
+
+    names = {"中国", "美国", "中", "美"}
+    assert names <= words_in(trimmed_folder(folder, languages, tmp_path)) and not names & words_in(folder)
+    without = trimmed_folder(folder, ["en", "de"], tmp_path)
+    assert without != trimmed_folder(folder, languages, tmp_path)
 
 
 def test_unknown_script_keeps_all(tiny_encoder, tmp_path):
