@@ -185,7 +185,7 @@ class Student(Model):
         False,
         description="Each seed begins with an English fine-tuning of its own; default: one for all, of key `seed`.",
     )
-    training: Training = Training(epochs=1, loss="reweighted", gamma=1.0, freeze_layers=3)
+    training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
     rounds: Positive = Field(
         1,
         description="Trainings one after another, each from English; from the second on the labels hold what the student"
