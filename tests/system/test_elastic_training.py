@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from ordeal import Head, ray_head
 from tiny_job import Silent, make_job, without_dropout
 
+from xner_ray.encoder.load import load_model
 from xner_ray.training.loop import Job, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -159,3 +161,6 @@ def test_models_side_by_side_lose_a_worker(tiny_encoder, tmp_path):
     ((step, workers),) = training.resumed()
     assert step > 0 and workers == 1
     assert not checkpoint.parent.exists()
+    weights = [load_model(out).state_dict() for out in training.outs]
+    assert all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

@@ -118,6 +118,9 @@ def _worker(config: dict) -> None:
     progress, every = Path(config["progress"]), config["checkpoint_seconds"]
     if config["shares"]:
         mine = config["shares"][ray.train.get_context().get_world_rank()]
+        # Nobody waits for another here; and Transformers would write the weights of rank 0 alone.
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
         alone = LocalHooks(every, lambda line: _say(progress, line))
         for job in map(_job, mine):
             if not is_trained(job):

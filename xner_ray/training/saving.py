@@ -25,6 +25,8 @@ def save_model(model, job: Job, result: Result) -> None:
     made = Path(tempfile.mkdtemp(prefix=out.name + ".", dir=out.parent))
     try:
         model.save_pretrained(made)
+        if not list(made.glob("*.safetensors")):
+            raise RuntimeError(f"Transformers wrote no weights for {out}")
         save_tokenizer(job.start, made)
         told = {"job": {**asdict(job), "training": job.training.model_dump()}, "steps": len(result.losses)}
         told |= {"tokens": result.tokens, "seconds": round(result.seconds, 1)}
