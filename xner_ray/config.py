@@ -154,6 +154,15 @@ class Rules(Model):
         description="By language whose word for a people is the country's name (中国 of Chinese) the type that such names"
         " get when the teacher gives them one that `teacher.to_o` takes from the language.",
     )
+    quoted: list[str] = Field(
+        [],
+        description="Languages whose gold has the quotation marks around a name in it, as CoNLL-2002's Spanish"
+        ' (`"El País"`); not listed: outside.',
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What decides about the content, for fingerprints: a rule that came later and is not used leaves no trace."""
+        return self.model_dump(exclude=None if self.quoted else {"quoted"})
 
 
 class DatasetConfig(Model):
