@@ -154,15 +154,6 @@ class Rules(Model):
         description="By language whose word for a people is the country's name (中国 of Chinese) the type that such names"
         " get when the teacher gives them one that `teacher.to_o` takes from the language.",
     )
-    quoted: list[str] = Field(
-        [],
-        description="Languages whose gold has the quotation marks around a name in it, as CoNLL-2002's Spanish"
-        ' (`"El País"`); not listed: outside.',
-    )
-
-    def identity(self) -> dict[str, Any]:
-        """What decides about the content, for fingerprints: a rule that came later and is not used leaves no trace."""
-        return self.model_dump(exclude=None if self.quoted else {"quoted"})
 
 
 class DatasetConfig(Model):
@@ -171,10 +162,15 @@ class DatasetConfig(Model):
     sentences: Positive = Field(40000, description="Most sentences a language, those without entities included.")
     empty_share: Share = Field(0.2, description="Share of sentences without any entity, equal in all domains.")
     corpora: list[str] | None = Field(None, description="Choose from these corpora alone, by name; default: from all.")
+    quoted: list[str] = Field(
+        [],
+        description="Languages whose gold has the quotation marks around a name in it, as CoNLL-2002's Spanish"
+        ' (`"El País"`); not listed: outside.',
+    )
 
     def identity(self) -> dict[str, Any]:
         """What decides about the content, for fingerprints: a choice that is not made leaves no trace in older ones."""
-        return self.model_dump(exclude={"corpora"} if self.corpora is None else None)
+        return self.model_dump(exclude={name for name in ("corpora", "quoted") if not getattr(self, name)})
 
 
 class Student(Model):

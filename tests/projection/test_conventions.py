@@ -82,26 +82,3 @@ def test_judge_applies_them_by_language_and_moves_rows_without_entities():
     ]  # fmt: skip
     plain = judge(table, Rules()).to_pylist()
     assert [len(r["spans"]) for r in plain] == [1, 1, 2, 0] and plain[0]["spans"][0]["type"] == "LOC"
-
-
-QUOTED = '“El País” y \'Marca\' dicen "Ana"Eva", no "Luis. «Él»'
-NAMES = ["El País", "Marca", "Ana", "Eva", "Luis", "Él"]
-
-
-def test_quotation_marks_belong_to_the_name_where_gold_has_them():
-    at = [QUOTED.index(name) for name in NAMES]
-    source = [(3 * i, 3 * i + 2, "ORG") for i in range(len(NAMES))]
-    found = [(i, a, a + len(name)) for i, (a, name) in enumerate(zip(at, NAMES, strict=True))]
-    rows = [row(1, x, "N0 N1 N2 N3 N4 N5", QUOTED, source, found) for x in ("es", "nl")]
-    table = pa.Table.from_pylist(rows, schema=schema.ALIGNED)
-
-    def surfaces(**rules):
-        return [[QUOTED[s["start"] : s["end"]] for s in r["spans"]] for r in judge(table, Rules(**rules)).to_pylist()]
-
-    # Ana and Eva would share a mark, Luis has none behind it.
-    assert surfaces(quoted=["es"]) == [["“El País”", "'Marca'", "Ana", "Eva", "Luis", "«Él»"], NAMES]
-    assert surfaces() == [NAMES, NAMES]
-
-
-def test_an_unused_rule_leaves_no_trace_in_fingerprints():
-    assert "quoted" not in Rules().identity() and Rules(quoted=["es"]).identity()["quoted"] == ["es"]

@@ -115,3 +115,33 @@ def test_slices_are_python_slices(texts, data):
         picks.append((i, start, data.draw(st.integers(start, len(text)))))
     rows, starts, ends = (pa.array([p[k] for p in picks], pa.int64()).to_numpy() for k in range(3))
     assert slices(strings, rows, starts, ends).to_pylist() == [texts[i][a:b] for i, a, b in picks]
+
+
+QUOTED = '“El País” y \'Marca\' dicen "Ana"Eva", no "Luis. «Él»'
+NAMES = ["El País", "Marca", "Ana", "Eva", "Luis", "Él"]
+
+
+def test_quotation_marks_belong_to_the_name_where_gold_has_them():
+    source = " ".join(f"N{i}" for i in range(len(NAMES)))
+    entities = [{"start": 3 * i, "end": 3 * i + 2, "type": "ORG", "score": 0.9} for i in range(len(NAMES))]
+    at = [QUOTED.index(name) for name in NAMES]
+    found = [
+        {"entity": i, "start": a, "end": a + len(name), "score": 0.8}
+        for i, (a, name) in enumerate(zip(at, NAMES, strict=True))
+    ]
+    row = {"corpus": "c", "domain": "d", "pair_id": 1, "source": source, "target": QUOTED, "corpus_score": None}
+    row |= {"entities": entities, "projections": found, "fault": None}
+    rows = [row | {"language": x} for x in ("es", "nl", "es")]
+    judged = judge(pa.Table.from_pylist(rows, schema=schema.ALIGNED), Rules())
+
+    def names(**how):
+        return [
+            ["".join(r["tokens"][a:b]) for a, b, _ in spans_of(r["ner_tags"])]
+            for r in export(judged, **how).to_pylist()
+        ]
+
+    # Ana and Eva would share a mark, Luis has none behind it.
+    wide = ["“ElPaís”", "'Marca'", "Ana", "Eva", "Luis", "«Él»"]
+    plain = [name.replace(" ", "") for name in NAMES]
+    assert names(quoted=["es"]) == [wide, plain, wide]
+    assert names() == [plain] * 3

@@ -3,9 +3,8 @@
 Projection gives a span its English entity's type, and gold follows the target's own guidelines. CoNLL-2003 and CoNLL-2002
 Dutch tag words derived from a name or compounded with one as MISC (`Londense`, `FDP-Chef`), as they do English
 `American` and `Iraq-backed`; Spanish gold leaves adjectives in lower case out (`estadounidense`). Such words are as
-frequent as the names themselves, so a student that learns projected types learns errors. Spanish gold also has the
-quotation marks around a name in it, where English, German and Dutch leave them out. The rules see the pair of names and
-what is beside them; a config says what becomes of them, by language, and without one they stay as projected.
+frequent as the names themselves, so a student that learns projected types learns errors. The rules see the pair of
+names and what follows; a config says what becomes of them, by language, and without one they keep the projected type.
 All of it is Arrow's regular expressions; only distinct compounds meet Python.
 """
 
@@ -25,7 +24,6 @@ _ENDINGS = {
 }
 _COMPOUND = r"[^\s-]-\p{L}[^\s-]*$"
 _NAMES_PART = r"^(?:nord|süd|ost|west|nordost|nordwest|südost|südwest|zentral|mittel|ober|unter|nieder|neu|alt|groß)$"
-_OPENING, _CLOSING = r"^[\"'`´«»‹›„‚“”‘’‟‛]$", r"^[\"'`´«»‹›“”‘’]$"
 _LIKE = 4  # letters that a word and its translation share at least, when they are one word
 
 
@@ -56,26 +54,6 @@ def retype(
         mask = _matches(surfaces, r"^\p{Ll}\S*$") & _matches(names, r"^\p{Lu}")
         changed = pc.if_else(pa.array(mask), lowercase[language], changed)
     return changed
-
-
-def widen(
-    rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, before: pa.Array, after: pa.Array, quoted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Take the quotation marks on both sides of a name into it.
-
-    Args:
-        rows, starts, ends: int [spans], sorted by row and start, without overlap.
-        before, after: string [spans], the character on each side, or nothing at the text's edge.
-        quoted: bool [spans], whose language has this convention.
-
-    Returns:
-        new starts and ends. Spans that would share a mark (`"A"B"`) stay as they are.
-    """
-    wide = quoted & _matches(before, _OPENING) & _matches(after, _CLOSING)
-    shared = (rows[1:] == rows[:-1]) & (ends[:-1] + wide[:-1] > starts[1:] - wide[1:])
-    wide[1:] &= ~shared
-    wide[:-1] &= ~shared
-    return starts - wide, ends + wide
 
 
 def is_entity(types: pa.Array) -> np.ndarray:

@@ -7,6 +7,7 @@ entity.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +16,27 @@ import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.evaluation.conll import Sentence, write_conll
-from xner_ray.projection.spans import token_ranges
+from xner_ray.projection.spans import mask, token_ranges, with_marks
 from xner_ray.projection.surface import char_lengths, list_offsets
 from xner_ray.words import words
 
 
-def export(table: pa.Table) -> pa.Table:
+def export(table: pa.Table, quoted: Sequence[str] = ()) -> pa.Table:
     """Add `tokens` and `ner_tags`.
 
     Args:
         table: columns of schema.JUDGED.
+        quoted: languages in which the quotation marks around a name belong to it.
 
     Returns:
         schema.EXPORTED, same rows in the same order; both lists are empty unless the row is kept or kept_no_entity.
     """
     table = table.select(schema.JUDGED.names).cast(schema.JUDGED)
-    batches = [_export(batch) for batch in table.to_batches() if batch.num_rows]
+    batches = [_export(batch, quoted) for batch in table.to_batches() if batch.num_rows]
     return pa.Table.from_batches(batches, schema=schema.EXPORTED)
 
 
-def _export(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _export(batch: pa.RecordBatch, quoted: Sequence[str]) -> pa.RecordBatch:
     kept = pc.is_in(batch.column("verdict"), value_set=pa.array([schema.KEPT, schema.KEPT_NO_ENTITY]))
     targets, languages = batch.column("target"), batch.column("language")
     texts: list[str] = []
@@ -52,14 +54,15 @@ def _export(batch: pa.RecordBatch) -> pa.RecordBatch:
     # Characters are numbered through the batch, one number unused between rows, so that no span reaches into the next.
     base = np.concatenate([[0], np.cumsum(char_lengths(targets) + 1)])[:-1]
     edges = np.array(positions, np.int64).reshape(-1, 2) + np.repeat(base, counts)[:, None]
-    tags = _tags(batch.column("spans"), base, edges, tokens)
+    marked = mask(pc.is_in(languages, value_set=pa.array(quoted, pa.string())))
+    tags = _tags(batch.column("spans"), base, edges, tokens, marked)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
     lists = [pa.ListArray.from_arrays(offsets, values) for values in (tokens, tags)]
     return pa.RecordBatch.from_arrays([*batch.columns, *lists], schema=schema.EXPORTED)
 
 
-def _tags(spans: pa.ListArray, base: np.ndarray, edges: np.ndarray, tokens: pa.Array) -> pa.Array:
-    """BIO2 tags of all words of a batch."""
+def _tags(spans: pa.ListArray, base: np.ndarray, edges: np.ndarray, tokens: pa.Array, marked: np.ndarray) -> pa.Array:
+    """BIO2 tags of all words of a batch; names of `marked` rows with the quotation marks around them."""
     struct = spans.flatten()
     rows = np.repeat(np.arange(len(spans)), np.diff(list_offsets(spans)))
     types = struct.field("type").dictionary_encode()
@@ -67,6 +70,9 @@ def _tags(spans: pa.ListArray, base: np.ndarray, edges: np.ndarray, tokens: pa.A
     first, last = token_ranges(starts, ends, edges[:, 0], edges[:, 1], tokens)
     some = first < last
     first, last, kind = first[some], last[some], types.indices.to_numpy()[some]
+    if marked.any():
+        row_of = np.searchsorted(base, edges[:, 0], side="right")
+        first, last = with_marks(first, last, tokens, row_of, marked[rows[some]])
     sizes = last - first
     before = np.concatenate([[0], np.cumsum(sizes)])[:-1]
     codes = np.zeros(len(tokens), np.int32)

@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 from xner_ray import schema
 from xner_ray.config import Rules
 from xner_ray.evaluation.held_out import HeldOut
-from xner_ray.projection.conventions import is_entity, retype, widen
+from xner_ray.projection.conventions import is_entity, retype
 from xner_ray.projection.flat import changes, codes, first_equal, flat
 from xner_ray.projection.surface import char_lengths, slices
 
@@ -99,12 +99,9 @@ def _judge(batch: pa.RecordBatch, rules: Rules, held_out: HeldOut) -> pa.RecordB
         types = _by_convention(batch, rules, types, *texts, span_row[chosen], p_end[chosen])
     entity = is_entity(types)
     chosen, types = chosen[entity], types.filter(pa.array(entity))
-    starts, ends = p_start[chosen], p_end[chosen]
-    if rules.quoted:
-        starts, ends = _with_quotes(batch, rules, span_row[chosen], starts, ends)
     columns = [
-        pa.array(starts, pa.int32()),
-        pa.array(ends, pa.int32()),
+        pa.array(p_start[chosen], pa.int32()),
+        pa.array(p_end[chosen], pa.int32()),
         types,
         pa.array(score[chosen], pa.float32()),
     ]
@@ -132,17 +129,6 @@ def _by_convention(
         changed = retype(types, names, surfaces, after, language, rules.lowercase, rules.derived)
         types = pc.if_else(pa.array(languages.indices.to_numpy()[rows] == code), changed, types)
     return types
-
-
-def _with_quotes(
-    batch: pa.RecordBatch, rules: Rules, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends with the quotation marks around them, in languages that have them in names."""
-    targets = batch.column("target")
-    before = slices(targets, rows, np.maximum(starts - 1, 0), starts)
-    after = slices(targets, rows, ends, np.minimum(ends + 1, char_lengths(targets)[rows]))
-    quoted = pc.is_in(batch.column("language"), value_set=pa.array(rules.quoted)).to_numpy(zero_copy_only=False)
-    return widen(rows, starts, ends, before, after, quoted[rows])
 
 
 def _owners(

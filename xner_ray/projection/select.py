@@ -69,7 +69,7 @@ def select(
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.{uuid4().hex}")
     try:
-        counts = _write(_chosen(source, limits, seed), draft)
+        counts = _write(_chosen(source, limits, seed), draft, config.quoted)
         if counts["sentences"] != summary["sentences"]:
             raise RuntimeError(
                 f"{counts['sentences']} rows instead of {summary['sentences']}: the shards changed meanwhile"
@@ -215,7 +215,7 @@ def _chosen(source: _Candidates, limits: dict[Group, np.uint64], seed: int) -> I
             yield pa.Table.from_batches([batch]).filter(pa.array(mask))
 
 
-def _write(tables: Iterable[pa.Table], path: Path) -> dict[str, int]:
+def _write(tables: Iterable[pa.Table], path: Path, quoted: Sequence[str]) -> dict[str, int]:
     """Write with fixed settings and row groups of a fixed size, so that equal rows make equal bytes."""
     counts = {"sentences": 0, "entities": 0, "unlabelled": 0}
     held: list[pa.Table] = []
@@ -225,7 +225,7 @@ def _write(tables: Iterable[pa.Table], path: Path) -> dict[str, int]:
             nonlocal held
             table = pa.concat_tables(held)
             while table.num_rows >= size:
-                part = export(table.slice(0, _ROW_GROUP).combine_chunks())
+                part = export(table.slice(0, _ROW_GROUP).combine_chunks(), quoted)
                 counts["sentences"] += part.num_rows
                 counts["entities"] += pc.sum(pc.list_value_length(part.column("spans"))).as_py()
                 counts["unlabelled"] += unlabelled(part)

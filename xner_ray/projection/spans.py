@@ -21,6 +21,7 @@ from xner_ray.tags import Span, tags_of
 from xner_ray.words import CharSpan
 
 _OPEN, _CLOSE = pa.array(list("([{“„‘«《〈「『【（")), pa.array(list(")]}”’»》〉」』】）"))
+_BEFORE, _AFTER = pa.array(list("\"'`´«»‹›„‚“”‘’")), pa.array(list("\"'`´«»‹›“”‘’"))
 _HAS_LETTER = r"[\pL\pN\pM]"
 
 
@@ -56,8 +57,8 @@ def token_ranges(
 
 def _trim(first: np.ndarray, last: np.ndarray, tokens: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Leave out punctuation at both ends, except a bracket whose partner is inside."""
-    bare = ~_mask(pc.match_substring_regex(tokens, _HAS_LETTER))
-    opens, closes = (_mask(pc.is_in(tokens, value_set=marks)) for marks in (_OPEN, _CLOSE))
+    bare = ~mask(pc.match_substring_regex(tokens, _HAS_LETTER))
+    opens, closes = (mask(pc.is_in(tokens, value_set=marks)) for marks in (_OPEN, _CLOSE))
     depth = np.concatenate([[0], np.cumsum(opens.astype(np.int64) - closes)])  # brackets open before word i
     end = len(bare) - 1
     while True:
@@ -78,7 +79,32 @@ def _trim(first: np.ndarray, last: np.ndarray, tokens: pa.Array) -> tuple[np.nda
     return first, last
 
 
-def _mask(array: pa.Array) -> np.ndarray:
+def with_marks(
+    first: np.ndarray, last: np.ndarray, tokens: pa.Array, row_of: np.ndarray, marked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the quotation marks on both sides of a name into it, which gold of some languages does (`"El País"`).
+
+    Args:
+        first, last: words of each span, none of them empty, sorted, without overlap, int64 [s].
+        tokens: the words' text, strings [w].
+        row_of: the sentence of each word, int64 [w].
+        marked: bool [s], whose language has this convention.
+
+    Returns:
+        new first and last words. Names that would share a mark (`"A"B"`) stay as they are.
+    """
+    opens, closes = (mask(pc.is_in(tokens, value_set=marks)) for marks in (_BEFORE, _AFTER))
+    before, after = np.maximum(first - 1, 0), np.minimum(last, len(tokens) - 1)
+    inside = (before < first) & (after == last) & (row_of[before] == row_of[first]) & (row_of[after] == row_of[first])
+    wide = marked & inside & opens[before] & closes[after]
+    shared = last[:-1] + wide[:-1] > first[1:] - wide[1:]
+    wide[1:] &= ~shared
+    wide[:-1] &= ~shared
+    return first - wide, last + wide
+
+
+def mask(array: pa.Array) -> np.ndarray:
+    """bool [n] of an Arrow array without nulls."""
     return array.to_numpy(zero_copy_only=False).astype(bool)
 
 
