@@ -105,6 +105,19 @@ def test_either_type_of_a_union(write):
     assert failure(write(GOOD), "student.encoder={a: 1}").key == "student.encoder"
 
 
+def test_corpora_of_the_dataset(write):
+    def dataset(override):
+        return load_config(write(GOOD), [override]).dataset
+
+    by_language = dataset("dataset.corpora={de: [news]}")
+    assert (by_language.of("de").corpora, by_language.of("zh").corpora) == (["news"], None)
+    alike = dataset("dataset.corpora=[talk]")
+    assert alike.of("de").corpora == alike.of("zh").corpora == ["talk"]
+    assert dataset("dataset.quoted=[de]").identity() == dataset("name=t").identity() | {"quoted": ["de"]}
+    for wrong in ("dataset.corpora=[news, tolk]", "dataset.corpora={de: [tolk]}"):
+        assert "no corpus is named `tolk`" in failure(write(GOOD), wrong).problem
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [

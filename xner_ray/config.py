@@ -7,6 +7,7 @@ No torch, no Ray here: `xner --help` must stay fast.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,6 +93,11 @@ class Aligner(Model):
         description="The similarity is asked about all names, is a second choice and mends names that were cut (with"
         " `one_to_one`); false: only about those that the aligner does not find, which is faster.",
     )
+    alike: Share = Field(
+        0.99,
+        description="Score of names that stand in the target as they are spelled in English, as often, in languages with"
+        " spaces: nobody is asked about them; 0, as in the paper: they are asked like all others.",
+    )
     threshold: Share = Field(0.5, description="A word belongs to the entity from this probability on.")
     gap: int = Field(1, ge=0, description="Words below the threshold that a span may step over.")
     one_to_one: bool = Field(
@@ -161,12 +167,20 @@ class DatasetConfig(Model):
 
     sentences: Positive = Field(40000, description="Most sentences a language, those without entities included.")
     empty_share: Share = Field(0.2, description="Share of sentences without any entity, equal in all domains.")
-    corpora: list[str] | None = Field(None, description="Choose from these corpora alone, by name; default: from all.")
+    corpora: list[str] | dict[str, list[str]] | None = Field(
+        None,
+        description="Choose from these corpora alone, by name, or by language (not listed: all); default: from all.",
+    )
     quoted: list[str] = Field(
         [],
         description="Languages whose gold has the quotation marks around a name in it, as CoNLL-2002's Spanish"
         ' (`"El País"`); not listed: outside.',
     )
+
+    def of(self, language: str) -> DatasetConfig:
+        """As it is for one language."""
+        chosen = self.corpora.get(language) if isinstance(self.corpora, dict) else self.corpora
+        return self.model_copy(update={"corpora": chosen})
 
     def identity(self) -> dict[str, Any]:
         """What decides about the content, for fingerprints: a choice that is not made leaves no trace in older ones."""
@@ -265,6 +279,11 @@ class Config(Model):
         names = [(c.name, x) for c in self.corpora for x in (self.languages if c.languages is None else c.languages)]
         if len(set(names)) < len(names):
             raise ValueError("two corpora of a language have the same `name`; pair ids are unique within a name")
+        chosen = self.dataset.corpora or []
+        known = {c.name for c in self.corpora}
+        for name in chain.from_iterable(chosen.values()) if isinstance(chosen, dict) else chosen:
+            if name not in known:
+                raise ValueError(f"dataset.corpora: no corpus is named `{name}`, only {', '.join(sorted(known))}")
         return self
 
     @property

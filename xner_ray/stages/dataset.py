@@ -109,7 +109,9 @@ def dataset_of(run: Run, languages: Sequence[str]) -> Dataset:
         told = train[language].with_name("summary.json")
         if not told.exists():
             train[language].parent.mkdir(parents=True, exist_ok=True)
-            chosen = select(found.files(language), train[language], config.dataset, config.seed, without[language])
+            chosen = select(
+                found.files(language), train[language], config.dataset.of(language), config.seed, without[language]
+            )
             for note in chosen.get("notes", []):
                 run.say(f"[dataset] {language}: {note}")
             _write_json(told, chosen)
