@@ -1,8 +1,9 @@
 """The sides without Ray: bare forward passes, and what users write today. Each core has a process with one thread.
 
-The rows are what the labelling works themselves asked the models, recorded once: teacher sentences, aligner queries, and
-the sentences that the untrained similarity reads (`aligner.similarity`, the default).
-Both sides run these and no others.
+The rows are recorded from the labelling works themselves: teacher sentences, aligner queries, and the sentences that the
+untrained similarity reads (`aligner.similarity`, the default). Limit and pipeline run all of them: every name is asked about,
+those that are spelled alike, too (`aligner.alike`), which labelling takes without asking. What it does ask is a second, smaller
+limit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,32 +73,50 @@ class Models:
         similar = self.align.projector.similarity
         self.engines = {"teacher": self.label.tagger(language).engine, "aligner": self.align.projector.engine}
         self.engines |= {"similarity": similar.engine} if similar else {}
-        self.inputs: list[tuple[str, dict]] = []
-        self.asked = Asked()
+        self.inputs: dict[str, list[tuple[str, dict]]] = {}
+        self.work: dict[str, Asked] = {"limit": Asked(), "asked": Asked()}
         self.labelled: list[Any] = []
 
-    def record(self, tables: Sequence[Any]) -> tuple[Asked, list[Any]]:
-        """Label and align; what was asked, distinct rows only, and the labelled tables, which are kept."""
+    def record(self, tables: Sequence[Any]) -> dict[str, Asked]:
+        """Label and align; distinct rows of all that could be asked (`limit`), and of what labelling asks (`asked`).
+
+        The labelled tables are kept.
+        """
+        self.labelled = []
+        projector = self.align.projector
+        usual = projector.decoding
+        projector.decoding = replace(usual, alike=0.0)
+        every = self._recorded(tables)
+        projector.decoding = usual
+        if not usual.alike:
+            return {"limit": every, "asked": every}
+        fewer = self._recorded(self.labelled)
+        fewer.ids["teacher"], fewer.types["teacher"] = every.ids["teacher"], every.types["teacher"]
+        return {"limit": every, "asked": fewer}
+
+    def _recorded(self, tables: Sequence[Any]) -> Asked:
+        """What is asked of tables; those without entities are labelled first, and kept."""
         from xner_ray import schema
         from xner_ray.align.queries import queries_of, rows_asked
 
         heard: dict[str, list] = {name: [] for name in self.engines}
-        asked, self.labelled = Asked(), []
+        asked = Asked()
         for name, engine in self.engines.items():
             engine.run = _recorder(engine.run, heard[name])
         similar = self.align.projector.similarity
         if similar:
             similar.match = _text_recorder(similar.match, asked.compared)
         for table in tables:
-            entities, _ = self.label(table, self.language)
-            table = table.append_column(schema.ENTITIES, entities)
+            if schema.ENTITIES.name not in table.column_names:
+                entities, _ = self.label(table, self.language)
+                table = table.append_column(schema.ENTITIES, entities)
+                self.labelled.append(table)
             self.align(table, self.language)
             queries = queries_of(table)
             _, _, targets, text = rows_asked(table, queries)
             asked.sentences += table["source"].to_pylist()
             asked.queries += [(queries.names[n], targets[t]) for n, t in zip(queries.name, text, strict=True)]
             asked.entities += len(queries.mentions)
-            self.labelled.append(table)
         for engine in self.engines.values():
             del engine.run  # the class's again
         if similar:
@@ -105,32 +124,40 @@ class Models:
         asked.queries, asked.compared = list(dict.fromkeys(asked.queries)), list(dict.fromkeys(asked.compared))
         for name, calls in heard.items():
             asked.ids[name], asked.types[name] = _distinct(calls)
-        return asked, self.labelled
+        return asked
 
-    def take(self, asked: Asked) -> None:
+    def kept(self) -> list[Any]:
+        return self.labelled
+
+    def take(self, work: dict[str, Asked]) -> None:
         """This process's share of the work."""
-        self.asked = asked
+        self.work = work
 
     def prepare(self, budget: int) -> float:
-        """Padded tensors of the share, on the device; returns the share of padding."""
+        """Padded tensors of the share, on the device; returns the share of padding of the limit's."""
+        shares = {kind: self._prepare(kind, budget) for kind in self.work}
+        return shares["limit"]
+
+    def _prepare(self, kind: str, budget: int) -> float:
         from xner_ray.encoder.batches import pad, tight
 
-        self.inputs, padded = [], 0
-        for name, ids in self.asked.ids.items():
-            engine, types = self.engines[name], self.asked.types[name]
+        work, padded = self.work[kind], 0
+        self.inputs[kind] = []
+        for name, ids in work.ids.items():
+            engine, types = self.engines[name], work.types[name]
             for batch in tight(ids.lengths, budget) if len(ids) else []:
                 tokens, mask = pad(ids, batch, engine.pad_id)
                 segments = pad(types, batch, 0)[0] if types is not None and engine.has_types else None
-                self.inputs.append((name, engine._inputs(tokens, mask, segments)))
+                self.inputs[kind].append((name, engine._inputs(tokens, mask, segments)))
                 padded += tokens.size
-        return 1 - self.asked.tokens / max(1, padded)
+        return 1 - work.tokens / max(1, padded)
 
-    def limit(self) -> None:
-        """Bare forward passes of what was prepared."""
+    def forward(self, kind: str) -> None:
+        """Bare forward passes of what was prepared: `limit` or `asked`."""
         import torch
 
         with torch.inference_mode():
-            for name, inputs in self.inputs:
+            for name, inputs in self.inputs[kind]:
                 model = self.engines[name].model
                 (model.base_model if name == "similarity" else model)(**inputs)
         if self.device == "cuda":
@@ -149,7 +176,8 @@ class Models:
                 aggregation_strategy="simple", device=engines["teacher"].device,
             )  # fmt: skip
             self.tokenizer = AutoTokenizer.from_pretrained(self.aligner)
-        for _ in self.pipe(self.asked.sentences, batch_size=batch):
+        asked = self.work["limit"]
+        for _ in self.pipe(asked.sentences, batch_size=batch):
             pass
         settings = {
             "padding": True,
@@ -158,12 +186,12 @@ class Models:
             "max_length": engines["aligner"].max_length,
         }
         with torch.inference_mode():
-            for at in range(0, len(self.asked.queries), batch):
-                names, targets = zip(*self.asked.queries[at : at + batch], strict=True)
+            for at in range(0, len(asked.queries), batch):
+                names, targets = zip(*asked.queries[at : at + batch], strict=True)
                 inputs = self.tokenizer(list(names), list(targets), **settings).to(self.pipe.device)
                 torch.softmax(engines["aligner"].model(**inputs).logits.float(), dim=-1).cpu()
-            for at in range(0, len(self.asked.compared), batch):
-                inputs = self.tokenizer(self.asked.compared[at : at + batch], **settings).to(self.pipe.device)
+            for at in range(0, len(asked.compared), batch):
+                inputs = self.tokenizer(asked.compared[at : at + batch], **settings).to(self.pipe.device)
                 engines["similarity"].model.base_model(**inputs).last_hidden_state.float().cpu()
 
     def projection(self) -> None:

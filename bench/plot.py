@@ -20,6 +20,7 @@ MEMORY = {"peak_driver_mb": "driver", "peak_worker_mb": "largest worker", "objec
 
 SIDES = {
     "limit": "bare forward passes",
+    "asked": "of what is asked",
     "xner": "xner label",
     "pipeline": "pipeline, best batch",
     "pipeline_default": "pipeline, default",
@@ -54,7 +55,7 @@ def scale(told: dict[str, Any]) -> Figure:
 def throughput(told: dict[str, Any]) -> Figure:
     """Bars; labelling beside its limit, and projection alone beside its peers, which are another task."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 2.4), layout="constrained")
-    parts = (("limit", "xner", "pipeline", "pipeline_default"), ("align", "awesome", "simalign"))
+    parts = (("limit", "asked", "xner", "pipeline", "pipeline_default"), ("align", "awesome", "simalign"))
     for panel, sides, title in zip(axes, parts, ("labelling", "projection alone, one core"), strict=True):
         shown = [side for side in sides if side in told][::-1]
         bars = panel.barh([SIDES[s] for s in shown], [told[s]["pairs_per_second"] for s in shown])

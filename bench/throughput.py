@@ -3,8 +3,9 @@
     python bench/throughput.py --pairs 3000 --encoder embedded --device cpu --precision fp32 --text DIR --json OUT
 
 Same distinct pairs, weights and precision on both sides of every ratio; medians of interleaved rounds; from the first batch to
-the last commit, start-up and what deduplication gains apart. Keys of the JSON: `limit` (bare forward passes of all that is
-asked, best budget), `xner` (the stage itself on a warm Ray), `pipeline` (transformers.pipeline and padded batches, best batch
+the last commit, start-up and what deduplication gains apart. Keys of the JSON: `limit` (bare forward passes for all sentences
+and all names, best budget), `asked` (the same for what labelling asks: not for names that are spelled alike), `xner` (the stage
+itself on a warm Ray), `pipeline` (transformers.pipeline and padded batches, best batch
 size; `pipeline_default`: batch size 1, its default), `simalign` and `awesome` (projection alone, beside `align`, ours), each with
 `pairs_per_second`; `ratios`, `padding` (ours), `shares` (of the cores' time), `startup`, `repeats`, `machine`, `settings`.
 """
@@ -67,7 +68,10 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         )
         bare = Bare(asked, xner.tables())
         best = bare.choose()
-        sides = {"limit": bare.limit, "xner": xner, "pipeline": bare.pipeline, "pipeline_default": bare.default}
+        sides: dict[str, Any] = {"limit": bare.limit}
+        if bare.fewer is not bare.every:
+            sides["asked"] = bare.asked
+        sides |= {"xner": xner, "pipeline": bare.pipeline, "pipeline_default": bare.default}
         seconds = interleaved(sides, asked.rounds)
     projection = bare.projections(asked, work)
     return {
@@ -92,7 +96,9 @@ class Bare:
         cores = [None] if asked.device == "cuda" else asked.cores
         settings = (asked.language, asked.teacher, asked.aligner, asked.precision, asked.budget, asked.device)
         self.processes = [Process(core, *settings) for core in cores]
-        self.asked, self.labelled = self.processes[0].call("record", tables)
+        self.work = self.processes[0].call("record", tables)
+        self.labelled = self.processes[0].call("kept")
+        self.every, self.fewer = self.work["limit"], self.work["asked"]
         self.pairs = sum(len(t) for t in tables)
         self.batch, self.padding = 1, 0.0
 
@@ -105,7 +111,7 @@ class Bare:
         for budget in BUDGETS:
             for process in self.processes:
                 process.call("prepare", budget)
-            found[budget] = min(together(self.processes, "limit") for _ in range(2))
+            found[budget] = min(together(self.processes, "forward", "limit") for _ in range(2))
         batches = {b: min(together(self.processes, "pipeline", b) for _ in range(2)) for b in BATCHES}
         print(
             "budgets",
@@ -122,10 +128,13 @@ class Bare:
     def _share(self, part: int) -> None:
         n = len(self.processes)
         for i, process in enumerate(self.processes):
-            process.call("take", self.asked.share(i, part * n))
+            process.call("take", {kind: asked.share(i, part * n) for kind, asked in self.work.items()})
 
     def limit(self) -> float:
-        return _together(self.processes, "limit")
+        return _together(self.processes, "forward", "limit")
+
+    def asked(self) -> float:
+        return _together(self.processes, "forward", "asked")
 
     def pipeline(self) -> float:
         return _together(self.processes, "pipeline", self.batch)
@@ -169,20 +178,17 @@ def report(
     text: Any, bare: Bare, xner: Any, seconds: dict[str, list[float]], projection: dict[str, Any]
 ) -> dict[str, Any]:
     """The JSON, but for machine and settings."""
-    tokens, told = bare.asked.tokens, xner.rounds
+    told = xner.rounds
+    tokens = dict.fromkeys(("asked", "xner"), bare.fewer.tokens)
     results: dict[str, Any] = {
         name: {
             "pairs_per_second": rate(bare.pairs, s),
-            "tokens_per_second": rate(tokens, s),
+            "tokens_per_second": rate(tokens.get(name, bare.every.tokens), s),
             "seconds": [round(x, 3) for x in s],
         }
         for name, s in seconds.items()
     }
-    ratios = {
-        "xner/limit": ratio(seconds["xner"], seconds["limit"]),
-        "xner/pipeline": ratio(seconds["xner"], seconds["pipeline"]),
-        "xner/pipeline_default": ratio(seconds["xner"], seconds["pipeline_default"]),
-    }
+    ratios = {f"xner/{name}": ratio(seconds["xner"], s) for name, s in seconds.items() if name != "xner"}
     for name, s in projection.get("seconds", {}).items():
         results[name] = {"pairs_per_second": rate(projection["pairs"], s), "seconds": [round(x, 3) for x in s]}
         if name != "align":
@@ -196,15 +202,17 @@ def report(
         "startup": {"xner_seconds": round(statistics.median(middle["startup"]), 1)},
         "repeats": {
             **text.repeats,
-            "mentions asked with another": round(1 - len(bare.asked.queries) / max(1, bare.asked.entities), 4),
+            "mentions asked with another": round(1 - len(bare.every.queries) / max(1, bare.every.entities), 4),
         },
         "counts": {
             "pairs": bare.pairs,
-            "tokens": tokens,
+            "tokens": bare.every.tokens,
+            "tokens_asked": bare.fewer.tokens,
             "tokens_of_xner": middle["tokens"][0],
             "quarantined": max(r["quarantined"] for r in told),
-            "rows": {name: len(ids) for name, ids in bare.asked.ids.items()},
-            "entities_a_pair": round(bare.asked.entities / bare.pairs, 2),
+            "rows": {name: len(ids) for name, ids in bare.every.ids.items()},
+            "rows_asked": {name: len(ids) for name, ids in bare.fewer.ids.items()},
+            "entities_a_pair": round(bare.every.entities / bare.pairs, 2),
         },
     }
 

@@ -1,5 +1,7 @@
 """The sides run the same rows, the account adds up, and the inputs are distinct."""
 
+from dataclasses import replace
+
 import inputs
 import numpy as np
 import pytest
@@ -53,11 +55,13 @@ def recorded(models):
         pa.table({"source": TEXTS[:2], "target": TEXTS[2:]}),
         pa.table({"source": TEXTS[2:], "target": TEXTS[:2]}),
     ]
-    return models.record(tables)
+    return models.record(tables), models.kept()
 
 
 def test_what_is_recorded_is_what_is_asked(models, recorded):
-    asked, labelled = recorded
+    work, labelled = recorded
+    asked = work["limit"]
+    assert work["asked"] is asked  # this aligner asks about all names
     assert asked.sentences == TEXTS
     assert len(asked.ids["teacher"]) == len(TEXTS)
     assert len(asked.ids["aligner"]) == len(asked.queries) > 0
@@ -71,7 +75,7 @@ def test_what_is_recorded_is_what_is_asked(models, recorded):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_shares_are_a_partition(recorded, n):
-    asked, _ = recorded
+    asked = recorded[0]["limit"]
     shares = [asked.share(i, n) for i in range(n)]
     assert sum(s.tokens for s in shares) == asked.tokens
     assert sorted(q for s in shares for q in s.queries) == sorted(asked.queries)
@@ -79,12 +83,13 @@ def test_shares_are_a_partition(recorded, n):
 
 
 def test_the_sides_run(models, recorded):
-    asked, _ = recorded
-    models.take(asked)
+    asked = recorded[0]["limit"]
+    models.take({"limit": asked, "asked": asked.share(0, 2)})
     assert 0 <= models.prepare(64) < 1
-    rows = sum(inputs["input_ids"].shape[0] for _, inputs in models.inputs)
-    assert rows == sum(len(ids) for ids in asked.ids.values())
-    models.limit()
+    rows = {kind: sum(x["input_ids"].shape[0] for _, x in inputs) for kind, inputs in models.inputs.items()}
+    assert rows["limit"] == sum(len(ids) for ids in asked.ids.values()) > rows["asked"] > 0
+    models.forward("limit")
+    models.forward("asked")
     models.pipeline(2)
     models.projection()
 
@@ -134,3 +139,16 @@ def test_timed_work_answers_as_the_work(tiny_models, tmp_path, monkeypatch):
     assert told["what"] == "label" and 0 < sum(told["parts"].values()) <= told["seconds"]
     assert 0 < told["tokens"] <= told["padded"]
     assert np.isfinite(told["began"]) and told["began"] < told["ended"]
+
+
+def test_names_spelled_alike_are_in_the_limit_alone(models):
+    import pyarrow as pa
+
+    usual = models.align.projector.decoding
+    models.align.projector.decoding = replace(usual, alike=0.99)
+    work = models.record([pa.table({"source": TEXTS, "target": TEXTS})])
+    assert models.align.projector.decoding.alike
+    models.align.projector.decoding = usual
+    rows = [{name: len(ids) for name, ids in work[kind].ids.items()} for kind in ("limit", "asked")]
+    assert rows[0]["teacher"] == rows[1]["teacher"] and rows[0]["aligner"] > rows[1]["aligner"]
+    assert work["limit"].tokens > work["asked"].tokens and len(models.kept()) == 1

@@ -32,5 +32,5 @@ def test_throughput(tiny_models, tmp_path):
     assert sum(told["shares"].values()) == pytest.approx(1, abs=1e-3)
     assert 0 <= told["padding"] < 1
     # Pairs are distinct, and so are queries within a shard: the stage ran the limit's tokens, no more and no fewer.
-    assert told["counts"]["tokens_of_xner"] == told["counts"]["tokens"]
+    assert told["counts"]["tokens_of_xner"] == told["counts"]["tokens_asked"] <= told["counts"]["tokens"]
     assert told["counts"]["pairs"] == 60 and told["counts"]["quarantined"] == 0

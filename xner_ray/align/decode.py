@@ -30,6 +30,8 @@ class Decoding:
         similarity: the score, 0 to 1, of spans that only the untrained similarity finds; 0: it is not asked.
         everywhere: it is asked about all names and mends those that the aligner cut (`fusion.py`), with `one_to_one`; else
             about those that the aligner does not find.
+        alike: the score, 0 to 1, of names that are spelled alike on both sides and so are not asked about (`alike.py`); 0:
+            they are asked, too.
         one_to_one: names of a pair do not share a place (`match.py`), and articles are left out.
     """
 
@@ -38,6 +40,7 @@ class Decoding:
     word: How = "mean"
     similarity: float = 0.0
     everywhere: bool = True
+    alike: float = 0.0
     one_to_one: bool = True
 
 

@@ -24,6 +24,12 @@ def take(found: Found, some: np.ndarray) -> Found:
     return {key: values[some] for key, values in found.items()}
 
 
+def nothing() -> Found:
+    """No candidate, with votes."""
+    columns = dict.fromkeys(("query", "start", "end"), np.zeros(0, np.int64))
+    return columns | dict.fromkeys(("score", "aligner", "similarity"), np.zeros(0, np.float32))
+
+
 def distinct(found: Found) -> Found:
     """Ordered by query, start and end, each span of a query once, with its best score."""
     order = np.lexsort((-found["score"], found["end"], found["start"], found["query"]))

@@ -16,24 +16,25 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray import schema
+from xner_ray.align.alike import alike
 from xner_ray.align.decode import Decoding, spans
 from xner_ray.align.fusion import FOLDER, first_votes, mended, save_similarity, similar
-from xner_ray.align.match import Found, chosen, join, silent, take, with_shared
+from xner_ray.align.match import Found, chosen, join, nothing, silent, with_shared
 from xner_ray.align.queries import Queries, queries_of, questions, rows_asked
 from xner_ray.align.tidy import tidy_found
 from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.null import Answers, NullEngine
 from xner_ray.encoder.ragged import offsets_of
-from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.encoder.tokenise import Tokeniser, Tokens
 from xner_ray.errors import UserError
 from xner_ray.ner.cut import TARGET, pieces_and_words
-from xner_ray.ner.encode import words_of
+from xner_ray.ner.encode import Words, words_of
 from xner_ray.words import UNSPACED
 
 if TYPE_CHECKING:
     from xner_ray.align.similarity import Similarity  # imports torch
 
-FILE, VERSION, KIND = "projector.json", 5, "aligner"
+FILE, VERSION, KIND = "projector.json", 6, "aligner"
 LABELS = ["OUTSIDE", "INSIDE"]
 
 
@@ -121,8 +122,8 @@ class Projector:
 
     @property
     def counts(self) -> Counts:
-        """What the engine did; `extra` holds cut_names, `windowed_rows` queries with a target longer than the
-        model.
+        """What the engine did. `extra`: cut_names, and alike_names, which nobody was asked about; `windowed_rows`: queries with
+        a target longer than the model.
         """
         return self.engine.counts
 
@@ -155,37 +156,62 @@ class Projector:
         if schema.CUT.name in table.column_names:
             every, all_words = pieces_and_words(table, TARGET)
             tokens, words = every.take(rows), all_words.take(rows)
-        with self.counts.timed("tokenise"):
-            asked = questions(
-                self.tokeniser, queries.names, queries.name, targets, text, self.engine.max_length, tokens
-            )
-        self.counts.windowed_rows += asked.windowed
-        self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + asked.cut_names
-        scores = self.engine.probabilities(asked.ids, asked.types)
-        answers = scores[asked.answers, -1] if len(asked.answers) else np.zeros(0, np.float32)
         words = words_of(targets, language) if words is None else words
-        found = first_votes(spans(answers, asked.tokens, text, words, self.decoding))
+        known = self._alike(queries, targets, text, words, language)
+        unknown = silent(known, queries)
+        found = self._ask(np.flatnonzero(unknown), queries, targets, text, tokens, words)
         candidates = tidy_found(found, targets, text, language, self.decoding.one_to_one)
 
         def second(wanted: np.ndarray) -> Found:
-            return self._second(wanted, candidates, queries, sources, targets, text, words, language)
+            return self._second(np.flatnonzero(wanted), queries, sources, targets, text, words, language)
 
         if not self.decoding.one_to_one:
+            candidates = join(candidates, known)
             return queries, join(candidates, second(silent(candidates, queries)))
         if self.decoding.everywhere:
-            extra = second(np.ones(len(queries), bool))
+            extra = second(unknown)
             candidates = mended(candidates, extra, targets, text)
-            taken = chosen(candidates, queries, targets, text)
+            taken = chosen(candidates, queries, targets, text, before=known)
         else:
-            taken = chosen(candidates, queries, targets, text)
+            taken = chosen(candidates, queries, targets, text, before=known)
             extra = second(silent(taken, queries))
         return queries, with_shared(chosen(extra, queries, targets, text, before=taken), candidates, queries)
 
-    def _second(self, wanted, found: Found, queries: Queries, sources, targets, text, words, language: str) -> Found:
-        """What the similarity would take, tidy, as `found`; nothing where there is none, or none for the language."""
-        asked = np.flatnonzero(wanted)
+    def _alike(self, queries: Queries, targets: list[str], text: np.ndarray, words: Words, language: str) -> Found:
+        """Candidates of the names that nobody need look for; none where every character is a word."""
+        if not self.decoding.alike or language in UNSPACED or not len(queries):
+            return nothing()
+        known = alike(queries, targets, text, words, language, self.decoding.alike)
+        self.counts.extra["alike_names"] = self.counts.extra.get("alike_names", 0) + len(np.unique(known["query"]))
+        return known
+
+    def _ask(
+        self,
+        asked: np.ndarray,
+        queries: Queries,
+        targets: list[str],
+        text: np.ndarray,
+        tokens: Tokens | None,
+        words: Words,
+    ) -> Found:
+        """The aligner's candidates of some queries."""
+        some, place = np.unique(text[asked], return_inverse=True)
+        some_targets, tokens = [targets[i] for i in some], tokens.take(some) if tokens else None
+        with self.counts.timed("tokenise"):
+            rows = questions(
+                self.tokeniser, queries.names, queries.name[asked], some_targets, place, self.engine.max_length, tokens
+            )
+        self.counts.windowed_rows += rows.windowed
+        self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + rows.cut_names
+        scores = self.engine.probabilities(rows.ids, rows.types)
+        answers = scores[rows.answers, -1] if len(rows.answers) else np.zeros(0, np.float32)
+        found = spans(answers, rows.tokens, place, words.take(some), self.decoding)
+        return first_votes(found | {"query": asked[found["query"]]})
+
+    def _second(self, asked, queries: Queries, sources, targets, text, words, language: str) -> Found:
+        """What the similarity would take, tidy; nothing where there is none, or none for the language."""
         if self.similarity is None or language in UNSPACED or not len(asked):
-            return take(found, np.zeros(0, np.int64))
+            return nothing()
         extra = similar(asked, self.similarity, queries, sources, targets, text, words, self.decoding)
         return tidy_found(extra, targets, text, language, self.decoding.one_to_one)
 

@@ -22,7 +22,7 @@ from xner_ray.training.loop import Job
 from xner_ray.training.saving import is_trained
 
 # Settings of `aligner` that need no training: they go into projector.json.
-_DECODING = ("threshold", "gap", "similarity", "everywhere", "one_to_one")
+_DECODING = ("threshold", "gap", "similarity", "everywhere", "alike", "one_to_one")
 
 
 @once
