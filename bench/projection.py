@@ -85,16 +85,18 @@ def _arguments() -> argparse.Namespace:
 
 def _ours(asked: argparse.Namespace) -> dict[str, Projects]:
     """Exact match and the similarity; of a trained aligner itself, with the similarity behind it, with names
-    matched at once, and the whole projector, which mends names that were cut."""
+    matched at once, with cut names mended, and the whole projector, which takes names spelled alike without asking."""
     ours: dict[str, Projects] = {"exact": Exact(), "similarity": Similarity.load(asked.encoder, asked.layer)}
     if asked.aligner:
         whole = Projector.load(asked.aligner)
         parts = whole.engine, whole.tokeniser
-        plain = replace(whole.decoding, one_to_one=False)
+        every = replace(whole.decoding, alike=0.0)
+        plain = replace(every, one_to_one=False)
         ours["aligner"] = Projector(*parts, replace(plain, similarity=0.0))
         if whole.similarity:
             ours["aligner, else similarity"] = Projector(*parts, plain, whole.similarity)
-            ours["one to one"] = Projector(*parts, replace(whole.decoding, everywhere=False), whole.similarity)
+            ours["one to one"] = Projector(*parts, replace(every, everywhere=False), whole.similarity)
+            ours["mended"] = Projector(*parts, every, whole.similarity)
         ours["projector"] = whole
     return ours
 

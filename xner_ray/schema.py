@@ -46,7 +46,7 @@ PROJECTION = pa.struct(
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
-        # The votes of both projectors: null where one found nothing here, or was not asked.
+        # The votes of both projectors: null where one found nothing here, or was not asked. Both null: spelled alike.
         pa.field("aligner", pa.float32()),  # mean probability of the words that it found
         pa.field("similarity", pa.float32()),  # cosine
     ]
