@@ -20,7 +20,7 @@ from typing import Any
 from rounds import interleaved, machine, pin, rate, ratio, write_json
 
 BUDGETS, BATCHES = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768), (1, 2, 4, 8, 16, 32, 64)
-SWEPT = 8  # a sweep runs this part of the work
+SWEPT = 16  # a sweep runs this part of the work
 PEERS = ("simalign", "awesome")
 LAYER = 7  # of the peers, where the aligner has no similarity
 
