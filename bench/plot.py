@@ -54,10 +54,14 @@ def scale(told: dict[str, Any]) -> Figure:
 
 def throughput(told: dict[str, Any]) -> Figure:
     """Bars; labelling beside its limit, and projection alone beside its peers, which are another task."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 2.4), layout="constrained")
-    parts = (("limit", "asked", "xner", "pipeline", "pipeline_default"), ("align", "awesome", "simalign"))
-    for panel, sides, title in zip(axes, parts, ("labelling", "projection alone, one core"), strict=True):
-        shown = [side for side in sides if side in told][::-1]
+    parts = {
+        "labelling": ("limit", "asked", "xner", "pipeline", "pipeline_default"),
+        "projection alone, one core": ("align", "awesome", "simalign"),
+    }
+    panels = {title: [s for s in sides if s in told][::-1] for title, sides in parts.items()}
+    panels = {title: shown for title, shown in panels.items() if shown}
+    figure, axes = plt.subplots(1, len(panels), figsize=(9, 2.4), layout="constrained", squeeze=False)
+    for panel, (title, shown) in zip(axes[0], panels.items(), strict=True):
         bars = panel.barh([SIDES[s] for s in shown], [told[s]["pairs_per_second"] for s in shown])
         panel.bar_label(bars, fmt="%.0f", padding=3)
         panel.set(title=title, xlabel="pairs a second")
