@@ -197,11 +197,6 @@ class Student(Model):
         description="sequential: English first, then projected sentences; mixed: both at once, each as often as sequential"
         " sees it; target_only: no English; english_only: zero-transfer.",
     )
-    neighbours: dict[str, list[str]] = Field(
-        {},
-        description="By language those of the run whose projected sentences its student learns as well, e.g. {nl: [de]} where"
-        " Dutch has few; languages with the same ones share a student. Studies leave them out.",
-    )
     english: Training | None = Field(
         None, description="English fine-tuning that comes first; default: as the teacher's."
     )

@@ -74,33 +74,24 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
     models: dict[Wanted, Path] = english_models(run, list(wanted.values()))
     if config.schedule == "english_only":
         return [Student(x, encoder, seed, models[e], models[e]) for (encoder, x, seed), e in wanted.items()]
-    for language in languages:
-        if absent := sorted({*config.neighbours.get(language, [])} - {*run.config.languages}):
-            run.say(f"[student {language}] learns without {' and '.join(absent)}, which this run leaves out")
     found: dict[tuple[str, str, int], Student] = {}
     for number in range(1, config.rounds + 1):
-        jobs: dict[Path, Job] = {}
+        jobs = []
         for key, item in wanted.items():
             (encoder, language, seed), english = key, models[item]
             start, taught_by = _start(run, encoder, english), found[key].folder if key in found else None
-            group = learned(run, language)
-            folder = _folder(run, language, group, seed, start, taught_by)
+            folder = _folder(run, language, seed, start, taught_by)
             found[key] = Student(language, encoder, seed, folder, english)
-            name = f"student {'+'.join(group)}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
+            name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
             name += f" round {number}" if config.rounds > 1 else ""
             data = str(folder.with_name("data.npz"))
             job = Job(name, str(start), labels_in(english), config.training, seed, data, str(folder))
             if taught_by:
                 job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
-            if folder not in jobs and not is_trained(job):
-                jobs[folder] = _prepared(run, job, language, group)
-        run.train(list(jobs.values()))
+            if not is_trained(job):
+                jobs.append(_prepared(run, job, dataset(run).train[language], language))
+        run.train(jobs)
     return list(found.values())
-
-
-def learned(run: Run, language: str) -> list[str]:
-    """The languages whose projected sentences a student of `language` learns, sorted: it and its neighbours in the run."""
-    return sorted({language, *run.config.student.neighbours.get(language, [])} & set(dataset(run).train))
 
 
 def _start(run: Run, encoder: str, english: Path) -> Path:
@@ -108,18 +99,14 @@ def _start(run: Run, encoder: str, english: Path) -> Path:
     return english if run.config.student.schedule == "sequential" else start_folder(run, encoder)
 
 
-def _folder(run: Run, language: str, group: list[str], seed: int, start: Path, taught_by: Path | None) -> Path:
-    """Where a student lies, named by all that it depends on; one of the first round as it is without others.
-
-    `group`: the languages that it learns; several languages that learn the same ones have one student.
-    """
+def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | None) -> Path:
+    """Where a student lies, named by all that it depends on; one of the first round as it is without others."""
     config = run.config.student
-    hashes = {language: hash_file(dataset(run).train[language]) for language in group}
     parts: dict[str, Any] = {
         "base": model_identity(start),
-        "data": hashes if len(group) > 1 else hashes[group[0]],
+        "data": hash_file(dataset(run).train[language]),
         "training": config.training.model_dump(),
-        "language": "+".join(group),
+        "language": language,
         "doubt_capitals": config.doubt_capitals,
         "seed": seed,
     }
@@ -128,7 +115,7 @@ def _folder(run: Run, language: str, group: list[str], seed: int, start: Path, t
     if config.schedule == "mixed":
         english = {**gold_identity(run), "without": without_types(run, language)}
         parts["english"] = {**english, "epochs": english_training(run).epochs}
-    return run.folder(f"student/{parts['language']}", parts, version="student").path / "model"
+    return run.folder(f"student/{language}", parts, version="student").path / "model"
 
 
 def labels_in(model: Path) -> list[str]:
@@ -137,13 +124,11 @@ def labels_in(model: Path) -> list[str]:
     return [labels[str(i)] for i in range(len(labels))]
 
 
-def _prepared(run: Run, job: Job, language: str, group: list[str]) -> Job:
+def _prepared(run: Run, job: Job, train: Path, language: str) -> Job:
     """Write the training data of a job, and say what it is."""
     tokeniser, limit = Tokeniser(job.start), longest_row(job.start)
     doubt = (UNLABELLED if job.taught_by else IGNORED) if run.config.student.doubt_capitals else None
-    train = dataset(run).train
-    sets, cuts = zip(*(encode_dataset(train[x], tokeniser, job.labels, x, limit, doubt) for x in group), strict=True)
-    data, cut = TrainSet.joined(sets), sum(cuts)
+    data, cut = encode_dataset(train, tokeniser, job.labels, language, limit, doubt)
     told = describe(job.training) + (", taught by the round before" if job.taught_by else "")
     if run.config.student.schedule == "mixed":
         sentences = training_gold(run, without_types(run, language))
