@@ -62,13 +62,12 @@ def _occurrences(
     names, strings = pa.array(queries.names, pa.string()), pa.array(targets, pa.string())
     cut = words_of(queries.names, language)
     length = np.diff(cut.offsets)
-    first = np.minimum(cut.offsets[:-1], max(0, len(cut.starts) - 1))
-    heads = slices(
-        names, np.arange(len(names))[length > 0], cut.starts[first[length > 0]], cut.ends[first[length > 0]]
-    )
+    some = np.flatnonzero(length)  # a name may be white space alone
+    first = cut.offsets[some]
+    heads = slices(names, some, cut.starts[first], cut.ends[first])
     coded = codes(pa.concat_arrays([slices(strings, words.rows, words.starts, words.ends), heads]))
     head = np.full(len(names), -1)
-    head[length > 0] = coded[len(words.starts) :]
+    head[some] = coded[len(words.starts) :]
     head[~pc.match_substring_regex(names, _NAME).to_numpy(zero_copy_only=False)] = -1
     counts = np.diff(words.offsets)[text]
     query, at = np.repeat(np.arange(len(text)), counts), ranges(words.offsets[text], counts)
