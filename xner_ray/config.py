@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from xner_ray.config_data import Corpus, Gold, Ingest, Model, OpusConfig, Positive, Sample, Share
+from xner_ray.config_dataset import DatasetConfig, Rules
 from xner_ray.config_refresh import Refresh
 from xner_ray.config_study import Study
 
@@ -138,53 +139,6 @@ class Label(Model):
     null_model: bool = Field(
         False, description="Make entities and projections up, without teacher and aligner: for tests of the machinery."
     )
-
-
-class Rules(Model):
-    """Thresholds on stored scores and conventions of the targets' gold; changing them needs no new labelling."""
-
-    min_entity_score: Share = Field(0.0, description="low_score: an entity that the teacher scored below.")
-    min_projection_score: Share = Field(0.0, description="low_score: a projection that the aligner scored below.")
-    derived: dict[str, str] = Field(
-        {},
-        description="By language the type, or O, of words derived from a name or compounded with one"
-        " (Londoner Börse, US-Präsident); not listed: as projected.",
-    )
-    lowercase: dict[str, str] = Field(
-        {},
-        description="By language the type, or O, of single words in lower case for a capitalised name"
-        " (estadounidense); not listed: as projected.",
-    )
-    countries: dict[str, str] = Field(
-        {},
-        description="By language whose word for a people is the country's name (中国 of Chinese) the type that such names"
-        " get when the teacher gives them one that `teacher.to_o` takes from the language.",
-    )
-
-
-class DatasetConfig(Model):
-    """What of the projected sentences becomes training data."""
-
-    sentences: Positive = Field(40000, description="Most sentences a language, those without entities included.")
-    empty_share: Share = Field(0.2, description="Share of sentences without any entity, equal in all domains.")
-    corpora: list[str] | dict[str, list[str]] | None = Field(
-        None,
-        description="Choose from these corpora alone, by name, or by language (not listed: all); default: from all.",
-    )
-    quoted: list[str] = Field(
-        [],
-        description="Languages whose gold has the quotation marks around a name in it, as CoNLL-2002's Spanish"
-        ' (`"El País"`); not listed: outside.',
-    )
-
-    def of(self, language: str) -> DatasetConfig:
-        """As it is for one language."""
-        chosen = self.corpora.get(language) if isinstance(self.corpora, dict) else self.corpora
-        return self.model_copy(update={"corpora": chosen})
-
-    def identity(self) -> dict[str, Any]:
-        """What decides about the content, for fingerprints: a choice that is not made leaves no trace in older ones."""
-        return self.model_dump(exclude={name for name in ("corpora", "quoted") if not getattr(self, name)})
 
 
 class Student(Model):

@@ -9,7 +9,7 @@ from xner_ray.projection.rules import judge
 
 def one(name, kind, surface, after, language, **rules):
     columns = [pa.array([text], pa.large_string()) for text in (name, surface, after)]
-    rules = {"lowercase": {}, "derived": {language: "MISC"}} | rules
+    rules = {"lowercase": {}, "derived": {language: "MISC"}, "words": {}} | rules
     return retype(pa.array([kind]), *columns, language, **rules)[0].as_py()
 
 
@@ -60,6 +60,15 @@ def test_words_in_lower_case():
     assert is_entity(pa.array(["O", "MISC"])).tolist() == [False, True]
 
 
+def test_words_have_the_last_say():
+    words = {"zh": {"我国": "O", "世卫": "ORG"}, "es": {"estadounidense": "LOC"}}
+    assert one("China", "LOC", "我国", "的", "zh", words=words) == "O"
+    assert one("WHO", "MISC", "世卫", "", "zh", words=words) == "ORG"
+    assert one("China", "LOC", "我国家", "", "zh", words=words) == "LOC"  # whole texts alone
+    assert one("China", "LOC", "我国", "", "ja", words=words) == "LOC"
+    assert one("American", "MISC", "estadounidense", "", "es", words=words, lowercase={"es": "O"}) == "LOC"
+
+
 def row(pair, language, source, target, entities, projections):
     columns = {"corpus": "c", "domain": "d", "language": language, "pair_id": pair, "source": source}
     spans = [{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in entities]
@@ -73,12 +82,15 @@ def test_judge_applies_them_by_language_and_moves_rows_without_entities():
         row(2, "es", "An American", "Un estadounidense", [(3, 11, "MISC")], [(0, 3, 17)]),
         row(3, "es", "Ana, an American", "Ana, estadounidense", [(0, 3, "PER"), (8, 16, "MISC")], [(0, 0, 3), (1, 5, 19)]),
         row(4, "es", "none", "nada", [], []),
+        row(5, "zh", "Our China", "我国", [(4, 9, "LOC")], [(0, 0, 2)]),
     ]  # fmt: skip
     table = pa.Table.from_pylist(rows, schema=schema.ALIGNED)
-    judged = judge(table, Rules(derived={"de": "MISC"}, lowercase={"es": "O"})).to_pylist()
-    assert [r["verdict"] for r in judged] == [schema.KEPT, schema.KEPT_NO_ENTITY, schema.KEPT, schema.KEPT_NO_ENTITY]
+    rules = Rules(derived={"de": "MISC"}, lowercase={"es": "O"}, words={"zh": {"我国": "O"}})
+    judged = judge(table, rules).to_pylist()
+    none = schema.KEPT_NO_ENTITY
+    assert [r["verdict"] for r in judged] == [schema.KEPT, none, schema.KEPT, none, none]
     assert [[(s["start"], s["end"], s["type"]) for s in r["spans"]] for r in judged] == [
-        [(0, 8, "MISC")], [], [(0, 3, "PER")], [],
+        [(0, 8, "MISC")], [], [(0, 3, "PER")], [], [],
     ]  # fmt: skip
     plain = judge(table, Rules()).to_pylist()
-    assert [len(r["spans"]) for r in plain] == [1, 1, 2, 0] and plain[0]["spans"][0]["type"] == "LOC"
+    assert [len(r["spans"]) for r in plain] == [1, 1, 2, 0, 1] and plain[0]["spans"][0]["type"] == "LOC"

@@ -42,3 +42,10 @@ def test_an_unknown_type_names_key_and_remedy(teachers, language):
         check(teachers, lowercase={language: "MISK"})
     assert e.value.key == f"rules.lowercase.{language}" and e.value.file == "mine.yaml"
     assert "MISC" in e.value.remedy and "O," not in e.value.remedy
+
+
+def test_an_unknown_type_of_a_word(teachers):
+    check(teachers, words={"de": {"EU": "MISC", "Kanzler": "O"}, "zh": {"我国": "whatever: the run leaves it out"}})
+    with pytest.raises(UserError) as e:
+        check(teachers, words={"de": {"EU": "ORGANISATION"}})
+    assert e.value.key == "rules.words.de.EU" and "LOC" in e.value.remedy

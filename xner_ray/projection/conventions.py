@@ -35,6 +35,7 @@ def retype(
     language: str,
     lowercase: Mapping[str, str],
     derived: Mapping[str, str],
+    words: Mapping[str, Mapping[str, str]],
 ) -> pa.Array:
     """Types of spans by the conventions of one language.
 
@@ -42,6 +43,7 @@ def retype(
         types, names: string [spans], of the English entity: type and text.
         surfaces, after: string [spans], the span's text, and the two characters that follow it.
         lowercase, derived: a type or O for each language that has such a convention (see `config.Rules`).
+        words: by language a type or O for whole texts of spans; what it says comes last.
 
     Returns:
         string [spans]; O for spans that are no entities here.
@@ -53,6 +55,9 @@ def retype(
     if language in lowercase:
         mask = _matches(surfaces, r"^\p{Ll}\S*$") & _matches(names, r"^\p{Lu}")
         changed = pc.if_else(pa.array(mask), lowercase[language], changed)
+    if own := words.get(language):
+        which = pc.index_in(surfaces, pa.array(own, pa.string()))
+        changed = pc.coalesce(pc.take(pa.array(own.values(), pa.string()), which), changed)
     return changed
 
 

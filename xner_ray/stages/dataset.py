@@ -73,7 +73,7 @@ def judged(run: Run) -> Judged:
     lacking = {x: config.teacher.to_o.get(x, []) for x in config.rules.countries}
     parts: dict[str, Any] = {
         "label": labelled.folder.path.name,
-        "rules": config.rules.model_dump(),
+        "rules": config.rules.identity(),
         "lacking": lacking,
     }
     if gold := [item for item in config.evaluation if item.language in config.languages]:

@@ -111,18 +111,24 @@ def _models(run: Run) -> Models:
 
 def _check_conventions(run: Run, teachers: dict[str, str]) -> None:
     """Raises: UserError where a convention gives a type that the language's teacher does not know; before labelling begins."""
-    for key in ("derived", "lowercase", "countries"):
-        for language, kind in getattr(run.config.rules, key).items():
-            if language not in teachers:
-                continue  # this run leaves the language out
-            types = model_types(teachers[language])
-            if kind not in ["O", *types]:
-                raise UserError(
-                    f"`{kind}` is no type of the teacher of `{language}`",
-                    file=run.config_file,
-                    key=f"rules.{key}.{language}",
-                    remedy=f"write O or one of {', '.join(types)}",
-                )
+    rules = run.config.rules
+    asked = [
+        (f"{key}.{x}", x, kind)
+        for key in ("derived", "lowercase", "countries")
+        for x, kind in getattr(rules, key).items()
+    ]
+    asked += [(f"words.{x}.{text}", x, kind) for x, words in rules.words.items() for text, kind in words.items()]
+    for key, language, kind in asked:
+        if language not in teachers:
+            continue  # this run leaves the language out
+        types = model_types(teachers[language])
+        if kind not in ["O", *types]:
+            raise UserError(
+                f"`{kind}` is no type of the teacher of `{language}`",
+                file=run.config_file,
+                key=f"rules.{key}",
+                remedy=f"write O or one of {', '.join(types)}",
+            )
 
 
 def _null_models(run: Run) -> Models:
