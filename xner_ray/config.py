@@ -168,6 +168,13 @@ class Student(Model):
         0.5,
         description="What the answers of the student before weigh in the labels; the projected label weighs the rest.",
     )
+    english_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="What the weights of the English model are in the student's: after training each is the mean of both,"
+        " so weighed. Of `schedule: sequential` alone, in which a student begins as that model.",
+    )
     doubt_capitals: bool = Field(
         True,
         description="Unlabelled words with a capital letter inside a sentence are not labelled O, in languages where it"

@@ -94,6 +94,19 @@ def test_a_teacher_answers_where_there_is_no_label(job):
     assert 0.7 < told["against"][:, 2].mean() < 0.9
 
 
+def test_a_share_of_the_start_stays(job):
+    """Between the model that it began as and the one that it became, weight by weight, and neither of them at the ends."""
+    before, _ = train(job, Silent(), device="cpu")
+    begun = Path(job.out).with_name("begun")
+    before.save_pretrained(begun)
+    job = without_dropout(replace(job, start=str(begun), seed=2))
+    alone, _ = train(job, Silent(), device="cpu")
+    leant, _ = train(replace(job, start_share=0.25), Silent(), device="cpu")
+    triples = zip(before.parameters(), alone.parameters(), leant.parameters(), strict=True)
+    moved = [torch.allclose(c, 0.25 * a + 0.75 * b, atol=1e-6) and not torch.equal(a, b) for a, b, c in triples]
+    assert all(moved)
+
+
 def test_accumulation_does_not_change_the_gradient(job):
     from xner_ray.training.loop import _step
 

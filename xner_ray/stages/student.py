@@ -88,6 +88,8 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
             job = Job(name, str(start), labels_in(english), config.training, seed, data, str(folder))
             if taught_by:
                 job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
+            if config.schedule == "sequential":
+                job = replace(job, start_share=config.english_share)
             if not is_trained(job):
                 jobs.append(_prepared(run, job, dataset(run).train[language], language))
         run.train(jobs)
@@ -112,6 +114,8 @@ def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | N
     }
     if taught_by:
         parts["taught"] = {"by": taught_by.parent.name, "share": config.taught_share}
+    if config.schedule == "sequential" and config.english_share:
+        parts["english_share"] = config.english_share
     if config.schedule == "mixed":
         english = {**gold_identity(run), "without": without_types(run, language)}
         parts["english"] = {**english, "epochs": english_training(run).epochs}

@@ -46,6 +46,7 @@ class Job:
         out: folder of the result.
         taught_by: folder of a model with the same labels, whose probabilities are mixed into them; None: labels alone.
         taught_share: what they weigh, see `losses.mixed`.
+        start_share: of the start's weights in the result, see `_lean_back`; the start has the same labels.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Job:
     out: str
     taught_by: str | None = None
     taught_share: float = 0.0
+    start_share: float = 0.0
 
 
 class Hooks(Protocol):
@@ -135,7 +137,20 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
         if n + 1 < len(steps) and hooks.due():
             hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimiser, schedule, scaler, result))  # type: ignore[misc]
     restore_dropout(raw)
+    if job.start_share:
+        _lean_back(raw, job, where)
     return raw.eval(), result
+
+
+@torch.no_grad()
+def _lean_back(model: torch.nn.Module, job: Job, where: torch.device) -> None:
+    """Move the weights back towards those that they began with, which keeps some of what fine-tuning makes a model forget.
+
+    The interpolation of Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022).
+    """
+    start = load_model(job.start, job.labels).float().to(where).state_dict()
+    for name, parameter in model.named_parameters():
+        parameter.lerp_(start[name], job.start_share)
 
 
 def _step(
