@@ -130,7 +130,8 @@ def test_a_worker_is_killed(tiny_encoder, tmp_path):
 
 
 def test_a_group_grows_when_a_node_comes(tiny_encoder, tmp_path):
-    job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=epochs_of(40, tiny_encoder, tmp_path))  # a node takes 10
+    # A node and its worker take 20 to 45 seconds to come, in which the one worker that is there trains on.
+    job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=epochs_of(40, tiny_encoder, tmp_path))
     with ray_head(cpus=1) as head:
         training = Training([job], tmp_path, head, workers=2, fewest=1, checkpoint_seconds=1.0)
         training.wait(training.checkpoints)
