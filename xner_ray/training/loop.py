@@ -46,7 +46,7 @@ class Job:
         out: folder of the result.
         taught_by: folder of a model with the same labels, whose probabilities are mixed into them; None: labels alone.
         taught_share: what they weigh, see `losses.mixed`.
-        start_share: of the start's weights in the result, see `_lean_back`; the start has the same labels.
+        start_share: of the start's weights in the result, see `_lean_back`; the start is a tagger of the same labels.
     """
 
     name: str
@@ -148,7 +148,7 @@ def _lean_back(model: torch.nn.Module, job: Job, where: torch.device) -> None:
 
     The interpolation of Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022).
     """
-    start = load_model(job.start, job.labels).float().to(where).state_dict()
+    start = load_model(job.start).float().to(where).state_dict()  # no tagger: an error, and not a new head of noise
     for name, parameter in model.named_parameters():
         parameter.lerp_(start[name], job.start_share)
 
