@@ -86,10 +86,9 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
             name += f" round {number}" if config.rounds > 1 else ""
             data = str(folder.with_name("data.npz"))
             job = Job(name, str(start), labels_in(english), config.training, seed, data, str(folder))
+            job.start_share = _english_share(run)
             if taught_by:
                 job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
-            if config.schedule == "sequential":
-                job = replace(job, start_share=config.english_share)
             if not is_trained(job):
                 jobs.append(_prepared(run, job, dataset(run).train[language], language))
         run.train(jobs)
@@ -99,6 +98,11 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
 def _start(run: Run, encoder: str, english: Path) -> Path:
     """What projected sentences come to: a model that knows English, or the bare encoder."""
     return english if run.config.student.schedule == "sequential" else start_folder(run, encoder)
+
+
+def _english_share(run: Run) -> float:
+    """What the English model weighs in a student that began as it; nothing in one that began elsewhere."""
+    return run.config.student.english_share if run.config.student.schedule == "sequential" else 0.0
 
 
 def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | None) -> Path:
@@ -114,8 +118,8 @@ def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | N
     }
     if taught_by:
         parts["taught"] = {"by": taught_by.parent.name, "share": config.taught_share}
-    if config.schedule == "sequential" and config.english_share:
-        parts["english_share"] = config.english_share
+    if share := _english_share(run):
+        parts["english_share"] = share
     if config.schedule == "mixed":
         english = {**gold_identity(run), "without": without_types(run, language)}
         parts["english"] = {**english, "epochs": english_training(run).epochs}
