@@ -85,8 +85,8 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
             name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
             name += f" round {number}" if config.rounds > 1 else ""
             data = str(folder.with_name("data.npz"))
-            job = Job(name, str(start), labels_in(english), config.training, seed, data, str(folder))
-            job.start_share = _english_share(run)
+            labels, share = labels_in(english), _english_share(run)
+            job = Job(name, str(start), labels, config.training, seed, data, str(folder), start_share=share)
             if taught_by:
                 job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
             if not is_trained(job):
