@@ -82,7 +82,7 @@ def compare_loop(start: str, data: str, settings: dict[str, Any], rounds: int, w
     import torch
 
     from xner_ray.config import Training
-    from xner_ray.training.loop import Job
+    from xner_ray.training.job import Job
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
@@ -176,7 +176,7 @@ def compare_workers(
     def run(workers: int, models: int = 1) -> float:
         """Seconds a model."""
         from xner_ray.config import Training
-        from xner_ray.training.loop import Job
+        from xner_ray.training.job import Job
         from xner_ray.training.ray_train import fit
 
         outs = [work / f"workers-{workers}-{time.time_ns()}-{i}" for i in range(models)]

@@ -174,8 +174,9 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     from xner_ray.align.train_set import encode_examples
     from xner_ray.config import Training
     from xner_ray.encoder.tokenise import Tokeniser
+    from xner_ray.training.job import Job
     from xner_ray.training.local import LocalHooks
-    from xner_ray.training.loop import Job, train
+    from xner_ray.training.loop import train
     from xner_ray.training.saving import save_model
 
     # The place is always the first word of two: position alone says it, which random weights learn in seconds.

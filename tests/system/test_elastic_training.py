@@ -22,7 +22,8 @@ from ordeal import Head, ray_head
 from tiny_job import Silent, make_job, without_dropout
 
 from xner_ray.encoder.load import load_model
-from xner_ray.training.loop import Job, train
+from xner_ray.training.job import Job
+from xner_ray.training.loop import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 def main() -> None:
     from xner_ray.config import RayConfig, Training
     from xner_ray.stages.context import connect
-    from xner_ray.training.loop import Job
+    from xner_ray.training.job import Job
     from xner_ray.training.ray_train import fit
 
     told = json.loads(Path(sys.argv[1]).read_text())

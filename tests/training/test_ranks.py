@@ -14,7 +14,8 @@ from tiny_job import LABELS, Silent, make_job, without_dropout
 from xner_ray.config import Training
 from xner_ray.encoder.load import load_model
 from xner_ray.training.data import TrainSet, share_of, steps_of
-from xner_ray.training.loop import Job, _step, train
+from xner_ray.training.job import Job
+from xner_ray.training.loop import _step, train
 
 MICRO = 128
 STEPS = {  # rows of a step, and the padded tokens of a micro-batch

@@ -11,8 +11,8 @@ import numpy as np
 from xner_ray.config import Training
 from xner_ray.encoder.ragged import Ragged
 from xner_ray.training.data import TrainSet
+from xner_ray.training.job import Job
 from xner_ray.training.local import LocalHooks
-from xner_ray.training.loop import Job
 from xner_ray.training.losses import IGNORED
 
 LABELS = ["O", "B-X", "I-X"]

@@ -18,7 +18,7 @@ from xner_ray.config import Aligner, Config
 from xner_ray.stages.context import Run, model_identity, once
 from xner_ray.stages.english import english_models, start_folder, teachers
 from xner_ray.stages.ingest import Descriptor, founding_shards
-from xner_ray.training.loop import Job
+from xner_ray.training.job import Job
 from xner_ray.training.saving import is_trained
 
 # Settings of `aligner` that need no training: they go into projector.json.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from xner_ray.config import Config, Gold, RayConfig
 from xner_ray.corpus.archive import file_identity
@@ -21,10 +21,8 @@ from xner_ray.runs.work import worked
 from xner_ray.telemetry.logs import teller
 from xner_ray.telemetry.metrics import Recorder
 from xner_ray.telemetry.progress import Progress
+from xner_ray.training.job import Job
 from xner_ray.training.shares import cpus_each, nodes_up
-
-if TYPE_CHECKING:
-    from xner_ray.training.loop import Job  # imports torch
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from xner_ray.ner.adopt import adopt, identity, own_labels, source_folder
 from xner_ray.ner.gold import encode_gold, labels_of, read_gold, types_of
 from xner_ray.ner.labels import our_labels
 from xner_ray.stages.context import Run, model_identity, once
-from xner_ray.training.loop import Job
+from xner_ray.training.job import Job
 from xner_ray.training.saving import is_trained
 
 

@@ -36,7 +36,7 @@ from xner_ray.stages.english import (
     without_types,
 )
 from xner_ray.training.data import IGNORED, UNLABELLED, TrainSet
-from xner_ray.training.loop import Job
+from xner_ray.training.job import Job
 from xner_ray.training.saving import is_trained
 from xner_ray.words import join
 from xner_ray.words import words as words_of

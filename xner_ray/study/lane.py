@@ -25,7 +25,7 @@ from xner_ray.stages.evaluate import evaluate_students
 from xner_ray.stages.student import students_of
 from xner_ray.store.place import LocalPlace
 from xner_ray.study.grid import Cell
-from xner_ray.training.loop import Job
+from xner_ray.training.job import Job
 
 T = TypeVar("T")
 CHECKPOINT_SECONDS = 120.0

@@ -6,10 +6,12 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from xner_ray.training.job import Job
 
-from xner_ray.training.loop import Job
+if TYPE_CHECKING:
+    import torch
 
 
 class LocalHooks:

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,39 +26,13 @@ from xner_ray.encoder.ragged import Ragged
 from xner_ray.training.data import IGNORED, TrainSet, share_of, steps_of
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
+from xner_ray.training.job import Job, Result
 from xner_ray.training.losses import LOSSES, mixed
 
 if TYPE_CHECKING:
     from xner_ray.config import Training  # needs pydantic, which a GPU box for measurements may lack
 
 Teach = Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]  # model inputs, labels -> targets
-
-
-@dataclass
-class Job:
-    """One model to train.
-
-    Attributes:
-        name: for progress lines.
-        start: folder of the encoder or of the model to go on from.
-        labels: names of the labels, `id2label` of the result.
-        data: the file of a TrainSet.
-        out: folder of the result.
-        taught_by: folder of a model with the same labels, whose probabilities are mixed into them; None: labels alone.
-        taught_share: what they weigh, see `losses.mixed`.
-        start_share: of the start's weights in the result, see `_lean_back`; the start is a tagger of the same labels.
-    """
-
-    name: str
-    start: str
-    labels: list[str]
-    training: Training
-    seed: int
-    data: str
-    out: str
-    taught_by: str | None = None
-    taught_share: float = 0.0
-    start_share: float = 0.0
 
 
 class Hooks(Protocol):
@@ -73,21 +47,6 @@ class Hooks(Protocol):
     def due(self) -> bool: ...
     def total(self, value: torch.Tensor) -> torch.Tensor: ...
     def say(self, line: str) -> None: ...
-
-
-@dataclass
-class Result:
-    """Of the whole training, whatever interrupted it and on how many workers it ran.
-
-    Attributes:
-        losses: mean loss a token of each step.
-        tokens: real tokens seen.
-        seconds: without start-up and without what was done again after a checkpoint.
-    """
-
-    losses: list[float] = field(default_factory=list)
-    tokens: int = 0
-    seconds: float = 0.0
 
 
 def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.Module, Result]:

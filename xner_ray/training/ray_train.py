@@ -23,8 +23,8 @@ from xner_ray.config import Training
 from xner_ray.errors import UserError
 from xner_ray.runs.fingerprint import fingerprint
 from xner_ray.runs.followed import followed
+from xner_ray.training.job import Job
 from xner_ray.training.local import LocalHooks
-from xner_ray.training.loop import Job
 from xner_ray.training.shares import beside, cpus_each, nodes_up, split
 
 CHECKPOINT_SECONDS = 300.0

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from xner_ray.encoder.load import save_tokenizer
-from xner_ray.training.loop import Job, Result
+from xner_ray.training.job import Job, Result
 
 
 def is_trained(job: Job) -> bool:
