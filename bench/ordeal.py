@@ -82,9 +82,12 @@ def _ray_head(folder: Path, cpus: int, options: Sequence[str], port: int, more: 
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port between those of Ray's workers (up to 19999) and of connections (from 32768), which could take it first."""
+    while True:
+        port = random.randint(23_000, 29_900)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 class Ordeal:
@@ -213,7 +216,9 @@ def kill_an_actor(head: Head, choice: random.Random) -> bool:
     for process in psutil.Process(head.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
             title = " ".join(process.cmdline())
-            if title.startswith("ray::MapWorker") and ("LabelShards" in title or "AlignShards" in title):
+            if title.startswith("ray::MapWorker") and any(
+                f"({x}Shards)" in title for x in ("Label", "Align", "Whole")
+            ):
                 actors.append(process)
     if not actors:
         return False

@@ -24,9 +24,13 @@ def weed() -> str | None:
 
 
 def free_port() -> int:
-    """A port whose gRPC twin, 10,000 above, is free too: SeaweedFS takes both."""
+    """A port whose gRPC twin, 10,000 above, is free too: SeaweedFS takes both.
+
+    Both lie between what Ray gives to workers (up to 19999) and what Linux gives to connections (from 32768), which could
+    take them while the server is down.
+    """
     while True:
-        port = random.randint(20_000, 45_000)
+        port = random.randint(20_000, 22_700)
         with contextlib.suppress(OSError), contextlib.ExitStack() as held:
             for p in (port, port + 10_000):
                 held.enter_context(socket.socket()).bind(("127.0.0.1", p))
