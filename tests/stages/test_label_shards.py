@@ -95,23 +95,23 @@ def test_the_same_bytes_again(tmp_path, actors):
     assert len(hashes) == 1
 
 
-def test_the_same_bytes_where_one_actor_does_both(tmp_path, actors):
+def test_the_same_bytes_where_one_actor_does_it_all(tmp_path, actors):
     labels, aligns = actors
+    split, whole = str(tmp_path / "split"), str(tmp_path / "whole")
     arguments = [
         (work, actor.guard.child.settings, 0.01, TELLING)
         for work, actor in ((LABEL_WORK, labels), (ALIGN_WORK, aligns))
     ]
-    both, batches = stage.LabelAndAlignShards(*arguments), []
+    all_of_it = stage.WholeShards((whole, TELLING), *arguments, (whole, TELLING))
     try:
-        for act in (lambda batch: aligns(labels(batch)), both):
-            batches.append(act(stage.read_shard(descriptor(tmp_path, pairs(50)), str(tmp_path))))
+        told = all_of_it(descriptor(tmp_path, pairs(50)))
     finally:
-        both.label.guard.child.close()
-        both.align.guard.child.close()
-    for n, batch in enumerate(batches):
-        stage.commit_shard(batch, str(tmp_path / str(n)))
-    one, other = (ShardStore(tmp_path / str(n)).manifest("s-1") for n in range(2))
+        all_of_it.label.guard.child.close()
+        all_of_it.align.guard.child.close()
+    assert stage.commit_shard(aligns(labels(stage.read_shard(descriptor(tmp_path, pairs(50)), split))), split) == told
+    one, other = (ShardStore(root).manifest("s-1") for root in (split, whole))
     assert (one.sha256, one.extra) == (other.sha256, other.extra)
+    assert not ShardStore(whole).running()
 
 
 def test_the_same_bytes_where_it_was_tokenised_before(tmp_path, actors, tiny_encoder):

@@ -10,9 +10,9 @@ from xner_ray.stages.preflight import check_placement
 
 
 @given(st.integers(1, 256), st.integers(1, 1000), st.none() | st.integers(1, 64))
-def test_cpu_pools_leave_room(cpus, shards, workers):
+def test_cpu_pools_fit(cpus, shards, workers):
     plan = plan_pools(Label(workers=workers), [{"CPU": float(cpus)}], shards)
-    assert plan.needs("num_cpus") <= cpus and plan.needs("num_gpus") == 0
+    assert plan.needs("num_cpus") <= cpus and plan.needs("num_gpus") == 0 and plan.all == [plan.label]
     assert 1 <= plan.label.size <= min(shards, workers or cpus) and plan.align is None
     assert plan.threads == 1 and not plan.grow
 

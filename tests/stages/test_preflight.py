@@ -8,7 +8,9 @@ from xner_ray.errors import UserError
 from xner_ray.stages.pools import COMMIT, READ, Pool, Pools
 from xner_ray.stages.preflight import check_disk, check_object_store, check_placement, wait_for_resources
 
-ON_GPUS = Pools(Pool(2, {"num_gpus": 0.5, "num_cpus": 0.7}), Pool(2, {"num_gpus": 0.5, "num_cpus": 0.7}), 1, "2 GPUs")
+HALF = Pool(2, {"num_gpus": 0.5, "num_cpus": 0.7})
+ON_GPUS = Pools(HALF, HALF, 1, "2 GPUs", feeders=1)
+ON_CPUS = Pools(Pool(2, {"num_cpus": 1.0}), None, 1, "2 CPUs")
 
 
 def test_a_disk_without_room(tmp_path):
@@ -25,6 +27,7 @@ def test_an_object_store_without_room():
     with pytest.raises(UserError, match="4 actors hold 1,144 MB") as e:
         check_object_store({"object_store_memory": 1e9}, ON_GPUS, 100e6)
     assert e.value.key == "ingest.shard_rows"
+    check_object_store({"object_store_memory": 1e6}, ON_CPUS, 100e6)  # none passes it
 
 
 def test_gpus_without_cpus_beside_them():

@@ -168,7 +168,7 @@ def _judge_all(run: Run, labelled: str, shards: dict[str, Manifest], lacking: di
         },
         batch_size=1,
         batch_format="pyarrow",
-        num_cpus=0.5,
+        num_cpus=1,  # a share would start more processes than there are cores, at three seconds of CPU each
     )
     with run.progress("dataset", len(items), sum(m.rows for m in shards.values())) as progress:
         for row in graph.iter_rows():

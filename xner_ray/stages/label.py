@@ -1,7 +1,7 @@
 """Labelling and aligning: shards stream as envelopes through two actor pools, and each is committed once.
 
     shard descriptors -> read -> tokenise -> label pool (teacher) -> align pool (aligner) -> commit     on GPUs
-    shard descriptors -> read -> one pool that labels and aligns -> commit                              on CPUs
+    shard descriptors -> one pool that reads, labels, aligns and commits                                on CPUs
 
 Where the pools hold GPUs, texts are cut into pieces and words before; on CPUs the pool does that itself.
 
@@ -36,10 +36,10 @@ from xner_ray.stages.preflight import Works, preflight
 from xner_ray.stages.shard_actors import (
     AlignShards,
     CommitShards,
-    LabelAndAlignShards,
     LabelShards,
     ReadShards,
     TokeniseShards,
+    WholeShards,
 )
 from xner_ray.stages.status import PLAN
 from xner_ray.store.place import LocalPlace
@@ -194,16 +194,18 @@ def _graph(run: Run, todo: list[Descriptor], pools: Pools, works: Works, root: s
     graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
     cut = bool(pools.tokenise)
     labels, aligns = ((*works[name], max_share, telling, cut) for name in ("label", "align"))
-    stages: list[tuple[str, type, tuple[Any, ...], Pool]] = [("read:shard", ReadShards, (root, telling), pools.read)]
-    if pools.tokenise:
-        cutting = (*works["tokenise"], max_share, telling)
-        stages.append(("tokenise:shard", TokeniseShards, cutting, pools.tokenise))
+    stored = (root, telling)
+    stages: list[tuple[str, type, tuple[Any, ...], Pool]]
     if pools.align:
+        stages = [("read:shard", ReadShards, stored, pools.read)]
+        if pools.tokenise:
+            cutting = (*works["tokenise"], max_share, telling)
+            stages.append(("tokenise:shard", TokeniseShards, cutting, pools.tokenise))
         stages.append(("label:teacher", LabelShards, labels, pools.label))
         stages.append(("align:aligner", AlignShards, aligns, pools.align))
+        stages.append(("commit:shard", CommitShards, stored, pools.commit))
     else:
-        stages.append(("label-align:models", LabelAndAlignShards, (labels, aligns), pools.label))
-    stages.append(("commit:shard", CommitShards, (root, telling), pools.commit))
+        stages = [("whole:shard", WholeShards, (stored, labels, aligns, stored), pools.label)]
     for name, stage, arguments, pool in stages:
         graph = graph.map_batches(
             stage,

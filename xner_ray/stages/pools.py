@@ -36,15 +36,15 @@ class Pool:
 
 @dataclass(frozen=True)
 class Pools:
-    """`align`: None where those that label align as well. `tokenise`: where the others hold GPUs. `feeders`: actors that
-    read, and as many that commit.
+    """`align`: None where an actor does a shard whole. `tokenise`: where the others hold GPUs. `feeders`: actors that read,
+    and as many that commit.
     """
 
     label: Pool
     align: Pool | None
     threads: int
     device: str
-    feeders: int = 1
+    feeders: int = 0
     tokenise: Pool | None = None
 
     @property
@@ -69,7 +69,7 @@ class Pools:
 
     @property
     def all(self) -> list[Pool]:
-        return [*self.guarded, self.read, self.commit]
+        return [*self.guarded, *([self.read, self.commit] if self.feeders else [])]
 
     @property
     def grow(self) -> bool:
@@ -89,10 +89,10 @@ def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int =
     Data adds actors where shards queue. Were all asked for at once, those that label could take every GPU that comes, and
     nothing would ever be finished.
 
-    On CPUs an actor labels a shard and then aligns it, so that no core waits for the first shard's labels or while the last one
-    is aligned; models of both kinds lie in memory for each. Every actor runs one thread, because two thread pools on the same
-    cores ruin each other. They leave room for reading and committing: pools that take all CPUs would wait for ever for the
-    actors that feed them.
+    On CPUs an actor does a shard whole, from reading to committing, so that no core waits for the first shard's labels or while
+    the last one is aligned, and no process is started that does little; models of both kinds lie in memory for each. Every
+    actor runs one thread, because two thread pools on the same cores ruin each other. On GPUs they leave room for reading and
+    committing: pools that take all CPUs would wait for ever for the actors that feed them.
 
     Args:
         nodes: that are up, by Ray's names (CPU, GPU).
@@ -103,8 +103,8 @@ def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int =
         return _on_gpus(label, nodes, shards, gpus, gpus > up)
     actors = min(label.workers or max(1, int(cpus)), shards)
     # No more than its thread can use: few shards on many small nodes would else ask for an actor that no node holds.
-    share = {"num_cpus": _down(min(1.0, 0.8 * max(1.0, cpus) / actors))}
-    return Pools(Pool(actors, share), None, 1, f"{cpus:.0f} CPUs", _feeders(actors, cpus))
+    share = {"num_cpus": _down(min(1.0, max(1.0, cpus) / actors))}
+    return Pools(Pool(actors, share), None, 1, f"{cpus:.0f} CPUs")
 
 
 def _on_gpus(label: Label, nodes: Sequence[Node], shards: int, gpus: int, grow: bool) -> Pools:

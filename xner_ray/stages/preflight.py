@@ -79,6 +79,8 @@ def check_disk(root: str, needed: float) -> None:
 
 def check_object_store(resources: dict[str, float], pools: Pools, shard: float) -> None:
     """Room for the shards that are on their way; Ray Data takes half of the store."""
+    if not pools.align:
+        return  # shards stay in the actor that does them whole
     room = resources.get("object_store_memory", 0.0) / 2
     actors = sum(pool.size for pool in pools.guarded)
     needed = shard * IN_FLIGHT * actors

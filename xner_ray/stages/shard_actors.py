@@ -121,14 +121,17 @@ class AlignShards(_GuardedShards):
         super().__init__(Guard("align", needs, schema.PROJECTIONS, work, settings, max_share), telling, last=True)
 
 
-class LabelAndAlignShards:
-    """Both, one shard after the other, as CPUs do it. Arguments: those of `LabelShards` and of `AlignShards`."""
+class WholeShards:
+    """Actor: all four, one shard after the other, as CPUs do it. Arguments: those of each."""
 
-    def __init__(self, labels: tuple[Any, ...], aligns: tuple[Any, ...]):
+    def __init__(
+        self, reads: tuple[Any, ...], labels: tuple[Any, ...], aligns: tuple[Any, ...], commits: tuple[Any, ...]
+    ):
+        self.read, self.commit = ReadShards(*reads), CommitShards(*commits)
         self.label, self.align = LabelShards(*labels), AlignShards(*aligns)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return self.align(self.label(batch))
+        return self.commit(self.align(self.label(self.read(batch))))
 
 
 def _notes(table: pa.Table) -> dict[str, Any]:
