@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.encoder.counts import Counts
-from xner_ray.stages.shard_actors import CommitShards, ReadShards
+from xner_ray.stages.shard_actors import CommitShards, ReadShards, WholeShards
 from xner_ray.stages.workers import AlignWork, LabelWork
 
 FOLDER, DEVICE = "XNER_BENCH_EVENTS", "XNER_BENCH_DEVICE"
@@ -70,6 +70,14 @@ class TimedRead(ReadShards):
 class TimedCommit(CommitShards):
     def __call__(self, batch):
         return timed("commit", [], super().__call__, batch)
+
+
+class TimedWhole(WholeShards):
+    """`reads` and `commits` are the arguments of those two."""
+
+    def __init__(self, reads, labels, aligns, commits):
+        super().__init__(reads, labels, aligns, commits)
+        self.read, self.commit = TimedRead(*reads), TimedCommit(*commits)
 
 
 def events(folder: Path) -> list[dict[str, Any]]:

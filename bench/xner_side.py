@@ -94,6 +94,7 @@ class XnerSide:
 
         stage.LABEL_WORK, stage.ALIGN_WORK = "timed:TimedLabel", "timed:TimedAlign"
         stage.ReadShards, stage.CommitShards = timed.TimedRead, timed.TimedCommit
+        stage.WholeShards = timed.TimedWhole
         stage._models = lambda run: stage.Models({self.language: self.teacher}, self.aligner, False, {})
         for file in (self.work / "events").glob("*"):
             file.unlink()

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from work import COLUMN
 
 from xner_ray.errors import UserError
-from xner_ray.poison import Guard
+from xner_ray.poison import Child, Guard
 
 
 def shard(rows: int, **bad: list[int]) -> pa.Table:
@@ -33,7 +33,13 @@ def guard(tmp_path):
 
     def make(max_share: float = 0.5, **settings):
         made.append(
-            Guard("label", ["n", "source"], COLUMN, "work:Rows", {"log": str(tmp_path / "log"), **settings}, max_share)
+            Guard(
+                "label",
+                ["n", "source"],
+                COLUMN,
+                Child("work:Rows", {"log": str(tmp_path / "log"), **settings}),
+                max_share,
+            )
         )
         return made[-1]
 

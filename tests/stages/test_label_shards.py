@@ -99,15 +99,14 @@ def test_the_same_bytes_where_one_actor_does_it_all(tmp_path, actors):
     labels, aligns = actors
     split, whole = str(tmp_path / "split"), str(tmp_path / "whole")
     arguments = [
-        (work, actor.guard.child.settings, 0.01, TELLING)
+        (work, actor.guard.child.settings, 0.01, TELLING, False)
         for work, actor in ((LABEL_WORK, labels), (ALIGN_WORK, aligns))
     ]
     all_of_it = stage.WholeShards((whole, TELLING), *arguments, (whole, TELLING))
     try:
         told = all_of_it(descriptor(tmp_path, pairs(50)))
     finally:
-        all_of_it.label.guard.child.close()
-        all_of_it.align.guard.child.close()
+        all_of_it.child.close()
     assert stage.commit_shard(aligns(labels(stage.read_shard(descriptor(tmp_path, pairs(50)), split))), split) == told
     one, other = (ShardStore(root).manifest("s-1") for root in (split, whole))
     assert (one.sha256, one.extra) == (other.sha256, other.extra)

@@ -49,7 +49,9 @@ class Server:
         others = [f"-{what}.port={free_port()}" for what in ("master", "volume", "filer")]
         self.command = [
             str(weed()), "server", "-s3", f"-s3.port={self.port}", f"-s3.config={config}", f"-dir={folder / 'data'}",
-            "-ip=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=20", *others,
+            "-ip=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=20",
+            "-master.electionTimeout=1s",  # alone it is elected anyway, but ten seconds later by default
+            "-s3.port.iceberg=0", "-s3.port.lance=0", *others,  # fixed ports, which another server may have
         ]  # fmt: skip
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()

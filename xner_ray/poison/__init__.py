@@ -9,6 +9,7 @@ supervisor along, so they leave no record and count against nobody; only the dea
 does. It costs a light process an actor, and a start of the child for each death.
 """
 
+from xner_ray.poison.child import Child
 from xner_ray.poison.guard import Guard
 
-__all__ = ["Guard"]
+__all__ = ["Child", "Guard"]

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -111,6 +112,12 @@ class Child:
         return f"ended its process (exit code {code})"
 
 
+def named(work: str) -> Callable[..., Any]:
+    """The class that `module:Class` names."""
+    module, _, name = work.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def _end_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(0)
@@ -132,8 +139,7 @@ def _try(act: Any, *args: Any) -> tuple[Any, ...]:
 def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe = Connection(int(sys.argv[1]))
-    module, _, name = sys.argv[2].partition(":")
-    kind, work = _try(lambda: getattr(importlib.import_module(module), name)(**json.loads(sys.argv[3])))
+    kind, work = _try(lambda: named(sys.argv[2])(**json.loads(sys.argv[3])))
     pipe.send(("ready",) if kind == "done" else (kind, work))
     with contextlib.suppress(EOFError, BrokenPipeError):
         while kind == "done":

@@ -31,15 +31,13 @@ class Guard:
         stage: what reasons begin with.
         needs: columns that the work is given.
         column: the field that the work's column gets, a list.
-        work, settings: as for `Child`.
+        child: runs the work.
         max_share: of a shard's rows; where more fail, the run is wrong and not the rows.
     """
 
-    def __init__(
-        self, stage: str, needs: list[str], column: pa.Field, work: str, settings: dict[str, Any], max_share: float
-    ):
+    def __init__(self, stage: str, needs: list[str], column: pa.Field, child: Child, max_share: float):
         self.stage, self.needs, self.column, self.max_share = stage, needs, column, max_share
-        self.child = Child(work, settings)
+        self.child = child
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Table, dict[str, Any]]:
         """The table with the column and `fault` (rows that have one already are left alone), and the work's notes.

@@ -6,7 +6,6 @@ answer in the precision they will run in.
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import time
@@ -19,6 +18,7 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.config import Config
 from xner_ray.errors import UserError
+from xner_ray.poison.child import named
 from xner_ray.stages.checks import check_gpu, check_precision, unplaced
 from xner_ray.stages.cluster import this_gpu
 from xner_ray.stages.ingest import Descriptor
@@ -175,8 +175,7 @@ def try_models(works: Works, languages: list[str]) -> str:
     check_device(works["label"][1]["precision"])
     made = {}
     for stage, (work, settings) in works.items():
-        module, _, name = work.partition(":")
-        made[stage] = getattr(importlib.import_module(module), name)(**settings)
+        made[stage] = named(work)(**settings)
     plain = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
     for language in languages:
         cut = "tokenise" in made

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.errors import UserError
-from xner_ray.poison import Guard
+from xner_ray.poison import Child, Guard
 from xner_ray.store.envelope import pack, repack, unpack
 from xner_ray.store.shards import ShardStore
 from xner_ray.telemetry.watch import Telling, Watch
@@ -101,34 +101,60 @@ class TokeniseShards(_GuardedShards):
     """Pieces and words for the other two, so that they only run models; without a GPU there is no such stage."""
 
     def __init__(self, work: str, settings: dict[str, Any], max_share: float, telling: Telling):
-        guard = Guard("tokenise", ["source", "target"], schema.CUT, work, settings, max_share)
+        guard = Guard("tokenise", ["source", "target"], schema.CUT, Child(work, settings), max_share)
         super().__init__(guard, telling, model=False)
 
 
 class LabelShards(_GuardedShards):
-    """The teachers. `cut`: the shards come tokenised."""
+    """The teachers. `cut`: the shards come tokenised. `child`: where another stage's does this one's work, too."""
 
-    def __init__(self, work: str, settings: dict[str, Any], max_share: float, telling: Telling, cut: bool = False):
+    def __init__(
+        self,
+        work: str,
+        settings: dict[str, Any],
+        max_share: float,
+        telling: Telling,
+        cut: bool = False,
+        child: Child | None = None,
+    ):
         needs = ["source", *[schema.CUT.name][: int(cut)]]
-        super().__init__(Guard("label", needs, schema.ENTITIES, work, settings, max_share), telling)
+        child = child or Child(work, settings)
+        super().__init__(Guard("label", needs, schema.ENTITIES, child, max_share), telling)
 
 
 class AlignShards(_GuardedShards):
-    """The aligner. `cut`: the shards come tokenised."""
+    """The aligner. `cut` and `child` as for `LabelShards`."""
 
-    def __init__(self, work: str, settings: dict[str, Any], max_share: float, telling: Telling, cut: bool = False):
+    def __init__(
+        self,
+        work: str,
+        settings: dict[str, Any],
+        max_share: float,
+        telling: Telling,
+        cut: bool = False,
+        child: Child | None = None,
+    ):
         needs = ["source", "target", "entities", *[schema.CUT.name][: int(cut)]]
-        super().__init__(Guard("align", needs, schema.PROJECTIONS, work, settings, max_share), telling, last=True)
+        child = child or Child(work, settings)
+        super().__init__(Guard("align", needs, schema.PROJECTIONS, child, max_share), telling, last=True)
+
+
+Modelled = tuple[str, dict[str, Any], float, Telling, bool]  # arguments of `LabelShards` or `AlignShards`
 
 
 class WholeShards:
-    """Actor: all four, one shard after the other, as CPUs do it. Arguments: those of each."""
+    """Actor: all four, one shard after the other, as CPUs do it. Arguments: those of each.
 
-    def __init__(
-        self, reads: tuple[Any, ...], labels: tuple[Any, ...], aligns: tuple[Any, ...], commits: tuple[Any, ...]
-    ):
+    Both models are in one child: a second one would import torch again, for seconds and hundreds of megabytes.
+    """
+
+    BOTH = "xner_ray.stages.workers:BothWork"
+
+    def __init__(self, reads: tuple[str, Telling], labels: Modelled, aligns: Modelled, commits: tuple[str, Telling]):
+        self.child = Child(self.BOTH, {"label": labels[:2], "align": aligns[:2]})
         self.read, self.commit = ReadShards(*reads), CommitShards(*commits)
-        self.label, self.align = LabelShards(*labels), AlignShards(*aligns)
+        self.label = LabelShards(*labels, child=self.child)
+        self.align = AlignShards(*aligns, child=self.child)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         return self.commit(self.align(self.label(self.read(batch))))

@@ -10,11 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from xner_ray import schema
 from xner_ray.encoder.counts import Counts
 from xner_ray.encoder.tokenise import Tokeniser
 from xner_ray.ner.cut import cut_table
 from xner_ray.ner.found import Finder
 from xner_ray.ner.tagger import Tagger, is_spacy, open_tagger
+from xner_ray.poison.child import Work, named
 
 
 class TokeniseWork:
@@ -94,6 +96,22 @@ class AlignWork:
         """Of the aligner, and of the encoder whose similarities it asks for where it finds nothing."""
         told, similarity = _notable(self.projector.counts), self.projector.similarity
         return told + _notable(similarity.engine.counts) if similarity else told
+
+
+class BothWork:
+    """Labelling and aligning in one process, as an actor on a CPU asks for them in turn.
+
+    Args:
+        label, align: `module:Class` and settings, those of `LabelWork` and `AlignWork`.
+    """
+
+    def __init__(self, label: tuple[str, dict[str, Any]], align: tuple[str, dict[str, Any]]):
+        self.label, self.align = (named(work)(**settings) for work, settings in (label, align))
+
+    def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
+        """What the aligner says where entities are known, else what the teacher says."""
+        work: Work = self.align if schema.ENTITIES.name in table.column_names else self.label
+        return work(table, language)
 
 
 def _set_threads(null: bool, threads: int) -> None:
