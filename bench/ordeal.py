@@ -71,14 +71,10 @@ def _ray_head(folder: Path, cpus: int, options: Sequence[str], port: int, more: 
             time.sleep(0.5)
         yield Head(f"127.0.0.1:{port}", head.pid, folder)
     finally:
-        # The head's children share its process group; on a starved machine it does not end them within any decent time.
+        # The head's children share its process group; asked to end by itself it takes half a minute.
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(head.pid, signal.SIGTERM)
-        try:
-            head.wait(60)
-        except subprocess.TimeoutExpired:
             os.killpg(head.pid, signal.SIGKILL)
-            head.wait(60)
+        head.wait(60)
 
 
 def free_port() -> int:

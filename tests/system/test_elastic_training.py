@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -99,11 +100,12 @@ def another_node(head: Head) -> Iterator[None]:
     command = [str(Path(sys.executable).with_name("ray")), "start", f"--address={head.address}", "--block"]
     command += ["--num-cpus=1", "--disable-usage-stats", f"--object-store-memory={100 * 2**20}"]
     env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(HERE.parents[1])}
-    node = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    node = subprocess.Popen(command, env=env, **quiet, start_new_session=True)
     try:
         yield
     finally:
-        node.terminate()
+        os.killpg(node.pid, signal.SIGKILL)
         node.wait(30)
 
 
