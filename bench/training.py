@@ -165,7 +165,7 @@ def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], floa
 def compare_workers(
     start: str, data: str, settings: dict[str, Any], rounds: int, work: Path, cores: int
 ) -> dict[str, Any]:
-    """Ray Train on all cores: one worker that has them all as threads, a worker of one thread for each, and a model for each."""
+    """All cores: one worker that has them all as threads, a Ray Train worker of one thread for each, and a model for each."""
     import ray
 
     from xner_ray.config import RayConfig

@@ -19,7 +19,6 @@ def ray_session():
     """A local Ray with 2 CPUs for all; tests that need another cluster start it in a process of their own."""
     import ray
 
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # as in a run's own local Ray
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield ray
     ray.shutdown()

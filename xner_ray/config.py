@@ -190,7 +190,10 @@ class RayConfig(Model):
     max_gpus: int = Field(
         0, ge=0, description="GPUs up to which the cluster's autoscaler may grow; 0: those that are up are all."
     )
-    train_workers: Positive = Field(1, description="Ray Train workers.")
+    train_workers: Positive = Field(
+        1,
+        description="Ray Train workers that train a model together. 1 without GPUs: each model is a Ray task, several at a time.",
+    )
     min_train_workers: Positive | None = Field(
         None, description="As few may train while nodes are missing; default: always `train_workers`."
     )

@@ -133,6 +133,10 @@ def _beside(found: Found, opinions: Found, before: np.ndarray) -> tuple[np.ndarr
 
 def save_similarity(encoder: str | Path, layer: int, folder: str | Path) -> None:
     """Put the untrained encoder, as far as the similarity uses it, into a projector's folder; once."""
-    from xner_ray.align.similarity import Similarity
 
-    made_once(Path(folder) / FOLDER, lambda made: Similarity.save(str(encoder), layer, made))
+    def make(made: Path) -> None:
+        from xner_ray.align.similarity import Similarity  # imports torch
+
+        Similarity.save(str(encoder), layer, made)
+
+    made_once(Path(folder) / FOLDER, make)

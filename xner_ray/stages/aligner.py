@@ -29,6 +29,7 @@ _DECODING = ("threshold", "gap", "similarity", "everywhere", "alike", "one_to_on
 def aligner_folder(run: Run) -> Path:
     """The folder of the trained aligner with its projector.json; trained if it is missing."""
     from xner_ray.align.decode import Decoding
+    from xner_ray.align.fusion import FOLDER
     from xner_ray.align.projector import LABELS, save_projector
 
     config = run.config
@@ -60,8 +61,17 @@ def aligner_folder(run: Run) -> Path:
     # Written each time: a threshold moves without training. Labels know the file by its hash.
     asked = config.aligner
     how = {key: getattr(asked, key) for key in _DECODING}
+    if asked.similarity and not (Path(job.out) / FOLDER).exists():
+        run.compute(_keep_similarity, str(start), asked.layer, job.out)
     save_projector(job.out, Decoding(**how), asked.layer, str(start), languages=config.languages, run=config.name)
     return Path(job.out)
+
+
+def _keep_similarity(encoder: str, layer: int, folder: str, threads: int) -> None:
+    """In a task: the driver needs no torch for anything else."""
+    from xner_ray.align.fusion import save_similarity
+
+    save_similarity(encoder, layer, folder)
 
 
 def _some(descriptors: list[Descriptor], config: Config) -> list[Descriptor]:

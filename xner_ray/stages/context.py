@@ -78,7 +78,7 @@ class Run:
         connect(self.config.ray)
 
     def train(self, jobs: list[Job]) -> None:
-        """Train models under Ray Train, one after another; nothing to do for none."""
+        """Train models in Ray tasks or under Ray Train, see `ray_train.fit`; nothing to do for none."""
         if jobs:
             from xner_ray.training.ray_train import fit
 
@@ -209,8 +209,6 @@ def connect(settings: RayConfig) -> None:
     else:
         # Ray 2.60 writes a token file on first use and then asks for it; a local session needs none.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        # Nobody takes this machine away, and who watches for that is a process more of each training group.
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         ray.init(num_cpus=settings.num_cpus, include_dashboard=False, **common)
         if settings.max_gpus > ray.cluster_resources().get("GPU", 0.0):
             remedy = "set ray.address to a cluster with an autoscaler, or leave ray.max_gpus away"

@@ -1,7 +1,7 @@
 """The loop under Ray Train: a worker group that trains a list of models.
 
 Starting a worker group costs 20 to 40 seconds (it imports torch and transformers), so models that belong together share one.
-All workers train one model after another; or, on CPUs where nobody asked for several workers, each has models of its own.
+All workers train one model after another. On CPUs where nobody asked for several workers there is no group, see `tasks.py`.
 A finished model is a folder, and finished ones are skipped; inside a model the loop goes on at the step of the last checkpoint.
 Workers read their TrainSet and write their result on storage that all nodes see.
 """
@@ -25,7 +25,8 @@ from xner_ray.runs.fingerprint import fingerprint
 from xner_ray.runs.followed import followed
 from xner_ray.training.job import Job
 from xner_ray.training.local import LocalHooks
-from xner_ray.training.shares import beside, cpus_each, nodes_up, split
+from xner_ray.training.shares import cpus_each, nodes_up
+from xner_ray.training.tasks import say_to, train_in_tasks
 
 CHECKPOINT_SECONDS = 300.0
 FAILURES = 3  # workers lost without notice; a bug is tried as often, at half a minute each
@@ -90,13 +91,7 @@ class RayHooks:
         return value
 
     def say(self, line: str) -> None:
-        _say(self.progress, line)
-
-
-def _say(progress: Path, line: str) -> None:
-    """Progress goes through a file beside the results: workers' own output is Ray's, and noisy."""
-    with progress.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+        say_to(self.progress, line)
 
 
 def _plain(job: Job) -> dict:
@@ -108,26 +103,14 @@ def _job(told: dict) -> Job:
 
 
 def _worker(config: dict) -> None:
-    """What each worker of the group does: `jobs` with the others, or its list of `shares` alone."""
+    """What each worker of the group does: the jobs, with the others."""
     import torch
 
     from xner_ray.training.loop import train
     from xner_ray.training.saving import is_trained, save_model
 
     torch.set_num_threads(config["threads"])
-    progress, every = Path(config["progress"]), config["checkpoint_seconds"]
-    if config["shares"]:
-        mine = config["shares"][ray.train.get_context().get_world_rank()]
-        # Nobody waits for another here; and Transformers would write the weights of rank 0 alone.
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-        alone = LocalHooks(every, lambda line: _say(progress, line))
-        for job in map(_job, mine):
-            if not is_trained(job):
-                model, result = train(job, alone)
-                save_model(model, job, result)
-        return
-    hooks = RayHooks(progress, every)
+    hooks = RayHooks(Path(config["progress"]), config["checkpoint_seconds"])
     for job in map(_job, config["jobs"]):
         if is_trained(job):
             continue
@@ -136,17 +119,6 @@ def _worker(config: dict) -> None:
             save_model(model, job, result)
         # Nobody starts the next model, or ends, before this one lies on the disk.
         ray.train.report({"job": job.name, "loss": sum(result.losses[-50:]) / max(1, len(result.losses[-50:]))})
-
-
-def _memory(job: Job) -> float:
-    """Bytes that training a model takes on CPUs: weights, gradients, two moments, a copy in bf16; and 1.5 GB around them."""
-    weights = sum(file.stat().st_size for file in Path(job.start).glob("*.safetensors"))
-    return 5 * weights + 1.5e9
-
-
-def _size(job: Job) -> float:
-    """What a training costs beside others: the bytes that it reads."""
-    return Path(job.data).stat().st_size * job.training.epochs
 
 
 def fit(
@@ -164,7 +136,7 @@ def fit(
         jobs: see `training.loop.Job`.
         storage: folder for Ray Train's own state and checkpoints, seen by all nodes.
         workers: Ray Train workers a model, one GPU each where there are GPUs, else as many CPUs as fit. With 1 and no
-            GPU, several models are trained at a time, on as many workers as `shares.beside` has room for.
+            GPU, several models are trained at a time, as many as `shares.beside` has room for, in tasks.
         say: called with progress lines.
         checkpoint_seconds: between checkpoints; as often the group asks whether it may grow, which costs what was done
             since the last one.
@@ -174,8 +146,6 @@ def fit(
     Raises:
         UserError: a worker met one; any other error of training as Ray reports it.
     """
-    from ray.train.torch import TorchTrainer
-
     from xner_ray.training.saving import is_trained
 
     todo = [replace(job, out=str(Path(job.out).absolute())) for job in jobs if not is_trained(job)]
@@ -183,29 +153,28 @@ def fit(
         return
     nodes, fewest = nodes_up(), fewest or workers
     gpu = max(max_gpus, sum(node.get("GPU", 0) for node in nodes)) >= fewest
-    count, shares = workers, []
-    if not gpu and workers == 1:
-        count = beside(nodes, len(todo), max(map(_memory, todo)))
-        if count > 1:
-            shares = [[todo[i] for i in part] for part in split([_size(job) for job in todo], count)]
-    cpus = 1 if gpu else cpus_each(nodes, count)
     storage = Path(storage).absolute()
     storage.mkdir(parents=True, exist_ok=True)
     # The same jobs go on where they stopped; Ray finds their checkpoints by this name.
     name = f"train-{fingerprint({'jobs': [_plain(job) for job in jobs]})}"
     progress = storage / f"{name}.log"
     progress.write_text("")
+    if not gpu and workers == 1:
+        train_in_tasks(todo, nodes, progress, say, checkpoint_seconds)
+        return
+    from ray.train.torch import TorchTrainer
+
+    cpus = 1 if gpu else cpus_each(nodes, workers)
     trainer = TorchTrainer(
         _worker,
         train_loop_config={
             "jobs": [_plain(job) for job in todo],
-            "shares": [[_plain(job) for job in share] for share in shares],
             "threads": cpus,
             "checkpoint_seconds": checkpoint_seconds,
             "progress": str(progress),
         },
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # Ray's types are those of its older Train
-            num_workers=count if fewest == workers else (fewest, workers),  # type: ignore[arg-type]
+            num_workers=workers if fewest == workers else (fewest, workers),  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=checkpoint_seconds,
             use_gpu=gpu,
             resources_per_worker={"CPU": cpus, **({"GPU": 1} if gpu else {})},
@@ -218,9 +187,8 @@ def fit(
         ),
     )
     many = "s" if len(todo) > 1 else ""
-    group = f"{fewest} to {workers}" if fewest < workers else f"{count}"
-    own = ", each with models of its own" if shares else ""
-    say(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {group} worker{'s'[: count > 1]}{own}")
+    group = f"{fewest} to {workers}" if fewest < workers else f"{workers}"
+    say(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {group} worker{'s'[: workers > 1]}")
     with followed(progress, say):
         try:
             trainer.fit()
