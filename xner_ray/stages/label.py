@@ -182,8 +182,8 @@ def _stream(run: Run, todo: list[Descriptor], models: Models, root: str, planned
 def _graph(run: Run, todo: list[Descriptor], pools: Pools, works: Works, root: str) -> Any:
     """The Ray Data graph of one wave.
 
-    Reading and committing are actors too. As tasks they are many more processes than the node has CPUs, so Ray ends the
-    idle ones after a second and starts others, at four seconds of CPU each: two thirds of the time on two cores.
+    Reading and committing are actors too, or part of one. As tasks they are many more processes than the node has CPUs, so
+    Ray ends the idle ones after a second and starts others, at four seconds of CPU each: two thirds of the time on two cores.
     """
     import ray
 
