@@ -164,9 +164,8 @@ def test_models_side_by_side_lose_a_worker(tiny_encoder, tmp_path):
         training.wait(
             lambda: checkpoint.exists() and all((training.outs[i] / "training.json").exists() for i in (0, 2))
         )
-        training.wait(
-            lambda: len(workers_of(head, "ray::train:")) == 1
-        )  # the other task's process has no task any more
+        # The other task's process has no task any more.
+        training.wait(lambda: len(workers_of(head, "ray::train:")) == 1)
         workers_of(head, "ray::train:")[0].kill()
         first, losses, last = training.losses()
     assert losses[:20] == pytest.approx(wanted[:20], abs=1e-3) and len(losses) == len(wanted)

@@ -8,6 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
+def append(path: Path, line: str) -> None:
+    """What a worker says; its own output is Ray's, and noisy."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
 @contextlib.contextmanager
 def followed(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Pass on the lines that appear in a file, from a thread, until the block ends."""

@@ -105,8 +105,13 @@ class TokeniseShards(_GuardedShards):
         super().__init__(guard, telling, model=False)
 
 
-class LabelShards(_GuardedShards):
-    """The teachers. `cut`: the shards come tokenised. `child`: where another stage's does this one's work, too."""
+class _ModelShards(_GuardedShards):
+    """A stage that asks a model. `cut`: the shards come tokenised. `child`: of another stage, which does this one's work, too."""
+
+    stage: str
+    needs: list[str]
+    column: pa.Field
+    last = False
 
     def __init__(
         self,
@@ -117,26 +122,21 @@ class LabelShards(_GuardedShards):
         cut: bool = False,
         child: Child | None = None,
     ):
-        needs = ["source", *[schema.CUT.name][: int(cut)]]
-        child = child or Child(work, settings)
-        super().__init__(Guard("label", needs, schema.ENTITIES, child, max_share), telling)
+        needs = [*self.needs, *[schema.CUT.name][: int(cut)]]
+        guard = Guard(self.stage, needs, self.column, child or Child(work, settings), max_share)
+        super().__init__(guard, telling, last=self.last)
 
 
-class AlignShards(_GuardedShards):
-    """The aligner. `cut` and `child` as for `LabelShards`."""
+class LabelShards(_ModelShards):
+    """The teachers."""
 
-    def __init__(
-        self,
-        work: str,
-        settings: dict[str, Any],
-        max_share: float,
-        telling: Telling,
-        cut: bool = False,
-        child: Child | None = None,
-    ):
-        needs = ["source", "target", "entities", *[schema.CUT.name][: int(cut)]]
-        child = child or Child(work, settings)
-        super().__init__(Guard("align", needs, schema.PROJECTIONS, child, max_share), telling, last=True)
+    stage, needs, column = "label", ["source"], schema.ENTITIES
+
+
+class AlignShards(_ModelShards):
+    """The aligner."""
+
+    stage, needs, column, last = "align", ["source", "target", "entities"], schema.PROJECTIONS, True
 
 
 Modelled = tuple[str, dict[str, Any], float, Telling, bool]  # arguments of `LabelShards` or `AlignShards`

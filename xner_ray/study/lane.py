@@ -26,6 +26,7 @@ from xner_ray.stages.student import students_of
 from xner_ray.store.place import LocalPlace
 from xner_ray.study.grid import Cell
 from xner_ray.training.job import Job
+from xner_ray.training.local import train_here
 
 T = TypeVar("T")
 CHECKPOINT_SECONDS = 120.0
@@ -40,20 +41,7 @@ class LaneRun(Run):
         self.results = {} if data is None else {"dataset": data}
 
     def train(self, jobs: list[Job]) -> None:
-        import torch
-
-        from xner_ray.training.local import LocalHooks
-        from xner_ray.training.loop import train
-        from xner_ray.training.saving import save_model
-
-        torch.set_num_threads(self.threads)
-        for job in jobs:
-            hooks = LocalHooks(CHECKPOINT_SECONDS, self.say)
-            model, result = train(job, hooks)
-            save_model(model, job, result)
-            del model  # the process lives on, and its memory is the next student's
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        train_here(jobs, self.threads, self.say, CHECKPOINT_SECONDS)
 
     def compute(self, work: Callable[..., T], *arguments: Any) -> T:
         return work(*arguments, self.threads)

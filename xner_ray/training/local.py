@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,3 +49,21 @@ class LocalHooks:
 
     def due(self) -> bool:
         return self.every is not None and time.monotonic() - self.last >= self.every
+
+
+def train_here(jobs: Sequence[Job], threads: int, say: Callable[[str], None], checkpoint_seconds: float) -> None:
+    """Train models one after another in this process and save them; those that are trained are skipped."""
+    import torch
+
+    from xner_ray.training.loop import train
+    from xner_ray.training.saving import is_trained, save_model
+
+    torch.set_num_threads(threads)
+    for job in jobs:
+        if is_trained(job):
+            continue
+        model, result = train(job, LocalHooks(checkpoint_seconds, say))
+        save_model(model, job, result)
+        del model  # the process lives on, and its memory is the next model's
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -22,11 +22,11 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from xner_ray.config import Training
 from xner_ray.errors import UserError
 from xner_ray.runs.fingerprint import fingerprint
-from xner_ray.runs.followed import followed
+from xner_ray.runs.followed import append, followed
 from xner_ray.training.job import Job
 from xner_ray.training.local import LocalHooks
 from xner_ray.training.shares import cpus_each, nodes_up
-from xner_ray.training.tasks import say_to, train_in_tasks
+from xner_ray.training.tasks import train_in_tasks
 
 CHECKPOINT_SECONDS = 300.0
 FAILURES = 3  # workers lost without notice; a bug is tried as often, at half a minute each
@@ -91,7 +91,7 @@ class RayHooks:
         return value
 
     def say(self, line: str) -> None:
-        say_to(self.progress, line)
+        append(self.progress, line)
 
 
 def _plain(job: Job) -> dict:
@@ -133,7 +133,7 @@ def fit(
     """Train models that are not trained yet; returns when all folders are there.
 
     Args:
-        jobs: see `training.loop.Job`.
+        jobs: see `training.job.Job`.
         storage: folder for Ray Train's own state and checkpoints, seen by all nodes.
         workers: Ray Train workers a model, one GPU each where there are GPUs, else as many CPUs as fit. With 1 and no
             GPU, several models are trained at a time, as many as `shares.beside` has room for, in tasks.

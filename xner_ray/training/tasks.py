@@ -7,11 +7,13 @@ for the run's next task, with torch imported. A task whose process dies is run a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from xner_ray.errors import UserError
-from xner_ray.runs.followed import followed
+from xner_ray.runs.followed import append, followed
 from xner_ray.training.job import Job
+from xner_ray.training.local import train_here
 from xner_ray.training.shares import beside, cpus_each, split
 
 TRIES = 4  # of a task; Ray itself would try one that is out of memory for ever
@@ -62,13 +64,6 @@ def train_in_tasks(
 
 def _train(jobs: list[Job], progress: Path, number: int, threads: int, checkpoint_seconds: float) -> None:
     """One task: its share of the models, one after another."""
-    import torch
-
-    from xner_ray.training.local import LocalHooks
-    from xner_ray.training.loop import train
-    from xner_ray.training.saving import is_trained, save_model
-
-    hooks = LocalHooks(checkpoint_seconds, lambda line: say_to(progress, line))
     tries = _tries(progress, number)
     tried = tries.stat().st_size if tries.exists() else 0
     if tried == TRIES:
@@ -79,20 +74,9 @@ def _train(jobs: list[Job], progress: Path, number: int, threads: int, checkpoin
             remedy="set it lower, or train fewer models at a time with ray.num_cpus",
         )
     if tried:
-        hooks.say(f"[{jobs[0].name}] its process died; try {tried + 1} of {TRIES}")
+        append(progress, f"[{jobs[0].name}] its process died; try {tried + 1} of {TRIES}")
     tries.write_bytes(bytes(tried + 1))
-    torch.set_num_threads(threads)
-    for job in jobs:
-        if not is_trained(job):
-            model, result = train(job, hooks)
-            save_model(model, job, result)
-            del model  # the process lives on, and its memory is the next model's
-
-
-def say_to(progress: Path, line: str) -> None:
-    """Progress goes through a file beside the results: workers' own output is Ray's, and noisy."""
-    with progress.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    train_here(jobs, threads, partial(append, progress), checkpoint_seconds)
 
 
 def _tries(progress: Path, number: int) -> Path:
