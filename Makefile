@@ -27,14 +27,14 @@ lint: .venv/.installed
 	$(BIN)/mypy xner_ray jobs
 
 docs: .venv/.installed
-	$(BIN)/python -m xner_ray.report.config_reference docs/configuration.md
+	$(BIN)/python -m xner_ray.config.reference docs/configuration.md
 
 # Labelling against its limit and its peers; a quiet machine and half an hour. BENCH="--text DIR --teacher DIR --aligner DIR"
 # takes real text and trained models, --device cuda a GPU.
 bench: .venv/.installed
-	$(BIN)/python bench/throughput.py --json bench/results/throughput.json $(BENCH)
+	$(BIN)/python -m bench.throughput --json bench/results/throughput.json $(BENCH)
 	$(BIN)/pip install -q -c constraints.txt matplotlib
-	$(BIN)/python bench/plot.py bench/results/throughput.json bench/results/throughput.svg
+	$(BIN)/python -m bench.plot bench/results/throughput.json bench/results/throughput.svg
 
 clean:
 	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

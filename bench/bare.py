@@ -61,7 +61,7 @@ class Models:
 
         import torch
 
-        from xner_ray.stages.workers import AlignWork, LabelWork
+        from xner_ray.labeling.shard_functions import AlignWork, LabelWork
 
         if core is not None:
             os.sched_setaffinity(0, [core])
@@ -97,7 +97,7 @@ class Models:
     def _recorded(self, tables: Sequence[Any]) -> Asked:
         """What is asked of tables; those without entities are labelled first, and kept."""
         from xner_ray import schema
-        from xner_ray.align.queries import queries_of, rows_asked
+        from xner_ray.alignment.queries import queries_of, rows_asked
 
         heard: dict[str, list] = {name: [] for name in self.engines}
         asked = Asked()
@@ -139,7 +139,7 @@ class Models:
         return shares["limit"]
 
     def _prepare(self, kind: str, budget: int) -> float:
-        from xner_ray.encoder.batches import pad, tight
+        from xner_ray.encoders.batching import pad, tight
 
         work, padded = self.work[kind], 0
         self.inputs[kind] = []
@@ -218,8 +218,8 @@ def _text_recorder(match, into):
 
 def _distinct(calls: list[tuple[Any, Any]]) -> tuple[Any, Any]:
     """All rows of the calls, each once, and their segment ids."""
-    from xner_ray.encoder.ragged import Ragged, offsets_of
-    from xner_ray.encoder.runner import distinct
+    from xner_ray.encoders.engine_base import distinct
+    from xner_ray.encoders.ragged import Ragged, offsets_of
 
     if not calls:
         return Ragged.of([]), None

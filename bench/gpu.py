@@ -1,8 +1,8 @@
 """Engine and training loop by themselves on a GPU: without Ray, transformers, weights, or installing the package.
 
-    python bench/gpu_pack.py --text DIR --out build/gpu-pack          here, once
-    PYTHONPATH=. python bench/gpu.py --pack build/gpu-pack --json OUT --table OUT.md      on the GPU box
-    PYTHONPATH=. python bench/gpu.py --pack build/gpu-pack --device cpu --small           tries the path anywhere
+    python -m bench.gpu_pack --text DIR --out build/gpu-pack          here, once
+    PYTHONPATH=. python -m bench.gpu --pack build/gpu-pack --json OUT --table OUT.md      on the GPU box
+    PYTHONPATH=. python -m bench.gpu --pack build/gpu-pack --device cpu --small           tries the path anywhere
 
 Needs torch, tokenizers, numpy and pyarrow. For each shape and precision: `limit` (prepared tensors on the device, best budget),
 `engine` (token ids on the host to probabilities on the host), `whole` (text to Arrow columns, one process), `pipeline`
@@ -18,7 +18,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from rounds import interleaved, machine, rate, ratio, write_json
+from bench.rounds import interleaved, machine, rate, ratio, write_json
 
 BUDGETS, BATCHES = (4096, 8192, 16384, 32768, 65536), (8, 16, 32, 64, 128, 256)
 SMALL_BUDGETS, SMALL_BATCHES = (512, 2048), (4, 16)
@@ -47,8 +47,8 @@ def main() -> None:
 
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
-    from gpu_sides import Sides, Text, matmul_tflops
-    from gpu_training import compare
+    from bench.gpu_sides import Sides, Text, matmul_tflops
+    from bench.gpu_training import compare
 
     text = Text.read(asked.pack, asked.pairs)
     results: dict[str, Any] = {"machine": machine([]), "pairs": text.table.num_rows, "runs": []}

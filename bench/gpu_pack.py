@@ -1,6 +1,6 @@
 """What `gpu.py` takes along to a machine without this package installed: a tokenizer and real pairs, a few MB.
 
-    python bench/gpu_pack.py --text DIR --language de --out build/gpu-pack
+    python -m bench.gpu_pack --text DIR --language de --out build/gpu-pack
 
 Pairs have source sentences of 20 to 40 tokens; entities come from the null model, 1.7 a pair.
 """
@@ -13,8 +13,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from inputs import read_text
-from rounds import pin
+
+from bench.inputs import read_text
+from bench.rounds import pin
 
 
 def main() -> None:
@@ -34,9 +35,9 @@ def pack(out: Path, encoder: str, text: Path | None, language: str, wanted: int)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from xner_ray.encoder.load import encoder_folder, save_tokenizer
-    from xner_ray.encoder.trim import trimmed_folder
-    from xner_ray.ner.label import label_table
+    from xner_ray.encoders.load import encoder_folder, save_tokenizer
+    from xner_ray.encoders.vocab_trimming import trimmed_folder
+    from xner_ray.ner.label_table import label_table
     from xner_ray.ner.tagger import Tagger
 
     out.mkdir(parents=True, exist_ok=True)

@@ -17,18 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from gpu_shape import SHAPES, Classifier
 
-from xner_ray.align.decode import Decoding
-from xner_ray.align.projector import LABELS, Projector
-from xner_ray.align.queries import queries_of, questions, rows_asked
-from xner_ray.encoder.batches import pad, padding, tight
-from xner_ray.encoder.engine import Engine
-from xner_ray.encoder.ragged import Ragged
-from xner_ray.encoder.tokenise import Tokeniser
-from xner_ray.ner.label import label_table
+from bench.gpu_shape import SHAPES, Classifier
+from xner_ray.alignment.decoding import Decoding
+from xner_ray.alignment.projector import LABELS, Projector
+from xner_ray.alignment.queries import queries_of, questions, rows_asked
+from xner_ray.encoders.batching import pad, padding, tight
+from xner_ray.encoders.engine import Engine
+from xner_ray.encoders.ragged import Ragged
+from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.ner.label_table import label_table
 from xner_ray.ner.tagger import Tagger
-from xner_ray.tags import label_list
+from xner_ray.text.tags import label_list
 
 TYPES = label_list(["LOC", "MISC", "ORG", "PER"])
 

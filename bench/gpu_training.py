@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_shape import SHAPES, Classifier
-from gpu_sides import TYPES, Text
-from rounds import interleaved, rate, ratio
-from training import looped, prepared
 
-from xner_ray.training import loop
+from bench.gpu_shape import SHAPES, Classifier
+from bench.gpu_sides import TYPES, Text
+from bench.rounds import interleaved, rate, ratio
+from bench.training import looped, prepared
+from xner_ray.training import trainer as loop
 from xner_ray.training.data import IGNORED, TrainSet
 
 DEFAULTS = {  # of config.Training, which needs pydantic

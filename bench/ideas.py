@@ -1,6 +1,6 @@
 """Ideas for faster forward passes, each against fp32 weights in sorted batches of the default budget, on the same rows.
 
-    python bench/ideas.py --teacher DIR --aligner DIR --text DIR --pairs 400 --cores 0 --json OUT
+    python -m bench.ideas --teacher DIR --aligner DIR --text DIR --pairs 400 --cores 0 --json OUT
 
 The rows are what labelling asks (`bare.py`). Cases: `in_order` (batches of 32 rows as they come), `filled`
 (sorted, each batch as full as the budget lets it be), `autocast` (fp32 weights,
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rounds import interleaved, machine, pin, ratio, write_json
+from bench.rounds import interleaved, machine, pin, ratio, write_json
 
 BUDGETS = (512, 1024, 2048, 8192, 16384)
 ROWS = 32
@@ -49,8 +49,9 @@ def measure(asked: argparse.Namespace, core: int | None) -> dict[str, dict[str, 
     import tempfile
 
     import pyarrow as pa
-    from bare import Models
-    from inputs import read_text
+
+    from bench.bare import Models
+    from bench.inputs import read_text
 
     with tempfile.TemporaryDirectory() as folder:
         text = read_text(asked.text, asked.language, asked.pairs, Path(folder))
@@ -89,7 +90,7 @@ class Case:
         import numpy as np
         import torch
 
-        from xner_ray.encoder.batches import plan, tight
+        from xner_ray.encoders.batching import plan, tight
 
         self.asked, self.name = asked, name
         self.engines = models.engines
@@ -132,7 +133,7 @@ class Case:
         """The best label of every real token of teacher and aligner, in the order of their ids."""
         import numpy as np
 
-        from xner_ray.encoder.ragged import ranges
+        from xner_ray.encoders.ragged import ranges
 
         found = []
         for name in ("teacher", "aligner"):
@@ -146,7 +147,7 @@ class Case:
     def _outputs(self, name: str) -> Any:
         import torch
 
-        from xner_ray.encoder.batches import pad
+        from xner_ray.encoders.batching import pad
 
         ids, types = self.asked.ids[name], self.asked.types[name]
         engine, model = self.engines[name], self.made[name]

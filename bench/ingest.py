@@ -1,7 +1,7 @@
 """How fast one core turns a Moses archive, a TSV or a TMX into shards, and how much memory it takes.
 
     xner sample --out /tmp/sample --pairs 1000000 --languages de
-    python bench/ingest.py /tmp/sample/SampleNews/v1/moses/de-en.txt.zip --target de --json OUT
+    python -m bench.ingest /tmp/sample/SampleNews/v1/moses/de-en.txt.zip --target de --json OUT
 
 Text is what both sides hold, in UTF-8; seconds are those of the processor, so that a busy machine counts as an idle
 one. Each case runs in a process of its own. `again` ingests the same archive into a collection that holds it (all
@@ -24,9 +24,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from xner_ray.config import Corpus, Ingest
-from xner_ray.corpus.collection import Collection
-from xner_ray.corpus.formats import moses_entries
-from xner_ray.corpus.reading import Source
+from xner_ray.corpora.collection import Collection
+from xner_ray.corpora.readers.corpus_reader import Source
+from xner_ray.corpora.readers.formats import moses_entries
 
 CASES = ("moses", "tsv", "tmx", "half", "again", "language")
 

@@ -72,8 +72,7 @@ def _tsv(files: list[Path]) -> Iterator[Pair]:
 
 
 def _sample(language: str, wanted: int, work: Path) -> Iterator[Pair]:
-    from ingest import rewrite
-
+    from bench.ingest import rewrite
     from xner_ray.sample.write import write_sample
 
     write_sample(work / "sample", 3 * wanted, 7, [language])
@@ -92,17 +91,19 @@ def models(work: Path, language: str, encoder: str) -> tuple[str, str]:
     config = work / "models.yaml"
     config.write_text(MODELS.format(out=work / "models", language=language, encoder=encoder), encoding="utf-8")
     # In a process of its own, whose Ray ends with it.
-    told = subprocess.run([sys.executable, __file__, str(config)], check=True, stdout=subprocess.PIPE, text=True)
+    told = subprocess.run(
+        [sys.executable, "-m", "bench.inputs", str(config)], check=True, stdout=subprocess.PIPE, text=True
+    )
     teacher, aligner = told.stdout.splitlines()[-2:]
     return teacher, aligner
 
 
 def main() -> None:
-    from xner_ray.config_file import load_config
-    from xner_ray.stages import pipeline
-    from xner_ray.stages.aligner import aligner_folder
-    from xner_ray.stages.context import Run
-    from xner_ray.stages.english import english_models, teachers
+    from xner_ray.config.load import load_config
+    from xner_ray.pipeline import pipeline
+    from xner_ray.pipeline.context import Run
+    from xner_ray.pipeline.stages.aligner import aligner_folder
+    from xner_ray.pipeline.stages.source_models import english_models, teachers
 
     run = Run(load_config(sys.argv[1], ()), sys.argv[1], say=lambda line: print(line, file=sys.stderr, flush=True))
     pipeline.sample(run)

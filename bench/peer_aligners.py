@@ -1,6 +1,6 @@
 """Word alignments by SimAlign and AWESOME-align; runs in their own environments (`peer_env.py`), so it imports none of ours.
 
-    python bench/peer_aligners.py METHOD ENCODER LAYER < pairs.json > links.json
+    python -m bench.peer_aligners METHOD ENCODER LAYER < pairs.json > links.json
 
 METHOD is `inter`, `itermax` or `mwmf` of SimAlign, or `awesome`. The encoder is a Hugging Face folder of BERT's shape, the same
 for all. Reads `[[source tokens, target tokens], ...]` and writes `{"seconds": S, "links": [[[i, j, score], ...], ...]}`; loading

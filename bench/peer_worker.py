@@ -1,6 +1,6 @@
 """Runs in a peer's environment (`peers_align.py`): loads the tool, then aligns all pairs for each line on stdin.
 
-    python bench/peer_worker.py simalign|awesome ENCODER LAYER cpu|cuda CORE PAIRS.json WORK
+    python -m bench.peer_worker simalign|awesome ENCODER LAYER cpu|cuda CORE PAIRS.json WORK
 
 Nothing of xner_ray is imported here. AWESOME-align knows BERT's WordPiece tokenizer alone and reads pickled weights, so it is
 given an object with the methods that it calls, around the encoder's own tokenizer.json, and its weights as it wants

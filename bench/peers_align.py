@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from peer_env import environment
+from bench.peer_env import environment
 
 REQUIREMENTS = {"simalign": ["simalign==0.4"], "awesome": ["awesome-align==0.1.7"]}
 

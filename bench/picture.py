@@ -1,4 +1,4 @@
-"""`python bench/picture.py OUT docs/report.png`: a picture of a finished run's report, for the README.
+"""`python -m bench.picture OUT docs/report.png`: a picture of a finished run's report, for the README.
 
 Real output, less what a picture has no room for: results, the ledger's flow, and a few examples. The browser is the system's
 Chromium, or the one that XNER_CHROMIUM names.
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from xner_ray.report.page import write_report
+from xner_ray.results.report.page import write_report
 
 LEAN = """nav, #theme, details, #entities, #calibration, #throughput, #run, #filters, .pager, .sr, footer, .choice,
 #chart-gains, #sample-told { display: none !important } section { padding-top: 1.5rem } body { padding-bottom: 1.5rem }"""

@@ -1,6 +1,6 @@
 """Draw bench/results as the README shows them: scale.json (speed and memory against size), throughput.json (pairs a second).
 
-python bench/plot.py bench/results/scale.json bench/results/scale.svg        (pip install 'xner_ray[bench]')
+python -m bench.plot bench/results/scale.json bench/results/scale.svg        (pip install 'xner_ray[bench]')
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw the details of bench/projection.py: F1 against coverage, and how often a span of a score is right.
 
-python bench/plot_projection.py details.json out.svg [PROJECTOR ...]        (pip install 'xner_ray[bench]')
+python -m bench.plot_projection details.json out.svg [PROJECTOR ...]        (pip install 'xner_ray[bench]')
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Projectors compared on one gold file pair: same metric, same encoder where they take one, paired bootstrap, speed.
 
-    python bench/projection.py --aligner OUT/aligner/.../model --source gold.en.conll --target de=gold.de.conll \\
+    python -m bench.projection --aligner OUT/aligner/.../model --source gold.en.conll --target de=gold.de.conll \\
         --target es=gold.es.conll --peers --json projection.json --details details.json
 
 Source and target are line-parallel CoNLL files with entities on both sides, such as Europarl-NER. Projectors are asked about
@@ -19,15 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peer_env import environment
-from projection_scores import Asked, ceiling, curve, score
-from projectors import FUSIONS, PEERS, Exact, Votes, by_query, peer
-
-from xner_ray.align.files import AUTO, Projects, kind_of_adjectives, read_gold_pair
-from xner_ray.align.projector import Projector
-from xner_ray.align.similarity import Similarity
-from xner_ray.encoder.load import encoder_folder
-from xner_ray.evaluation.intervals import ALL, gain, resample
+from bench.peer_env import environment
+from bench.projection_scores import Asked, ceiling, curve, score
+from bench.projectors import FUSIONS, PEERS, Exact, Votes, by_query, peer
+from xner_ray.alignment.projector import Projector
+from xner_ray.alignment.similarity import Similarity
+from xner_ray.encoders.load import encoder_folder
+from xner_ray.evaluation.bootstrap import ALL, gain, resample
+from xner_ray.evaluation.project_files import AUTO, Projects, kind_of_adjectives, read_gold_pair
 
 
 def main() -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from projectors import Votes
 
-from xner_ray.align.files import GoldPair, kind_of, sentence_tags, taken_spans
+from bench.projectors import Votes
+from xner_ray.evaluation.bootstrap import ALL, interval, resample, sentence_counts
 from xner_ray.evaluation.calibration import expected_error, reliability
-from xner_ray.evaluation.intervals import ALL, interval, resample, sentence_counts
-from xner_ray.evaluation.project import score_projection
-from xner_ray.projection.spans import char_to_token_spans
-from xner_ray.tags import spans_of
+from xner_ray.evaluation.project_files import GoldPair, kind_of, sentence_tags, taken_spans
+from xner_ray.evaluation.projection_scores import score_projection
+from xner_ray.text.tags import spans_of
+from xner_ray.text.token_spans import char_to_token_spans
 
 COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 

@@ -12,9 +12,9 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from xner_ray.align.files import Candidate, GoldPair
-from xner_ray.tags import Span
-from xner_ray.words import UNSPACED
+from xner_ray.evaluation.project_files import Candidate, GoldPair
+from xner_ray.text.tags import Span
+from xner_ray.text.words import UNSPACED
 
 Votes = list[list[Candidate]]
 GAP = 1  # words without a link that a span may step over, as in our own decoding

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,7 @@ def pin(cores: str | None) -> list[int]:
         os.environ[name] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # Ray's workers, their children and the benches' own find both, whatever the working directory is.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "bench")])
-    sys.path[:0] = [str(ROOT)]
+    os.environ["PYTHONPATH"] = str(ROOT)
     return chosen
 
 

@@ -1,6 +1,6 @@
 """What labelling costs besides the models: speed and peak memory of the whole graph over generated dumps, on the null model.
 
-    python bench/scale.py --pairs 100000,1000000,5000000 --json bench/results/scale.json
+    python -m bench.scale --pairs 100000,1000000,5000000 --json bench/results/scale.json
 
 Half of the pairs are German, half Chinese; all are distinct. Tokenising, questions, Arrow, Parquet and commits are real, only
 forward passes are not. The JSON is `{runs: [{pairs, seconds, pairs_per_second, peak_driver_mb, peak_worker_mb,
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ordeal import HERE, write_json
+
+from tests.harness.ordeal import write_json
 
 CONFIG = """\
 name: scale
@@ -61,7 +62,7 @@ def measure(folder: Path, pairs: int, shard_rows: int, store_mb: int) -> dict[st
     stages: dict[str, float] = {}
     run: dict[str, Any] = {}
     for stage in ("ingest", "label", "dataset"):
-        command = [sys.executable, str(HERE / "null_driver.py"), str(config), "--local", "--stage", stage]
+        command = [sys.executable, "-m", "tests.harness.null_driver", str(config), "--local", "--stage", stage]
         command += ["--store-mb", str(store_mb), "--told", str(told)]
         driver_mb, worker_mb = watch(command, folder / f"{stage}.log")
         of_stage = json.loads(told.read_text())
@@ -101,7 +102,7 @@ def watch(command: list[str], log: Path) -> tuple[float, float]:
                 title = " ".join(process.cmdline())
             except psutil.Error:
                 continue
-            if title.startswith("ray::") or "xner_ray.poison.child" in title:
+            if title.startswith("ray::") or "xner_ray.labeling.isolation.subprocess_worker" in title:
                 peaks[1] = max(peaks[1], resident_mb(process.pid))
         time.sleep(0.5)
     if driver.wait():

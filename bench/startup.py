@@ -1,6 +1,6 @@
 """How long a user waits for the first answer: `xner --help`, and `xner tag` with torch and from an ONNX export.
 
-    python bench/startup.py --model OUT/student/.../model --json OUT
+    python -m bench.startup --model OUT/student/.../model --json OUT
 
 Wall seconds of whole processes, medians of interleaved rounds; the first round, which fills the file cache, is left out.
 The export is made first. The JSON is `{case: {seconds, median, aim, imports}}`; `imports` are the heavy ones among the modules
@@ -18,15 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rounds import ROOT, interleaved, machine, pin, write_json
+from bench.rounds import ROOT, interleaved, machine, pin, write_json
 
 AIMS = {"help": 0.5, "tag": 8.0, "tag_onnx": 2.0}  # seconds
 HEAVY = ("torch", "transformers", "ray", "onnxruntime", "pyarrow", "numpy", "pydantic")
 SENTENCE = "Angela Merkel besucht Paris."
-_MAIN = "from xner_ray.cli import main; main()"
+_MAIN = "from xner_ray.cli.main import main; main()"
 _TELL = f"""
 import sys
-from xner_ray.cli import app
+from xner_ray.cli.main import app
 try:
     app(sys.argv[1:])
 finally:

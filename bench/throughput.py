@@ -1,6 +1,6 @@
 """One honest benchmark of labelling: the speed of `xner label` beside that of bare forward passes and of what users write.
 
-    python bench/throughput.py --pairs 3000 --encoder embedded --device cpu --precision fp32 --text DIR --json OUT
+    python -m bench.throughput --pairs 3000 --encoder embedded --device cpu --precision fp32 --text DIR --json OUT
 
 Same distinct pairs, weights and precision on both sides of every ratio; medians of interleaved rounds; from the first batch to
 the last commit, start-up and what deduplication gains apart. Keys of the JSON: `limit` (bare forward passes for all sentences
@@ -17,7 +17,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from rounds import interleaved, machine, pin, rate, ratio, write_json
+from bench.rounds import interleaved, machine, pin, rate, ratio, write_json
 
 BUDGETS, BATCHES = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768), (1, 2, 4, 8, 16, 32, 64)
 SWEPT = 16  # a sweep runs this part of the work
@@ -52,8 +52,8 @@ def main() -> None:
 
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
-    import inputs
-    from xner_side import XnerSide, warm_ray
+    from bench import inputs
+    from bench.xner_side import XnerSide, warm_ray
 
     work = asked.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ class Bare:
     """The sides that run beside Ray, in processes of one thread: one on a GPU, else one a core."""
 
     def __init__(self, asked: argparse.Namespace, tables: list[Any]):
-        from bare import Process
+        from bench.bare import Process
 
         cores = [None] if asked.device == "cuda" else asked.cores
         settings = (asked.language, asked.teacher, asked.aligner, asked.precision, asked.budget, asked.device)
@@ -104,7 +104,7 @@ class Bare:
 
     def choose(self) -> dict[str, int]:
         """The best token budget of the limit and the best batch size of the pipeline, on a part of the work."""
-        from bare import together
+        from bench.bare import together
 
         self._share(SWEPT)
         found = {}
@@ -144,10 +144,9 @@ class Bare:
 
     def projections(self, asked: argparse.Namespace, work: Path) -> dict[str, Any]:
         """Seconds of our align stage alone and of the peers', all on one core, and how many pairs."""
-        from peers_align import Peer
-
-        from xner_ray.align.projector import read_projector
-        from xner_ray.encoder.load import encoder_folder
+        from bench.peers_align import Peer
+        from xner_ray.alignment.projector import read_projector
+        from xner_ray.encoders.load import encoder_folder
 
         names = [name for name in asked.peers.split(",") if name]
         if not names:
@@ -165,7 +164,7 @@ class Bare:
 
 
 def _together(*arguments: Any) -> float:
-    from bare import together
+    from bench.bare import together
 
     return together(*arguments)
 

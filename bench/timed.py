@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xner_ray.encoder.counts import Counts
-from xner_ray.stages.shard_actors import CommitShards, ReadShards, WholeShards
-from xner_ray.stages.workers import AlignWork, LabelWork
+from xner_ray.encoders.engine_stats import Counts
+from xner_ray.labeling.actors import CommitShards, ReadShards, WholeShards
+from xner_ray.labeling.shard_functions import AlignWork, LabelWork
 
 FOLDER, DEVICE = "XNER_BENCH_EVENTS", "XNER_BENCH_DEVICE"
 

@@ -1,7 +1,7 @@
 """The training loop against forward and backward passes of tensors that are ready; and how its workers are best cut.
 
-    python bench/training.py --start ENCODER_FOLDER --tokens 60000 --json OUT         the loop, on one core
-    python bench/training.py --workers --cores 0,1 --start ENCODER_FOLDER --json OUT  how to use two cores
+    python -m bench.training --start ENCODER_FOLDER --tokens 60000 --json OUT         the loop, on one core
+    python -m bench.training --workers --cores 0,1 --start ENCODER_FOLDER --json OUT  how to use two cores
 
 `bare` runs the same micro-batches of the same steps through the same model with the same dropout, frozen parts and loss, padded
 and on the device beforehand: no optimiser, no clipping, no plan. The data are random rows with the lengths of sentences, so
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rounds import interleaved, machine, pin, rate, ratio, write_json
+from bench.rounds import interleaved, machine, pin, rate, ratio, write_json
 
 LABELS = ["O", *(f"{b}-{kind}" for kind in ("LOC", "MISC", "ORG", "PER") for b in "BI")]
 FROZEN = 3  # layers, as the student's default
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     cores = pin(asked.cores if asked.cores or asked.workers else None)
-    from xner_ray.encoder.load import encoder_folder
+    from xner_ray.encoders.load import encoder_folder
 
     work = asked.work.absolute() / "training"
     work.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def write_data(start: str, tokens: int, work: Path) -> str:
     """A TrainSet of random rows: lengths as those of news sentences (log-normal, median 28 tokens), a label each second token."""
     import numpy as np
 
-    from xner_ray.encoder.ragged import Ragged
+    from xner_ray.encoders.ragged import Ragged
     from xner_ray.training.data import IGNORED, TrainSet
 
     random = np.random.default_rng(5)
@@ -95,8 +95,8 @@ def compare_loop(start: str, data: str, settings: dict[str, Any], rounds: int, w
 
 def looped(job: Any, tokens: int) -> Callable[[], float]:
     """The seconds of the real loop, by its own account, which begins when the model is loaded."""
-    from xner_ray.training.local import LocalHooks
-    from xner_ray.training.loop import train
+    from xner_ray.training.backends.local import LocalHooks
+    from xner_ray.training.trainer import train
 
     def run() -> float:
         _, result = train(job, LocalHooks(say=lambda line: None))
@@ -115,13 +115,13 @@ def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], floa
     import numpy as np
     import torch
 
-    from xner_ray.encoder.engine import choose_precision
-    from xner_ray.encoder.load import load_model
+    from xner_ray.encoders.engine import choose_precision
+    from xner_ray.encoders.load import load_model
     from xner_ray.training.data import TrainSet, share_of, steps_of
     from xner_ray.training.dropout import use_byte_dropout
     from xner_ray.training.freezing import freeze
-    from xner_ray.training.loop import _forward
     from xner_ray.training.losses import LOSSES
+    from xner_ray.training.trainer import _forward
 
     training = job.training
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -169,15 +169,15 @@ def compare_workers(
     import ray
 
     from xner_ray.config import RayConfig
-    from xner_ray.stages.context import connect
+    from xner_ray.pipeline.context import connect
 
     connect(RayConfig(num_cpus=cores))
 
     def run(workers: int, models: int = 1) -> float:
         """Seconds a model."""
         from xner_ray.config import Training
+        from xner_ray.training.backends.ray_train import fit
         from xner_ray.training.job import Job
-        from xner_ray.training.ray_train import fit
 
         outs = [work / f"workers-{workers}-{time.time_ns()}-{i}" for i in range(models)]
         jobs = [Job("bench", start, LABELS, Training(**settings), 1, data, str(out)) for out in outs]

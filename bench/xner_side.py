@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import timed
-from inputs import LABEL
+from bench import timed
+from bench.inputs import LABEL
 
 PATIENCE = 600  # seconds for all actors to start
 
@@ -73,8 +73,8 @@ class XnerSide:
 
     def run(self, store: str) -> Any:
         """A run of the config whose labelled shards go to a folder of their own."""
-        from xner_ray.config_file import load_config
-        from xner_ray.stages.context import Run
+        from xner_ray.config.load import load_config
+        from xner_ray.pipeline.context import Run
 
         return Run(load_config(self.config, [f"label.store={self.work / store}"]), self.config, say=lambda line: None)
 
@@ -82,7 +82,7 @@ class XnerSide:
         """The shards as they are read, in order."""
         import pyarrow.parquet as pq
 
-        from xner_ray.stages.ingest import shard_descriptors
+        from xner_ray.pipeline.stages.ingest import shard_descriptors
 
         return [pq.read_table(d.path) for d in shard_descriptors(self.run("none"))]
 
@@ -90,7 +90,7 @@ class XnerSide:
         """One round; its seconds from the first batch to the last commit."""
         import ray.data
 
-        from xner_ray.stages import label as stage
+        from xner_ray.pipeline.stages import label as stage
 
         stage.LABEL_WORK, stage.ALIGN_WORK = "timed:TimedLabel", "timed:TimedAlign"
         stage.ReadShards, stage.CommitShards = timed.TimedRead, timed.TimedCommit

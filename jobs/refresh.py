@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sys
 
-from xner_ray.cli_common import config_arguments, friendly
-from xner_ray.cli_preflight import look
-from xner_ray.cli_refresh import night
+from xner_ray.cli.common import config_arguments, friendly
+from xner_ray.cli.preflight import look
+from xner_ray.cli.refresh import night
 
 if __name__ == "__main__":
     dry = "--dry-run" in sys.argv

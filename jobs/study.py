@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from xner_ray.cli import app
+from xner_ray.cli.main import app
 
 if __name__ == "__main__":
     app(["study", *sys.argv[1:]], prog_name="jobs")

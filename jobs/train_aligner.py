@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from xner_ray.cli_common import run_job
+from xner_ray.cli.common import run_job
 
 if __name__ == "__main__":
     run_job(sys.argv, __doc__, stages=["aligner"])

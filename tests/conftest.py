@@ -27,6 +27,6 @@ def ray_session():
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory) -> Path:
     """The folder of an encoder with random weights."""
-    from xner_ray.encoder.tiny import make_tiny_encoder
+    from xner_ray.encoders.testing.tiny import make_tiny_encoder
 
     return make_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")

@@ -12,7 +12,7 @@ import typer
 import typer.core
 from pydantic import BaseModel
 
-from xner_ray.cli import app
+from xner_ray.cli.main import app
 from xner_ray.config import Config
 
 ROOT = Path(__file__).parents[1]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from xner_ray.encoder.load import load_model, save_tokenizer
-from xner_ray.tags import label_list
+from xner_ray.encoders.load import load_model, save_tokenizer
+from xner_ray.text.tags import label_list
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "ray")
 RUN = f"""
 import sys
-from xner_ray.cli import app
+from xner_ray.cli.main import app
 try:
     app(sys.argv[1:])
 finally:
@@ -51,8 +51,8 @@ def test_light_commands(arguments, tmp_path):
 def test_tag_from_an_export(tiny_encoder, tmp_path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    from xner_ray.export.onnx import export_onnx
     from xner_ray.ner.tagger import open_tagger
+    from xner_ray.results.export.onnx import export_onnx
 
     folder, exported = tmp_path / "model", tmp_path / "onnx"
     model = load_model(tiny_encoder, label_list(["LOC", "PER"]))

@@ -55,7 +55,7 @@ PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
 FAULT = pa.field("fault", pa.string())  # null, or `stage: why` of a row that cannot be run; its lists are empty then
 ALIGNED = LABELLED.append(PROJECTIONS).append(FAULT)
 
-# Pieces and words of both sides, cut on CPUs before a shard meets a GPU; they travel with it and are not kept (`ner/cut.py`).
+# Pieces and words of both sides, cut on CPUs before a shard meets a GPU; they travel with it and are not kept.
 PIECE = pa.struct(
     [
         pa.field("kind", pa.int8(), nullable=False),

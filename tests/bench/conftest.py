@@ -1,11 +1,6 @@
 """The benches' modules lie outside the package; tests import them as the scripts do."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 
 @pytest.fixture(scope="session")
@@ -13,10 +8,10 @@ def tiny_models(tiny_encoder, tmp_path_factory):
     """Folders of a teacher and an aligner with random heads, the latter with an untrained similarity."""
     import torch
 
-    from xner_ray.align.decode import Decoding
-    from xner_ray.align.projector import LABELS, save_projector
-    from xner_ray.encoder.load import load_model, save_tokenizer
-    from xner_ray.tags import label_list
+    from xner_ray.alignment.decoding import Decoding
+    from xner_ray.alignment.projector import LABELS, save_projector
+    from xner_ray.encoders.load import load_model, save_tokenizer
+    from xner_ray.text.tags import label_list
 
     folders = []
     for name, labels in (("teacher", label_list(["LOC", "PER"])), ("aligner", LABELS)):

@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 import torch
-from rounds import ROOT
+
+from bench.rounds import ROOT
 
 BLOCKED = """
 import runpy, sys
@@ -18,21 +19,20 @@ class Blocked:
             raise ImportError(f"{name} is not there")
 
 sys.meta_path.insert(0, Blocked())
-sys.path.insert(0, "bench")
 sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+runpy.run_module(sys.argv[0], run_name="__main__")
 """
 
 
 def test_it_needs_torch_tokenizers_numpy_and_pyarrow_alone(tmp_path):
-    from gpu_pack import pack
+    from bench.gpu_pack import pack
 
     assert pack(tmp_path / "pack", "tiny", None, "de", 40) == 40
     command = [
         sys.executable,
         "-c",
         BLOCKED,
-        "bench/gpu.py",
+        "bench.gpu",
         "--pack",
         tmp_path / "pack",
         "--device",
@@ -57,8 +57,9 @@ def test_it_needs_torch_tokenizers_numpy_and_pyarrow_alone(tmp_path):
 
 def test_a_shape_is_the_layers_of_transformers():
     """The same weights and flops as BertModel of that shape has in its layers."""
-    from gpu_shape import Classifier, Shape
     from transformers import BertConfig, BertModel
+
+    from bench.gpu_shape import Classifier, Shape
 
     shape = Shape(3, 32, 4, 48)
     ours = Classifier(shape, 100, 5)

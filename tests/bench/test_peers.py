@@ -2,7 +2,7 @@
 
 import subprocess
 
-import peer_env
+from bench import peer_env
 
 
 def test_an_environment_is_made_once(tmp_path, monkeypatch):

@@ -1,10 +1,10 @@
 """What the bench of projectors measures, on pairs that can be counted by hand."""
 
 import pytest
-from projection_scores import Asked, ceiling, curve, score
-from projectors import Exact, agreed, by_query, cascade, linked
 
-from xner_ray.align.files import read_gold_pair
+from bench.projection_scores import Asked, ceiling, curve, score
+from bench.projectors import Exact, agreed, by_query, cascade, linked
+from xner_ray.evaluation.project_files import read_gold_pair
 
 ENGLISH = "Bonn B-LOC\nbeat O\nParis B-LOC\nand O\nBonn B-LOC\n\nNobody O\n\nAnna B-PER\nand O\nEurope B-LOC\n"
 GERMAN = "Bonn B-LOC\nschlug O\nParis B-LOC\n\nBonn B-LOC\n\nAnna B-PER\nund O\neuropäische B-MISC\n"

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from rounds import ROOT, interleaved, rate, ratio, write_json
+from bench.rounds import ROOT, interleaved, rate, ratio, write_json
 
 
 def test_sides_take_turns():
@@ -32,11 +32,11 @@ def test_a_ratio_is_within_rounds():
 def test_children_inherit_the_cores(tmp_path):
     core = min(os.sched_getaffinity(0))
     inner = "import os; print(os.sched_getaffinity(0), os.environ['OMP_NUM_THREADS'])"
-    code = f"import rounds, subprocess, sys; print(rounds.pin('{core}'), flush=True);" + (
+    code = f"from bench import rounds; import subprocess, sys; print(rounds.pin('{core}'), flush=True);" + (
         f"subprocess.run([sys.executable, '-c', {inner!r}])"
     )
     told = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "bench", capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\n")
     assert told[0] == f"[{core}]" and told[1] == f"{{{core}}} 1"
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-import inputs
 import numpy as np
 import pytest
-import timed
+
+from bench import inputs, timed
 
 TEXTS = ["Anna lebt in Wien.", "Ok", "Die Firma Nordwind ist in Berlin.", "Ein Satz ohne Namen ist lang genug."]
 
@@ -42,7 +42,7 @@ def test_a_sample_stands_in_for_text(tmp_path):
 
 @pytest.fixture(scope="module")
 def models(tiny_models):
-    from bare import Models
+    from bench.bare import Models
 
     return Models(None, "de", *tiny_models, "fp32", 256, "cpu")
 
@@ -124,7 +124,7 @@ def test_the_account_adds_up():
 def test_timed_work_answers_as_the_work(tiny_models, tmp_path, monkeypatch):
     import pyarrow as pa
 
-    from xner_ray.stages.workers import LabelWork
+    from xner_ray.labeling.shard_functions import LabelWork
 
     monkeypatch.setenv(timed.FOLDER, str(tmp_path))
     settings = {

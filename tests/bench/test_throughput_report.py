@@ -2,10 +2,9 @@
 
 from types import SimpleNamespace
 
-import throughput
-from inputs import Text
-
-from xner_ray.encoder.ragged import Ragged
+from bench import throughput
+from bench.inputs import Text
+from xner_ray.encoders.ragged import Ragged
 
 
 def test_report():

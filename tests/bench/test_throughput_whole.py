@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from rounds import ROOT
+
+from bench.rounds import ROOT
 
 
 @pytest.mark.slow
@@ -13,7 +14,8 @@ from rounds import ROOT
 def test_throughput(tiny_models, tmp_path):
     command = [
         sys.executable,
-        "bench/throughput.py",
+        "-m",
+        "bench.throughput",
         "--pairs",
         "60",
         "--shards",

@@ -1,9 +1,8 @@
 """The bare side runs the loop's own micro-batches, and the start-up bench tells what was imported."""
 
 import numpy as np
-import startup
-import training
 
+from bench import startup, training
 from xner_ray.training.data import TrainSet
 
 

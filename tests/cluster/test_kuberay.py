@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from manifests import close, crds, documents, problems
+
+from tests.harness.manifests import close, crds, documents, problems
 
 ROOT = Path(__file__).parents[2]
 KUBERAY = ROOT / "cluster" / "kuberay"
@@ -161,7 +162,7 @@ def test_an_entrypoint_names_what_is_here(name):
 
 def test_nights_refresh():
     """The RayCronJob, and the RayJob that the command of the README makes for the plain CronJob."""
-    from xner_ray.config_file import load_config
+    from xner_ray.config.load import load_config
 
     readme = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8")
     (command,) = [x.strip() for x in readme.splitlines() if x.strip().startswith("sed 's|jobs/pipeline.py|")]

@@ -40,7 +40,7 @@ def problems(text: str) -> list[str]:
 def _xner(command: str) -> Iterator[str]:
     from typer.main import get_command
 
-    from xner_ray.cli import app
+    from xner_ray.cli.main import app
 
     known = get_command(app).commands  # type: ignore[attr-defined]
     for name in re.findall(r"(?:^xner|&& xner|python -m xner_ray\.cli) ([a-z-]+)", command):
@@ -50,7 +50,7 @@ def _xner(command: str) -> Iterator[str]:
 
 def _overrides(command: str) -> Iterator[str]:
     """Keys that follow a config are keys of it."""
-    from xner_ray.config_file import load_config
+    from xner_ray.config.load import load_config
     from xner_ray.errors import UserError
 
     if match := re.search(r" (configs/\S+\.yaml)((?: [a-z_.]+=\S+)*)", command):

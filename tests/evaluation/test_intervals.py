@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.evaluation.intervals import ALL, gain, interval, mean_draws, resample, sentence_counts, with_intervals
+from xner_ray.evaluation.bootstrap import ALL, gain, interval, mean_draws, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.scores import scores
 
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])

@@ -3,7 +3,7 @@
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.evaluation.project import read_target
+from xner_ray.evaluation.projection_scores import read_target
 
 
 def write(folder, name, text):

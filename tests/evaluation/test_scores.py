@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.errors import UserError
-from xner_ray.evaluation.project import score_projection
+from xner_ray.evaluation.projection_scores import score_projection
 from xner_ray.evaluation.scores import mean_scores, scores
 
 GOLD = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "O"]]

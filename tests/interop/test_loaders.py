@@ -11,10 +11,10 @@ import venv
 from pathlib import Path
 
 import pytest
-from made_run import make_run
 
-from xner_ray.export.dataset import divided
-from xner_ray.tags import spans_of
+from tests.harness.made_run import make_run
+from xner_ray.results.export.dataset import divided
+from xner_ray.text.tags import spans_of
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = Path(os.environ.get("XNER_INTEROP_ENVS", ROOT / "build" / "interop"))

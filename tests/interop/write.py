@@ -2,8 +2,8 @@
 
 import sys
 
-from xner_ray.export.dataset import export_run
-from xner_ray.runs.finished import Finished
+from xner_ray.results.export.dataset import export_run
+from xner_ray.results.run_results import Finished
 
 run, out, format = sys.argv[1:]
 export_run(Finished.open(run), out, format, {"train": 0.6, "validation": 0.2, "test": 0.2}, 1)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from xner_ray.encoder.load import load_model, load_tokenizer
+from xner_ray.encoders.load import load_model, load_tokenizer
 from xner_ray.errors import UserError
-from xner_ray.ner.adopt import adopt, identity, own_labels, source_folder
+from xner_ray.ner.external_teacher import adopt, identity, own_labels, source_folder
 from xner_ray.ner.tagger import Tagger, open_tagger
 
 OWN = ["B-PERSON", "I-PERSON", "B-GPE", "I-GPE", "B-FAC", "I-FAC", "O"]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.align.projector import Projector
-from xner_ray.encoder.tokenise import Tokeniser
-from xner_ray.ner.cut import SOURCE, TARGET, cut_table, pieces_and_words
-from xner_ray.ner.encode import words_of
-from xner_ray.ner.label import label_table
+from xner_ray.alignment.projector import Projector
+from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.ner.label_table import label_table
+from xner_ray.ner.pretokenize import SOURCE, TARGET, cut_table, pieces_and_words
 from xner_ray.ner.tagger import Tagger
+from xner_ray.ner.token_labels import words_of
 from xner_ray.schema import CUT
 
 PAIRS = [

@@ -1,6 +1,6 @@
 import pyarrow as pa
 
-from xner_ray.ner.doubt import doubtful
+from xner_ray.ner.unlabeled_entities import doubtful
 
 
 def doubts(sentence, tags=None, language="es"):

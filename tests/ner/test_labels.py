@@ -3,7 +3,7 @@
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.ner.labels import our_labels
+from xner_ray.ner.label_normalizer import our_labels
 
 
 @pytest.mark.parametrize(

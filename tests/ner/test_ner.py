@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.encoder.load import load_model
-from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.encoders.load import load_model
+from xner_ray.encoders.tokenizer import Tokeniser
 from xner_ray.errors import UserError
-from xner_ray.ner.decode import entities, word_labels
-from xner_ray.ner.encode import Words, deciding_pieces, encode_tags
-from xner_ray.ner.gold import labels_of
+from xner_ray.ner.decoding import entities, word_labels
+from xner_ray.ner.source_gold import labels_of
 from xner_ray.ner.tagger import Tagger
-from xner_ray.tags import label_list, spans_of, tags_of
+from xner_ray.ner.token_labels import Words, deciding_pieces, encode_tags
+from xner_ray.text.tags import label_list, spans_of, tags_of
+from xner_ray.text.words import join
 from xner_ray.training.losses import IGNORED
-from xner_ray.words import join
 
 LABELS = label_list(["LOC", "PER"])
 

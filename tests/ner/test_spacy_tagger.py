@@ -3,10 +3,10 @@
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.ner.adopt import adopt, identity, own_labels, source_folder
-from xner_ray.ner.encode import Words
+from xner_ray.ner.external_teacher import adopt, identity, own_labels, source_folder
 from xner_ray.ner.tagger import open_tagger
-from xner_ray.words import words
+from xner_ray.ner.token_labels import Words
+from xner_ray.text.words import words
 
 spacy = pytest.importorskip("spacy")
 TEXTS = ["Anna Keller lives in Wien, near Wien's park.", "", "Nobody."]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.encoder.load import load_model, save_tokenizer
-from xner_ray.encoder.tokenise import Tokeniser
+from xner_ray.encoders.load import load_model, save_tokenizer
+from xner_ray.encoders.tokenizer import Tokeniser
 from xner_ray.ner.tagger import Tagger
-from xner_ray.tags import label_list
+from xner_ray.text.tags import label_list
 
 
 @pytest.fixture(scope="module")

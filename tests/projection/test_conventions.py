@@ -3,8 +3,8 @@ import pytest
 
 from xner_ray import schema
 from xner_ray.config import Rules
-from xner_ray.projection.conventions import is_entity, retype
-from xner_ray.projection.rules import judge
+from xner_ray.projection.filters import judge
+from xner_ray.projection.label_conventions import is_entity, retype
 
 
 def one(name, kind, surface, after, language, **rules):

@@ -4,12 +4,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from projection_rows import aligned, aligned_rows, first_equal, row
 
+from tests.harness.projection_rows import aligned, aligned_rows, first_equal, row
 from xner_ray.config import Rules
-from xner_ray.projection import countries
-from xner_ray.projection.countries import names, to_countries
-from xner_ray.projection.rules import judge
+from xner_ray.projection import demonyms as countries
+from xner_ray.projection.demonyms import names, to_countries
+from xner_ray.projection.filters import judge
 
 CHINESE = ("Chinese tea, Chinese Open", "中国茶，中国公开赛", [(0, 7, "MISC"), (13, 25, "MISC")])
 ZH = {"language": "zh"}

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from projection_rows import aligned, aligned_rows, first_equal, row
 
+from tests.harness.projection_rows import aligned, aligned_rows, first_equal, row
 from xner_ray import schema
 from xner_ray.config import Rules
-from xner_ray.evaluation.conll import Sentence
-from xner_ray.evaluation.held_out import HeldOut, sentence_keys
-from xner_ray.projection.rules import judge
+from xner_ray.evaluation.decontamination import HeldOut, sentence_keys
+from xner_ray.projection.filters import judge
+from xner_ray.text.conll import Sentence
 
 
 def slow(row: dict, rules: Rules) -> tuple[str, list[dict]]:

@@ -3,13 +3,13 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from projection_rows import aligned, row
 
+from tests.harness.projection_rows import aligned, row
 from xner_ray import schema
 from xner_ray.config import DatasetConfig, Rules
 from xner_ray.errors import UserError
-from xner_ray.projection.rules import judge
-from xner_ray.projection.select import select
+from xner_ray.projection.filters import judge
+from xner_ray.projection.sentence_sampling import select
 
 
 def corpus(name: str, domain: str, full: int, empty: int, dropped: int = 3) -> list[dict]:

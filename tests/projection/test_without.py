@@ -2,13 +2,13 @@
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from projection_rows import aligned, row
 
+from tests.harness.projection_rows import aligned, row
 from xner_ray.config import DatasetConfig, Rules
-from xner_ray.corpus.keys import pair_keys
-from xner_ray.projection.rules import judge
-from xner_ray.projection.select import select
-from xner_ray.projection.without import Without, target_keys
+from xner_ray.corpora.dedup_keys import pair_keys
+from xner_ray.projection.exclusions import Without, target_keys
+from xner_ray.projection.filters import judge
+from xner_ray.projection.sentence_sampling import select
 
 
 def rows(numbers: range) -> list[dict]:

@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sample_data import TARGETS, drawn, sides
 
+from tests.harness.sample_data import TARGETS, drawn, sides
 from xner_ray.errors import UserError
 from xner_ray.sample.generate import Span, pairs
 from xner_ray.sample.names import PARTS

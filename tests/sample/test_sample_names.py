@@ -8,14 +8,14 @@ from collections import Counter
 from functools import cache
 
 import pytest
-from sample_data import TARGETS, drawn, surfaces
 
+from tests.harness.sample_data import TARGETS, drawn, surfaces
 from xner_ray.errors import UserError
 from xner_ray.sample import template
 from xner_ray.sample.generate import frames
 from xner_ray.sample.names import KINDS, LANGUAGES, PARTS, read_list, values
 from xner_ray.sample.write import CORPORA
-from xner_ray.words import UNSPACED
+from xner_ray.text.words import UNSPACED
 
 # Frames
 

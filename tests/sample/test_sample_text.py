@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_data import TARGETS, drawn, sides
 
+from tests.harness.sample_data import TARGETS, drawn, sides
 from xner_ray.errors import UserError
 from xner_ray.sample import generate
 from xner_ray.sample.french import agree

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_cloud import FakeCloud, Watch, fake_cloud
-from ordeal import Ordeal, contents
+
+from tests.harness.fake_cloud import FakeCloud, Watch, fake_cloud
+from tests.harness.ordeal import Ordeal, contents
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
-HERE = Path(__file__).parent
 MOST, IDLE = 2, 8.0
 
 
@@ -28,13 +28,19 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cloud():
-    with fake_cloud(MOST, IDLE, search=(HERE,)) as cloud:
+    with fake_cloud(MOST, IDLE) as cloud:
         yield cloud
 
 
 def start(out: Path, cloud: FakeCloud) -> subprocess.Popen:
     env = {**os.environ, "RAY_ADDRESS": cloud.address, "RAY_AUTH_MODE": "disabled"}
-    command = [sys.executable, str(HERE / "slow_driver.py"), str(out.with_suffix(".yaml")), f"ray.max_gpus={MOST}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.harness.slow_driver",
+        str(out.with_suffix(".yaml")),
+        f"ray.max_gpus={MOST}",
+    ]
     with out.with_suffix(".log").open("a") as log:
         return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
 

@@ -53,7 +53,7 @@ def script(parts: list[Block]) -> str:
 def shims(folder: Path) -> Path:
     """`xner` and `python` of this tree and this interpreter, whatever is installed."""
     folder.mkdir()
-    for name, command in (("xner", "-m xner_ray.cli"), ("python", "")):
+    for name, command in (("xner", "-m xner_ray.cli.main"), ("python", "")):
         shim = folder / name
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
         shim.chmod(0o755)

@@ -19,15 +19,15 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from ordeal import Head, ray_head
-from tiny_job import Silent, make_job, without_dropout
 
-from xner_ray.encoder.load import load_model
+from tests.harness.ordeal import Head, ray_head
+from tests.harness.tiny_job import Silent, make_job, without_dropout
+from xner_ray.encoders.load import load_model
 from xner_ray.training.job import Job
-from xner_ray.training.loop import train
+from xner_ray.training.trainer import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 def undisturbed(encoder: Path, folder: Path, epochs: int) -> tuple[Job, list[float]]:
@@ -56,7 +56,7 @@ class Training:
         told = [{**asdict(job), "training": job.training.model_dump(), "out": str(out)} for job, out in outs]
         (folder / "job.json").write_text(json.dumps({"jobs": told, "storage": str(self.storage), **arguments}))
         env = {**os.environ, "RAY_ADDRESS": head.address, "RAY_AUTH_MODE": "disabled"}
-        command = [sys.executable, str(HERE / "train_driver.py"), str(folder / "job.json")]
+        command = [sys.executable, "-m", "tests.harness.train_driver", str(folder / "job.json")]
         with self.log.open("w") as log:
             self.driver = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
 
@@ -99,7 +99,7 @@ def another_node(head: Head) -> Iterator[None]:
     """A node with one CPU that joins."""
     command = [str(Path(sys.executable).with_name("ray")), "start", f"--address={head.address}", "--block"]
     command += ["--num-cpus=1", "--disable-usage-stats", f"--object-store-memory={100 * 2**20}"]
-    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(HERE.parents[1])}
+    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     node = subprocess.Popen(command, env=env, **quiet, start_new_session=True)
     try:

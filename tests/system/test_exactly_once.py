@@ -14,8 +14,17 @@ import sys
 import time
 
 import pytest
-from ordeal import HERE, Ordeal, contents, kill_an_actor, lost_and_doubled, planted_rows, quarantined_rows, ray_head
 
+from tests.harness.ordeal import (
+    ROOT,
+    Ordeal,
+    contents,
+    kill_an_actor,
+    lost_and_doubled,
+    planted_rows,
+    quarantined_rows,
+    ray_head,
+)
 from xner_ray.errors import UserError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -104,7 +113,7 @@ def test_quarantine_is_listed_and_tried_again(undisturbed, head, tmp_path):
     ordeal.finish(out)
     bad = quarantined_rows(out)
     xner = [sys.executable, "-m", "xner_ray.cli"]
-    env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def call(*arguments: str) -> str:
         return subprocess.run([*xner, *arguments], env=env, capture_output=True, text=True, check=True).stdout
@@ -174,7 +183,7 @@ def test_a_full_disk(undisturbed):
 
 
 def test_no_room_is_seen_before_the_first_shard(tmp_path):
-    from xner_ray.stages.preflight import check_disk
+    from xner_ray.preflight.labeling_checks import check_disk
 
     with pytest.raises(UserError, match="GB are free"):
         check_disk(str(tmp_path), 1e18)

@@ -9,7 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from ordeal import free_port, ray_head
+
+from tests.harness.ordeal import free_port, ray_head
 
 REPO = Path(__file__).parents[2]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from ordeal import Ordeal, contents
+
+from tests.harness.ordeal import Ordeal, contents
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -19,9 +19,8 @@ def test_a_lost_node(tmp_path):
     ordeal.finish(wanted)
     out = ordeal.new_out(wanted)
     env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
-    script = Path(__file__).with_name("nodes_driver.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(out.with_suffix(".yaml"))],
+        [sys.executable, "-m", "tests.harness.nodes_driver", str(out.with_suffix(".yaml"))],
         env=env,
         capture_output=True,
         text=True,

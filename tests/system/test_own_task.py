@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from xner_ray.config_file import load_config
-from xner_ray.stages.pipeline import run
-from xner_ray.words import natural
+from xner_ray.config.load import load_config
+from xner_ray.pipeline.pipeline import run
+from xner_ray.text.words import natural
 
 pytestmark = pytest.mark.timeout(900)
 DRUGS = ["Alvorin", "Bexatol", "Curamide", "Doltrex", "Enoxil", "Fenvarine", "Gliprol", "Hexaval"]

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from xner_ray.cli import app
-from xner_ray.config_file import load_config
+from xner_ray.cli.main import app
+from xner_ray.config.load import load_config
 from xner_ray.errors import UserError
-from xner_ray.export.dataset import export_run
 from xner_ray.ner.tagger import open_tagger
-from xner_ray.runs.finished import Finished
-from xner_ray.stages.pipeline import STAGES, plan, run
+from xner_ray.pipeline.pipeline import STAGES, plan, run
+from xner_ray.results.export.dataset import export_run
+from xner_ray.results.run_results import Finished
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "tiny.yaml"

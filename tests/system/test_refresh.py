@@ -19,22 +19,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.harness.opus_server import serving
+from xner_ray.config.load import load_config
+from xner_ray.corpora.dedup_keys import pair_keys
+from xner_ray.corpora.opus.download import Patience
+from xner_ray.errors import UserError
+from xner_ray.labeling.status import read_plan, status
+from xner_ray.projection.exclusions import target_keys
+from xner_ray.sample.generate import pairs as sample_pairs
+from xner_ray.sample.write import write_sample
+from xner_ray.storage import ShardStore
+from xner_ray.workflows.refresh.run_refresh import refresh
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "corpus"))
-
-from opus_server import serving  # noqa: E402
-
-from xner_ray.config_file import load_config  # noqa: E402
-from xner_ray.corpus.download import Patience  # noqa: E402
-from xner_ray.corpus.keys import pair_keys  # noqa: E402
-from xner_ray.errors import UserError  # noqa: E402
-from xner_ray.projection.without import target_keys  # noqa: E402
-from xner_ray.refresh.night import refresh  # noqa: E402
-from xner_ray.sample.generate import pairs as sample_pairs  # noqa: E402
-from xner_ray.sample.write import write_sample  # noqa: E402
-from xner_ray.stages.status import read_plan, status  # noqa: E402
-from xner_ray.store import ShardStore  # noqa: E402
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 LANGUAGES = ("de", "zh")
 CONFIG = """\

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from s3_server import KEYS, Proxy, weed
+
+from tests.harness.s3_server import KEYS, Proxy, weed
 
 pytest.importorskip("obstore")
 
 from xner_ray.errors import UserError
-from xner_ray.refresh.lease import Lease
-from xner_ray.refresh.shelf import Shelf
-from xner_ray.store.bucket import BucketPlace
+from xner_ray.storage.lock import Lease
+from xner_ray.storage.object_store import BucketPlace
+from xner_ray.workflows.refresh.model_registry import Shelf
 
 pytestmark = [
     pytest.mark.slow,

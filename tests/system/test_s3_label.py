@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from ordeal import Ordeal, contents, ray_head
-from s3_server import KEYS, Server, weed
+
+from tests.harness.ordeal import Ordeal, contents, ray_head
+from tests.harness.s3_server import KEYS, Server, weed
 
 pytest.importorskip("obstore")
 pytestmark = [

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from xner_ray.study.grid import ZERO
-from xner_ray.study.table import read_table
+from xner_ray.workflows.study.grid import ZERO
+from xner_ray.workflows.study.table import read_table
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = 6

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 import yaml
-from ordeal import Ordeal, free_port, ray_head
 from prometheus_client.parser import text_string_to_metric_families
-from promql_queries import RULES, asked_for, rules, targets, variables
 
+from tests.harness.ordeal import Ordeal, free_port, ray_head
+from tests.harness.promql_queries import RULES, asked_for, rules, targets, variables
+from xner_ray.observability.metrics import METRICS
 from xner_ray.projection.ledger import Ledger
-from xner_ray.store.shards import ShardStore
-from xner_ray.telemetry.metrics import METRICS
+from xner_ray.storage.shard_store import ShardStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PROMETHEUS = RULES.with_name("prometheus.yaml")

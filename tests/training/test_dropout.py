@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from xner_ray.encoder.load import load_model
+from xner_ray.encoders.load import load_model
 from xner_ray.training.dropout import ByteDropout, restore_dropout, use_byte_dropout
 
 

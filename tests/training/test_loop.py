@@ -8,15 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_job import LABELS, Silent, make_job, without_dropout
 
-from xner_ray.encoder.engine import Engine
-from xner_ray.encoder.load import load_model
-from xner_ray.encoder.ragged import Ragged
+from tests.harness.tiny_job import LABELS, Silent, make_job, without_dropout
+from xner_ray.encoders.engine import Engine
+from xner_ray.encoders.load import load_model
+from xner_ray.encoders.ragged import Ragged
 from xner_ray.errors import UserError
 from xner_ray.training.data import IGNORED, UNLABELLED, TrainSet, share_of, steps_of
 from xner_ray.training.freezing import freeze, parameter_groups
-from xner_ray.training.loop import train
+from xner_ray.training.trainer import train
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=80), st.integers(20, 200), st.integers(0, 3))
@@ -108,7 +108,7 @@ def test_a_share_of_the_start_stays(job):
 
 
 def test_accumulation_does_not_change_the_gradient(job):
-    from xner_ray.training.loop import _step
+    from xner_ray.training.trainer import _step
 
     job = without_dropout(job)
     torch.manual_seed(3)

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_job import LABELS, Silent, make_job, without_dropout
 
+from tests.harness.tiny_job import LABELS, Silent, make_job, without_dropout
 from xner_ray.config import Training
-from xner_ray.encoder.load import load_model
+from xner_ray.encoders.load import load_model
 from xner_ray.training.data import TrainSet, share_of, steps_of
 from xner_ray.training.job import Job
-from xner_ray.training.loop import _step, train
+from xner_ray.training.trainer import _step, train
 
 MICRO = 128
 STEPS = {  # rows of a step, and the padded tokens of a micro-batch
@@ -33,7 +33,7 @@ class Gloo(Silent):
         return torch.nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
 
     def total(self, value):
-        from xner_ray.training.ray_train import RayHooks
+        from xner_ray.training.backends.ray_train import RayHooks
 
         return RayHooks.total(self, value)  # type: ignore[arg-type]
 

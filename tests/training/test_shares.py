@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xner_ray.training.shares import beside, cpus_each, split
+from xner_ray.training.resource_split import beside, cpus_each, split
 
 GB = 1e9
 NODES = st.lists(st.fixed_dictionaries({"CPU": st.integers(0, 8), "memory": st.floats(0, 64 * GB)}), max_size=4)

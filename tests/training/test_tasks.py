@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_job import Silent, make_job, without_dropout
 
-from xner_ray.encoder.load import load_model
+from tests.harness.tiny_job import Silent, make_job, without_dropout
+from xner_ray.encoders.load import load_model
 from xner_ray.errors import UserError
-from xner_ray.training import tasks
-from xner_ray.training.loop import train
-from xner_ray.training.ray_train import fit
+from xner_ray.training.backends import ray_tasks as tasks
+from xner_ray.training.backends.ray_train import fit
+from xner_ray.training.trainer import train
 
 
 @pytest.fixture(scope="module")

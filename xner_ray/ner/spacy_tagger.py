@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xner_ray.encoder.tokenise import Tokens
+from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.errors import UserError
-from xner_ray.ner.encode import Words
-from xner_ray.ner.found import Finder
-from xner_ray.projection.spans import char_to_token_spans
+from xner_ray.ner.base_tagger import Finder
+from xner_ray.ner.token_labels import Words
+from xner_ray.text.token_spans import char_to_token_spans
 
 _NEEDLESS = ["tagger", "parser", "lemmatizer", "attribute_ruler", "morphologizer", "senter", "textcat"]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from xner_ray.encoder.counts import Counts
-from xner_ray.encoder.null import Answers, NullEngine
-from xner_ray.encoder.ragged import ranges
-from xner_ray.encoder.tokenise import Tokeniser, Tokens
-from xner_ray.encoder.windows import windows
-from xner_ray.ner.decode import entities, word_labels
-from xner_ray.ner.encode import Words, deciding_pieces
-from xner_ray.ner.found import Entity, Finder, listed
-from xner_ray.tags import label_list
+from xner_ray.encoders.engine_stats import Counts
+from xner_ray.encoders.ragged import ranges
+from xner_ray.encoders.testing.null import Answers, NullEngine
+from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.encoders.windowing import windows
+from xner_ray.ner.base_tagger import Entity, Finder, listed
+from xner_ray.ner.decoding import entities, word_labels
+from xner_ray.ner.token_labels import Words, deciding_pieces
+from xner_ray.text.tags import label_list
 
 
 class Tagger(Finder):
@@ -42,8 +42,8 @@ class Tagger(Finder):
             budget: padded tokens of a forward pass.
             precision: auto | fp32 | bf16 | fp16.
         """
-        from xner_ray.encoder.engine import Engine
-        from xner_ray.encoder.load import load_model
+        from xner_ray.encoders.engine import Engine
+        from xner_ray.encoders.load import load_model
 
         return cls(
             Engine(load_model(folder), budget, precision, device), Tokeniser(str(folder)), *_labels(_config(folder))
@@ -52,13 +52,13 @@ class Tagger(Finder):
     @classmethod
     def exported(cls, folder: str | Path, budget: int = 4096) -> Tagger:
         """The tagger of a folder that `xner export-model` wrote; neither torch nor transformers is imported."""
-        from xner_ray.encoder.onnx import OnnxEngine
+        from xner_ray.encoders.onnx_engine import OnnxEngine
 
         return cls(OnnxEngine(folder, budget), Tokeniser(str(folder), plain=True), *_labels(_config(folder)))
 
     @classmethod
     def null(cls, folder: str | Path) -> Tagger:
-        """The tagger that makes its answers up (`encoder/null.py`), with the tokenizer of a folder."""
+        """The tagger that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
         tokeniser = Tokeniser(str(folder), plain=True)
         return cls(NullEngine(tokeniser.begins()), tokeniser, NullEngine.LABELS)
 

@@ -22,7 +22,7 @@ from xner_ray.sample.french import agree
 from xner_ray.sample.inflect import capitalise, genitive, spanish_conjunction
 from xner_ray.sample.names import LANGUAGES, PARTS, Value, values
 from xner_ray.sample.template import FREE, UNIT, Frame, Slot, frames
-from xner_ray.words import UNSPACED
+from xner_ray.text.words import UNSPACED
 
 FIRST_EPOCH = 4096
 EPOCHS = 32

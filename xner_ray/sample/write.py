@@ -22,7 +22,7 @@ from xner_ray.errors import UserError
 from xner_ray.sample.generate import Span
 from xner_ray.sample.generate import pairs as generate_pairs
 from xner_ray.sample.names import DEFAULT, LANGUAGES
-from xner_ray.words import ELISION, UNSPACED
+from xner_ray.text.words import ELISION, UNSPACED
 
 CORPORA = {
     "SampleNews": ("news", "politics", "business", "sport"),

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from xner_ray.encoder.batches import plan
-from xner_ray.encoder.ragged import Ragged, offsets_of
+from xner_ray.encoders.batching import plan
+from xner_ray.encoders.ragged import Ragged, offsets_of
 
 # Label of tokens that carry no loss: special tokens, segment A, pieces that an aligner does not ask, doubtful words.
 IGNORED = -100

@@ -1,0 +1,141 @@
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xner_ray import schema
+from xner_ray.alignment.examples.bootstrap import agree
+from xner_ray.alignment.examples.builder import Example, build_examples, equal_spans, negatives
+from xner_ray.alignment.examples.encode_examples import encode_examples
+from xner_ray.alignment.similarity import Similarity
+from xner_ray.config import Aligner
+from xner_ray.training.losses import IGNORED
+
+NAMES = ["Anna", "Berg", "Ulm", "Rom", "Lund", "Kiew", "Oslo", "Genf"]
+
+
+@pytest.fixture(scope="module")
+def similarity(tiny):
+    return Similarity.load(str(tiny), layer=1, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Pairs of equal sides, so that random weights align them well."""
+    sources, entities = [], []
+    for i in range(60):
+        a, b = NAMES[i % 8], NAMES[(i // 8 + i + 1) % 8]
+        sources.append(f"{a} reads red books in Germany with {b} today")
+        entities.append([(0, len(a), "PER"), (sources[-1].index(" with ") + 6, sources[-1].index(" today"), "PER")])
+    lists = [[{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in row] for row in entities]
+    return pa.table({"source": sources, "target": sources, "entities": pa.array(lists, schema.ENTITIES.type)})
+
+
+def test_bootstrapped_examples_say_where_the_name_is(similarity, table):
+    config = Aligner(examples=80, origins={"bootstrap": 1.0})
+    examples, report = build_examples(config, "de", table, similarity, 1)
+    positives = [e for e in examples if e.spans]
+    assert len(positives) == 60 and len(examples) - len(positives) == 20
+    assert sum(e.kind == "phrase" for e in positives) == 18
+    for e in positives:  # both sides are equal, so the span is the name
+        assert all(e.sentence[a:b] == e.name for a, b in e.spans)
+    for e in examples:
+        assert e.spans or e.name.casefold() not in e.sentence.casefold()
+    assert report.counts == {"bootstrap": 60, "negative": 20} and not report.missing
+
+
+def test_the_same_seed_gives_the_same_examples(similarity, table):
+    config = Aligner(examples=40, origins={"bootstrap": 1.0})
+    one, two, other = (build_examples(config, "de", table, similarity, seed)[0] for seed in (1, 1, 2))
+    assert one == two and one != other
+
+
+def test_all_origins_give_their_share_and_a_lack_is_reported(tmp_path, similarity, table):
+    file = tmp_path / "de.tsv"
+    file.write_text("Rome\tIch mag Rom.\t8\t11\n", encoding="utf-8")
+    lexicon = tmp_path / "lexicon.tsv"
+    lexicon.write_text("Germany\tGermany\n", encoding="utf-8")
+    config = Aligner(
+        examples=60,
+        negatives=0.25,
+        origins={"bootstrap": 2, "pairs": 1, "lexicon": 1, "translator": 1},
+        pairs=str(tmp_path / "{language}.tsv"),
+        lexicon=str(lexicon),
+        translator="unused",
+    )
+    examples, report = build_examples(
+        config,
+        "de",
+        table,
+        similarity,
+        1,
+        tag=lambda texts: [[(0, 4, "PER", 1.0)] for _ in texts],
+        translate=lambda t: t,
+    )
+    assert report.counts["pairs"] == 1 and report.missing["pairs"] == 8
+    assert report.counts["lexicon"] == report.counts["translator"] == 9
+    assert report.counts["bootstrap"] == 45 - 1 - 9 - 9  # it fills up what others lack
+    assert Example("Rome", "Ich mag Rom.", ((8, 11),), "pairs") in examples
+
+
+def test_agreement_drops_spans_whose_tokens_match_nothing(similarity):
+    lists = pa.array([[{"start": 0, "end": 4, "type": "PER", "score": 1.0}]] * 2, schema.ENTITIES.type)
+    found = agree(similarity, ["Anna", "Anna"], ["Anna", "，，，，，，，，"], lists, "de", np.random.default_rng(1))
+    assert found.row.tolist() == [0] and found.target_end.tolist() == [4]
+
+
+def test_equal_spans_are_whole_words():
+    assert equal_spans("Rom, Roms Rom", 0, 3, "de") == [(0, 3), (10, 13)]
+    assert equal_spans("中国在中国", 3, 5, "zh") == [(0, 2), (3, 5)]
+    assert equal_spans("aXa", 0, 2, "de") == [(0, 2)]
+
+
+@given(st.text(alphabet="ab ", min_size=1, max_size=12), st.data())
+def test_equal_spans_hold_the_span_and_never_overlap(text, data):
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    found = equal_spans(text, start, end, "de")
+    assert (start, end) in found and found == sorted(found)
+    assert all(text[a:b] == text[start:end] for a, b in found)
+    assert all(a[1] <= b[0] for a, b in pairwise(found))
+
+
+def test_negatives_neither_hold_nor_are_held_by_what_the_sentence_has():
+    positives = [
+        Example("European Union", "Die Europäische Union", ((4, 21),), "b", "ORG", "The European Union"),
+        Example("Union", "Die Gewerkschaft", ((4, 16),), "b", "ORG", "The Union"),
+        Example("Rome", "Rom", ((0, 3),), "b", "LOC", "Rome"),
+    ]
+    made = negatives(positives, 8, np.random.default_rng(0))
+    assert len(made) == 8 and {e.spans for e in made} == {()}
+    assert {(e.name, e.sentence) for e in made} <= {
+        ("Rome", "Die Europäische Union"), ("Rome", "Die Gewerkschaft"), ("European Union", "Rom"), ("Union", "Rom"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["mean", "first"])
+def test_labels_lie_on_the_sentence_and_cover_the_words_of_the_span(tokeniser, word):
+    examples = [
+        (Example("Ulm", "in Neu-Ulm, Ulm", ((3, 10), (12, 15)), "b"), "de"),
+        (Example("Ulm", "nichts", (), "b"), "de"),
+        (Example("Peking", "在北京。", ((1, 3),), "b"), "zh"),
+        (Example("long", "x " * 200, ((0, 1),), "b"), "de"),
+    ]
+    data, left_out = encode_examples(tokeniser, examples, 128, word)
+    assert left_out == 1 and len(data.ids) == 3
+    assert set(data.labels[data.types == 0].tolist()) == {IGNORED}
+    for row, (e, language) in enumerate(examples[:3]):
+        own = slice(*data.ids.offsets[row : row + 2])
+        labels, segment = data.labels[own], data.types[own]
+        assert labels[-1] == IGNORED and segment[-1] == 1
+        tokens = tokeniser([e.sentence])
+        inside = [any(a < y and x < b for a, b in e.spans) for x, y in zip(tokens.starts, tokens.ends, strict=True)]
+        kept = labels[segment == 1][:-1]
+        if word == "mean":
+            assert kept.tolist() == inside, (language, e)
+        else:
+            assert all(label in (IGNORED, int(i)) for label, i in zip(kept, inside, strict=True))
+            assert len(tokens.starts) < 6 or (kept == IGNORED).any()

@@ -1,0 +1,212 @@
+import json
+
+import pyarrow as pa
+import pytest
+import torch
+
+from xner_ray import schema
+from xner_ray.alignment.decoding import Decoding
+from xner_ray.alignment.projector import Projector, read_projector, save_projector
+from xner_ray.config import Rules
+from xner_ray.errors import UserError
+from xner_ray.evaluation.project_files import best_spans, project_files
+from xner_ray.projection.filters import judge
+
+
+@pytest.fixture
+def table():
+    rows = [
+        ("Rome and Ann and Rome", "Rom und Anna", [(0, 4, "LOC"), (9, 12, "PER"), (17, 21, "LOC")]),
+        ("none", "nichts", []),
+        ("Peking", "在北京。", [(0, 6, "LOC")]),
+    ]
+    lists = [[{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in e] for _, _, e in rows]
+    columns = {"corpus": ["c"] * 3, "domain": ["d"] * 3, "language": ["de"] * 3, "pair_id": [1, 2, 3]}
+    columns |= {"source": [r[0] for r in rows], "target": [r[1] for r in rows], "corpus_score": [None] * 3}
+    return pa.table({**columns, "entities": pa.array(lists, schema.ENTITIES.type)}).cast(schema.LABELLED)
+
+
+def test_a_projection_goes_straight_to_the_rules(folder, table):
+    projector = Projector.load(folder, "fp32", 256, "cpu")
+    for threshold in (0.0, 0.5, 1.0):
+        projector.decoding = Decoding(threshold)
+        found = projector.project(table, "de")
+        assert found.type == schema.PROJECTIONS.type and len(found) == 3
+        rows = found.to_pylist()
+        assert rows[1] == [] and {p["entity"] for p in rows[0]} <= {0, 1}
+        sound = pa.nulls(len(found), pa.string())
+        judged = judge(table.append_column(schema.PROJECTIONS, found).append_column(schema.FAULT, sound), Rules())
+        assert judged.column("verdict").to_pylist()[1] == schema.KEPT_NO_ENTITY
+    projector.decoding = Decoding(0.0)  # every word: each query has the whole sentence
+    rows = projector.project(table, "de").to_pylist()
+    assert [(p["entity"], p["start"], p["end"]) for p in rows[0]] == [(0, 0, 12), (1, 0, 12)]
+
+
+def test_answers_do_not_depend_on_neighbours_or_shards(folder, table):
+    projector = Projector.load(folder, "fp32", 64, "cpu")
+    projector.decoding = Decoding(0.45)
+    whole = projector.project(table, "de").to_pylist()
+    assert [projector.project(table.slice(i, 1), "de").to_pylist()[0] for i in range(3)] == whole
+    sources, targets = table["source"].to_pylist(), table["target"].to_pylist()
+    entities = [[(e["start"], e["end"], e["type"]) for e in row] for row in table["entities"].to_pylist()]
+    found = projector.project_entities(sources, entities, targets, "de")
+    assert [[(p["entity"], p["start"], p["end"]) for p in row] for row in whole] == [
+        [c[:3] for c in row] for row in found
+    ]
+    assert projector.project(table.slice(0, 0), "de").to_pylist() == []
+
+
+def test_the_aligner_reads_the_name(folder, table):
+    """Other names, other probabilities: segment A reaches the model."""
+    projector = Projector.load(folder, "fp32", 256, "cpu")
+    projector.decoding = Decoding(0.0)
+    scores = [p["score"] for p in projector.project(table, "de").to_pylist()[0]]
+    assert scores[0] != scores[1]
+
+
+def test_the_similarity_answers_where_the_aligner_is_silent(folder, tiny):
+    """Random weights know equal tokens in equal sentences, so the similarity copies."""
+    text = "Anna Berg lebt in Ulm bei Anna Berg"
+    spans = ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
+    entities = [[{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in spans], []]
+    pair = pa.table(
+        {"source": [text, "x"], "target": [text, "x"], "entities": pa.array(entities, schema.ENTITIES.type)}
+    )
+    copied = {0: [(0, 9), (26, 35)], 1: [(18, 21)]}
+
+    def project(threshold, language="de"):
+        save_projector(folder, Decoding(threshold, 0, similarity=0.7, one_to_one=False), 1, str(tiny))
+        found = Projector.load(folder, "fp32", 256, "cpu").project(pair, language).to_pylist()
+        assert found[1] == []
+        return [(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in found[0]]
+
+    assert project(1.0) == [(e, *span, 0.7) for e, row in copied.items() for span in row]
+    assert project(1.0, "zh") == []
+    everything = project(0.0)
+    assert [found[:3] for found in everything] == [(0, 0, 35), (1, 0, 35)]
+    assert all(score != 0.7 for *_, score in everything)
+    # Between the best words of the two queries one is silent, and only that one is answered by the similarity.
+    aligner = Projector.load(folder, "fp32", 256, "cpu")
+    best = {}
+    for threshold in [i / 1000 for i in range(1000)]:
+        aligner.similarity, aligner.decoding = None, Decoding(threshold, 0, one_to_one=False)
+        for found in aligner.project(pair, "de").to_pylist()[0]:
+            best[found["entity"]] = threshold
+    low, high = sorted(best, key=lambda entity: best[entity])
+    assert best[low] < best[high]
+    mixed = project(best[high])
+    assert [found for found in mixed if found[0] == low] == [(low, *span, 0.7) for span in copied[low]]
+    assert mixed == sorted(mixed) and all(score != 0.7 for entity, *_, score in mixed if entity == high)
+
+
+def test_a_projector_with_a_similarity_needs_its_encoder(folder):
+    with pytest.raises(ValueError, match="encoder and layer"):
+        save_projector(folder, Decoding(similarity=0.5))
+
+
+def test_projector_json_says_how_to_decode(folder):
+    assert read_projector(folder) == (Decoding(0.3), 0)
+    file = folder / "projector.json"
+    for content, problem in (
+        ("{", "cannot be understood"),
+        (json.dumps({"version": 9, "kind": "x"}), "version 9"),
+        (None, "no such"),
+    ):
+        if content is None:
+            file.unlink()
+        else:
+            file.write_text(content)
+        with pytest.raises(UserError, match=problem) as e:
+            read_projector(folder)
+        assert e.value.file == file and e.value.remedy
+
+
+def test_the_best_candidate_and_its_equals_are_taken():
+    text = "Rom, Roma, Rom"
+    assert best_spans(text, [(0, 0, 3, 0.5), (0, 5, 9, 0.7), (0, 11, 14, 0.9), (1, 5, 9, 0.2)]) == [
+        (0, 11, 14, 0.9),
+        (0, 0, 3, 0.5),
+        (1, 5, 9, 0.2),
+    ]
+
+
+class Oracle:
+    """Projects by a dictionary."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def project_entities(self, sources, entities, targets, language):
+        found = []
+        for source, row, target in zip(sources, entities, targets, strict=True):
+            found.append([])
+            for i, (a, b, _) in enumerate(row):
+                at = target.find(self.names.get(source[a:b], "\0"))
+                if at >= 0:
+                    found[-1].append((i, at, at + len(self.names[source[a:b]]), 1.0))
+        return found
+
+
+def test_files_are_projected_and_scored(tmp_path):
+    source, target, text = tmp_path / "s.conll", tmp_path / "t.conll", tmp_path / "t.txt"
+    source.write_text("Ann\tB-PER\nloves\tO\nNew\tB-LOC\nYork\tI-LOC\n\nRome\tB-LOC\n", encoding="utf-8")
+    target.write_text("In\tO\nNeu\tB-LOC\nYork\tI-LOC\nlebt\tO\nAnna\tB-PER\n\nRom\tB-LOC\n", encoding="utf-8")
+    text.write_text("In Neu York lebt Anna\nRom\n", encoding="utf-8")
+    model = Oracle({"Ann": "Anna", "New York": "Neu York"})
+    result = project_files(model, source, target)
+    assert (result["precision"], result["recall"], result["correct"]) == (100.0, 66.67, 2)
+    assert result["counts"] == {"sentences": 2, "entities": 3, "queries": 3, "mapped": 2}
+    assert result["sentences"][0].tags == ["O", "B-LOC", "I-LOC", "O", "B-PER"] and result["sentences"][1].tags == [
+        "O"
+    ]
+    bare = project_files(model, source, text, types=["PER"])
+    assert "f1" not in bare and bare["sentences"][0].tags == ["O", "O", "O", "O", "B-PER"]
+    assert project_files(model, source, target, tag_map={"LOC": "PLACE"})["sentences"][0].tags[1] == "B-PLACE"
+    text.write_text("Rom\n", encoding="utf-8")
+    with pytest.raises(UserError, match="1 sentences, 2 in"):
+        project_files(model, source, text)
+
+
+def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
+    """Examples, training set, loop, projector.json and projection in one go: names are spelled alike on both sides."""
+    from xner_ray.alignment.examples.builder import Example
+    from xner_ray.alignment.examples.encode_examples import encode_examples
+    from xner_ray.alignment.projector import LABELS
+    from xner_ray.config import Training
+    from xner_ray.encoders.tokenizer import Tokeniser
+    from xner_ray.training.backends.local import LocalHooks
+    from xner_ray.training.checkpoint import save_model
+    from xner_ray.training.job import Job
+    from xner_ray.training.trainer import train
+
+    # The place is always the first word of two: position alone says it, which random weights learn in seconds.
+    examples = [
+        (Example(n, f"{n} ab", ((0, len(n)),), "pairs"), "de") for n in ("ca", "de", "fi", "go", "hu", "mi") * 20
+    ]
+    data, _ = encode_examples(Tokeniser(str(tiny)), examples, 128)
+    data.save(tmp_path / "data.npz")
+    training = Training(
+        epochs=6, learning_rate=5e-3, batch_tokens=256, micro_tokens=256, freeze_embeddings=False, precision="fp32"
+    )
+    job = Job("aligner", str(tiny), LABELS, training, 1, str(tmp_path / "data.npz"), str(tmp_path / "model"))
+    model, result = train(job, LocalHooks(say=lambda line: None), "cpu")
+    save_model(model, job, result)
+    save_projector(job.out, Decoding())
+    projector = Projector.load(job.out, "fp32", device="cpu")
+    assert projector.project_entities(["go"], [[(0, 2, "LOC")]], ["go ab"], "de")[0][0][:3] == (0, 0, 2)
+    assert torch.isfinite(torch.tensor(result.losses)).all()
+
+
+def test_a_name_that_became_an_adjective(tmp_path):
+    """`auto` asks for MISC where the English has it; the first letter decides, and one word alone."""
+    (tmp_path / "en").write_text("Germany\tB-LOC\nand\tO\nEU\tB-ORG\nBonn\tB-LOC\n\nIrish\tB-MISC\n", "utf-8")
+    (tmp_path / "de").write_text("deutsche\tB-MISC\nder\tO\nGemeinschaft\tO\nBonn\tB-LOC\n\nirisch\tB-MISC\n", "utf-8")
+    oracle = Oracle({"Germany": "deutsche", "EU": "der Gemeinschaft", "Bonn": "Bonn", "Irish": "irisch"})
+
+    def tags(**how):
+        result = project_files(oracle, tmp_path / "en", tmp_path / "de", "de", **how)
+        return [tag for sentence in result["sentences"] for tag in sentence.tags]
+
+    assert tags() == ["B-MISC", "B-ORG", "I-ORG", "B-LOC", "B-MISC"]
+    assert tags(lowercase="keep")[0] == "B-LOC" and tags(lowercase="ADJ")[::4] == ["B-ADJ", "B-ADJ"]
+    assert tags(types=["LOC", "ORG"])[0] == "B-LOC"

@@ -1,0 +1,171 @@
+"""Configs: what is wrong is named with file, line, key and remedy."""
+
+import pickle
+
+import pytest
+
+from xner_ray.config.load import load_config
+from xner_ray.errors import UserError
+
+GOOD = """\
+name: t
+out: out/t
+data: /d
+languages: [de, zh]
+gold:
+  - path: "{data}/en.conll"
+corpora:
+  - name: news
+    format: tsv
+    path: "{data}/{pair}/{language}.tsv"
+    languages: [de, zh]
+  - name: talk
+    format: moses
+    path: talk.zip
+teacher:
+  training:
+    epochs: 2
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def _write(text):
+        path = tmp_path / "c.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return _write
+
+
+def failure(path, *overrides) -> UserError:
+    with pytest.raises(UserError) as error:
+        load_config(path, overrides)
+    return error.value
+
+
+def test_a_good_one(write):
+    config = load_config(write(GOOD), ["student.seeds=[1,2]", "corpora.0.min_score=0.5", "student.english.epochs=1"])
+    assert config.student.seeds == [1, 2]
+    assert config.corpora[0].min_score == 0.5
+    assert config.student.english.epochs == 1
+    assert config.teacher.training.epochs == 2
+    assert config.fill(config.corpora[0].path, "zh") == "/d/en-zh/zh.tsv"
+    assert config.fill(config.corpora[0].path, "de") == "/d/de-en/de.tsv"
+
+
+def test_data_is_the_sample_where_there_is_one(write):
+    config = load_config(write(GOOD.replace("data: /d\n", "sample: {}\n")))
+    assert config.data_dir == "out/t/sample"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "words"),
+    [
+        ("epochs: 2", "epoch: 2", 17, "teacher.training.epoch", ["unknown key", "did you mean `epochs`"]),
+        ("data: /d", "datta: /d", 3, "datta", ["unknown key", "did you mean `data`"]),
+        ("name: news", "name: news\n    skore: 1", 9, "corpora.0.skore", ["unknown key", "min_score"]),
+        ("epochs: 2", "xyzzy: 2", 17, "teacher.training.xyzzy", ["unknown key", "known here", "gamma"]),
+        ("epochs: 2", "epochs: two", 17, "teacher.training.epochs", ["integer", "'two'"]),
+        ("epochs: 2", "epochs: 0", 17, "teacher.training.epochs", ["greater than or equal to 1", "(got 0)"]),
+        ("languages: [de, zh]\ngold", "languages: de\ngold", 4, "languages", ["list"]),
+        ("format: tsv", "format: csv", 9, "corpora.0.format", ["'tsv'", "'csv'"]),
+        ("format: tsv", "format: lines", 8, "corpora.0", ["target_path"]),
+        ("name: talk", "name: news", None, None, ["same `name`"]),
+        ("name: t\n", "", None, "name", ["missing", "add it"]),
+        ("languages: [de, zh]\ngold", "languages: []\ngold", 4, "languages", ["at least 1"]),
+    ],
+)
+def test_mistakes_are_located(write, old, new, line, key, words):
+    text = GOOD.replace(old, new, 1)
+    assert text != GOOD
+    path = write(text)
+    error = failure(path)
+    assert (error.file, error.line, error.key) == (path, line, key)
+    assert error.remedy
+    for word in words:
+        assert word in str(error)
+
+
+def test_the_language_without_a_corpus(write):
+    error = failure(
+        write(GOOD.replace("  - name: talk\n    format: moses\n    path: talk.zip\n", "")), "languages=[de,nl]"
+    )
+    assert "`nl`" in error.problem
+
+
+def test_an_origin_that_lacks_its_file(write):
+    error = failure(write(GOOD), "aligner.origins={pairs: 1.0}")
+    assert "origin `pairs`" in error.problem
+    assert error.key == "aligner"
+
+
+def test_either_type_of_a_union(write):
+    assert load_config(write(GOOD), ["student.encoder=[a,b]"]).student.encoder == ["a", "b"]
+    assert failure(write(GOOD), "student.encoder={a: 1}").key == "student.encoder"
+
+
+def test_corpora_of_the_dataset(write):
+    def dataset(override):
+        return load_config(write(GOOD), [override]).dataset
+
+    by_language = dataset("dataset.corpora={de: [news]}")
+    assert (by_language.of("de").corpora, by_language.of("zh").corpora) == (["news"], None)
+    alike = dataset("dataset.corpora=[talk]")
+    assert alike.of("de").corpora == alike.of("zh").corpora == ["talk"]
+    assert dataset("dataset.quoted=[de]").identity() == dataset("name=t").identity() | {"quoted": ["de"]}
+    for wrong in ("dataset.corpora=[news, tolk]", "dataset.corpora={de: [tolk]}"):
+        assert "no corpus is named `tolk`" in failure(write(GOOD), wrong).problem
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("student", ["key=value"]),
+        ("=3", ["key=value"]),
+        ("student.seeds=[1", ["not YAML"]),
+        ("name.first=x", ["holds a value"]),
+        ("corpora.7.name=x", ["no index", "list of 2"]),
+        ("corpora.x.name=x", ["no index"]),
+        ("corpora.9=x", ["no index"]),
+        ("corpora.0.name.x=1", ["holds a value"]),
+        ("corpora.0.path.deep.er=1", ["holds a value"]),
+        ("languages.0.x=1", ["holds a value"]),
+        ("studnet.seeds=[1]", ["unknown key", "did you mean `student`"]),
+    ],
+)
+def test_overrides_that_fail(write, override, words):
+    error = failure(write(GOOD), override)
+    for word in words:
+        assert word in str(error)
+    assert error.remedy
+
+
+def test_no_data_folder(write):
+    path = write(GOOD.replace("data: /d\n", ""))
+    error = failure(path)
+    assert (error.file, error.key) == (path, "data")
+    assert "data=DIR" in error.remedy
+    assert load_config(path, ["data=/else"]).data == "/else"
+
+
+def test_files_that_are_no_config(tmp_path, write):
+    assert failure(tmp_path / "none.yaml").file == tmp_path / "none.yaml"
+    assert failure(write("a: [1\nb: 2\n")).line == 2
+    assert "mapping" in failure(write("- 1\n")).problem
+    assert "mapping" in failure(write("")).problem
+    bad = tmp_path / "b.yaml"
+    bad.write_bytes(b"name: \xff\n")
+    assert "UTF-8" in failure(bad).remedy
+    assert failure(tmp_path).file == tmp_path  # a folder
+
+
+def test_a_key_given_twice(write):
+    error = failure(write(GOOD + "name: again\n"))
+    assert error.line == 18
+    assert "twice" in error.problem
+
+
+def test_errors_survive_pickling():
+    error = pickle.loads(pickle.dumps(UserError("p", file="f", line=3, key="k", remedy="r")))
+    assert str(error) == "f:3, key 'k': p\n  remedy: r"

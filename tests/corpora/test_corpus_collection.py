@@ -1,0 +1,207 @@
+"""A collection against a model of ten lines: who came first stays, what vanished is tombstoned, nothing is uncounted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.harness.corpus_files import GOOD, check_counts, good_moses
+from xner_ray.config import Corpus, Ingest
+from xner_ray.corpora import collection as collection_module
+from xner_ray.corpora import dedup_index as index
+from xner_ray.corpora import staging
+from xner_ray.corpora.collection import Collection, dead_pairs
+from xner_ray.corpora.readers import line_reader as lines
+from xner_ray.corpora.readers.corpus_reader import Source
+from xner_ray.errors import UserError
+
+RUNS = settings(max_examples=int(os.environ.get("XNER_EXAMPLES", "12")), deadline=None)
+VERSIONS = st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 12), min_size=1, max_size=12), min_size=1)
+
+
+def source(path: Path, name: str = "c", label: str | None = None, **keys) -> Source:
+    corpus = Corpus(name=name, format="moses", path=str(path))
+    return Source(corpus, label or name, str(path), None, ("en", "de"), Ingest(pairs=None, **{"shard_rows": 3} | keys))
+
+
+def write(path: Path, numbers: list[int]) -> Path:
+    return good_moses(path, [(f"word {n} !", f"Wort {n}.") for n in numbers])
+
+
+def living(collection: Collection) -> list[int]:
+    files = [shard.file for report in collection.reports() for shard in report.shards]
+    return sorted(int(text.split()[1]) for file in files for text in collection.read(file)["source"].to_pylist())
+
+
+def written(collection: Collection) -> dict[int, str]:
+    """By pair the label that its row has; every pair is written at most once."""
+    rows = [
+        row
+        for report in collection.reports()
+        for shard in report.shards
+        for row in pq.read_table(collection.root / shard.file).to_pylist()
+    ]
+    found = {int(row["source"].split()[1]): row["corpus"] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Sizes at which a dozen pairs are many blocks, runs and ranges."""
+    monkeypatch.setattr(lines, "BLOCK", 40)
+    monkeypatch.setattr(staging, "RUN_KEYS", 2)
+    monkeypatch.setattr(index, "RANGE_KEYS", 4)
+
+
+@RUNS
+@given(steps=st.lists(VERSIONS, min_size=1, max_size=4))
+def test_collection_agrees_with_a_model(steps):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK", 40)
+        patch.setattr(staging, "RUN_KEYS", 2)
+        patch.setattr(index, "RANGE_KEYS", 4)
+        folder = Path(tempfile.mkdtemp())
+        try:
+            check_steps(folder, steps)
+        finally:
+            shutil.rmtree(folder)
+
+
+def check_steps(folder: Path, steps: list[dict[str, list[int]]]) -> None:
+    collection = Collection(folder / "out")
+    owner: dict[int, str] = {}
+    current: dict[str, list[int]] = {}
+    for step in steps:
+        changed = {name: numbers for name, numbers in step.items() if current.get(name) != numbers}
+        before = files_of(collection.root) if collection.root.exists() else {}
+        report = collection.add([source(write(folder / name, numbers), name) for name, numbers in step.items()])
+        assert (report is None) == (not changed)
+        for name in sorted(changed):  # corpora in the order of their names, lines in theirs
+            known = set(owner)
+            for number in changed[name]:
+                owner.setdefault(number, name)
+            label = next(x for x in report.corpora if x.split("/")[0] == name)  # type: ignore[union-attr]
+            count = report.corpora[label]  # type: ignore[union-attr]
+            check_counts(count)
+            assert count.read == len(changed[name]) and count.rows == len(set(changed[name]) - known)
+        current |= changed
+        assert {n: label.split("/")[0] for n, label in written(collection).items()} == owner
+        assert living(collection) == sorted({n for numbers in current.values() for n in numbers})
+        assert len(collection.tombstones()) == len(owner) - len(living(collection))
+        assert before.items() <= files_of(collection.root).items()  # nothing that was there has changed
+
+
+def test_a_new_version_costs_only_its_new_pairs(tmp_path, small):
+    collection = Collection(tmp_path / "out")
+    collection.add([source(write(tmp_path / "v1", list(range(10))), label="c/v1")])
+    report = collection.add([source(write(tmp_path / "v2", [*range(2, 10), 77]), label="c/v2")])
+    assert report is not None and report.corpora["c/v2"].known == 8
+    assert [(s.rows, s.file) for s in report.shards] == [(1, "shard-00004.parquet")]
+    assert sorted(dead_pairs(collection).to_pylist(), key=str) == [
+        {"corpus": "c/v1", "pair_id": 0},
+        {"corpus": "c/v1", "pair_id": 1},
+    ]
+    assert collection.add([source(tmp_path / "v2", label="c/v2")]) is None
+    back = collection.add([source(write(tmp_path / "v3", list(range(10))), label="c/v3")])  # 0 and 1 live again
+    assert back is not None and back.rows == 0 and not back.shards
+    assert living(collection) == list(range(10)) and len(collection.tombstones()) == 1
+
+
+def test_labels_of_versions_without_a_name_are_told_apart(tmp_path):
+    collection = Collection(tmp_path / "out")
+    for n in (1, 2, 3):
+        collection.add([source(write(tmp_path / "c", [n]))])
+    assert written(collection) == {1: "c", 2: "c/2", 3: "c/3"}
+
+
+def test_other_rules_read_again_and_bring_what_they_dropped(tmp_path):
+    path = good_moses(tmp_path / "c", [("same", "Same"), ("a", "a" * 90), *GOOD[:3]])
+    collection = Collection(tmp_path / "out")
+    strict = collection.add([source(path, clean={})])
+    assert strict is not None and strict.corpora["c"].dropped == {"identical_sides": 1, "length_ratio": 1}
+    check_counts(strict.corpora["c"])
+    loose = collection.add([source(path, clean={"max_length_ratio": None})])
+    assert loose is not None and (loose.rows, loose.corpora["c/2"].dropped) == (1, {"identical_sides": 1})
+    scores = pq.read_table(tmp_path / "out" / "generation-000001" / "scores-0.parquet").to_pylist()
+    assert [row["dropped"] for row in scores] == ["identical_sides", "length_ratio", None, None, None]
+    assert scores[0]["identical"] == 1 and scores[1]["length_ratio"] == pytest.approx(100 / 11)
+    assert [row["pair_id"] for row in scores] == list(range(5))
+
+
+def test_a_restart_skips_what_is_staged_and_gives_the_same_bytes(tmp_path, monkeypatch):
+    paths = {name: write(tmp_path / name, list(range(i, 9))) for i, name in enumerate("abc")}
+    whole = Collection(tmp_path / "whole")
+    whole.add([source(path, name) for name, path in paths.items()])
+    broken = Collection(tmp_path / "broken")
+
+    def fail(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("xner_ray.corpora.generation._settle_all", fail)
+        with pytest.raises(KeyboardInterrupt):
+            broken.add([source(path, name) for name, path in paths.items()])
+    assert not broken.generations() and len(list((broken.root / "staging").iterdir())) == 3
+    read = []
+    broken.add([source(path, name) for name, path in paths.items()], progress=lambda name, n: read.append(name))
+    assert not read and files_of(broken.root) == files_of(whole.root)
+
+
+def test_the_slower_of_two_writers_is_told(tmp_path, monkeypatch):
+    collection = Collection(tmp_path / "out")
+    build = collection_module.build
+
+    def slow(*args, **keys):
+        made = build(*args, **keys)
+        with monkeypatch.context() as patch:
+            patch.setattr(collection_module, "build", build)
+            Collection(tmp_path / "out").add([source(write(tmp_path / "b", [2]), "b")])
+        return made
+
+    monkeypatch.setattr(collection_module, "build", slow)
+    with pytest.raises(UserError, match="another process"):
+        collection.add([source(write(tmp_path / "a", [1]), "a")])
+    assert living(collection) == [2]
+    monkeypatch.undo()
+    collection.add([source(tmp_path / "a", "a")])
+    assert living(collection) == [1, 2]
+
+
+def test_folders_that_are_no_collection_or_of_other_settings(tmp_path):
+    path = write(tmp_path / "c", [1])
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "a.txt").write_text("x")
+    with pytest.raises(UserError, match="no collection"):
+        Collection(tmp_path / "thesis").add([source(path)])
+    Collection(tmp_path / "out").add([source(path)])
+    with pytest.raises(UserError, match="shard_rows: 3 -> 4"):
+        Collection(tmp_path / "out").add([source(path, shard_rows=4)])
+
+
+def test_ranges_cover_all_keys_once():
+    assert [index.range_count(n) for n in (0, 1, index.RANGE_KEYS, index.RANGE_KEYS + 1, 9 * index.RANGE_KEYS)] == [
+        1,
+        1,
+        1,
+        2,
+        16,
+    ]
+    keys = np.sort(np.random.default_rng(1).integers(0, 2**64, 5000, np.uint64, endpoint=False))
+    keys[[0, -1]] = 0, 2**64 - 1
+    for count in (1, 2, 64):
+        parts = [index._bounds(keys, index.RangeTask(i, count, [], [], [], [], Path(), Path())) for i in range(count)]
+        assert [p.stop for p in parts[:-1]] == [p.start for p in parts[1:]]
+        assert (parts[0].start, parts[-1].stop) == (0, len(keys))

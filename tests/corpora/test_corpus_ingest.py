@@ -1,0 +1,182 @@
+"""What comes out of good corpora: the right pairs, the same bytes each time, all or nothing."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness.corpus_files import (
+    GOOD,
+    check_ledger,
+    config,
+    corpus,
+    good_moses,
+    moses,
+    rows_of,
+    text,
+    tmx,
+    tsv,
+    unit,
+)
+from xner_ray.corpora.ingest import ingest
+from xner_ray.errors import UserError
+
+
+def pairs_of(out, report) -> list[tuple[str, str]]:
+    return [(row["source"], row["target"]) for row in rows_of(out, report)]
+
+
+def make(tmp_path, format: str) -> dict:
+    """GOOD in one format."""
+    path = tmp_path / format
+    if format == "moses":
+        good_moses(path)
+    elif format == "tsv":
+        tsv(path, [f"id-{i}\t{a}\t{b}" for i, (a, b) in enumerate(GOOD)])
+    elif format == "wikimatrix":
+        tsv(path, [f"1.{i + 10}\t{a}\t{b}" for i, (a, b) in enumerate(GOOD)])
+    elif format == "tmx":
+        tmx(path, "".join(unit(a, b) for a, b in GOOD))
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    else:
+        path.write_bytes(b"\xef\xbb\xbf" + text([a for a, _ in GOOD]))
+        (tmp_path / "target").write_bytes(text([b for _, b in GOOD]).replace(b"\n", b"\r\n"))
+        return corpus(path, format, target_path=str(tmp_path / "target"))
+    return corpus(path, format)
+
+
+@pytest.mark.parametrize("format", ["moses", "tsv", "wikimatrix", "tmx", "lines"])
+def test_every_format_gives_the_same_pairs_in_order(tmp_path, format):
+    report = ingest(config([make(tmp_path, format)]), "de", tmp_path / "out")
+    assert pairs_of(tmp_path / "out", report) == GOOD
+    assert [row["pair_id"] for row in rows_of(tmp_path / "out", report)] == list(range(40))
+    assert [shard.rows for shard in report.shards] == [16, 16, 8]
+    check_ledger(tmp_path / "out", report)
+
+
+def test_hashes_are_of_the_files_and_the_second_call_does_nothing(tmp_path):
+    made, out = config([make(tmp_path, "moses")]), tmp_path / "out"
+    report = ingest(made, "de", out)
+    for shard in report.shards:
+        assert hashlib.sha256((out / shard.file).read_bytes()).hexdigest() == shard.sha256
+    (tmp_path / "moses").unlink()
+    assert ingest(made, "de", out) == report
+
+
+def test_output_of_another_config(tmp_path):
+    item = make(tmp_path, "moses")
+    ingest(config([item]), "de", tmp_path / "out")
+    with pytest.raises(UserError, match="another config") as caught:
+        ingest(config([item], max_chars=9), "de", tmp_path / "out")
+    assert caught.value.key == "ingest"
+
+
+def test_sample_is_deterministic_fair_and_shuffled(tmp_path):
+    many = [(f"many {i}", f"viele {i}") for i in range(500)]
+    items = [
+        corpus(good_moses(tmp_path / f"{n}.zip", p), "moses", n) for n, p in (("small", GOOD[:20]), ("many", many))
+    ]
+    first = ingest(config(items, pairs=100), "de", tmp_path / "a")
+    again = ingest(config(items, pairs=100), "de", tmp_path / "b")
+    assert first == again  # shards are compared by their hashes
+    assert {n: c.sampled for n, c in first.corpora.items()} == {"small": 20, "many": 80}
+    check_ledger(tmp_path / "a", first)
+    names = [row["corpus"] for row in rows_of(tmp_path / "a", first)]
+    assert "small" in names[:50] and "small" in names[50:]
+    turned = ingest(config(items[::-1], pairs=100), "de", tmp_path / "c")
+    assert sorted(pairs_of(tmp_path / "c", turned)) == sorted(pairs_of(tmp_path / "a", first))
+    other = config(items, pairs=100)
+    other.seed = 2
+    assert set(pairs_of(tmp_path / "d", ingest(other, "de", tmp_path / "d"))) != set(pairs_of(tmp_path / "a", first))
+
+
+def test_exact_duplicates_in_a_sample_are_dropped_once(tmp_path):
+    items = [corpus(good_moses(tmp_path / f"{n}.zip"), "moses", n) for n in ("first", "second")]
+    report = ingest(config(items, pairs=1000), "de", tmp_path / "out")
+    assert sorted(pairs_of(tmp_path / "out", report)) == sorted(GOOD)
+    assert [(c.rows, c.duplicates) for c in report.corpora.values()] == [(40, 0), (0, 40)]
+    check_ledger(tmp_path / "out", report)
+
+
+def test_scores_and_threshold(tmp_path):
+    made = moses(tmp_path / "a.zip", b"a\nb\nc\n", b"A\nB\nC\n", b"0.5\n1.5\n1.0\n")
+    report = ingest(config([corpus(made, "moses", min_score=1.0)]), "de", tmp_path / "out")
+    assert [(row["source"], row["corpus_score"]) for row in rows_of(tmp_path / "out", report)] == [
+        ("b", 1.5),
+        ("c", 1.0),
+    ]
+    assert report.corpora["c"].below_score == 1
+    check_ledger(tmp_path / "out", report)
+
+
+def test_text_is_stripped_and_breaks_become_spaces(tmp_path):
+    made = moses(tmp_path / "a.zip", " a\u2028\rb\u3000\n".encode(), "\u00a0x  y\u0085z\r\n".encode())
+    report = ingest(config([corpus(made, "moses")]), "de", tmp_path / "out")
+    assert pairs_of(tmp_path / "out", report) == [("a b", "x  y z")]
+
+
+def test_tmx_markup_entities_and_regions(tmp_path):
+    path = tmp_path / "a.tmx"
+    units = unit("A <bpt i='1'>{b}</bpt><hi>bold</hi><ph/> &lt;R&amp;D&gt;&nbsp;x &odd;", "Ein\nText", "DE_AT")
+    path.write_text(f'<!DOCTYPE tmx SYSTEM "tmx14.dtd"><tmx><body>{units}</body></tmx>')
+    report = ingest(config([corpus(path, "tmx")]), "de", tmp_path / "out")
+    assert pairs_of(tmp_path / "out", report) == [("A bold <R&D>\u00a0x &odd;", "Ein Text")]
+
+
+@pytest.mark.parametrize("suffix", ["zh", "zh_CN", "zh_cn", "zh-CN"])
+def test_chinese_suffixes(tmp_path, suffix):
+    made = moses(tmp_path / "a.zip", b"a\n", "中\n".encode(), suffix=suffix)
+    report = ingest(config([corpus(made, "moses")], language="zh"), "zh", tmp_path / "out")
+    assert pairs_of(tmp_path / "out", report) == [("a", "中")]
+
+
+def test_fsspec_url(tmp_path):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/corpora/a.zip", good_moses(tmp_path / "a.zip").read_bytes())
+    try:
+        item = corpus("memory://corpora/a.zip", "moses")
+        item["path"] = "memory://corpora/a.zip"
+        report = ingest(config([item]), "de", tmp_path / "out")
+        assert pairs_of(tmp_path / "out", report) == GOOD
+        item["path"] = "memory://corpora/b.zip"
+        with pytest.raises(UserError, match="no such file"):
+            ingest(config([item]), "de", tmp_path / "other")
+    finally:
+        memory.rm("/corpora", recursive=True)
+
+
+def test_leftovers_of_the_dead_are_swept_and_of_the_living_kept(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = [tmp_path / f".out.{socket.gethostname()}-{pid}.partial" for pid in (dead.pid, os.getppid())]
+    for folder in left:
+        folder.mkdir()
+    ingest(config([make(tmp_path, "moses")]), "de", tmp_path / "out")
+    assert [folder.exists() for folder in left] == [False, True]
+
+
+def test_folder_that_is_no_ingest_is_not_touched(tmp_path):
+    made, out = config([make(tmp_path, "moses")]), tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("x")
+    with pytest.raises(UserError, match="no finished ingest"):
+        ingest(made, "de", out)
+    assert [p.name for p in out.iterdir()] == ["thesis.txt"]
+    shutil.rmtree(out)
+    out.mkdir()
+    assert ingest(made, "de", out).rows == 40
+
+
+def test_progress_counts_lines(tmp_path):
+    seen = []
+    ingest(config([make(tmp_path, "tsv")]), "de", tmp_path / "out", progress=lambda *x: seen.append(x))
+    assert seen[-1] == ("c", 40)

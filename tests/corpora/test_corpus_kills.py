@@ -1,0 +1,100 @@
+"""An ingest that is killed, wherever, leaves the old state or the new one, and ends in the same bytes when run again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness.corpus_files import good_moses
+from xner_ray.config import Corpus, Ingest
+from xner_ray.corpora.collection import Collection
+from xner_ray.corpora.readers.corpus_reader import Source
+from xner_ray.storage.blob_store import TEMP
+
+FORK = multiprocessing.get_context("fork")  # real processes that need not import Arrow again
+RULES = Ingest(pairs=None, shard_rows=100, clean={})
+
+
+def sources(folder: Path, versions: dict[str, range]) -> list[Source]:
+    """Corpora that overlap: the numbers of a range are its pairs."""
+    folder.mkdir(exist_ok=True)
+    found = []
+    for name, numbers in versions.items():
+        path = good_moses(folder / name, [(f"word {n}", f"Wort {n}") for n in numbers])
+        found.append(
+            Source(Corpus(name=name, format="moses", path=str(path)), name, str(path), None, ("en", "de"), RULES)
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The inputs of two generations, and the files that come out of them."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    first = sources(folder / "v1", {"a": range(700), "b": range(300, 1000)})
+    second = sources(folder / "v2", {"a": range(100, 750), "c": range(900, 1300)})
+    collection = Collection(folder / "out")
+    for step in (first, second):
+        collection.add(step)
+    assert len(collection.tombstones()) == 100
+    return first, second, files_of(collection.root)
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    files = [p for p in sorted(root.rglob("*")) if p.is_file() and not TEMP.fullmatch(p.name)]
+    return {str(p.relative_to(root)): p.read_bytes() for p in files}
+
+
+def start(root: Path, step: list[Source], failpoint: str = ""):
+    def add() -> None:
+        os.environ["XNER_FAILPOINT"] = failpoint
+        Collection(root).add(step)
+
+    child = FORK.Process(target=add)
+    child.start()
+    return child
+
+
+def whole(collection: Collection, wanted: dict[str, bytes]) -> None:
+    """What is committed is complete and as it should be, whatever lies beside it."""
+    for folder in collection.generations():
+        for name, data in files_of(folder).items():
+            assert wanted[f"{folder.name}/{name}"] == data
+
+
+@pytest.mark.parametrize(
+    ("point", "generations"),
+    [("ingest.read", 1), ("ingest.staged", 1), ("ingest.settled", 1), ("ingest.written", 1), ("ingest.named", 2)],
+)
+def test_killed_at_a_failpoint(undisturbed, tmp_path, point, generations):
+    first, second, wanted = undisturbed
+    collection = Collection(tmp_path / "out")
+    collection.add(first)
+    child = start(collection.root, second, point)
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL and len(collection.generations()) == generations
+    whole(collection, wanted)
+    again = collection.add(second)
+    assert (again is None) == (generations == 2)
+    assert files_of(collection.root) == wanted
+
+
+def test_killed_at_random_moments(undisturbed, tmp_path):
+    first, second, wanted = undisturbed
+    collection, moments = Collection(tmp_path / "out"), random.Random(1)
+    for _ in range(8):
+        child = start(collection.root, first if not collection.generations() else second)
+        time.sleep(moments.uniform(0, 0.15))
+        child.kill()
+        child.join(60)
+        whole(collection, wanted)
+    for step in (first, second):
+        if len(collection.generations()) < 2:
+            collection.add(step)
+    assert files_of(collection.root) == wanted

@@ -1,0 +1,228 @@
+"""Laws: no bytes crash a reader or vanish uncounted, samples are reproducible, quotas are fair."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.harness.corpus_files import check_ledger, config, corpus, moses
+from xner_ray.corpora.ingest import ingest
+from xner_ray.corpora.readers import line_reader as line_module
+from xner_ray.corpora.readers.utf8 import invalid_rows
+from xner_ray.corpora.sampling import ROUNDING, BottomK, pair_hash, quotas
+from xner_ray.errors import UserError
+
+# Bytes that mean something to some reader are common, so that examples get past the first check.
+PIECES = [
+    b"\t",
+    b"\n",
+    b"\r",
+    b"a",
+    b"1.1",
+    b"\xc3\xa4",
+    b"\xff",
+    b"\xe2\x80\xa8",
+    b"\0",
+    b"\xf0\x9f",
+    b" ",
+    b"\xef\xbb\xbf",
+]
+BYTES = st.lists(st.sampled_from(PIECES) | st.binary(max_size=6), max_size=40).map(b"".join)
+TAGS = [
+    b"<tu>",
+    b"</tu>",
+    b'<tuv xml:lang="en">',
+    b'<tuv lang="de">',
+    b"</tuv>",
+    b"<seg>",
+    b"</seg>",
+    b"&amp;",
+    b"<ph>",
+]
+XML = st.lists(st.sampled_from(TAGS + PIECES), max_size=30).map(b"".join)
+UNITS = st.lists(st.tuples(BYTES, BYTES), max_size=8).map(
+    lambda units: b"".join(
+        b'<tu><tuv lang="en"><seg>%b</seg></tuv><tuv lang="de"><seg>%b</seg></tuv></tu>'
+        % tuple(side.translate(None, bytes([*range(9), 11, 12, *range(14, 32), 38, 60, 62])) for side in unit)
+        for unit in units
+    )
+)
+LAWS = settings(deadline=None)  # a busy machine is no failure
+RUNS = settings(max_examples=int(os.environ.get("XNER_EXAMPLES", "30")), deadline=None)
+
+
+CLEAN = {"max_length_ratio": 1.2}
+INGESTS = st.sampled_from(
+    [{"pairs": None}, {"pairs": 3}, {"pairs": None, "clean": CLEAN}, {"pairs": 3, "clean": CLEAN}]
+)
+
+
+def run(write, format: str, ingests: dict, **keys):
+    """Ingest what `write(path)` wrote; None when it ended in a UserError that leaves nothing behind."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        write(folder / "file")
+        try:
+            report = ingest(config([corpus(folder / "file", format, **keys)], **ingests), "de", folder / "out")
+        except UserError as caught:
+            report, remedy = None, caught.remedy
+        if report is None:
+            assert remedy and sorted(p.name for p in folder.iterdir()) == ["file"]
+            return None
+        check_ledger(folder / "out", report)
+        return report.corpora["c"]
+    finally:
+        shutil.rmtree(folder)
+
+
+def count_lines(data: bytes) -> int:
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+
+
+@RUNS
+@given(BYTES, BYTES, INGESTS)
+def test_moses_counts_every_line(source, target, ingests):
+    count = run(lambda path: moses(path, source, target), "moses", ingests)
+    if count is not None:
+        assert count.read == count_lines(source) == count_lines(target)
+
+
+@RUNS
+@given(BYTES, st.sampled_from(["tsv", "wikimatrix"]), INGESTS)
+def test_tsv_counts_every_line(rest, format, ingests):
+    data = b"1.2\tfirst\terste\n" + rest
+    count = run(lambda path: path.write_bytes(data), format, ingests)
+    assert count is not None and count.read == count_lines(data)
+
+
+@RUNS
+@given(UNITS | XML, INGESTS)
+def test_tmx_counts_every_unit(units, ingests):
+    good = b'<tu><tuv lang="en"><seg>a</seg></tuv><tuv lang="de"><seg>b</seg></tuv></tu>'
+    data = b"<tmx><body>" + good + units + b"</body></tmx>"
+    count = run(lambda path: path.write_bytes(data), "tmx", ingests)
+    if count is not None:
+        assert count.read == data.count(b"</tu>")
+
+
+@RUNS
+@given(UNITS)
+def test_tmx_units_with_any_text_are_read(units):
+    good = b'<tu><tuv lang="en"><seg>a</seg></tuv><tuv lang="de"><seg>b</seg></tuv></tu>'
+    assert run(lambda path: path.write_bytes(b"<tmx>" + good + units + b"</tmx>"), "tmx", {"pairs": None}) is not None
+
+
+@RUNS
+@given(st.binary(max_size=200), st.sampled_from(["moses", "tsv", "tmx", "wikimatrix"]))
+def test_arbitrary_files_end_in_a_user_error_or_a_ledger(data, format):
+    run(lambda path: path.write_bytes(data), format, {"pairs": None})
+
+
+@RUNS
+@given(BYTES, BYTES, st.data())
+def test_damaged_zips(source, target, data):
+    def write(path: Path) -> None:
+        whole = bytearray(moses(path, source, target).read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(bytes(whole))
+
+    run(write, "moses", {"pairs": None})
+
+
+@LAWS
+@given(st.lists(st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=4).map(b"".join), min_size=1))
+def test_invalid_rows_agrees_with_python(values):
+    def valid(value: bytes) -> bool:
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    padded = pa.array([b"x", *values], pa.large_binary())[1:]  # a slice: offsets need not begin at 0
+    assert invalid_rows(padded).tolist() == [not valid(v) for v in values]
+
+
+@LAWS
+@given(BYTES, st.integers(1, 9))
+def test_blocks_lose_nothing_whatever_their_size(data, size):
+    class Bytes:
+        name, at = "memory", 0
+
+        def read(self, n: int) -> bytes:
+            part = data[self.at : self.at + size]
+            self.at += size
+            return part
+
+    if data[:3] == b"\xef\xbb\xbf" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return
+    blocks = list(line_module.text_blocks(Bytes()))
+    assert b"".join(blocks) == data
+    split = [line for block in blocks for line in line_module.split_lines(block).to_pylist()]
+    assert split == [x for x in re.findall(rb"[^\n]*\n?", data) if x]
+
+
+COUNTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 50), max_size=6)
+WEIGHTS = st.lists(st.integers(1, 9), min_size=7, max_size=7)
+
+
+def weighed(available, weights):
+    return dict(zip(available, weights, strict=False))
+
+
+@LAWS
+@given(COUNTS, st.integers(0, 200), WEIGHTS)
+def test_quotas_are_water_filling(available, total, weights):
+    weight = weighed(available, weights)
+    got = quotas(available, total, weight)
+    assert sum(got.values()) == min(total, sum(available.values()))
+    assert all(0 <= got[name] <= available[name] for name in available)
+    open_ones = [got[name] / weight[name] for name in available if got[name] < available[name]]
+    if open_ones:  # nobody who could take more has less for its weight than anybody else, but for what does not divide
+        assert all((got[name] - 1) / weight[name] <= min(open_ones) + 1 for name in available)
+    assert quotas(available, total) == quotas(available, total, dict.fromkeys(available, 7))
+
+
+@LAWS
+@given(COUNTS, st.integers(0, 50), st.integers(0, 200), WEIGHTS)
+def test_another_corpus_hardly_raises_a_quota(available, count, total, weights):
+    more = available | {"last": count}
+    before, after = quotas(available, total), quotas(more, total)
+    assert all(after[name] <= before[name] for name in available)
+    before = quotas(available, total, weighed(available, weights))
+    after = quotas(more, total, weighed(more, weights))
+    assert all(after[name] <= before[name] + ROUNDING for name in available)
+
+
+@LAWS
+@given(st.integers(0, 300), st.integers(0, 40), st.integers(1, 70), st.integers(0, 40))
+def test_bottom_k_is_the_k_smallest_whatever_the_chunks(rows, k, step, smaller):
+    ids = np.arange(rows)
+    hashes = pair_hash(1, "c", "de", ids)
+    assert len(np.unique(hashes)) == rows
+    held = BottomK(k)
+    for at in range(0, rows, step):
+        held.add(pa.table({"pair_id": ids[at : at + step]}), hashes[at : at + step])
+    held.trim(smaller)
+    got = held.result()
+    wanted = np.sort(np.argsort(hashes)[: min(k, smaller)])
+    assert (got["pair_id"].to_pylist() if got is not None else []) == wanted.tolist()
+
+
+def test_hash_is_uniform_and_keyed():
+    ids = np.arange(20_000)
+    first = pair_hash(1, "a", "de", ids)
+    share = np.histogram(first, bins=16, range=(0, 2.0**64))[0] / len(ids)
+    assert np.abs(share - 1 / 16).max() < 0.01
+    for other in (pair_hash(2, "a", "de", ids), pair_hash(1, "b", "de", ids), pair_hash(1, "a", "es", ids)):
+        assert abs(np.corrcoef(first.astype(float), other.astype(float))[0, 1]) < 0.03

@@ -1,0 +1,82 @@
+"""The 4-bit file is decoded right: translations find each other, and tokens spell the text they came from."""
+
+import numpy as np
+import pytest
+
+from xner_ray.encoders.bundled import SHA256, decode, embedded_folder
+from xner_ray.encoders.engine import Engine
+from xner_ray.encoders.quiet import quiet
+from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.errors import UserError
+
+PAIRS = [
+    (
+        "The president visited the capital yesterday.",
+        "Der Präsident besuchte gestern die Hauptstadt.",
+        "总统昨天访问了首都。",
+    ),
+    ("Shares fell sharply on the stock exchange.", "Die Aktien an der Börse fielen stark.", "股市大幅下跌。"),
+    ("She speaks three languages.", "Sie spricht drei Sprachen.", "她会说三种语言。"),
+    ("The river flooded the whole village.", "Der Fluss überschwemmte das ganze Dorf.", "河水淹没了整个村庄。"),
+    ("My brother bought a new car.", "Mein Bruder hat ein neues Auto gekauft.", "我哥哥买了一辆新车。"),
+    (
+        "The team won the final in extra time.",
+        "Die Mannschaft gewann das Finale in der Verlängerung.",
+        "球队在加时赛中赢得了决赛。",
+    ),
+    (
+        "Scientists found a new kind of beetle.",
+        "Forscher haben eine neue Käferart entdeckt.",
+        "科学家发现了一种新甲虫。",
+    ),
+    ("Would you like some more coffee?", "Möchten Sie noch etwas Kaffee?", "您要再来点咖啡吗？"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return embedded_folder()
+
+
+def test_nearest_translations(folder):
+    from transformers import AutoModel
+
+    with quiet():
+        engine = Engine(AutoModel.from_pretrained(folder, add_pooling_layer=False), precision="fp32", device="cpu")
+    tokeniser = Tokeniser(folder)
+
+    def embed(texts):
+        ids = tokeniser.one(tokeniser(texts).ids)
+        states = engine.hidden(ids, engine.model.config.num_hidden_layers)
+        means = np.stack([states[a:b].mean(axis=0) for a, b in zip(ids.offsets[:-1], ids.offsets[1:], strict=True)])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    english = embed([p[0] for p in PAIRS])
+    for side in (1, 2):
+        nearest = (english @ embed([p[side] for p in PAIRS]).T).argmax(axis=1)
+        assert nearest.tolist() == list(range(len(PAIRS)))
+
+
+def test_tokens_restore_the_text(folder):
+    tokeniser = Tokeniser(folder)
+    texts = [side for pair in PAIRS for side in pair]
+    tokens = tokeniser(texts)
+    for row, text in enumerate(texts):
+        assert tokeniser.backend.decode(tokens.ids[row].tolist()) == tokeniser.backend.normalizer.normalize_str(text)
+        at = slice(tokens.ids.offsets[row], tokens.ids.offsets[row + 1])
+        covered = "".join(text[a:b] for a, b in zip(tokens.starts[at], tokens.ends[at], strict=True))
+        assert covered == text.replace(" ", "")
+
+
+def test_normalisation_is_xlmr(folder):
+    backend = Tokeniser(folder).backend
+    assert backend.normalizer.normalize_str("Ｋöln\u200b\u00a0 ﬁn\u0007") == "Köln fin"
+
+
+def test_wrong_magic_is_refused():
+    with pytest.raises(UserError, match="magic"):
+        decode(b"E5S2" + bytes(200))
+
+
+def test_sha_is_part_of_the_cache_name(folder):
+    assert SHA256[:12] in folder.name

@@ -1,0 +1,69 @@
+"""The null engine: the same answers everywhere, of the shape of real ones, without torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from xner_ray.alignment.projector import Projector
+from xner_ray.config import Rules
+from xner_ray.encoders.ragged import Ragged, concatenate
+from xner_ray.encoders.testing.null import NullEngine
+from xner_ray.ner.label_table import label_table
+from xner_ray.ner.tagger import Tagger
+from xner_ray.projection.filters import judge
+
+SOURCE = "Anna Keller of the Ministry went to Vienna with {} colleagues on Monday"
+TARGET = "Anna Keller vom Ministerium fuhr am Montag mit {} Kollegen nach Wien"
+
+
+@pytest.fixture(scope="module")
+def pairs() -> pa.Table:
+    n = 400
+    texts = {"source": [SOURCE.format(i) for i in range(n)], "target": [TARGET.format(i) for i in range(n)]}
+    same = {k: [k] * n for k in ("corpus", "domain", "language")}
+    return pa.table({**same, "pair_id": range(n), **texts, "corpus_score": pa.nulls(n, pa.float32())})
+
+
+def results(pairs: pa.Table, folder: Path) -> pa.Table:
+    labelled = label_table(Tagger.null(folder), pairs)
+    return labelled.append_column("projections", Projector.null(folder).project(labelled, "de"))
+
+
+def test_it_looks_like_real_results(pairs, tiny_encoder):
+    table = results(pairs, tiny_encoder)
+    assert 1.2 < len(table["entities"].combine_chunks().values) / len(table) < 2.2
+    verdicts = set(
+        judge(table.append_column("fault", pa.nulls(len(table), pa.string())), Rules())["verdict"].to_pylist()
+    )
+    assert verdicts >= {"kept", "kept_no_entity", "unmapped"}
+
+
+def test_a_row_has_the_same_answer_alone(pairs, tiny_encoder):
+    whole = results(pairs, tiny_encoder)
+    assert results(pairs.slice(17, 5), tiny_encoder).equals(whole.slice(17, 5))
+
+
+def test_no_answer_in_the_name_and_probabilities_add_up():
+    name, text = Ragged.of([[5, 6], [7]]), Ragged.of([[8, 9, 10], [11, 12]])
+    types = concatenate([Ragged.of([[0, 0], [0]]), Ragged.of([[1, 1, 1], [1, 1]])])
+    scores = NullEngine(np.ones(20, bool)).probabilities(concatenate([name, text]), types)
+    assert np.allclose(scores.sum(axis=1), 1)
+    assert not (scores.argmax(axis=1).astype(bool) & (types.values == 0)).any()
+    assert NullEngine(np.ones(20, bool)).probabilities(Ragged.of([])).shape == (0, len(NullEngine.LABELS))
+
+
+def test_no_torch(tiny_encoder):
+    code = (
+        "import sys; from xner_ray.ner.tagger import Tagger; from xner_ray.alignment.projector import Projector\n"
+        "Tagger.null(sys.argv[1]), Projector.null(sys.argv[1])\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", code, str(tiny_encoder)], env=env, check=True)

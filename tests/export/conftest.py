@@ -1,9 +1,0 @@
-"""A finished run for the tests of exports."""
-
-import pytest
-from made_run import make_run
-
-
-@pytest.fixture
-def run(tmp_path):
-    return make_run(tmp_path / "run")

@@ -1,0 +1,51 @@
+"""A convention's type is held against the teacher before anything is labelled."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from xner_ray.config import Rules
+from xner_ray.errors import UserError
+from xner_ray.pipeline.stages.label import _check_conventions
+
+
+@pytest.fixture
+def teachers(tmp_path):
+    told = {
+        "de": {"id2label": {"0": "O", "1": "B-LOC", "2": "I-LOC", "3": "B-MISC", "4": "I-MISC"}},
+        "nl": {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "xner_labels": ["O", "B-MISC"]},
+        "es": {"xner_spacy": {"GPE": "LOC", "NORP": "MISC", "DATE": "O"}},
+    }
+    for language, config in told.items():
+        (tmp_path / language).mkdir()
+        (tmp_path / language / "config.json").write_text(json.dumps(config))
+    return {language: str(tmp_path / language) for language in told}
+
+
+def check(teachers, **rules):
+    run = SimpleNamespace(config=SimpleNamespace(rules=Rules(**rules)), config_file="mine.yaml")
+    _check_conventions(run, teachers)
+
+
+def test_types_of_own_and_adopted_teachers(teachers):
+    check(teachers, derived={"de": "MISC", "nl": "MISC", "es": "LOC"}, lowercase={"de": "O"})
+
+
+def test_a_language_that_the_run_leaves_out_is_no_mistake(teachers):
+    check({"de": teachers["de"]}, derived={"de": "MISC", "nl": "MISC"}, lowercase={"es": "O"})
+
+
+@pytest.mark.parametrize("language", ["de", "nl", "es"])
+def test_an_unknown_type_names_key_and_remedy(teachers, language):
+    with pytest.raises(UserError) as e:
+        check(teachers, lowercase={language: "MISK"})
+    assert e.value.key == f"rules.lowercase.{language}" and e.value.file == "mine.yaml"
+    assert "MISC" in e.value.remedy and "O," not in e.value.remedy
+
+
+def test_an_unknown_type_of_a_word(teachers):
+    check(teachers, words={"de": {"EU": "MISC", "Kanzler": "O"}, "zh": {"我国": "whatever: the run leaves it out"}})
+    with pytest.raises(UserError) as e:
+        check(teachers, words={"de": {"EU": "ORGANISATION"}})
+    assert e.value.key == "rules.words.de.EU" and "LOC" in e.value.remedy

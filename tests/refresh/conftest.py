@@ -1,6 +1,0 @@
-"""The corpora and the server of the corpus tests."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))

@@ -1,0 +1,97 @@
+"""Cards: every section, figures that are right, names that cannot break them."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from xner_ray.errors import UserError
+from xner_ray.results.export.contamination import overlaps
+from xner_ray.results.export.dataset import export_run
+from xner_ray.results.export.markdown import cell, escaped
+from xner_ray.results.export.model_card import write_model_cards
+from xner_ray.results.export.provenance import sources
+from xner_ray.results.run_results import Finished
+
+SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
+
+
+def front(text: str) -> dict:
+    _, head, _ = text.split("---\n", 2)
+    return yaml.safe_load(head)
+
+
+def test_dataset_card(run, tmp_path):
+    told = export_run(run, tmp_path / "out", "hf", SHARES, 1)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    head = front(card)
+    assert head["language"] == ["de", "zh"] and head["task_ids"] == ["named-entity-recognition"]
+    listed = {f"{x['path']}" for config in head["configs"] for x in config["data_files"]}
+    assert listed == set(told.files)
+    for section in (
+        "Sentences",
+        "Sources",
+        "How it was made",
+        "Ledger",
+        "Scores",
+        "Results",
+        "Contamination check",
+        "Use",
+    ):
+        assert f"## {section}" in card
+    assert "| de | 100 | 80 | 0 | 20 | 0 | 40 |" in card  # the ledger, and how many of the kept were chosen
+    assert "| de | german | 2 | 10.00 | 20.00 | 10.00 |" in card
+    assert "| SampleNews | v1 | de | news | not recorded |" in card
+    assert "| de | teacher | 40 | 0.50 |" in card and "| de | aligner | 40 | 0.90 |" in card
+
+
+def test_contamination_finds_the_planted_sentence(run):
+    by_name = {x.name: x for x in overlaps(run)}
+    assert (by_name["german"].sentences, by_name["german"].found) == (2, 1)
+    assert by_name["chinese"].sentences is None  # its file is not there
+
+
+def test_a_receipt_tells_version_and_licence(run):
+    folder = run.out / "sample" / "SampleNews" / "v1" / "moses"
+    folder.mkdir(parents=True)
+    receipt = {"version": "v9", "url": "https://opus.example/x.zip", "licence": {"name": "CC-BY 4.0", "text": "..."}}
+    (folder / "de-en.txt.zip.json").write_text(json.dumps(receipt))
+    (folder / "en-zh.txt.zip.json").write_text("[broken")
+    told = {(s.corpus, s.language): (s.version, s.licence, s.url) for s in sources(run)}
+    assert told["SampleNews", "de"] == ("v9", "CC-BY 4.0", "https://opus.example/x.zip")
+    assert told["SampleNews", "zh"] == ("v1", None, None)
+
+
+def test_model_cards(run):
+    written = write_model_cards(run)
+    assert sorted(p.parent.parent.parent.name for p in written) == ["de", "zh"]
+    card = next(p for p in written if "/de/" in str(p)).read_text(encoding="utf-8")
+    head = front(card)
+    assert head["pipeline_tag"] == "token-classification" and head["language"] == ["de"]
+    metrics = head["model-index"][0]["results"][0]["metrics"]
+    assert {"type": "f1", "value": 20.0, "name": "entity f1"} in metrics
+    assert "| german | zero-transfer | 10.00 | 10.00 | 10.00 | 2 |" in card
+    assert "steps 7" in card and 'aggregation_strategy="simple"' in card
+
+
+def test_a_run_may_be_moved(run, tmp_path):
+    shutil.move(run.out, tmp_path / "elsewhere")
+    moved = Finished.open(tmp_path / "elsewhere")
+    assert all(p.is_file() for p in moved.datasets.values()) and moved.labels("de")
+
+
+def test_what_is_no_finished_run(tmp_path):
+    with pytest.raises(UserError, match=r"no results\.json"):
+        Finished.open(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        Finished.open(tmp_path)
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(UserError, match="older version"):
+        _ = Finished.open(tmp_path).config
+
+
+def test_names_cannot_break_a_table():
+    assert escaped("a|b\n<script>`x`") == "a\\|b &lt;script>\\`x\\`"
+    assert [cell(x) for x in (None, 1234, 0.5, "")] == ["–", "1,234", "0.50", "–"]

@@ -1,0 +1,80 @@
+"""The table at the end of a run shows the figures of results.json, and does not hide books that do not add up."""
+
+import copy
+
+import pytest
+from rich.console import Console
+
+from xner_ray.results.report.table import duration, plan_table, results_table, scores_table
+
+RESULTS = {
+    "sets": {
+        "news": {
+            "language": "de",
+            "zero_transfer": {"precision": 60.0, "recall": 70.0, "f1": 64.6},
+            "student": {"precision": 71.5, "recall": 72.5, "f1": 72.0},
+            "sentences": 1300,
+        },
+        "weibo [dev]": {
+            "language": "zh",
+            "zero_transfer": {"precision": 50.0, "recall": 50.0, "f1": 50.0},
+            "student": {"precision": 49.0, "recall": 49.0, "f1": 49.0, "runs": 3, "std": {"f1": 0.42}},
+            "sentences": 7,
+        },
+    },
+    "ledger": {
+        "read": 1000,
+        "kept": 600,
+        "kept_no_entity": 250,
+        "dropped": {"unmapped": 90, "overlap": 10, "low_score": 0},
+        "quarantined": 50,
+    },
+    "english": {"en-dev": {"precision": 90.0, "recall": 90.0, "f1": 90.04}},
+    "seconds": {"teacher": 65.4, "label": 4000, "total": 4065.4},
+    "folders": {"students": {"de-1": "out/mine/student x", "de-2": "y"}},
+}
+
+
+def shown(thing) -> str:
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(thing, crop=False)
+    return console.export_text()
+
+
+def test_results():
+    text = shown(results_table(RESULTS, "out/mine"))
+    german = next(line for line in text.splitlines() if line.startswith("de "))
+    assert " ".join(german.split()) == "de news 60.0 70.0 64.6 71.5 72.5 72.0 +7.4 1,300"
+    chinese = next(line for line in text.splitlines() if line.startswith("zh "))
+    assert "-1.0" in chinese and "±0.4" in chinese and "weibo [dev]" in chinese
+    assert "Teacher on en-dev: F1 90.0" in text
+    assert "adds up" in text and "NOT" not in text
+    assert "out/mine/results.json" in text and "xner run mine.yaml" in text
+    assert "xner tag --model 'out/mine/student x' " in text
+    assert "teacher 1 min 05 s, label 1 h 06 min; 1 h 07 min in all" in text
+
+
+def test_a_lost_row_is_said():
+    results = copy.deepcopy(RESULTS)
+    results["ledger"]["kept"] -= 1
+    text = shown(results_table(results))
+    assert "does NOT add up: 999 of 1,000" in text
+
+
+def test_an_empty_run_is_no_division_by_zero():
+    empty = {"read": 0, "kept": 0, "kept_no_entity": 0, "dropped": {}, "quarantined": 0}
+    assert "adds up" in shown(results_table({"languages": {}, "ledger": empty}))
+
+
+def test_names_with_brackets_are_no_markup():
+    assert "[bold]" in shown(plan_table([("ingest", "reads [bold] de")], "out"))
+    row = {"precision": 1, "recall": 2, "f1": 3}
+    assert "ORG" in shown(scores_table({**row, "gold": 4, "types": {"ORG": {**row, "support": 4}}}, "x"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (3599.7, "1 h 00 min"), (7620, "2 h 07 min")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text

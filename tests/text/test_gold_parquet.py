@@ -1,0 +1,78 @@
+"""Gold as Parquet: what `datasets` and our own export write, and what cannot be gold."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.harness.made_run import make_run
+from xner_ray.errors import UserError
+from xner_ray.results.export.dataset import export_run
+from xner_ray.text.conll import read_conll
+
+NAMES = ["O", "B-person", "I-person", "B-place"]
+
+
+def write(path, tokens, tags, told=None, column="ner_tags"):
+    table = pa.table({"tokens": tokens, column: tags})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(told)}) if told else table, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "inner", [{"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "List"}, [{"names": NAMES}]]
+)
+def test_classes(tmp_path, inner):
+    told = {"info": {"features": {"ner_tags": inner}}}
+    path = write(tmp_path / "g.parquet", [["Anna", "Bo", "in", "Wien"], []], [[1, 2, 0, 3], []], told)
+    (one,) = read_conll(path, "de", {"person": "PER", "place": "LOC"})
+    assert one.tokens == ["Anna", "Bo", "in", "Wien"] and one.tags == ["B-PER", "I-PER", "O", "B-LOC"]
+
+
+def test_strings(tmp_path):
+    path = write(tmp_path / "g.parquet", [["Wien", "ist"]], [["B-LOC", "O"]], column="tags")
+    assert read_conll(path, types=["PER"])[0].tags == ["O", "O"]
+
+
+def test_datasets_writes_what_we_read(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {
+            "tokens": datasets.List(datasets.Value("string")),
+            "ner_tags": datasets.List(datasets.ClassLabel(names=NAMES)),
+        }
+    )
+    data = datasets.Dataset.from_dict({"tokens": [["Bo", "ging"]], "ner_tags": [[1, 0]]}, features=features)
+    data.to_parquet(str(tmp_path / "g.parquet"))
+    assert read_conll(tmp_path / "g.parquet")[0].tags == ["B-person", "O"]
+
+
+def test_our_export_comes_back(tmp_path):
+    run = make_run(tmp_path / "run")
+    export_run(run, tmp_path / "out", "hf", {"train": 1.0}, 1)
+    rows = pq.read_table(run.datasets["de"]).to_pylist()
+    found = read_conll(tmp_path / "out" / "de" / "train.parquet", "de")
+    assert [(s.tokens, s.tags) for s in found] == [(r["tokens"], r["ner_tags"]) for r in rows]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tags", "column", "problem"),
+    [
+        ([["a"]], [[1]], "ner_tags", "classes without names"),
+        ([["a"]], [["B-X", "O"]], "ner_tags", "1 words and 2 tags"),
+        ([["a"]], [["I-X"]], "ner_tags", "continues nothing"),
+        ([["a"]], [["X"]], "ner_tags", "not a BIO2 tag"),
+        ([["a"]], [["O"]], "labels", "no column of lists"),
+        ([[]], [[]], "ner_tags", "no (sentence|column)|classes without"),
+    ],
+)
+def test_what_is_no_gold(tmp_path, tokens, tags, column, problem):
+    with pytest.raises(UserError, match=problem):
+        read_conll(write(tmp_path / "g.parquet", tokens, tags, column=column))
+
+
+def test_what_is_no_parquet(tmp_path):
+    (tmp_path / "g.parquet").write_text("Anna\tO\n")
+    with pytest.raises(UserError, match="as Parquet"):
+        read_conll(tmp_path / "g.parquet")

@@ -1,0 +1,56 @@
+"""When to train, and whom to promote."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xner_ray.workflows.refresh.promotion import Compared, SetScore, decide, reasons_to_train
+
+F1 = st.floats(0, 100).map(lambda x: round(x, 2))
+
+
+def compared(language: str, *scores: tuple[float | None, float]) -> Compared:
+    return Compared(language, [SetScore(f"s{i}", "gold", a, b) for i, (a, b) in enumerate(scores)])
+
+
+@given(st.lists(st.tuples(F1, F1), min_size=1, max_size=5), st.floats(0, 5).map(lambda x: round(x, 2)))
+def test_no_language_may_lose_more_than_the_tolerance(scores, tolerance):
+    decision = decide([compared(str(i), one) for i, one in enumerate(scores)], tolerance)
+    assert decision.promote == all(round(after - before, 2) >= -tolerance for before, after in scores)
+    assert decision.why
+
+
+def test_a_loss_is_named():
+    decision = decide([compared("de", (80.0, 84.0)), compared("zh", (60.0, 58.5))], 1.0)
+    assert not decision.promote and decision.why == ["zh lost 1.5 points, the tolerance is 1"]
+
+
+def test_a_language_is_the_mean_of_its_sets():
+    one_set_lost = compared("zh", (60.0, 57.0), (40.0, 44.0))
+    assert one_set_lost.change == 0.5 and decide([one_set_lost], 0.5).promote
+
+
+def test_a_new_language_has_nothing_to_lose():
+    decision = decide([compared("es", (None, 0.0)), compared("de", (50.0, 50.0))], 0.0)
+    assert decision.promote and decision.why == ["es: 0, its first student", "de: +0 points"]
+
+
+@pytest.mark.parametrize(
+    ("now", "share", "told"),
+    [
+        ({"de": 104}, 0.05, []),
+        ({"de": 105}, 0.05, ["de grew from 100 to 105 sentences"]),
+        ({"de": 100}, 0.0, []),
+        ({"de": 101}, 0.0, ["de grew from 100 to 101 sentences"]),
+        ({"de": 50}, 0.05, []),
+        ({"de": 100, "nl": 7}, 0.05, ["nl was never trained"]),
+    ],
+)
+def test_growth(now, share, told):
+    assert reasons_to_train(now, {"de": 100}, share) == told
+
+
+def test_a_changed_config_is_a_reason():
+    assert reasons_to_train({}, {}, 0.1, ["seed: 1 -> 2"]) == ["changed: seed: 1 -> 2"]

@@ -1,0 +1,240 @@
+"""The projector: a trained aligner with all that the best projection needs, in one folder.
+
+`projector.json` beside the aligner's weights says how its probabilities become spans, so `xner project --model DIR`
+and the labelling pool do exactly what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from xner_ray import schema
+from xner_ray.alignment.assignment import Found, chosen, join, nothing, silent, with_shared
+from xner_ray.alignment.decoding import Decoding, spans
+from xner_ray.alignment.ensemble import FOLDER, first_votes, mended, save_similarity, similar
+from xner_ray.alignment.exact_match import alike
+from xner_ray.alignment.queries import Queries, queries_of, questions, rows_asked
+from xner_ray.alignment.span_cleanup import tidy_found
+from xner_ray.encoders.engine_stats import Counts
+from xner_ray.encoders.ragged import offsets_of
+from xner_ray.encoders.testing.null import Answers, NullEngine
+from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.errors import UserError
+from xner_ray.ner.pretokenize import TARGET, pieces_and_words
+from xner_ray.ner.token_labels import Words, words_of
+from xner_ray.text.words import UNSPACED
+
+if TYPE_CHECKING:
+    from xner_ray.alignment.similarity import Similarity  # imports torch
+
+FILE, VERSION, KIND = "projector.json", 6, "aligner"
+LABELS = ["OUTSIDE", "INSIDE"]
+
+
+def save_projector(
+    folder: str | Path, decoding: Decoding, layer: int | None = None, encoder: str = "", **facts: object
+) -> None:
+    """Write `projector.json` into the folder of a trained aligner, and the similarity's encoder where it is asked for.
+
+    Args:
+        decoding: how probabilities become spans.
+        layer: of the similarity.
+        encoder: of the similarity (`embedded | hub id | folder`); needed where `decoding.similarity` is above 0.
+        facts: whatever else a reader may want to know, such as languages or scores.
+    """
+    if decoding.similarity:
+        if layer is None or not encoder:
+            raise ValueError("a projector with a similarity needs its encoder and layer")
+        save_similarity(encoder, layer, folder)
+    content = {"version": VERSION, "kind": KIND, **asdict(decoding), "layer": layer, "facts": facts}
+    draft = Path(folder) / f".{FILE}.new"
+    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    draft.replace(Path(folder) / FILE)
+
+
+def read_projector(folder: str | Path) -> tuple[Decoding, int]:
+    """Read `projector.json`: how to decode, and the similarity's layer.
+
+    Raises:
+        UserError: there is none, or not one that this version understands.
+    """
+    file = Path(folder) / FILE
+    remedy = "give the folder of a trained aligner, e.g. OUT/aligner/.../model"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if (content["version"], content["kind"]) != (VERSION, KIND):
+            raise UserError(f"is of version {content['version']}, kind {content['kind']}", file=file, remedy=remedy)
+        decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
+        return decoding, int(content["layer"] or 0)
+    except FileNotFoundError:
+        raise UserError("no such file, so this is no projector", file=file, remedy=remedy) from None
+    except (ValueError, KeyError, TypeError) as e:
+        raise UserError(f"cannot be understood: {type(e).__name__} {e}", file=file, remedy=remedy) from e
+
+
+class Projector:
+    """Projects entities of the source onto the target.
+
+    Args:
+        engine: holds the trained aligner.
+        tokeniser: the aligner's.
+        similarity: the second opinion (`fusion.py`).
+    """
+
+    def __init__(
+        self,
+        engine: Answers,
+        tokeniser: Tokeniser,
+        decoding: Decoding | None = None,
+        similarity: Similarity | None = None,
+    ):
+        self.engine, self.tokeniser, self.decoding = engine, tokeniser, decoding or Decoding()
+        self.similarity = similarity
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None
+    ) -> Projector:
+        from xner_ray.encoders.engine import Engine
+        from xner_ray.encoders.load import load_model
+
+        decoding, layer = read_projector(folder)
+        similarity = None
+        if decoding.similarity:
+            from xner_ray.alignment.similarity import Similarity
+
+            similarity = Similarity.load(str(Path(folder) / FOLDER), layer, precision, batch_tokens, device)
+        engine = Engine(load_model(folder), batch_tokens, precision, device)
+        return cls(engine, Tokeniser(str(folder)), decoding, similarity)
+
+    @classmethod
+    def null(cls, folder: str | Path) -> Projector:
+        """The projector that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
+        tokeniser = Tokeniser(str(folder), plain=True)
+        return cls(NullEngine(tokeniser.begins()), tokeniser, Decoding(word="first"))
+
+    @property
+    def counts(self) -> Counts:
+        """What the engine did. `extra`: cut_names, and alike_names, which nobody was asked about; `windowed_rows`: queries with
+        a target longer than the model.
+        """
+        return self.engine.counts
+
+    def project(self, table: pa.Table, language: str) -> pa.ListArray:
+        """Candidates of a labelled shard.
+
+        Args:
+            table: columns `source`, `target`, `entities` (schema.LABELLED); with schema.CUT targets are not tokenised again.
+            language: of the targets, ISO 639-1; decides what a word is.
+
+        Returns:
+            schema.PROJECTIONS, one list a row, ordered by entity and start; `entity` is the first of its equal
+            entities.
+        """
+        queries, found = self.find(table, language)
+        row = queries.row[found["query"]]
+        offsets = offsets_of(np.bincount(row, minlength=table.num_rows)) if table.num_rows else np.zeros(1, np.int64)
+        columns = {"entity": queries.entity[found["query"]], **found}
+        values = pa.StructArray.from_arrays(
+            [pa.array(columns[field.name], field.type, from_pandas=field.nullable) for field in schema.PROJECTION],
+            fields=list(schema.PROJECTION),
+        )
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=schema.PROJECTIONS.type)
+
+    def find(self, table: pa.Table, language: str) -> tuple[Queries, dict[str, np.ndarray]]:
+        """Queries of a table and their candidates as flat arrays (see `decode.spans`)."""
+        queries = queries_of(table)
+        rows, sources, targets, text = rows_asked(table, queries)
+        tokens, words = None, None
+        if schema.CUT.name in table.column_names:
+            every, all_words = pieces_and_words(table, TARGET)
+            tokens, words = every.take(rows), all_words.take(rows)
+        words = words_of(targets, language) if words is None else words
+        known = self._alike(queries, targets, text, words, language)
+        unknown = silent(known, queries)
+        found = self._ask(np.flatnonzero(unknown), queries, targets, text, tokens, words)
+        candidates = tidy_found(found, targets, text, language, self.decoding.one_to_one)
+
+        def second(wanted: np.ndarray) -> Found:
+            return self._second(np.flatnonzero(wanted), queries, sources, targets, text, words, language)
+
+        if not self.decoding.one_to_one:
+            candidates = join(candidates, known)
+            return queries, join(candidates, second(silent(candidates, queries)))
+        if self.decoding.everywhere:
+            extra = second(unknown)
+            candidates = mended(candidates, extra, targets, text)
+            taken = chosen(candidates, queries, targets, text, before=known)
+        else:
+            taken = chosen(candidates, queries, targets, text, before=known)
+            extra = second(silent(taken, queries))
+        return queries, with_shared(chosen(extra, queries, targets, text, before=taken), candidates, queries)
+
+    def _alike(self, queries: Queries, targets: list[str], text: np.ndarray, words: Words, language: str) -> Found:
+        """Candidates of the names that nobody need look for; none where every character is a word."""
+        if not self.decoding.alike or language in UNSPACED or not len(queries):
+            return nothing()
+        known = alike(queries, targets, text, words, language, self.decoding.alike)
+        self.counts.extra["alike_names"] = self.counts.extra.get("alike_names", 0) + len(np.unique(known["query"]))
+        return known
+
+    def _ask(
+        self,
+        asked: np.ndarray,
+        queries: Queries,
+        targets: list[str],
+        text: np.ndarray,
+        tokens: Tokens | None,
+        words: Words,
+    ) -> Found:
+        """The aligner's candidates of some queries."""
+        some, place = np.unique(text[asked], return_inverse=True)
+        some_targets, tokens = [targets[i] for i in some], tokens.take(some) if tokens else None
+        with self.counts.timed("tokenise"):
+            rows = questions(
+                self.tokeniser, queries.names, queries.name[asked], some_targets, place, self.engine.max_length, tokens
+            )
+        self.counts.windowed_rows += rows.windowed
+        self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + rows.cut_names
+        scores = self.engine.probabilities(rows.ids, rows.types)
+        answers = scores[rows.answers, -1] if len(rows.answers) else np.zeros(0, np.float32)
+        found = spans(answers, rows.tokens, place, words.take(some), self.decoding)
+        return first_votes(found | {"query": asked[found["query"]]})
+
+    def _second(self, asked, queries: Queries, sources, targets, text, words, language: str) -> Found:
+        """What the similarity would take, tidy; nothing where there is none, or none for the language."""
+        if self.similarity is None or language in UNSPACED or not len(asked):
+            return nothing()
+        extra = similar(asked, self.similarity, queries, sources, targets, text, words, self.decoding)
+        return tidy_found(extra, targets, text, language, self.decoding.one_to_one)
+
+    def project_entities(
+        self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
+    ) -> list[list[tuple[int, int, int, float]]]:
+        """Candidates of aligned raw strings.
+
+        Args:
+            sources, targets: raw strings, aligned.
+            entities: of each source (start, end, type, ...), characters.
+
+        Returns:
+            For each pair (entity, start, end, score): `entity` is the index of the first entity with its name and
+            type.
+        """
+        rows = [[{"start": e[0], "end": e[1], "type": e[2], "score": 1.0} for e in row] for row in entities]
+        table = pa.table(
+            {
+                "source": pa.array(sources, pa.string()),
+                "target": pa.array(targets, pa.string()),
+                "entities": pa.array(rows, schema.ENTITIES.type),
+            }
+        )
+        found = self.project(table, language).to_pylist()
+        return [[(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in row] for row in found]

@@ -1,0 +1,1 @@
+"""The `xner` command: one file for each group of commands."""

@@ -1,0 +1,256 @@
+"""`xner corpus`: what OPUS has, and getting it. Each subcommand is a function here or in a file of its own, added below."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xner_ray.cli.common import comma_list, friendly, say, show
+from xner_ray.cli.options import command_group
+from xner_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from xner_ray.corpora.opus.catalog import Archive, Catalogue
+    from xner_ray.corpora.opus.fetch import Item
+
+GB = 1_000_000_000
+FIRST_PAUSE = 1.0  # seconds before a second try; tests have no time
+
+Source = Annotated[str, typer.Option("--source", metavar="CODE", help="ISO 639-1.")]
+Versions = Annotated[bool, typer.Option("--versions", help="Show every version, not the latest alone.")]
+Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="moses, or tmx.")]
+Which = Annotated[
+    str | None,
+    typer.Option("--catalogue", metavar="WHICH", help="api, package, or auto: the API of OPUS where it answers."),
+]
+Api = Annotated[
+    str | None,
+    typer.Option(
+        "--api", metavar="URL", envvar="XNER_OPUS_API", help="Another address of the API.", show_default=False
+    ),
+]
+
+corpus = command_group(
+    "Parallel text: see what OPUS has and fetch it.\n\nExample: [cyan]xner corpus list --source en --target de[/]"
+)
+
+
+@corpus.command("list")
+def list_corpora(
+    target: Annotated[str, typer.Option("--target", metavar="CODE,...", help="Target languages.", show_default=False)],
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Only these.", show_default=False)] = None,
+    source: Source = "en",
+    versions: Versions = False,
+    domain: Annotated[str | None, typer.Option("--domain", metavar="NAME", help="Only this domain.")] = None,
+    format: Format = "moses",
+    catalogue: Which = "auto",
+    api: Api = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table; sizes are bytes.")] = False,
+) -> None:
+    """List the corpora that OPUS has for a pair of languages: version, pairs, size of the archive, domain.
+
+    Example: [cyan]xner corpus list --source en --target de,zh --domain news[/]
+    """
+    from xner_ray.cli.corpus_tables import archives_table
+    from xner_ray.corpora.opus.catalog import newest
+
+    opened = _catalogue(catalogue or "auto", api, format)
+    wanted = {x.lower() for x in names or []}
+    found: list[Archive] = []
+    missing: dict[str, list[str]] = {}
+    for code in _languages(target):
+        archives = opened.archives(source, code, format)
+        missing[code] = [x for x in names or _paper() if x.lower() not in {y.corpus.lower() for y in archives}]
+        for name in missing[code] if names else ():
+            opened.find(name, source, code, format)  # a name that no pair has is a slip of the pen
+        archives = [x for x in archives if not wanted or x.corpus.lower() in wanted]
+        chosen = archives if versions else newest(archives)
+        found += [x for x in chosen if domain in (None, x.domain)]
+    found.sort(key=lambda x: -(x.pairs or 0))
+    if as_json:
+        tree = {"catalogue": opened.name, "corpora": [_row(x) for x in found], "missing": missing}
+        sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
+    else:
+        show(archives_table(found))
+    _told(opened)
+    _tell_missing(missing, source, bool(names))
+
+
+@corpus.command("fetch")
+def fetch_corpora(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME[/VERSION]", help="Corpora; the latest version by default.", show_default=False),
+    ] = None,
+    source: Source = "en",
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="CODE,...", help="Target languages.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder; default: opus, or the config's.", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="CONFIG", help="Fetch what this config names; KEY=VALUE overrides.", show_default=False
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Fetch also what is more than --limit, or of unknown size.")
+    ] = False,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            "--limit", metavar="GB", min=0, envvar="XNER_FETCH_LIMIT", help="Ask for --yes above so much; default 1."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be fetched, and stop.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Replace what is there already.")] = False,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            "--base-url",
+            metavar="URL",
+            envvar="XNER_OPUS_URL",
+            help="A mirror: what stands before NAME/VERSION/moses/FILE.",
+            show_default=False,
+        ),
+    ] = None,
+    format: Format = "moses",
+    catalogue: Which = None,
+    api: Api = None,
+) -> None:
+    """Fetch archives of OPUS, check them, and note address, ETag, sha256 and licence beside each.
+
+    The total size comes first. A download that was stopped goes on where it stopped.
+
+    Example: [cyan]xner corpus fetch TED2013 Europarl/v8 --target de --out data/opus[/]
+    """
+    from xner_ray.corpora.opus.archive_selection import from_config, from_names
+
+    with friendly(resumable=True):
+        overrides = [x for x in names or [] if "=" in x]
+        chosen = [x for x in names or [] if "=" not in x]
+        if config:
+            from xner_ray.config.load import load_config
+
+            loaded = load_config(config, overrides)
+            out = out or Path(loaded.fill(loaded.opus.folder))
+            base_url = base_url or loaded.opus.base_url
+            limit = loaded.opus.limit_gb if limit is None else limit
+            opened = _catalogue(catalogue or loaded.opus.catalogue, api or loaded.opus.api, format)
+            archives = from_config(loaded, opened, chosen, _languages(target), say)
+        else:
+            if overrides or not chosen or not target:
+                raise UserError("nothing to fetch", remedy="give NAME[/VERSION] and --target CODE, or --config CONFIG")
+            opened = _catalogue(catalogue or "auto", api, format)
+            archives = from_names(opened, chosen, source, _languages(target), format, base_url, say)
+        _told(opened)
+        _fetch(
+            archives, out or Path("opus"), base_url, 1.0 if limit is None else limit, yes, dry_run, again, opened.name
+        )
+
+
+def _fetch(
+    archives: Sequence[Archive],
+    folder: Path,
+    base_url: str | None,
+    limit: float,
+    yes: bool,
+    dry_run: bool,
+    again: bool,
+    catalogue: str,
+) -> None:
+    from rich.filesize import decimal
+
+    from xner_ray.cli.corpus_tables import Lines, bars, items_table
+    from xner_ray.corpora.opus.download import Http, Patience
+    from xner_ray.corpora.opus.fetch import check_room, fetch, plan
+
+    failed: list[str] = []
+    with Http(Patience(pause=FIRST_PAUSE)) as http:
+        items: list[Item] = []
+        for archive in archives:
+            with _collecting(failed):
+                items.append(plan(archive, folder, base_url, http, Lines(), again))
+        left = sum(x.left for x in items)
+        show(items_table(items))
+        say(f"to fetch: {decimal(left)}, into {folder}")
+        if dry_run:
+            return _end(failed)
+        unknown = ", ".join(str(x.archive) for x in items if x.size is None)
+        if unknown and not yes:
+            raise UserError(
+                f"nobody says how large these are: {unknown}", remedy="add --yes to fetch them all the same"
+            )
+        if left > limit * GB and not yes:
+            raise UserError(
+                f"{decimal(left)} is more than the limit of {limit:g} GB", remedy="add --yes, or a higher --limit GB"
+            )
+        check_room(items, folder)
+        with bars(items) as watching:
+            for item in items:
+                with _collecting(failed):
+                    receipt = fetch(item, http, watching, catalogue)
+                    watching.done(item, receipt)
+    return _end(failed)
+
+
+@contextmanager
+def _collecting(failed: list[str]):
+    """One archive that cannot be had does not keep the others from being fetched."""
+    try:
+        yield
+    except UserError as e:
+        failed.append(str(e))
+        say(f"error: {e}", "red")
+
+
+def _end(failed: list[str]) -> None:
+    if failed:
+        raise UserError(f"{len(failed)} could not be fetched, see above", remedy="the others are there; run it again")
+
+
+def _catalogue(choice: str, api: str | None, format: str) -> Catalogue:
+    from xner_ray.corpora.opus.catalog import open_catalogue
+
+    if choice not in ("auto", "package", "api"):
+        raise UserError(f"no such catalogue: {choice}", key="--catalogue", remedy="auto, package or api")
+    if format not in ("moses", "tmx"):
+        raise UserError(f"OPUS has no format `{format}` that could be read", key="--format", remedy="moses or tmx")
+    return open_catalogue(choice, api)  # type: ignore[arg-type]
+
+
+def _languages(text: str | None) -> list[str]:
+    return comma_list(text) or []
+
+
+def _paper() -> Sequence[str]:
+    from xner_ray.corpora.opus.catalog import PAPER
+
+    return PAPER
+
+
+def _row(archive: Archive) -> dict[str, Any]:
+    keys = ("corpus", "version", "source", "target", "pairs", "size", "domain", "format", "url", "latest")
+    return {x: getattr(archive, x) for x in keys}
+
+
+def _told(catalogue: Catalogue) -> None:
+    say(f"catalogue: {catalogue.name}" + (f" ({catalogue.note})" if catalogue.note else ""), "dim")
+
+
+def _tell_missing(missing: dict[str, list[str]], source: str, asked: bool) -> None:
+    from xner_ray.corpora.opus.resolve import lacking
+
+    for code, lacks in missing.items():
+        told = "; ".join(lacking(x, f"{source}-{code}") for x in lacks)
+        if told:
+            say(f"warning: {told}" if asked else f"of the paper's corpora: {told}", "yellow")

@@ -1,0 +1,110 @@
+"""What `xner corpus` shows: tables of archives, and bars for downloads.
+
+Bars are for terminals; elsewhere a file that is done gets a line, since a log is no place for bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from xner_ray.cli.common import say
+from xner_ray.corpora.opus.catalog import Archive
+from xner_ray.corpora.opus.download import Watch
+from xner_ray.corpora.opus.fetch import Item
+
+
+class Lines(Watch):
+    """A line for each file that is done, and for what went otherwise."""
+
+    def line(self, text: str, style: str) -> None:
+        say(text, style)
+
+    def note(self, text: str) -> None:
+        self.line(text, "yellow")
+
+    def done(self, item: Item, receipt: dict[str, Any]) -> None:
+        licence = receipt.get("licence") or {}
+        named = licence.get("name") or ("see " + licence["file"] if licence else "not in the archive")
+        told = f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., licence: {named}"
+        self.line(told, "green")
+
+
+class Bars(Lines):
+    """A bar for the file at hand, and one for all of them where there are several."""
+
+    def __init__(self, progress: Progress, items: Sequence[Item]):
+        self._progress = progress
+        self._all = progress.add_task("all", total=sum(x.left for x in items), visible=len(items) > 1)
+        self._task = progress.add_task("", total=None, visible=False)
+        self._last: int | None = None
+        self._fetching = False
+
+    def line(self, text: str, style: str) -> None:
+        self._progress.console.print(Text(text, style), soft_wrap=True)  # above the bars, not into them
+
+    def begin(self, name: str, doing: str) -> None:
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(f"{doing} {name}", total=None)
+        self._last, self._fetching = None, doing == "fetching"
+
+    def at(self, done: int, total: int | None) -> None:
+        if self._last is None or done < self._last:  # what an earlier run fetched counts as neither progress nor speed
+            self._progress.reset(self._task, completed=done, total=total)
+        else:
+            self._progress.update(self._task, completed=done, total=total)
+            if self._fetching:
+                self._progress.advance(self._all, done - self._last)
+        self._last = done
+
+
+@contextmanager
+def bars(items: Sequence[Item]) -> Iterator[Lines]:
+    """Who looks on while these are fetched."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield Bars(progress, items)
+
+
+def archives_table(archives: Sequence[Archive]) -> Table:
+    """What OPUS has; `?` where its index does not say."""
+    table = _columns("corpus", "version", "target", "pairs", "size", "domain")
+    for x in archives:
+        table.add_row(x.corpus, x.version, x.target, _count(x.pairs), _bytes(x.size), x.domain or "")
+    return table
+
+
+def items_table(items: Sequence[Item]) -> Table:
+    """What is wanted, and how much of it is here."""
+    table = _columns("corpus", "version", "target", "pairs", "size", "here")
+    for x in items:
+        here = f"{x.there / x.size:.0%}" if x.state == "partial" and x.size else x.state
+        archive = x.archive
+        table.add_row(archive.corpus, archive.version, archive.target, _count(archive.pairs), _bytes(x.size), here)
+    return table
+
+
+def _columns(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right" if name in ("pairs", "size") else "left", no_wrap=True)
+    return table
+
+
+def _count(pairs: int | None) -> str:
+    return f"{pairs:,}" if pairs else "?"
+
+
+def _bytes(size: int | None) -> str:
+    return decimal(size) if size is not None else "?"

@@ -1,0 +1,116 @@
+"""`xner export`, `xner export-model` and `xner push`: results of a finished run, taken elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xner_ray.cli.common import model_folder, say, show
+from xner_ray.cli.options import FinishedRun
+from xner_ray.errors import UserError
+
+PANEL = "Taking it elsewhere"
+
+
+def export(
+    run_folder: FinishedRun,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder to write to.", show_default=False)],
+    format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="One of hf, conll, flair, gliner and spacy.")
+    ] = "hf",
+    split: Annotated[
+        str, typer.Option("--split", metavar="A,B,C", help="Shares of train, validation and test.")
+    ] = "0.8,0.1,0.1",
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed, another division.")] = 1,
+    tag_map: Annotated[
+        str | None, typer.Option("--map", metavar="OLD=NEW,...", help="Rename types; O drops one.")
+    ] = None,
+) -> None:
+    """Write the projected datasets of a run for other libraries, with a card that says what they are.
+
+    hf is Parquet that `datasets.load_dataset` reads typed; gliner likes words as types: --map PER=person,LOC=location.
+
+    Example: [cyan]xner export out/demo --format spacy --out demo-spacy[/]
+    """
+    from xner_ray.results.export.dataset import export_run
+    from xner_ray.results.export.split import parse_shares
+    from xner_ray.results.run_results import Finished
+    from xner_ray.text.tags import parse_map
+
+    told = export_run(Finished.open(run_folder), out, format, parse_shares(split), seed, parse_map(tag_map))
+    for name, number in sorted(told.files.items()):
+        say(f"{out / name}: {number:,} sentences")
+    say(f"{out / 'README.md'} tells what they are", "green")
+
+
+def export_model(
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a trained tagger.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder to write to.", show_default=False)],
+) -> None:
+    """Export a tagger to ONNX, and check that ONNX Runtime agrees with torch within 0.001.
+
+    Example: [cyan]xner export-model out/demo/student/de/0123456789ab/model --out tagger-onnx[/]
+    """
+    from xner_ray.results.export.onnx import export_onnx
+
+    difference = export_onnx(model_folder(model), out)
+    say(f"{out / 'model.onnx'}: probabilities differ from torch by {difference:.1e} at most", "green")
+
+
+def push(
+    run_folder: FinishedRun,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="REPO", help="Send the dataset to this repository.")
+    ] = None,
+    dataset_folder: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="The folder that `xner export` wrote.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="REPO", help="Send the students; {name} in it is language, encoder and seed."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="CODE", help="Send this language's students only.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+) -> None:
+    """Send a dataset and the students of a run to the Hugging Face hub, each with its card.
+
+    Example: [cyan]xner push out/demo --dataset me/demo --from demo-hf --model me/demo-{name} --dry-run[/]
+    """
+    from xner_ray.results.export.push import Parcel, parcel, send
+    from xner_ray.results.run_results import Finished
+
+    run = Finished.open(run_folder)
+    parcels: list[Parcel] = []
+    if dataset:
+        if dataset_folder is None:
+            raise UserError("no folder given", key="--from", remedy="write one with `xner export OUT --out DIR`")
+        parcels.append(parcel(dataset, "dataset", dataset_folder))
+    if model:
+        students = [s for s in run.students if language in (None, s.language)]
+        if len(students) != 1 and "{name}" not in model:
+            remedy = "put {name} into the repository's name, or choose one with --language"
+            raise UserError(f"{len(students)} students for one repository", key="--model", remedy=remedy)
+        parcels += [parcel(model.replace("{name}", s.name), "model", s.folder) for s in students]
+    if not parcels:
+        raise UserError("nothing to send", remedy="give --dataset REPO --from DIR, or --model REPO")
+    for item in parcels:
+        show(f"{item.kind} {item.repo}: {len(item.files)} files, {item.bytes:,} bytes")
+        for name, size in item.files:
+            show(f"  {name}  {size:,}")
+    if dry_run:
+        say("dry run: nothing was sent", "yellow")
+        return
+    for address in send(parcels, private):
+        say(f"sent: {address}", "green")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(rich_help_panel=PANEL)(export)
+    app.command("export-model", rich_help_panel=PANEL)(export_model)
+    app.command(rich_help_panel=PANEL)(push)

@@ -1,0 +1,192 @@
+"""`xner corpus ingest`: archives, or all corpora of a config, into a collection that grows (corpora/collection.py)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xner_ray.cli.common import friendly, say, show, write_json
+from xner_ray.errors import UserError
+
+_OPUS = re.compile(r"(?:OPUS-)?(?P<name>[^/]+)/(?P<version>[^/]+)/(?:moses|tmx|tsv)/[^/]+$")
+_FORMATS = {".zip": "moses", ".tmx": "tmx", ".tsv": "tsv"}
+
+Inputs = Annotated[
+    list[str], typer.Argument(metavar="CONFIG [KEY=VALUE...] | ARCHIVE...", help="A YAML config, or files and URLs.")
+]
+
+
+def ingest(
+    inputs: Inputs,
+    source: Annotated[str, typer.Option("--source", metavar="CODE", help="Language of the source side.")] = "en",
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="CODE", help="Language of the target side.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The collection; with a config: one a language in it.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME[/VERSION]", help="Name of one archive; default: by its path.")
+    ] = None,
+    domain: Annotated[str, typer.Option("--domain", metavar="NAME", help="Domain of the archives.")] = "general",
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="moses | tmx | tsv | wikimatrix; default: by name."),
+    ] = None,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="Leave out pairs scored below.")] = None,
+    max_ratio: Annotated[
+        float,
+        typer.Option(
+            "--max-ratio",
+            help="Drop pairs whose sides differ by more than this factor, in bytes, smoothed (length_ratio).",
+        ),
+    ] = 3.0,
+    keep_identical: Annotated[bool, typer.Option("--keep-identical", help="Keep untranslated pairs.")] = False,
+    language_score: Annotated[
+        float | None, typer.Option("--language-score", metavar="P", help="Identify languages; drop pairs below P.")
+    ] = None,
+    shard_rows: Annotated[int, typer.Option("--shard-rows", metavar="N", help="Pairs in a shard.")] = 20_000,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Spread over the Ray cluster, or over this machine's cores.")
+    ] = False,
+    json_out: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Also write the counts here.")] = None,
+) -> None:
+    """Stream corpora into shards without duplicates; a new version of a corpus costs only its new pairs.
+
+    A config brings its own languages and rules (key `ingest`); its collections are OUT/corpus/LANGUAGE.
+
+    Example: [cyan]xner corpus ingest OpenSubtitles/v2018/moses/de-en.txt.zip --target de --out /big/en-de[/]
+    """
+    with friendly(resumable=True):
+        if inputs[0].endswith((".yaml", ".yml")):
+            collections, settings = _of_config(Path(inputs[0]), inputs[1:], out)
+        else:
+            if target is None or out is None:
+                raise UserError(
+                    "archives need --target and --out", key="--target", remedy="e.g. --target de --out DIR"
+                )
+            if name and len(inputs) > 1:
+                raise UserError("--name is of one archive", key="--name", remedy="ingest them one by one")
+            rules: dict[str, Any] = {
+                "drop_identical": not keep_identical,
+                "max_length_ratio": max_ratio,
+                "min_language_score": language_score,
+            }
+            keys = {"pairs": None, "shard_rows": shard_rows, "clean": rules}
+            items = [_corpus(path, name, format, domain, min_score) for path in inputs]
+            collections, settings = {out: [_source(x, label, (source, target), keys) for x, label in items]}, None
+        results = _add_all(collections, settings, ray)
+        if json_out:
+            write_json(json_out, results)
+
+
+def _of_config(path: Path, overrides: Sequence[str], out: Path | None) -> tuple[dict[Path, list], Any]:
+    from xner_ray.config.load import load_config
+    from xner_ray.corpora.readers.corpus_reader import sources_of
+
+    config = load_config(path, overrides)
+    if config.sample:
+        from xner_ray.pipeline import pipeline
+
+        pipeline.run(config, path, stages=["sample"], say=say)
+    root = out or Path(config.out) / "corpus"
+    return {root / language: sources_of(config, language) for language in config.languages}, config.ray
+
+
+def _corpus(path: str, name: str | None, format: str | None, domain: str, min_score: float | None) -> tuple[Any, str]:
+    """The corpus of an archive, and its label: NAME/VERSION as given, as in OPUS's paths, or the file's name."""
+    from pydantic import ValidationError
+
+    from xner_ray.config import Corpus
+
+    found = _OPUS.search(path)
+    label = name or (f"{found['name']}/{found['version']}" if found else Path(path).name.split(".")[0])
+    suffix = Path(path.removesuffix(".gz")).suffix
+    kind = format or _FORMATS.get(suffix)
+    keys = {"name": label.split("/")[0], "domain": domain, "format": kind, "path": path, "min_score": min_score}
+    try:
+        return Corpus.model_validate(keys), label
+    except ValidationError as e:
+        remedy = "give --format moses, tmx, tsv or wikimatrix"
+        raise UserError(e.errors()[0]["msg"], file=path, key="--format", remedy=remedy) from None
+
+
+def _source(corpus: Any, label: str, languages: tuple[str, str], keys: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    from xner_ray.config import Ingest
+    from xner_ray.corpora.readers.corpus_reader import Source
+
+    try:
+        return Source(corpus, label, corpus.path, None, languages, Ingest.model_validate(keys))
+    except ValidationError as e:
+        key = str(e.errors()[0]["loc"][-1])
+        raise UserError(e.errors()[0]["msg"], key=key, remedy="see xner corpus ingest --help") from None
+
+
+def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[str, Any]:
+    """Add to each collection and show what came of it."""
+    from xner_ray.corpora.collection import Collection
+
+    mapper: Callable = map
+    if ray:
+        from xner_ray.config import RayConfig
+        from xner_ray.pipeline.context import connect
+        from xner_ray.pipeline.stages.ingest import spread
+
+        connect(settings or RayConfig())
+        mapper = spread
+    results: dict[str, Any] = {}
+    for root, sources in collections.items():
+        began = time.monotonic()
+        with _bar(hidden=ray) as progress:
+            report = Collection(root).add(sources, mapper, progress)
+        if report is None:
+            say(f"{root}: nothing new", "green")
+            continue
+        seconds = time.monotonic() - began
+        show(_table(str(root), report))
+        say(f"{sum(c.read for c in report.corpora.values()) / seconds:,.0f} lines a second", "dim")
+        corpora = {name: vars(count) for name, count in report.corpora.items()}
+        results[str(root)] = {"corpora": corpora, "rows": report.rows, "seconds": round(seconds, 2)}
+    return results
+
+
+@contextmanager
+def _bar(hidden: bool):
+    """Lines read, by corpus; nothing where nobody looks, or where other processes read."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} lines"), console=console, transient=True,
+        disable=hidden or not console.is_terminal,
+    ) as bar:  # fmt: skip
+        tasks: dict[str, Any] = {}
+
+        def progress(label: str, lines: int) -> None:
+            if label not in tasks:
+                tasks[label] = bar.add_task(label, total=None)
+            bar.update(tasks[label], completed=lines)
+
+        yield None if hidden else progress
+
+
+def _table(title: str, report: Any) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("corpus", no_wrap=True)
+    for column in ("read", "new", "duplicates", "known", "dropped", "quarantined", "below score"):
+        table.add_column(column, justify="right")
+    for name, c in report.corpora.items():
+        cells = (c.read, c.rows, c.duplicates, c.known, c.turned_away, c.rejected, c.below_score)
+        table.add_row(name, *(f"{n:,}" for n in cells))
+    return table

@@ -1,0 +1,106 @@
+"""`xner tag`: sentences in, marked sentences out, line by line, so that it works at the end of a pipe of any length.
+
+Lines go to the model in chunks of 256: the engine sorts a chunk by length, and output still flows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xner_ray.cli.common import existing_file
+from xner_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+Entity = tuple[int, int, str, float]  # character start and end, type, score
+COLOURS = {"PER": "magenta", "LOC": "green", "ORG": "cyan", "MISC": "yellow"}
+CHUNK = 256
+
+
+def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str, as_json: bool) -> None:
+    """Tag texts, else a file's lines, else stdin's, and print each with its entities.
+
+    Raises:
+        UserError: both texts and a file, neither of them and a terminal as stdin, or bytes that are not UTF-8.
+    """
+    lines = _lines(texts, file)
+    from rich.console import Console
+
+    from xner_ray.ner.tagger import open_tagger
+
+    # Not half precision, faster as it is: what `transformers.pipeline` finds in the folder, to the last entity.
+    tagger = open_tagger(model, precision="fp32")
+    console = Console(highlight=False)
+    coloured = console.is_terminal and console.color_system is not None and not console.no_color
+    while chunk := list(islice(lines, CHUNK)):
+        for text, entities in zip(chunk, tagger.tag(chunk, language), strict=True):
+            if as_json:
+                sys.stdout.write(as_json_line(text, entities) + "\n")
+            elif coloured:
+                console.print(in_colour(text, entities), soft_wrap=True)
+            else:
+                sys.stdout.write(in_brackets(text, entities) + "\n")
+        sys.stdout.flush()
+
+
+def _lines(texts: Sequence[str], file: Path | None) -> Iterator[str]:
+    if texts and list(texts) != ["-"]:
+        if file:
+            raise UserError("both TEXT and --file were given", remedy="give one of them")
+        return iter(texts)
+    if file and str(file) != "-":
+        return _decoded(existing_file(file, "--file").open("rb"), str(file))
+    if not texts and not file and sys.stdin.isatty():
+        raise UserError("nothing to tag", remedy="give sentences, --file FILE, or - and type them")
+    return _decoded(sys.stdin.buffer, "stdin")
+
+
+def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as e:
+            problem = f"is not UTF-8: byte 0x{e.object[e.start]:02x}"
+            raise UserError(problem, file=name, line=number, remedy="convert it first, e.g. with iconv") from None
+
+
+def as_json_line(text: str, entities: Iterable[Entity]) -> str:
+    rows = [{"start": a, "end": b, "type": kind, "score": round(float(score), 4)} for a, b, kind, score in entities]
+    return json.dumps({"text": text, "entities": rows}, ensure_ascii=False)
+
+
+def in_brackets(text: str, entities: Iterable[Entity]) -> str:
+    """`[Berlin LOC]` around each entity."""
+    return "".join(f"[{part} {kind}]" if kind else part for part, kind in _parts(text, entities))
+
+
+def in_colour(text: str, entities: Iterable[Entity]) -> Text:
+    """A colour for each type, and its name behind the entity for those who do not see the colour."""
+    from rich.text import Text
+
+    marked = Text()
+    for part, kind in _parts(text, entities):
+        if kind:
+            colour = COLOURS.get(kind, "blue")
+            marked.append(part, f"bold underline {colour}").append(f" {kind}", f"dim {colour}")
+        else:
+            marked.append(part)
+    return marked
+
+
+def _parts(text: str, entities: Iterable[Entity]) -> Iterator[tuple[str, str | None]]:
+    """The text cut at the entities: (part, type), None between them."""
+    done = 0
+    for start, end, kind, _ in sorted(entities):
+        if done < start:
+            yield text[done:start], None
+        yield text[start:end], kind
+        done = end
+    if done < len(text):
+        yield text[done:], None

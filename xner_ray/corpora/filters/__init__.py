@@ -1,0 +1,1 @@
+"""Filters of sentence pairs: validity, quality, language identification and CJK spacing."""

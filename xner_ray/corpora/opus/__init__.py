@@ -1,0 +1,1 @@
+"""OPUS: its index, the choice of archives and their download."""

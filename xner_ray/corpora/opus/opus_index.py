@@ -1,0 +1,124 @@
+"""Where rows of the OPUS index come from: the copy that the PyPI package `opustools` ships, and the live API.
+
+The package's copy is read without importing the package (it would bring a YAML parser along): 18 MB of gzipped SQLite, unpacked
+into the user's cache once (132 MB, one to two seconds). It knows what existed when the package was made, and works anywhere.
+The API knows more and is often out of reach, so it gets seconds to answer, not minutes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.metadata
+import importlib.util
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from xner_ray.errors import UserError
+from xner_ray.storage.user_cache import file_made_once
+
+API = "https://opus.nlpl.eu/opusapi/"
+_COLUMNS = ("corpus", "version", "source", "target", "url", "size", "alignment_pairs", "latest")
+Row = dict[str, Any]
+
+
+class PackageIndex:
+    """The index as `opustools` ships it. Raises: UserError where the package is missing or holds something else."""
+
+    def __init__(self) -> None:
+        spec = importlib.util.find_spec("opustools")
+        folder = next(iter(spec.submodule_search_locations or ()), None) if spec else None
+        packed = Path(folder) / "opusdata.db.gz" if folder else None
+        if packed is None or not packed.is_file():
+            raise UserError(
+                "the catalogue of OPUS is not installed (PyPI package `opustools`)",
+                remedy="pip install 'xner_ray[opus]', or `pip install opustools`",
+            )
+        version = importlib.metadata.version("opustools")
+        self.name = f"opustools {version}"
+        # The size in the name: a package that was patched in place must not be answered by its predecessor.
+        self._path = file_made_once(f"opus-{version}-v1-{packed.stat().st_size}.db", lambda out: _unpack(packed, out))
+
+    def rows(self, sources: list[str], targets: list[str], format: str) -> list[Row]:
+        """Archives between the two languages, in either direction; each language in several spellings."""
+        one, other = (",".join("?" * len(x)) for x in (sources, targets))
+        select = f"SELECT {', '.join(_COLUMNS)} FROM opusfile WHERE preprocessing = ?"
+        query = f"{select} AND source IN ({one}) AND target IN ({other})"
+        query += f" UNION {select} AND target IN ({one}) AND source IN ({other})"
+        return self._ask(query, [format, *sources, *targets, format, *sources, *targets])
+
+    def corpora(self) -> set[str]:
+        """The names of all corpora."""
+        return {x["corpus"] for x in self._ask("SELECT DISTINCT corpus FROM opusfile", [])}
+
+    def _ask(self, query: str, values: list[str]) -> list[Row]:
+        try:
+            with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
+                cursor = db.execute(query, values)
+                keys = [x[0] for x in cursor.description]
+                return [dict(zip(keys, row, strict=True)) for row in cursor]
+        except sqlite3.Error as e:
+            remedy = "remove the file; if that does not help, install the version of opustools in constraints.txt"
+            raise UserError(f"is not the catalogue of {self.name}: {e}", file=self._path, remedy=remedy) from e
+
+
+def _unpack(packed: Path, out: Path) -> None:
+    with gzip.open(packed) as file, out.open("wb") as db:
+        shutil.copyfileobj(file, db, 1 << 20)
+    with closing(sqlite3.connect(out)) as index, index:
+        index.execute("PRAGMA journal_mode = OFF")  # nobody else knows the file yet
+        index.execute("CREATE INDEX by_pair ON opusfile (source, target, preprocessing)")
+        index.execute("CREATE INDEX by_corpus ON opusfile (corpus)")
+
+
+class LiveIndex:
+    """The API of OPUS, or of a mirror that answers alike.
+
+    Args:
+        url: of the API.
+        timeout: seconds to connect, seconds of silence.
+    """
+
+    def __init__(self, url: str = API, timeout: tuple[float, float] = (2.0, 10.0)):
+        self.name, self._timeout = url, timeout
+
+    def rows(self, sources: list[str], targets: list[str], format: str) -> list[Row]:
+        """As PackageIndex.rows. Raises: UserError when the API cannot be reached, or answers something else."""
+        found: dict[str, Row] = {}
+        for source in sources:
+            for target in targets:
+                answer = self._get({"source": source, "target": target, "preprocessing": format}, "corpora")
+                # `target` alone may be answered with monolingual files as well.
+                found.update({x["url"]: x for x in map(self._checked, answer) if x["source"] and x["target"]})
+        return list(found.values())
+
+    def corpora(self) -> set[str]:
+        """The names of all corpora."""
+        return set(map(str, self._get({"corpora": "True"}, "corpora")))
+
+    def _get(self, query: dict[str, str], key: str) -> Iterable[Any]:
+        import requests
+
+        try:
+            answer = requests.get(self.name, params=query, timeout=self._timeout)
+            answer.raise_for_status()
+            items = answer.json()[key]
+        except (requests.ConnectionError, requests.Timeout) as e:
+            raise self._error("cannot be reached") from e
+        except (requests.RequestException, ValueError, KeyError, TypeError) as e:
+            raise self._error(f"cannot be asked: {e or type(e).__name__}") from e
+        if not isinstance(items, list):
+            raise self._error(f"answered without a list of `{key}`")
+        return items
+
+    def _checked(self, row: Any) -> Row:
+        if not isinstance(row, dict) or any(x not in row for x in _COLUMNS):
+            raise self._error(f"answered a row without the columns {', '.join(_COLUMNS)}")
+        return row
+
+    def _error(self, problem: str) -> UserError:
+        remedy = "use the catalogue of the package (--catalogue package), or check the address"
+        return UserError(problem, file=self.name, remedy=remedy)

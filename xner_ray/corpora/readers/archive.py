@@ -1,0 +1,187 @@
+"""Opening what other people packed: local files and fsspec URLs, zip entries and gzip, as plain byte streams.
+
+Nothing in an archive is trusted. Entries are streamed and never unpacked to disk, sizes are counted rather than
+believed, and whatever a codec or a remote file system raises becomes a `UserError` that names the file, the entry and
+the remedy. The price is one open handle per zip entry: two sides read in turn through one handle would make a remote
+file seek, and fetch a block again, for every chunk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from xner_ray.errors import UserError
+from xner_ray.storage.fingerprint import hash_file
+
+# Deflate can reach 1,032:1; text of real corpora stays below 30:1. Small entries may be as repetitive as they like.
+BOMB_RATIO = 200
+BOMB_BYTES = 64 << 20
+
+HASHED_WHOLE = 256 << 20  # larger files are known by size and time instead of content
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_FETCH_AGAIN = "fetch the file again, or check it with `unzip -t` or `gzip -t`"
+
+
+def open_file(path: str, key: str | None = None) -> BinaryIO:
+    """A local path or fsspec URL as a seekable binary file.
+
+    Args:
+        path: e.g. `data/ted.zip`, `s3://bucket/ted.zip`, `https://host/ted.zip`.
+        key: the config key that holds the path, for the error.
+
+    Raises:
+        UserError: no such file, no right to read it, or a protocol that fsspec does not know.
+    """
+    if "://" not in path and "::" not in path:
+        try:
+            return open(path, "rb", buffering=1 << 20)
+        except (OSError, ValueError) as e:
+            what = "no such file" if isinstance(e, FileNotFoundError) else f"cannot be opened: {e}"
+            raise UserError(what, file=path, key=key, remedy="give the path of an existing file, or a URL") from None
+    import fsspec
+
+    try:
+        return fsspec.open(path, "rb").open()
+    except FileNotFoundError:
+        raise UserError("no such file", file=path, key=key, remedy="check the URL") from None
+    except ImportError as e:
+        raise UserError(
+            f"no driver for this URL: {e}", file=path, key=key, remedy="install the package it names"
+        ) from e
+    except Exception as e:  # the file systems of fsspec raise types of their own (botocore, aiohttp, ...)
+        raise UserError(
+            f"cannot be opened: {e}", file=path, key=key, remedy="check the URL and the credentials"
+        ) from e
+
+
+def file_identity(path: str) -> dict[str, Any]:
+    """What tells one version of a file from another: content, of large files size and time, of remote ones the URL."""
+    local = Path(path.removeprefix("file://"))
+    if not local.is_file():
+        return {"url": path}  # a missing file is an error of whoever reads it
+    if local.stat().st_size <= HASHED_WHOLE:
+        return {"sha256": hash_file(local)}
+    return {"size": local.stat().st_size, "mtime_ns": local.stat().st_mtime_ns}
+
+
+class Stream:
+    """Bytes of one file or entry; `read(n)` gives n bytes, fewer only at the end.
+
+    Args:
+        raw: what to read from.
+        name: the file, and the entry in it, for errors.
+        packed: compressed bytes, where they are known beforehand (zip) ...
+        counter: ... or the file whose position counts them (gzip).
+        closing: everything to close.
+    """
+
+    def __init__(self, raw: Any, name: str, packed: int | None = None, counter: Any = None, closing: tuple = ()):
+        self.raw, self.name, self._packed, self._counter, self._closing = raw, name, packed, counter, closing
+        self._unpacked = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes.
+
+        Raises:
+            UserError: truncated, damaged, encrypted or of a bomb's ratio; or the remote end failed.
+        """
+        parts, left = [], size
+        while left > 0:
+            data = self._read_some(left)
+            if not data:
+                break
+            parts.append(data)
+            left -= len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _read_some(self, size: int) -> bytes:
+        try:
+            data = self.raw.read(size)
+            packed = self._counter.tell() if self._counter is not None else self._packed
+        except EOFError:
+            raise UserError("is truncated", file=self.name, remedy=_FETCH_AGAIN) from None
+        except MemoryError:
+            raise
+        except Exception as e:  # zlib, lzma, zipfile, gzip and fsspec have no common base; none may end as a traceback
+            raise UserError(f"cannot be read: {e or type(e).__name__}", file=self.name, remedy=_FETCH_AGAIN) from e
+        self._unpacked += len(data)
+        if packed is not None and self._unpacked > BOMB_BYTES and self._unpacked > BOMB_RATIO * max(packed, 1):
+            raise UserError(
+                f"unpacks to more than {BOMB_RATIO} times its size: this is an archive bomb, not text",
+                file=self.name,
+                remedy="remove the archive; if it really is text, unpack it and use format `lines`",
+            )
+        return data
+
+    def close(self) -> None:
+        for item in self._closing:
+            item.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_text(path: str, key: str | None = None) -> Stream:
+    """A plain or gzipped file as a stream; its first bytes decide which, not its name."""
+    file = open_file(path, key)
+    try:
+        magic = file.read(2)
+        file.seek(0)
+    except Exception as e:  # see Stream: remote files raise anything
+        file.close()
+        raise UserError(f"cannot be read: {e}", file=path, key=key, remedy="give a file, plain or gzipped") from e
+    if magic == _GZIP_MAGIC:
+        unzipped = gzip.GzipFile(fileobj=file)
+        return Stream(unzipped, path, counter=file, closing=(unzipped, file))
+    return Stream(file, path, closing=(file,))
+
+
+def entry_names(path: str, key: str | None = None) -> list[str]:
+    """Names of the files in a zip.
+
+    Raises:
+        UserError: not a zip, a truncated one, or one with an entry that would lie outside of it.
+    """
+    with open_file(path, key) as file, _zip(file, path, key) as archive:
+        names = [x.filename for x in archive.infolist() if not x.is_dir()]
+    for name in names:
+        parts = PurePosixPath(name.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or name[1:2] == ":":
+            raise UserError(
+                f"entry `{name}` has a path outside of the archive",
+                file=path,
+                key=key,
+                remedy="do not trust this archive; fetch the corpus from its publisher",
+            )
+    return names
+
+
+def open_entry(path: str, name: str, key: str | None = None) -> Stream:
+    """One entry of a zip as a stream, through a handle of its own."""
+    file = open_file(path, key)
+    try:
+        archive = _zip(file, path, key)
+        # The size is the entry's own word; an entry cannot be larger than its archive.
+        packed = min(archive.getinfo(name).compress_size, file.seek(0, 2))
+        return Stream(archive.open(name), f"{path}!{name}", packed=packed, closing=(archive, file))
+    except UserError:
+        file.close()
+        raise
+    except Exception as e:  # encrypted, unknown method, headers that disagree: many types, see Stream
+        file.close()
+        raise UserError(f"cannot be read: {e}", file=f"{path}!{name}", key=key, remedy=_FETCH_AGAIN) from e
+
+
+def _zip(file: BinaryIO, path: str, key: str | None) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except Exception as e:  # besides BadZipFile also struct.error, OSError, NotImplementedError, UnicodeDecodeError
+        what = f"is not a zip, or a truncated one: {e}"
+        raise UserError(what, file=path, key=key, remedy=f"{_FETCH_AGAIN}; is `format` right?") from e

@@ -1,0 +1,1 @@
+"""Stand-ins for encoders: random weights, or no model at all."""

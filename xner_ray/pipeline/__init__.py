@@ -1,0 +1,1 @@
+"""The stages of a run, the runner that calls them, and what they share."""

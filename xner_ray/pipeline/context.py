@@ -1,0 +1,222 @@
+"""What all stages of a run share: config, folders, the Ray session, and lines that tell what happens."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+from xner_ray.config import Config, Gold, RayConfig
+from xner_ray.corpora.opus.resolve import resolve
+from xner_ray.corpora.readers.archive import file_identity
+from xner_ray.errors import UserError
+from xner_ray.evaluation.decontamination import HeldOut
+from xner_ray.observability.logs import teller
+from xner_ray.observability.metrics import Recorder
+from xner_ray.observability.progress import Progress
+from xner_ray.observability.work_log import worked
+from xner_ray.storage.fingerprint import hash_file, hash_folder
+from xner_ray.storage.stage_dir import StageFolder, claim_out, open_stage
+from xner_ray.training.job import Job
+from xner_ray.training.resource_split import cpus_each, nodes_up
+
+T = TypeVar("T")
+
+# Versions of what the stages do: raise one when its results change for the same config, and they are made anew.
+VERSIONS = {"ingest": 2, "english": 2, "aligner": 2, "label": 6, "dataset": 3, "student": 2}
+
+
+class Run:
+    """One run over one config.
+
+    Args:
+        config: the checked config.
+        config_file: for messages.
+        say: where progress lines go; default: standard output, in the form that XNER_LOG asks for.
+    """
+
+    def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
+        refuse_url(config.out)
+        self.say, self._watched = say or teller(config.name), None if say is None else False
+        self.metrics = Recorder(config.name)
+        self.config, self.config_file = resolve(config, self.say), str(config_file)
+        self.out = Path(config.out).absolute()
+        self.seconds: dict[str, float] = {}
+        self.results: dict[str, Any] = {}  # of stages that this run already went through, see `once`
+        claim_out(self.out, config.name, config_file)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of a stage to the run's account."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 1)
+
+    def work(self, stage: str, of: str, **amount: int) -> AbstractContextManager[dict[str, int]]:
+        """Write down what is really done, for the report; see `runs.work.worked`."""
+        return worked(self.out, stage, of, **amount)
+
+    def progress(self, stage: str, shards: int, pairs: int) -> Progress:
+        """A context that tells how far a stage is: a bar on a terminal, else lines."""
+        return Progress(self.say, stage, shards, pairs, self._watched)
+
+    def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageFolder:
+        """The folder of a stage for these parts; says what changed where another one was used before."""
+        folder = open_stage(self.out, stage, {**parts, "version": VERSIONS[version or stage]})
+        for line in _brief(folder.changes()):
+            self.say(f"[{stage}] changed: {line}")
+        return folder
+
+    def ray(self) -> None:
+        """Join the cluster, or start a local Ray, once."""
+        connect(self.config.ray)
+
+    def train(self, jobs: list[Job]) -> None:
+        """Train models in Ray tasks or under Ray Train, see `ray_train.fit`; nothing to do for none."""
+        if jobs:
+            from xner_ray.training.backends.ray_train import fit
+
+            self.ray()
+            settings = self.config.ray
+            fit(
+                jobs,
+                self.out / "ray_train",
+                settings.train_workers,
+                self.say,
+                fewest=settings.min_train_workers,
+                max_gpus=settings.max_gpus,
+            )
+
+    def compute(self, work: Callable[..., T], *arguments: Any) -> T:
+        """What `work(*arguments, threads)` returns, run as a Ray task with a GPU or a node's CPUs: a driver may have neither."""
+        self.ray()
+        import ray
+
+        nodes = nodes_up()
+        gpu = bool(self.config.ray.max_gpus) or any(node.get("GPU", 0) >= 1 for node in nodes)
+        threads = 1 if gpu else cpus_each(nodes, 1)
+        task = ray.remote(num_cpus=threads, num_gpus=int(gpu))(work)
+        return ray.get(task.remote(*arguments, threads))
+
+    def varied(self, config: Config) -> Run:
+        """A run beside this one, of the same pairs and labels: its config may differ in `dataset` and `student`."""
+        other = Run(config, self.config_file, self.say)
+        other._watched = self._watched
+        other.results = {k: v for k, v in self.results.items() if k not in ("dataset", "students", "evaluate_all")}
+        return other
+
+    def gold_parts(self, gold: list[Gold]) -> list[dict[str, Any]]:
+        """What identifies gold files: their content and how they are read."""
+        parts = []
+        for item in gold:
+            path = self.config.fill(item.path)
+            if not Path(path).is_file():
+                raise UserError(
+                    "no such gold file", file=path, key="gold.path", remedy="check the path and the key `data`"
+                )
+            parts.append({"sha256": hash_file(path), **item.reading()})
+        return parts
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """The sentences of all evaluation files, which nothing trains on."""
+        self.gold_parts(self.measured)
+        return HeldOut.of((gold, self.config.fill(gold.path)) for gold in self.measured)
+
+    @property
+    def measured(self) -> list[Gold]:
+        """Evaluation files in a language of the run's or of its gold; no other one is read, or need be there."""
+        read = {*self.config.languages, *(gold.language for gold in self.config.gold)}
+        return [gold for gold in (*self.config.dev, *self.config.evaluation) if gold.language in read]
+
+    def corpus_parts(self, language: str) -> list[dict[str, Any]]:
+        """What identifies the corpora of a language; a changed file is another corpus."""
+        parts = []
+        for corpus in self.config.corpora_of(language):
+            files = [self.config.fill(p, language) for p in (corpus.path, corpus.target_path) if p]
+            parts.append(
+                {
+                    "corpus": corpus.model_dump(exclude={"path", "target_path", "languages"}),
+                    "files": [file_identity(f) for f in files],
+                }
+            )
+        return parts
+
+
+def _brief(changes: list[str], most: int = 3, width: int = 160) -> list[str]:
+    """Changes as `describe_change` gives them; many below one key, such as all shards, are one line; a long line, such as
+    one of all sentences held out, is cut, since `parts.json` holds it whole.
+    """
+    groups: dict[str, list[str]] = {}
+    for line in changes:
+        groups.setdefault(line.split(":")[0].split(".")[0], []).append(line)
+    return [
+        line if len(line) <= width else f"{line[:width]}... (whole in parts.json)"
+        for key, lines in groups.items()
+        for line in (lines if len(lines) <= most else [f"{key}: {len(lines)} differences"])
+    ]
+
+
+def once(stage: Callable[[Run], T]) -> Callable[[Run], T]:
+    """A stage that later stages ask for again is gone through once a run, and tells its story once."""
+
+    @wraps(stage)
+    def remembered(run: Run) -> T:
+        if stage.__name__ not in run.results:
+            run.results[stage.__name__] = stage(run)
+        return run.results[stage.__name__]
+
+    return remembered
+
+
+def refuse_url(out: str) -> None:
+    """Models and checkpoints are folders; only labelled shards may lie in a bucket."""
+    if "://" in out:
+        remedy = "give a folder that all nodes share, and the bucket for labelled shards with label.store=..."
+        raise UserError("models need a file system", file=out, key="out", remedy=remedy)
+
+
+def model_identity(folder: str | Path) -> str:
+    """Hash of weights, config and tokenizer of a model folder."""
+    return hash_folder(folder)
+
+
+def connect(settings: RayConfig) -> None:
+    """ray.init, once a process: `ray.address`, else the cluster around us (RAY_ADDRESS), else a local one."""
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")  # we print lines; Ray's bars garble a job's log
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # The driver prints C++ log lines of Ray's core, such as a false alarm for each actor pool; its files keep them.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import logging
+
+    import ray
+    import ray.data
+
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if ray.is_initialized():
+        pass  # by who calls us
+    elif address:
+        ray.init(address=address, **common)
+    else:
+        # Ray 2.60 writes a token file on first use and then asks for it; a local session needs none.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        ray.init(num_cpus=settings.num_cpus, include_dashboard=False, **common)
+        if settings.max_gpus > ray.cluster_resources().get("GPU", 0.0):
+            remedy = "set ray.address to a cluster with an autoscaler, or leave ray.max_gpus away"
+            raise UserError("a local Ray brings no GPUs that are not here", key="ray.max_gpus", remedy=remedy)
+
+    # Ray Data tells its own story at INFO and warns of memory that small tasks use; ours is told by `say`.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # Ray Data's own wrapper arrives without what it wraps
+    context.issue_detectors_config.detectors = []

@@ -1,0 +1,183 @@
+"""Students: what was fine-tuned on English goes on with the projected sentences of one target language.
+
+`student.schedule` has the paper's other ways as well: both kinds of sentences at once, no English, nothing but English. With
+`student.rounds` it is done again, from English, with labels into which the student before mixes its answers: it found names
+that the English side lacks, and is unsure where projections contradict each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from xner_ray.config import Training
+from xner_ray.encoders.load import longest_row
+from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.ner.source_gold import encode_gold
+from xner_ray.ner.token_labels import Words, encode_tags
+from xner_ray.ner.unlabeled_entities import doubtful
+from xner_ray.pipeline.context import Run, model_identity, once
+from xner_ray.pipeline.stages.dataset import dataset
+from xner_ray.pipeline.stages.source_models import (
+    Wanted,
+    base,
+    english_models,
+    english_training,
+    gold_identity,
+    start_folder,
+    training_gold,
+    without_types,
+)
+from xner_ray.storage.fingerprint import hash_file
+from xner_ray.text.words import join
+from xner_ray.text.words import words as words_of
+from xner_ray.training.checkpoint import is_trained
+from xner_ray.training.data import IGNORED, UNLABELLED, TrainSet
+from xner_ray.training.job import Job
+
+
+@dataclass(frozen=True)
+class Student:
+    """One trained student and its zero-transfer baseline, which a sequential one started from."""
+
+    language: str
+    encoder: str
+    seed: int
+    folder: Path
+    base: Path
+
+
+@once
+def students(run: Run) -> list[Student]:
+    """Train every student of the run that is missing, all in one worker group."""
+    return students_of(run, run.config.languages)
+
+
+def wanted_bases(run: Run, languages: Sequence[str]) -> dict[tuple[str, str, int], Wanted]:
+    """The English model of each student, by its encoder, language and seed."""
+    config = run.config.student
+    encoders = [config.encoder] if isinstance(config.encoder, str) else config.encoder
+    keys = [(encoder, language, seed) for encoder in encoders for language in languages for seed in config.seeds]
+    return {key: base(run, *key) for key in keys}
+
+
+def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
+    """Train the students of some languages, those that are missing."""
+    config = run.config.student
+    wanted = wanted_bases(run, languages)
+    models: dict[Wanted, Path] = english_models(run, list(wanted.values()))
+    if config.schedule == "english_only":
+        return [Student(x, encoder, seed, models[e], models[e]) for (encoder, x, seed), e in wanted.items()]
+    found: dict[tuple[str, str, int], Student] = {}
+    for number in range(1, config.rounds + 1):
+        jobs = []
+        for key, item in wanted.items():
+            (encoder, language, seed), english = key, models[item]
+            start, taught_by = _start(run, encoder, english), found[key].folder if key in found else None
+            folder = _folder(run, language, seed, start, taught_by)
+            found[key] = Student(language, encoder, seed, folder, english)
+            name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
+            name += f" round {number}" if config.rounds > 1 else ""
+            data = str(folder.with_name("data.npz"))
+            labels, share = labels_in(english), _english_share(run)
+            job = Job(name, str(start), labels, config.training, seed, data, str(folder), start_share=share)
+            if taught_by:
+                job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
+            if not is_trained(job):
+                jobs.append(_prepared(run, job, dataset(run).train[language], language))
+        run.train(jobs)
+    return list(found.values())
+
+
+def _start(run: Run, encoder: str, english: Path) -> Path:
+    """What projected sentences come to: a model that knows English, or the bare encoder."""
+    return english if run.config.student.schedule == "sequential" else start_folder(run, encoder)
+
+
+def _english_share(run: Run) -> float:
+    """What the English model weighs in a student that began as it; nothing in one that began elsewhere."""
+    return run.config.student.english_share if run.config.student.schedule == "sequential" else 0.0
+
+
+def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | None) -> Path:
+    """Where a student lies, named by all that it depends on; one of the first round as it is without others."""
+    config = run.config.student
+    parts: dict[str, Any] = {
+        "base": model_identity(start),
+        "data": hash_file(dataset(run).train[language]),
+        "training": config.training.model_dump(),
+        "language": language,
+        "doubt_capitals": config.doubt_capitals,
+        "seed": seed,
+    }
+    if taught_by:
+        parts["taught"] = {"by": taught_by.parent.name, "share": config.taught_share}
+    if share := _english_share(run):
+        parts["english_share"] = share
+    if config.schedule == "mixed":
+        english = {**gold_identity(run), "without": without_types(run, language)}
+        parts["english"] = {**english, "epochs": english_training(run).epochs}
+    return run.folder(f"student/{language}", parts, version="student").path / "model"
+
+
+def labels_in(model: Path) -> list[str]:
+    """The labels of a trained model, in the order of its head."""
+    labels = json.loads((model / "config.json").read_text())["id2label"]
+    return [labels[str(i)] for i in range(len(labels))]
+
+
+def _prepared(run: Run, job: Job, train: Path, language: str) -> Job:
+    """Write the training data of a job, and say what it is."""
+    tokeniser, limit = Tokeniser(job.start), longest_row(job.start)
+    doubt = (UNLABELLED if job.taught_by else IGNORED) if run.config.student.doubt_capitals else None
+    data, cut = encode_dataset(train, tokeniser, job.labels, language, limit, doubt)
+    told = describe(job.training) + (", taught by the round before" if job.taught_by else "")
+    if run.config.student.schedule == "mixed":
+        sentences = training_gold(run, without_types(run, language))
+        english, more = encode_gold(sentences, tokeniser, job.labels, limit)
+        passes = english_training(run).epochs
+        # What the sequential schedule sees one after the other, in one epoch: the losses' shares stay as they were.
+        data = TrainSet.joined([english] * passes + [data] * job.training.epochs)
+        job.training, cut = job.training.model_copy(update={"epochs": 1}), cut + more
+        told += f", mixed with {passes} x {len(sentences):,} English sentences"
+    data.save(Path(job.data))
+    run.say(f"[{job.name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {told}")
+    if cut:
+        run.say(f"[{job.name}] {cut} sentences are longer than the model and were cut at the end")
+    return job
+
+
+def describe(training: Training) -> str:
+    loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} gamma {training.gamma:g}"
+    frozen = f", {training.freeze_layers} layers frozen" if training.freeze_layers else ""
+    return f"{training.epochs} epoch{'s'[: training.epochs > 1]}, {loss}{frozen}"
+
+
+def encode_dataset(
+    path: Path, tokeniser: Tokeniser, labels: list[str], language: str, limit: int, doubt: int | None = None
+) -> tuple[TrainSet, int]:
+    """Training data of an exported file: every second sentence as it was written, the others spaced as CoNLL spaces tokens.
+
+    `doubt`: IGNORED or UNLABELLED, the label of capitalised words that have none (`ner/unlabeled_entities.py`); None: O.
+    """
+    table = pq.read_table(path, columns=["target", "tokens", "ner_tags"])
+    texts, spans = [], []
+    targets, tokens = table.column("target").to_pylist(), table.column("tokens").to_pylist()
+    for i, (target, row) in enumerate(zip(targets, tokens, strict=True)):
+        text, where = (target, words_of(target, language)) if i % 2 else join(row, language)
+        texts.append(text)
+        spans.append(where)
+    ids = {label: i for i, label in enumerate(labels)}
+    listed, marked = (table.column(c).combine_chunks() for c in ("tokens", "ner_tags"))
+    flat = marked.flatten().to_pylist()
+    # A type that the student's head lacks (the teacher's was turned into O there) is O here too.
+    tags = np.fromiter((ids.get(tag, 0) for tag in flat), np.int32, len(flat))
+    if doubt is not None:
+        tags[doubtful(listed, marked, language).to_numpy(zero_copy_only=False)] = doubt
+    return encode_tags(tokeniser, texts, Words.of(spans), tags, labels, limit)

@@ -1,0 +1,204 @@
+"""What is looked at before the first shard runs, since each of these ends a run late, or never, in silence.
+
+CPUs and GPUs that are free, room on the disk and in the object store, a store that can commit, and models that load and
+answer in the precision they will run in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from xner_ray import schema
+from xner_ray.config import Config
+from xner_ray.errors import UserError
+from xner_ray.labeling.isolation.subprocess_worker import named
+from xner_ray.labeling.pools import Pools
+from xner_ray.pipeline.stages.ingest import Descriptor
+from xner_ray.preflight.checks import check_gpu, check_precision, unplaced
+from xner_ray.preflight.cluster import this_gpu
+from xner_ray.storage.shard_store import ShardStore
+from xner_ray.training.resource_split import nodes_up
+
+PATIENCE = 60.0  # seconds in which the workers of a driver that died give back what they hold
+GROWTH = 2.0  # a labelled shard against its input, in bytes of Parquet; measured 1.2 to 1.5
+UNPACKED, CUT = (
+    6.0,
+    12.0,
+)  # a shard in the object store against its file, and its pieces and words (13 bytes each) beside
+IN_FLIGHT = 3  # shards that an actor and its queue hold
+
+_NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
+
+Works = dict[str, tuple[str, dict[str, Any]]]
+
+
+def preflight(
+    config: Config, pools: Pools, todo: list[Descriptor], root: str, works: Works, say: Callable[[str], None]
+) -> str:
+    """Look at all of it; returns a few words on the precision.
+
+    Args:
+        say: told how long a GPU is waited for, where the autoscaler has to bring one.
+
+    Raises:
+        UserError: something would go wrong.
+    """
+    import ray
+
+    ShardStore(root).probe()
+    sizes = [os.path.getsize(d.path) for d in todo]
+    check_disk(root, sum(sizes) * GROWTH)
+    check_object_store(ray.cluster_resources(), pools, max(sizes) * (UNPACKED + (CUT if pools.tokenise else 0.0)))
+    if pools.grow:
+        wait_for_a_node(pools, say)
+    else:
+        check_placement(pools, nodes_up())
+        wait_for_resources(pools, ray.available_resources)
+    return _try_models(pools, works, config.languages)
+
+
+def check_disk(root: str, needed: float) -> None:
+    """Room for what is to be written; an object store has it."""
+    if "://" in root and not root.startswith("file://"):
+        return
+    free = shutil.disk_usage(root.removeprefix("file://")).free
+    if free < needed:
+        raise UserError(
+            f"{free / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB will be written",
+            file=root,
+            remedy="free space, or choose another disk with out=... or a bucket with label.store=s3://...",
+        )
+
+
+def check_object_store(resources: dict[str, float], pools: Pools, shard: float) -> None:
+    """Room for the shards that are on their way; Ray Data takes half of the store."""
+    if not pools.align:
+        return  # shards stay in the actor that does them whole
+    room = resources.get("object_store_memory", 0.0) / 2
+    actors = sum(pool.size for pool in pools.guarded)
+    needed = shard * IN_FLIGHT * actors
+    if room < needed:
+        raise UserError(
+            f"{actors} actors hold {needed / 2**20:,.0f} MB of shards, and Ray's object"
+            f" store has {room / 2**20:,.0f} MB for them",
+            key="ingest.shard_rows",
+            remedy="make shards smaller, set label.workers, or start Ray with a larger object store",
+        )
+
+
+def check_placement(pools: Pools, nodes: list[dict[str, float]]) -> None:
+    """See that every actor finds a node: a GPU is of no use to one that finds no CPU beside it.
+
+    Args:
+        nodes: what each node has, by Ray's names (CPU, GPU).
+    """
+    asked: list[dict[str, float]] = []
+    for pool in pools.all:
+        asked += [{_NAMES[key]: amount for key, amount in pool.resources.items()}] * pool.size
+    if (left := unplaced(asked, nodes)) is not None:
+        told = " and ".join(f"{v:g} {k}" for k, v in left.items())
+        raise UserError(
+            f"no node has room for an actor that takes {told}, beside the others",
+            key="label.workers",
+            remedy="give the nodes with GPUs more CPUs, or set label.workers lower",
+        )
+
+
+def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE) -> None:
+    """Actors that wait for a CPU that is never free wait without a word.
+
+    Args:
+        available: gives the resources that are free now; what a dead driver held comes back in seconds.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        free = available()
+        short = [
+            (name, pools.needs(key), free.get(name, 0.0))
+            for key, name in _NAMES.items()
+            if pools.needs(key) > free.get(name, 0.0) + 1e-6
+        ]
+        if not short:
+            return
+        if time.monotonic() > deadline:
+            name, needed, has = short[0]
+            raise UserError(
+                f"labelling needs {needed:.2f} {name}s at once and the cluster has {has:.2f} free",
+                key="label.workers",
+                remedy="wait for other jobs, set label.workers lower, or add nodes",
+            )
+        time.sleep(1.0)
+
+
+def wait_for_a_node(pools: Pools, say: Callable[[str], None], often: float = PATIENCE) -> None:
+    """Ask for what one label actor takes, and wait for the node that has it, however long the cloud has none.
+
+    Args:
+        often: seconds between two lines that say so.
+    """
+    import ray
+
+    began = time.monotonic()
+    answer = ray.remote(**pools.label.resources)(_nothing).remote()
+    while not ray.wait([answer], timeout=often)[0]:
+        minutes = (time.monotonic() - began) / 60
+        say(f"[label] no node with a free GPU for {minutes:.1f} min; `ray status` tells what the autoscaler does")
+    ray.get(answer)
+    say(f"[label] a GPU was free after {time.monotonic() - began:.1f} s")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _try_models(pools: Pools, works: Works, languages: list[str]) -> str:
+    """Load and ask the models once, in a task that has what an actor has."""
+    import ray
+
+    if works["label"][1]["null"]:
+        return "no model"
+    task = ray.remote(**pools.label.resources)(try_models)
+    return ray.get(task.remote(works, languages))
+
+
+def try_models(works: Works, languages: list[str]) -> str:
+    """Run one pair through teacher and aligner. Raises: UserError where the device cannot run them."""
+    import torch
+
+    check_device(works["label"][1]["precision"])
+    made = {}
+    for stage, (work, settings) in works.items():
+        made[stage] = named(work)(**settings)
+    plain = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
+    for language in languages:
+        cut = "tokenise" in made
+        pair = plain.append_column(schema.CUT, made["tokenise"](plain, language)[0]) if cut else plain
+        entities, _ = made["label"](pair, language)
+        made["align"](pair.append_column(schema.ENTITIES, entities), language)
+    engine = made["align"].projector.engine
+    for parameter in engine.model.parameters():
+        if not torch.isfinite(parameter).all():
+            raise UserError(
+                f"the aligner's weights overflow in {engine.dtype}",
+                file=Path(works["align"][1]["folder"]),
+                key="label.precision",
+                remedy="set label.precision=fp32",
+            )
+    return f"{str(engine.dtype).removeprefix('torch.')} on {engine.device}"
+
+
+def check_device(precision: str) -> None:
+    """Raises: UserError where this torch has no kernels for the GPU, or the GPU lacks the precision."""
+    import torch
+
+    if torch.cuda.is_available():
+        gpu = this_gpu("a GPU")
+        check_gpu(gpu)
+        check_precision(gpu, {"label.precision": precision})

@@ -1,0 +1,134 @@
+"""The model card beside each student: what it is, how it was trained, how well it does, and how to call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from xner_ray import __version__
+from xner_ray.config import Training
+from xner_ray.results.export.markdown import escaped, front_matter, table
+from xner_ray.results.export.provenance import sources
+from xner_ray.results.run_results import Finished, Student
+
+
+def write_model_cards(run: Finished) -> list[Path]:
+    """README.md in the folder of each student of a run, whole or not at all."""
+    written = []
+    for student in run.students:
+        new = student.folder / "README.md.new"
+        new.write_text(model_card(run, student), encoding="utf-8")
+        written.append(new.replace(student.folder / "README.md"))
+    return written
+
+
+def model_card(run: Finished, student: Student) -> str:
+    """The card of one student."""
+    told = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
+    labels = run.labels(student.language)
+    parts = [
+        front_matter(_metadata(run, student)),
+        f"# {escaped(run.config.name)}: named entities in `{student.language}`\n",
+        f"Finds {', '.join(x[2:] for x in labels if x.startswith('B-'))} in raw text. It was taught by an"
+        f" {run.config.source_language} tagger through parallel text: no person labelled a sentence of its language.\n",
+        _usage(),
+        "## Results\n\n" + _results(run, student.language),
+        "## Protocol\n\n" + _protocol(run, student.language, told),
+        "## Limits\n\n"
+        "It repeats the errors of its teacher and of the projection, knows the domains of its corpora, and marks neither nested"
+        " entities nor types that it was not trained on. Long texts: cut them into sentences first.\n",
+    ]
+    return "\n".join(parts)
+
+
+def _encoder(run: Finished, student: Student) -> str:
+    encoders = run.config.student.encoder
+    if isinstance(encoders, str):
+        return encoders
+    return next((e for e in encoders if student.name.startswith(f"{student.language}-{Path(e).name}")), encoders[0])
+
+
+def _metadata(run: Finished, student: Student) -> dict[str, Any]:
+    encoder = _encoder(run, student)
+    data: dict[str, Any] = {
+        "language": [student.language],
+        "library_name": "transformers",
+        "pipeline_tag": "token-classification",
+        "license": "other",
+        "tags": ["named-entity-recognition", "cross-lingual", "xner_ray"],
+        "metrics": ["precision", "recall", "f1"],
+    }
+    if "/" in encoder and not Path(encoder).exists():
+        data["base_model"] = encoder
+    results = []
+    for name, row in run.sets(student.language).items():
+        metrics = [
+            {"type": m, "value": row["student"][m], "name": f"entity {m}"} for m in ("precision", "recall", "f1")
+        ]
+        task = {"type": "token-classification", "name": "Named entity recognition"}
+        results.append({"task": task, "dataset": {"type": name, "name": name}, "metrics": metrics})
+    if results:
+        data["model-index"] = [{"name": f"{run.config.name}-{student.name}", "results": results}]
+    return data
+
+
+def _usage() -> str:
+    return (
+        "```python\nfrom transformers import pipeline\n\n"
+        'tag = pipeline("token-classification", model="DIR", aggregation_strategy="simple")\n```\n\n'
+        "`xner tag --model DIR TEXT` finds the same entities. Other strategies take all that stands between spaces for a"
+        " word, so that an entity before a comma would keep the comma.\n"
+    )
+
+
+def _results(run: Finished, language: str) -> str:
+    found = run.sets(language)
+    if not found:
+        return "The run had no evaluation set in this language.\n"
+    rows = []
+    for name, row in found.items():
+        rows.append([name, "zero-transfer", *_scores(row["zero_transfer"]), row["sentences"]])
+        seeds = f"student, mean of {len(row['seeds'])} seeds" if len(row["seeds"]) > 1 else "student"
+        rows.append([name, seeds, *_scores(row["student"]), row["sentences"]])
+        for kind, scores in row["student"].get("types", {}).items():
+            rows.append([name, f"student, {kind}", *_scores(scores), None])
+    return (
+        "Percent; an entity counts when its type and both of its ends are right (seqeval, strict, IOB2). Zero-transfer is the"
+        " tagger that the student started from, trained on the source language alone. Gold was used for nothing else.\n\n"
+        + table(["gold", "model", "precision", "recall", "F1", "sentences"], rows)
+        + "\n"
+    )
+
+
+def _scores(row: dict[str, Any]) -> list[float]:
+    return [row["precision"], row["recall"], row["f1"]]
+
+
+def _protocol(run: Finished, language: str, told: dict[str, Any]) -> str:
+    config, summary = run.config, run.summaries[language]
+    corpora = ", ".join(
+        escaped(s.corpus + (f" {s.version}" if s.version else "")) for s in sources(run) if s.language == language
+    )
+    english = config.student.english or config.teacher.training
+    encoders = config.student.encoder if isinstance(config.student.encoder, str) else ", ".join(config.student.encoder)
+    lines = [
+        f"made by xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {told['job']['seed']}",
+        f"encoder: `{encoders}`",
+        f"first on {config.source_language} gold: {_training(english)}",
+        f"then on {summary['sentences']:,} projected sentences with {summary['entities']:,} entities"
+        f" ({summary['without_entity']:,} sentences have none): {_training(config.student.training)}",
+        f"steps {told['steps']:,}, tokens {told['tokens']:,}",
+        f"parallel text: {corpora}",
+        "dataset, ledger and contamination check: the card that `xner export` writes",
+    ]
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _training(training: Training) -> str:
+    loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} (gamma {training.gamma:g})"
+    frozen = f", lowest {training.freeze_layers} layers frozen" if training.freeze_layers else ""
+    return (
+        f"{training.epochs} epoch(s), {loss}, learning rate {training.learning_rate:g}, {training.batch_tokens:,} tokens a"
+        f" step{frozen}"
+    )

@@ -1,0 +1,53 @@
+"""Where a dataset comes from: each corpus with its version and licence, as far as they are recorded.
+
+Archives that `xner corpus fetch` brought have a receipt beside them (`de-en.txt.zip.json`), which is read where it lies;
+else the version is what OPUS's layout (`NAME/VERSION/moses/FILE`) says. A licence that nobody recorded is told as unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xner_ray.config import Corpus
+from xner_ray.results.run_results import Finished
+
+
+@dataclass(frozen=True)
+class Source:
+    """A corpus of one language."""
+
+    corpus: str
+    language: str
+    domain: str
+    format: str
+    version: str | None
+    licence: str | None
+    url: str | None
+
+
+def sources(run: Finished) -> list[Source]:
+    """Corpora of a run, by language."""
+    return [_source(run, corpus, language) for language in run.datasets for corpus in run.config.corpora_of(language)]
+
+
+def _source(run: Finished, corpus: Corpus, language: str) -> Source:
+    path = run.config.fill(corpus.path, language)
+    receipt = _receipt(Path(path.removeprefix("file://")))
+    licence = receipt.get("licence") or {}
+    layout = re.search(r"/([^/]+)/(?:moses|tmx|xml|mono)/[^/]+$", path)
+    version = receipt.get("version") or (layout[1] if layout else None)
+    url = receipt.get("url") or (path if "://" in path and not path.startswith("file://") else None)
+    name = licence.get("name") if isinstance(licence, dict) else str(licence)
+    return Source(corpus.name, language, corpus.domain, corpus.format, version, name, url)
+
+
+def _receipt(archive: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(archive.with_name(archive.name + ".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # no receipt, or a file of that name that is none
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,129 @@
+"""Tags of other schemes become BIO2 where the user names the scheme; what is not clear is an error, never a guess.
+
+iob1     I- begins an entity too; B- only parts it from one of its type that ends just before
+iobes    S- is an entity of one token, E- ends a longer one
+bilou    the same with U- and L-
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from xner_ray.config.data import Scheme
+from xner_ray.errors import UserError
+
+_PREFIXES: dict[Scheme, dict[str, str]] = {
+    "bio2": {"B": "B", "I": "I"},
+    "iob1": {"B": "B", "I": "I"},
+    "iobes": {"B": "B", "I": "I", "E": "I", "S": "B"},
+    "bilou": {"B": "B", "I": "I", "L": "I", "U": "B"},
+}
+_TAG = re.compile(r"([BIESLU])-(\S+)")
+_TWO = re.compile(r"[|#;,+/&](?:O$|O[|#;,+/&]|[BIESLU]-)")  # B-ORG|B-LOC: two tags on one token
+_KEY = "`scheme: {0}` for this file in the config, or `--scheme {0}`, converts"
+
+
+def as_scheme(name: str) -> Scheme:
+    """A scheme by its name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    for scheme in _PREFIXES:
+        if scheme == name.lower():
+            return scheme
+    raise UserError(f"`{name}` is no tagging scheme", key="--scheme", remedy=f"one of {', '.join(_PREFIXES)}")
+
+
+def to_bio2(tags: Sequence[str], scheme: Scheme, path: object, lines: Sequence[int]) -> list[str]:
+    """The tags of a sentence in BIO2.
+
+    Args:
+        tags: of the scheme.
+        lines: where each stands, for messages.
+
+    Raises:
+        UserError: a tag that is none of the scheme's, that continues nothing, or two tags on one token.
+    """
+    out: list[str] = []
+    open_type = ""  # of the entity that the next tag may continue
+    for tag, line in zip(tags, lines, strict=True):
+        if tag == "O":
+            out.append(tag)
+            open_type = ""
+            continue
+        prefix, kind = _parts(tag, scheme, path, line)
+        as_bio2 = _PREFIXES[scheme][prefix]
+        if as_bio2 == "I" and kind != open_type:
+            if scheme != "iob1":
+                _continues_nothing(tag, out[-1] if out else "O", scheme, path, line)
+            as_bio2 = "B"
+        out.append(f"{as_bio2}-{kind}")
+        open_type = "" if prefix in "ESLU" else kind
+    return out
+
+
+def _parts(tag: str, scheme: Scheme, path: object, line: int) -> tuple[str, str]:
+    """Prefix and type of a tag that is not O."""
+
+    def wrong(problem: str, remedy: str) -> UserError:
+        return UserError(f"`{tag[:40]}` {problem}", file=path, line=line, key=tag[:40], remedy=remedy)
+
+    if _TWO.search(tag):
+        raise wrong(
+            "gives a token two tags: these entities are nested or overlap", "keep one layer, e.g. the outermost"
+        )
+    match = _TAG.fullmatch(tag)
+    if match and match[1] in _PREFIXES[scheme]:
+        return match[1], match[2]
+    if match:
+        other = "iobes" if match[1] in "ES" else "bilou"
+        raise wrong(f"is no tag of {scheme.upper()}, it looks like {other.upper()}", _KEY.format(other))
+    named = " or ".join(["O", *(f"{prefix}-TYPE" for prefix in _PREFIXES[scheme])])
+    raise wrong(f"is not a {scheme.upper()} tag", f"tags are {named}; the last column must hold them")
+
+
+def _continues_nothing(tag: str, previous: str, scheme: Scheme, path: object, line: int) -> NoReturn:
+    guess = ", so this looks like IOB1" if scheme == "bio2" else ""
+    remedy = "begin each entity with B-" + (f"; {_KEY.format('iob1')}" if guess else "")
+    problem = f"`{tag}` continues nothing: the tag before it is `{previous}`{guess}"
+    raise UserError(problem, file=path, line=line, key=tag, remedy=remedy)
+
+
+class Columns:
+    """What columns beside the last tell: a second layer of entities, or a first column that only counts tokens.
+
+    Both would otherwise be read as something that they are not: inner entities as the gold, numbers as the words.
+    """
+
+    def __init__(self) -> None:
+        self.counts = True
+        self.widest = 0
+        self.other: set[str] | None = set()  # types of the last column but one; None: it holds other things
+        self.own: set[str] = set()
+
+    def see(self, rows: Sequence[Sequence[str]]) -> None:
+        """Look at the lines of a sentence."""
+        self.widest = max(self.widest, *(len(row) for row in rows))
+        self.counts = self.counts and all(row[0] == str(i) for i, row in enumerate(rows, 1))
+        for row in rows:
+            if self.other is not None and (len(row) < 3 or not (row[-2] == "O" or _TAG.fullmatch(row[-2]))):
+                self.other = None
+            for tag, types in ((row[-1], self.own), (row[-2] if self.other is not None else "O", self.other)):
+                if types is not None and (match := _TAG.fullmatch(tag)):
+                    types.add(match[2])
+
+    def check(self, path: object) -> None:
+        """Raise a UserError where the file is not what its last and first column say."""
+        if self.counts and self.widest >= 3:
+            remedy = "write the token first and its tag last"
+            raise UserError("the first column counts tokens instead of holding them", file=path, remedy=remedy)
+        if self.other and self.other & self.own:
+            both = ", ".join(sorted(self.other & self.own))
+            raise UserError(
+                f"the last two columns both hold entities ({both}): this is nested gold",
+                file=path,
+                remedy="keep one layer, e.g. token and outer tag: cut -f1,2",
+            )

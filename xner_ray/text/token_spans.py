@@ -1,0 +1,131 @@
+"""Character spans to tokens: which words an entity takes, by one rule for export, projection and evaluation.
+
+The rule: an entity takes the words of which it covers at least half of the characters, less punctuation at its ends.
+- Half, because aligners see subwords and stop early or late: `Berlin` in `Berlins` (6 of 7) takes the word, `Berlin`
+  in `Berlin-Marathon` (6 of 15) does not: as in CoNLL, a compound is not the place it is named for.
+- Punctuation at the ends is left out even where the span covers it: `Berlins,` takes `Berlins`. A bracket or quotation
+  mark stays where its partner is inside: `Radnicki (N)`, `《时代潮》杂志`.
+- Where two entities reach for one word, the one that starts first has it.
+An entity that takes no word has no label; callers count these (`export.unlabelled`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from xner_ray.text.tags import Span, tags_of
+from xner_ray.text.words import CharSpan
+
+_OPEN, _CLOSE = pa.array(list("([{“„‘«《〈「『【（")), pa.array(list(")]}”’»》〉」』】）"))
+_BEFORE, _AFTER = pa.array(list("\"'`´«»‹›„‚“”‘’")), pa.array(list("\"'`´«»‹›“”‘’"))
+_HAS_LETTER = r"[\pL\pN\pM]"
+
+
+def token_ranges(
+    starts: np.ndarray, ends: np.ndarray, word_starts: np.ndarray, word_ends: np.ndarray, tokens: pa.Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and last (exclusive) word of each span; first >= last where it takes none.
+
+    Args:
+        starts, ends: character spans sorted by start, int64 [s]. For many sentences at once, number the characters
+        through,
+            with at least one unused number between sentences.
+        word_starts, word_ends: character spans of the words, in order, without overlap, int64 [w].
+        tokens: the words' text, strings [w].
+    """
+    first = np.searchsorted(word_ends, starts, side="right")
+    last = np.searchsorted(word_starts, ends, side="left")
+    sizes = word_ends - word_starts
+
+    def half(word: np.ndarray) -> np.ndarray:
+        return 2 * (np.minimum(ends, word_ends[word]) - np.maximum(starts, word_starts[word])) >= sizes[word]
+
+    if len(sizes) == 0:
+        return first, first
+    # Only the words at both ends can be covered in part.
+    some = first < last
+    first = first + (some & ~half(np.minimum(first, len(sizes) - 1)))
+    some = first < last
+    last = last - (some & ~half(np.maximum(last - 1, 0)))
+    taken = np.maximum.accumulate(np.concatenate([[0], np.where(first < last, last, 0)]))[:-1]
+    return _trim(np.maximum(first, taken), last, tokens)
+
+
+def _trim(first: np.ndarray, last: np.ndarray, tokens: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out punctuation at both ends, except a bracket whose partner is inside."""
+    bare = ~mask(pc.match_substring_regex(tokens, _HAS_LETTER))
+    opens, closes = (mask(pc.is_in(tokens, value_set=marks)) for marks in (_OPEN, _CLOSE))
+    depth = np.concatenate([[0], np.cumsum(opens.astype(np.int64) - closes)])  # brackets open before word i
+    end = len(bare) - 1
+    while True:
+        at = np.minimum(first, end)
+        end_word = np.maximum(last - 1, 0)
+        partner = opens[at] & (at < end_word) & (depth[end_word] <= depth[at])  # closed again before the last word
+        cut = (first < last) & bare[at] & ~partner
+        if not cut.any():
+            break
+        first = first + cut
+    while True:
+        at = np.maximum(last - 1, 0)
+        partner = closes[at] & (depth[at] > depth[np.minimum(first, end)])
+        cut = (first < last) & bare[at] & ~partner
+        if not cut.any():
+            break
+        last = last - cut
+    return first, last
+
+
+def with_marks(
+    first: np.ndarray, last: np.ndarray, tokens: pa.Array, row_of: np.ndarray, marked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the quotation marks on both sides of a name into it, which gold of some languages does (`"El País"`).
+
+    Args:
+        first, last: words of each span, none of them empty, sorted, without overlap, int64 [s].
+        tokens: the words' text, strings [w].
+        row_of: the sentence of each word, int64 [w].
+        marked: bool [s], whose language has this convention.
+
+    Returns:
+        new first and last words. Names that would share a mark (`"A"B"`) stay as they are.
+    """
+    opens, closes = (mask(pc.is_in(tokens, value_set=marks)) for marks in (_BEFORE, _AFTER))
+    before, after = np.maximum(first - 1, 0), np.minimum(last, len(tokens) - 1)
+    inside = (before < first) & (after == last) & (row_of[before] == row_of[first]) & (row_of[after] == row_of[first])
+    wide = marked & inside & opens[before] & closes[after]
+    shared = last[:-1] + wide[:-1] > first[1:] - wide[1:]
+    wide[1:] &= ~shared
+    wide[:-1] &= ~shared
+    return first - wide, last + wide
+
+
+def mask(array: pa.Array) -> np.ndarray:
+    """bool [n] of an Arrow array without nulls."""
+    return array.to_numpy(zero_copy_only=False).astype(bool)
+
+
+def char_to_token_spans(text: str, spans: Iterable[Span], words: Sequence[CharSpan]) -> list[Span]:
+    """Entities of one sentence as (first word, last word exclusive, type), sorted; without those that take no word.
+
+    Args:
+        text: the raw text.
+        spans: (start, end, type) in characters.
+        words: character spans of the words (`words.words`).
+    """
+    ordered = sorted(spans)
+    if not ordered or not words:
+        return []
+    positions = np.array(words, dtype=np.int64)
+    edges = np.array([(start, end) for start, end, _ in ordered], dtype=np.int64)
+    tokens = pa.array([text[a:b] for a, b in words], pa.string())
+    first, last = token_ranges(edges[:, 0], edges[:, 1], positions[:, 0], positions[:, 1], tokens)
+    return [(int(a), int(b), kind) for a, b, (_, _, kind) in zip(first, last, ordered, strict=True) if a < b]
+
+
+def token_tags(text: str, spans: Iterable[Span], words: Sequence[CharSpan]) -> list[str]:
+    """BIO2 tags of the words of one sentence; see `char_to_token_spans`."""
+    return tags_of(char_to_token_spans(text, spans, words), len(words))

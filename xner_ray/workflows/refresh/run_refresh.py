@@ -1,0 +1,232 @@
+"""One night, from the catalogue to the pointer; see the room's docstring for the order and for what lies where.
+
+Every step is a stage that skips what is done, so a night costs what is new, and one that died is gone on with by the next. The
+only step that anybody outside sees is the last, the promotion; it comes after everything that can fail.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from xner_ray.config import Config
+from xner_ray.corpora.collection import Collection
+from xner_ray.corpora.opus.download import Http, Patience, Watch
+from xner_ray.corpora.opus.fetch import check_room, fetch
+from xner_ray.corpora.opus.resolve import Say
+from xner_ray.errors import UserError
+from xner_ray.observability.work_log import read_work
+from xner_ray.pipeline import pipeline
+from xner_ray.pipeline.context import Run, model_identity, refuse_url
+from xner_ray.pipeline.stages.dataset import Dataset, dataset, judged
+from xner_ray.pipeline.stages.ingest import collection_folder, ingest_all
+from xner_ray.pipeline.stages.label import label
+from xner_ray.pipeline.stages.student import Student, students
+from xner_ray.storage.blob_store import open_place
+from xner_ray.storage.fingerprint import describe_change
+from xner_ray.storage.lock import Lease
+from xner_ray.storage.stage_dir import claim_out
+from xner_ray.workflows.refresh.change_detection import Look, look
+from xner_ray.workflows.refresh.compare import compare
+from xner_ray.workflows.refresh.cost_estimate import models_told
+from xner_ray.workflows.refresh.dry_run import nightly, shelf_root
+from xner_ray.workflows.refresh.model_registry import Shelf
+from xner_ray.workflows.refresh.promotion import Compared, as_rows, decide, reasons_to_train
+from xner_ray.workflows.refresh.refresh_report import Nights, device_told
+from xner_ray.workflows.refresh.silver import freeze, silver_gold
+
+STATE = "state.json"
+
+
+def refresh(
+    config: Config, config_file: str | Path, say: Say, watch: Watch | None = None, patience: Patience | None = None
+) -> dict[str, Any]:
+    """Go through a night.
+
+    Args:
+        config: the checked config; see `nightly` for what of it counts.
+        watch: looks on while archives are fetched.
+
+    Returns:
+        the night's report, as it lies in PUBLISH/nights.
+
+    Raises:
+        UserError: another refresh runs, or anything that a stage finds wrong; `current` is what it was then.
+    """
+    config = nightly(config)
+    refuse_url(config.out)
+    claim_out(config.out, config.name, config_file)
+    place = open_place(shelf_root(config))
+    with Lease(place, config.refresh.lease, say) as lease:
+        nights = Nights(place)
+        report = nights.begin(lease.number, config.name, models_told(config))
+        began = time.monotonic()
+        try:
+            _Night(config, str(config_file), say, lease, report).go(watch or Watch(), patience)
+        except BaseException as e:
+            report |= {"status": "failed", "error": str(e) or type(e).__name__}
+            raise
+        finally:
+            report["seconds"] = round(time.monotonic() - began, 1)
+            nights.write(report, say)
+    return report
+
+
+class _Night:
+    """A night on its way; `report` is filled in as it goes."""
+
+    def __init__(self, config: Config, config_file: str, say: Say, lease: Lease, report: dict[str, Any]):
+        self.config, self.config_file, self.say, self.lease, self.report = config, config_file, say, lease, report
+        self.shelf = Shelf(lease.place)
+        self.out = Path(config.out).absolute()
+
+    def go(self, watch: Watch, patience: Patience | None) -> None:
+        self.shelf.point()
+        before, state = self.shelf.current(), self._state()
+        self.report["current"] = before and before["version"]
+        if self.config.sample:
+            pipeline.run(self.config, self.config_file, stages=["sample"], say=self.say)
+        with Http(patience) as http:
+            seen = look(self.config, http, watch, self.say)
+            self.report["corpora"] = [c.to_json() for c in seen.corpora if c.state != "held"]
+            self._fetch(seen, http, watch)
+        run = Run(seen.resolved(self.say), self.config_file, self.say)
+        done = len(read_work(self.out))
+        try:
+            data = self._label(run)
+            self._train(run, data, before, state)
+        finally:
+            self.report |= {"work": read_work(self.out)[done:], "device": device_told()}
+
+    def _fetch(self, seen: Look, http: Http, watch: Watch) -> None:
+        """Get archives that are new or another one by now; an archive appears when it is whole and was read to its end."""
+        items = seen.items
+        left, limit = sum(x.left for x in items), self.config.opus.limit_gb
+        if left > limit * 1e9:
+            problem = f"{left:,} bytes are to be fetched, and the limit is {limit:g} GB"
+            raise UserError(problem, key="opus.limit_gb", remedy="look at `xner refresh --dry-run`, and raise it")
+        check_room(items, Path(self.config.fill(self.config.opus.folder)))
+        for item in items:
+            self.say(f"[fetch] {item.archive}: {item.left:,} bytes")
+            fetch(item, http, watch, seen.catalogue or "")
+        self.report["fetched"] = {str(x.archive): x.left for x in items}
+
+    def _label(self, run: Run) -> Dataset:
+        """Ingest, label and judge what is new, and rebuild the dataset."""
+        collections = {x: Collection(collection_folder(self.out, x)) for x in run.config.languages}
+        held = {x: len(collection.generations()) for x, collection in collections.items()}
+        with run.timed("ingest"):
+            ingest_all(run)
+        self.report["ingested"] = {
+            x: {
+                label: asdict(count)
+                for report in collection.reports()[held[x] :]
+                for label, count in report.corpora.items()
+            }
+            for x, collection in collections.items()
+        }
+        self.lease.check()
+        with run.timed("label"):
+            label(run)
+        self.lease.check()
+        with run.timed("dataset"):
+            judged(run)
+            freeze(run, self.config.refresh.silver_pairs)
+            data = dataset(run)
+        run.config = run.config.model_copy(update={"evaluation": [*run.config.evaluation, *silver_gold(run)]})
+        keys = ("sentences", "entities", "available")
+        self.report["dataset"] = {x: {k: told[k] for k in keys} for x, told in data.summary.items()}
+        return data
+
+    def _train(self, run: Run, data: Dataset, before: dict[str, Any] | None, state: dict[str, Any]) -> None:
+        """Train where it is worth it, compare, and promote."""
+        available = {x: told["available"] for x, told in data.summary.items()}
+        recipe = _recipe(run.config)
+        changed = describe_change(state["recipe"], recipe) if state["recipe"] else []
+        why = reasons_to_train(available, state["trained"], self.config.refresh.retrain_share, changed)
+        used = dict.fromkeys([next(iter(data.train.values())).parents[1]], self.lease.number)
+        self.report["why"] = why
+        if not why:
+            news = any(self.report["ingested"].values())
+            self.report["status"] = "not trained" if news else "nothing new"
+        else:
+            for line in why:
+                self.say(f"[refresh] training, since {line}")
+            with run.timed("student"):
+                trained = students(run)
+            used |= dict.fromkeys((s.folder.parent for s in trained), self.lease.number)
+            state |= {"trained": available, "recipe": recipe}
+            self._decide(run, trained, before, list(used))
+        state["used"] |= {str(folder.relative_to(self.out)): number for folder, number in used.items()}
+        self.lease.check()
+        self._tidy(state)
+
+    def _decide(self, run: Run, trained: list[Student], before: dict[str, Any] | None, used: list[Path]) -> None:
+        """Compare the new students with the current ones, and promote them where the rule says so."""
+        models = {s.language: {"identity": model_identity(s.folder), "folder": s.folder} for s in trained}
+        if before and {k: m["identity"] for k, m in models.items()} == _identities(before):
+            self.report["status"] = "trained anew, the same"
+            return
+        with run.timed("evaluate"):
+            compared = compare(run, trained, before)
+        decision = decide(compared, self.config.refresh.tolerance)
+        self.report |= {"compared": as_rows(compared), "decision": decision.why}
+        self.report["status"] = "promoted" if decision.promote else "not promoted"
+        for line in decision.why:
+            self.say(f"[refresh] {self.report['status']}: {line}")
+        if decision.promote:
+            pipeline.conclude(run)  # model cards, results.json and report.html are of what is promoted
+            self._promote(compared, models, used)
+
+    def _promote(self, compared: list[Compared], models: dict[str, dict[str, Any]], used: list[Path]) -> None:
+        self.lease.check()
+        folders = self.shelf.upload(self.lease.number, {language: m["folder"] for language, m in models.items()})
+        rows = {row["language"]: row for row in as_rows(compared)}
+        record = {
+            "name": self.config.name,
+            "promoted": datetime.now(UTC).isoformat(timespec="seconds"),
+            "students": {
+                language: {
+                    "path": folders[language],
+                    "identity": m["identity"],
+                    "trained_in": str(m["folder"].relative_to(self.out)),
+                    "f1": rows[language]["after"],
+                    "sets": rows[language]["sets"],
+                }
+                for language, m in models.items()
+            },
+            "made_of": [str(folder.relative_to(self.out)) for folder in used],
+        }
+        self.lease.check()
+        self.shelf.commit(self.lease.number, record)
+        self.report["current"] = self.lease.number
+
+    def _state(self) -> dict[str, Any]:
+        """What the last training saw: `trained` (sentences to choose from, by language), `recipe`, and `used`, folders of OUT."""
+        data = self.lease.place.get(STATE)
+        return json.loads(data) if data else {"trained": {}, "recipe": {}, "used": {}}
+
+    def _tidy(self, state: dict[str, Any]) -> None:
+        """Write the state, and delete what no kept version is made of; only folders that nights made are touched."""
+        self.shelf.keep(self.config.refresh.keep, self.lease.number)
+        kept = {folder for number in self.shelf.versions() for folder in self.shelf.version(number)["made_of"]}
+        gone = [x for x, night in state["used"].items() if night < self.lease.number and x not in kept]
+        for folder in gone:
+            shutil.rmtree(self.out / folder, ignore_errors=True)
+            del state["used"][folder]
+        self.lease.place.put(STATE, (json.dumps(state, indent=1) + "\n").encode(), "state")
+
+
+def _identities(version: dict[str, Any]) -> dict[str, str]:
+    return {language: student["identity"] for language, student in version["students"].items()}
+
+
+def _recipe(config: Config) -> dict[str, Any]:
+    """What of a config makes other students; a corpus more is growth, no change."""
+    keys = ("languages", "seed", "gold", "teacher", "aligner", "rules", "dataset", "student")
+    return config.model_dump(mode="json", include=set(keys))

@@ -1,0 +1,25 @@
+"""The config of a study: the run's, with the keys that the study overrides, and what the command line says before both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from xner_ray.config import Config
+from xner_ray.config.load import load_config
+
+
+def load_study_config(name: str, path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config for `xner study NAME`.
+
+    Args:
+        name: ablation, size, domain or loss.
+        path: the YAML file.
+        overrides: `key=value`, see `load_config`; they go before `study.NAME.override` of the file.
+
+    Raises:
+        UserError: whatever is wrong, with file, line, key and remedy.
+    """
+    told = getattr(load_config(path, overrides).study, name).override
+    return load_config(path, [*(f"{key}={json.dumps(value)}" for key, value in told.items()), *overrides])
