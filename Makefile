@@ -29,7 +29,7 @@ lint: .venv/.installed
 docs: .venv/.installed
 	$(BIN)/python -m xner_ray.config.reference docs/configuration.md
 
-# Labelling against its limit and its peers; a quiet machine and half an hour. BENCH="--text DIR --teacher DIR --aligner DIR"
+# Labeling against its limit and its peers; a quiet machine and half an hour. BENCH="--text DIR --teacher DIR --aligner DIR"
 # takes real text and trained models, --device cuda a GPU.
 bench: .venv/.installed
 	$(BIN)/python -m bench.throughput --json bench/results/throughput.json $(BENCH)

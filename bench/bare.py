@@ -1,8 +1,8 @@
 """The sides without Ray: bare forward passes, and what users write today. Each core has a process with one thread.
 
-The rows are recorded from the labelling works themselves: teacher sentences, aligner queries, and the sentences that the
+The rows are recorded from the labeling works themselves: teacher sentences, aligner queries, and the sentences that the
 untrained similarity reads (`aligner.similarity`, the default). Limit and pipeline run all of them: every name is asked about,
-those that are spelled alike, too (`aligner.alike`), which labelling takes without asking. What it does ask is a second, smaller
+those that are spelled alike, too (`aligner.alike`), which labeling takes without asking. What it does ask is a second, smaller
 limit.
 """
 
@@ -48,7 +48,7 @@ class Asked:
 
 
 class Models:
-    """Teacher and aligner as the labelling works load them, on one thread.
+    """Teacher and aligner as the labeling works load them, on one thread.
 
     Args:
         core: that this process keeps to; None: any.
@@ -75,14 +75,14 @@ class Models:
         self.engines |= {"similarity": similar.engine} if similar else {}
         self.inputs: dict[str, list[tuple[str, dict]]] = {}
         self.work: dict[str, Asked] = {"limit": Asked(), "asked": Asked()}
-        self.labelled: list[Any] = []
+        self.labeled: list[Any] = []
 
     def record(self, tables: Sequence[Any]) -> dict[str, Asked]:
-        """Label and align; distinct rows of all that could be asked (`limit`), and of what labelling asks (`asked`).
+        """Label and align; distinct rows of all that could be asked (`limit`), and of what labeling asks (`asked`).
 
-        The labelled tables are kept.
+        The labeled tables are kept.
         """
-        self.labelled = []
+        self.labeled = []
         projector = self.align.projector
         usual = projector.decoding
         projector.decoding = replace(usual, alike=0.0)
@@ -90,12 +90,12 @@ class Models:
         projector.decoding = usual
         if not usual.alike:
             return {"limit": every, "asked": every}
-        fewer = self._recorded(self.labelled)
+        fewer = self._recorded(self.labeled)
         fewer.ids["teacher"], fewer.types["teacher"] = every.ids["teacher"], every.types["teacher"]
         return {"limit": every, "asked": fewer}
 
     def _recorded(self, tables: Sequence[Any]) -> Asked:
-        """What is asked of tables; those without entities are labelled first, and kept."""
+        """What is asked of tables; those without entities are labeled first, and kept."""
         from xner_ray import schema
         from xner_ray.alignment.queries import queries_of, rows_asked
 
@@ -110,7 +110,7 @@ class Models:
             if schema.ENTITIES.name not in table.column_names:
                 entities, _ = self.label(table, self.language)
                 table = table.append_column(schema.ENTITIES, entities)
-                self.labelled.append(table)
+                self.labeled.append(table)
             self.align(table, self.language)
             queries = queries_of(table)
             _, _, targets, text = rows_asked(table, queries)
@@ -127,7 +127,7 @@ class Models:
         return asked
 
     def kept(self) -> list[Any]:
-        return self.labelled
+        return self.labeled
 
     def take(self, work: dict[str, Asked]) -> None:
         """This process's share of the work."""
@@ -195,8 +195,8 @@ class Models:
                 engines["similarity"].model.base_model(**inputs).last_hidden_state.float().cpu()
 
     def projection(self) -> None:
-        """Our align stage's work alone, on what `record` labelled."""
-        for table in self.labelled:
+        """Our align stage's work alone, on what `record` labeled."""
+        for table in self.labeled:
             self.align(table, self.language)
 
 

@@ -6,7 +6,7 @@
 
 Needs torch, tokenizers, numpy and pyarrow. For each shape and precision: `limit` (prepared tensors on the device, best budget),
 `engine` (token ids on the host to probabilities on the host), `whole` (text to Arrow columns, one process), `pipeline`
-(batches of text in order, tokenised, padded, run and fetched one after another, best batch size); pairs/s, useful TFLOP/s,
+(batches of text in order, tokenized, padded, run and fetched one after another, best batch size); pairs/s, useful TFLOP/s,
 their share of a large matrix product, the share of time in which the device is inside a forward pass, and seconds by
 stage; then `training`, the loop against forward and backward on prepared tensors.
 """

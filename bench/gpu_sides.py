@@ -25,7 +25,7 @@ from xner_ray.alignment.queries import queries_of, questions, rows_asked
 from xner_ray.encoders.batching import pad, padding, tight
 from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.ragged import Ragged
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.label_table import label_table
 from xner_ray.ner.tagger import Tagger
 from xner_ray.text.tags import label_list
@@ -38,7 +38,7 @@ class Text:
     """A pack. `table`: source, target, entities."""
 
     table: pa.Table
-    tokeniser: Tokeniser
+    tokenizer: Tokenizer
     vocabulary: int
     language: str
 
@@ -46,7 +46,7 @@ class Text:
     def read(cls, folder: Path, pairs: int) -> Text:
         told = json.loads((folder / "pack.json").read_text())
         table = pq.read_table(folder / "pairs.parquet").slice(0, pairs).combine_chunks()
-        return cls(table, Tokeniser(str(folder), plain=True), told["vocabulary"], told["language"])
+        return cls(table, Tokenizer(str(folder), plain=True), told["vocabulary"], told["language"])
 
 
 def matmul_tflops(device: str, precision: str, size: int) -> float:
@@ -106,15 +106,15 @@ class Sides:
         torch.manual_seed(1)
         models = [Classifier(SHAPES[shape], text.vocabulary, n) for n in (len(TYPES), len(LABELS))]
         teacher, aligner = (Engine(m, precision=precision, device=device) for m in models)
-        self.tagger = Tagger(teacher, text.tokeniser, TYPES)
-        self.projector = Projector(aligner, text.tokeniser, Decoding())
+        self.tagger = Tagger(teacher, text.tokenizer, TYPES)
+        self.projector = Projector(aligner, text.tokenizer, Decoding())
         self.engines = (teacher, aligner)
         queries = queries_of(text.table)
         _, _, self.targets, row = rows_asked(text.table, queries)
-        asked = questions(text.tokeniser, queries.names, queries.name, self.targets, row, aligner.max_length)
+        asked = questions(text.tokenizer, queries.names, queries.name, self.targets, row, aligner.max_length)
         self.names, self.asked_targets = [queries.names[i] for i in queries.name], [self.targets[i] for i in row]
         self.sentences = text.table["source"].to_pylist()
-        self.rows: tuple[Ragged, Ragged] = (text.tokeniser.one(text.tokeniser(self.sentences).ids), asked.ids)
+        self.rows: tuple[Ragged, Ragged] = (text.tokenizer.one(text.tokenizer(self.sentences).ids), asked.ids)
         self.tokens = sum(len(r.values) for r in self.rows)
         self.flops = sum(SHAPES[shape].flops(r.lengths) for r in self.rows)
         self.queries = len(queries) / text.table.num_rows
@@ -169,7 +169,7 @@ class Sides:
         for engine in self.engines:
             engine.counts.seconds.clear()
         seconds = self._timed("whole", self._whole)
-        parts = {p: sum(e.counts.seconds.get(p, 0.0) for e in self.engines) for p in ("tokenise", "forward")}
+        parts = {p: sum(e.counts.seconds.get(p, 0.0) for e in self.engines) for p in ("tokenize", "forward")}
         parts["decode"] = seconds - sum(parts.values())
         for part, value in parts.items():
             self.stages.setdefault(part, []).append(value)
@@ -188,7 +188,7 @@ class Sides:
 
     def _loop(self, batch: int, sentences: int) -> None:
         queries = len(self.names) * sentences // len(self.sentences)
-        backend, (teacher, aligner) = self.text.tokeniser.backend, self.engines
+        backend, (teacher, aligner) = self.text.tokenizer.backend, self.engines
         for at in range(0, sentences, batch):
             self._one_batch(teacher, backend.encode_batch(self.sentences[at : min(at + batch, sentences)]))
         for at in range(0, queries, batch):

@@ -15,7 +15,7 @@ from bench.gpu_sides import TYPES, Text
 from bench.rounds import interleaved, rate, ratio
 from bench.training import looped, prepared
 from xner_ray.training import trainer as loop
-from xner_ray.training.data import IGNORED, TrainSet
+from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 DEFAULTS = {  # of config.Training, which needs pydantic
     "epochs": 1, "learning_rate": 2e-5, "warmup": 0.1, "weight_decay": 0.01, "loss": "cross_entropy", "gamma": 2.0,
@@ -27,7 +27,7 @@ def compare(shape: str, precision: str, device: str, text: Text, rounds: int, sm
     """`loop` and `bare` in tokens a second, and their ratio."""
     tokens = 512 if small else 16384
     with tempfile.TemporaryDirectory() as folder:
-        job = loop.Job("bench", "", TYPES, _settings(precision, tokens), 1, f"{folder}/data.npz", f"{folder}/out")
+        job = loop.TrainJob("bench", "", TYPES, _settings(precision, tokens), 1, f"{folder}/data.npz", f"{folder}/out")
         _data(text, 8 * tokens).save(Path(job.data))
 
         def model(*_: Any) -> torch.nn.Module:
@@ -50,9 +50,9 @@ def _settings(precision: str, tokens: int) -> Any:
 
 def _data(text: Text, tokens: int) -> TrainSet:
     """The text's source sentences, with a random label on half of the tokens."""
-    ids = text.tokeniser.one(text.tokeniser(text.table["source"].to_pylist()).ids)
+    ids = text.tokenizer.one(text.tokenizer(text.table["source"].to_pylist()).ids)
     ids = ids.take(np.arange(min(len(ids), int(np.searchsorted(ids.offsets, tokens)))))
     random = np.random.default_rng(5)
     labels = random.integers(0, len(TYPES), len(ids.values)).astype(np.int32)
-    labels[random.random(len(labels)) < 0.5] = IGNORED
+    labels[random.random(len(labels)) < 0.5] = IGNORE_INDEX
     return TrainSet(ids, labels)

@@ -2,9 +2,9 @@
 
     python -m bench.ideas --teacher DIR --aligner DIR --text DIR --pairs 400 --cores 0 --json OUT
 
-The rows are what labelling asks (`bare.py`). Cases: `in_order` (batches of 32 rows as they come), `filled`
+The rows are what labeling asks (`bare.py`). Cases: `in_order` (batches of 32 rows as they come), `filled`
 (sorted, each batch as full as the budget lets it be), `autocast` (fp32 weights,
-bf16 inside autocast), `bf16` (weights cast once), `int8` (torch's dynamic quantisation of linear layers), `budget_N`. The
+bf16 inside autocast), `bf16` (weights cast once), `int8` (torch's dynamic quantization of linear layers), `budget_N`. The
 JSON is `{case: {seconds, gain, padding, other_labels}}`: `gain` is fp32's time over the case's, `other_labels` the share of
 real tokens of teacher and aligner whose best label is another than fp32's.
 """

@@ -105,7 +105,7 @@ def main() -> None:
     from xner_ray.pipeline.stages.aligner import aligner_folder
     from xner_ray.pipeline.stages.source_models import english_models, teachers
 
-    run = Run(load_config(sys.argv[1], ()), sys.argv[1], say=lambda line: print(line, file=sys.stderr, flush=True))
+    run = Run(load_config(sys.argv[1], ()), sys.argv[1], log=lambda line: print(line, file=sys.stderr, flush=True))
     pipeline.sample(run)
     (teacher,) = english_models(run, list(teachers(run).values())).values()
     print(teacher, aligner_folder(run), sep="\n")

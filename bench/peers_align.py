@@ -2,7 +2,7 @@
 
 Each runs in a process of its own environment, on one core with one thread, on the pairs in which the teacher found an
 entity. They are given words cut at spaces, as their documentation says, and are timed from text to word alignments; making
-entities of these is left out, in their favour.
+entities of these is left out, in their favor.
 """
 
 from __future__ import annotations

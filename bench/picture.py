@@ -38,7 +38,7 @@ def picture(out: str, file: Path) -> None:
         page.screenshot(path=whole, full_page=True)
         chromium.close()
         with Image.open(whole) as image:
-            # Enough for flat colours, at a fifth of the bytes.
+            # Enough for flat colors, at a fifth of the bytes.
             image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
 
 

@@ -41,7 +41,7 @@ def scale(told: dict[str, Any]) -> Figure:
     pairs = [run["pairs"] for run in runs]
     figure, (speed, memory) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     speed.plot(pairs, [run["pairs_per_second"] for run in runs], "o-")
-    speed.set(title=f"labelling graph, {told['cpus']} cores, null model", ylabel="pairs a second")
+    speed.set(title=f"labeling graph, {told['cpus']} cores, null model", ylabel="pairs a second")
     for key, label in MEMORY.items():
         memory.plot(pairs, [run[key] for run in runs], "o-", label=label)
     memory.set(title="peak memory", ylabel="MB")
@@ -53,9 +53,9 @@ def scale(told: dict[str, Any]) -> Figure:
 
 
 def throughput(told: dict[str, Any]) -> Figure:
-    """Bars; labelling beside its limit, and projection alone beside its peers, which are another task."""
+    """Bars; labeling beside its limit, and projection alone beside its peers, which are another task."""
     parts = {
-        "labelling": ("limit", "asked", "xner", "pipeline", "pipeline_default"),
+        "labeling": ("limit", "asked", "xner", "pipeline", "pipeline_default"),
         "projection alone, one core": ("align", "awesome", "simalign"),
     }
     panels = {title: [s for s in sides if s in told][::-1] for title, sides in parts.items()}

@@ -34,10 +34,10 @@ def main() -> None:
                 [b["score"] for b in bins], [b["correct"] / b["entities"] for b in bins], "o-", label=name
             )
         ceiling = told["ceiling"][language]["ceiling, all projected"]["f1"]
-        coverage.axhline(ceiling, color="grey", linestyle=":", label="ceiling, all projected")
+        coverage.axhline(ceiling, color="gray", linestyle=":", label="ceiling, all projected")
         coverage.set(title=language, xlabel="names that are projected, %", ylabel="F1")
         coverage.invert_xaxis()
-        reliability.plot([0, 1], [0, 1], color="grey", linestyle=":")
+        reliability.plot([0, 1], [0, 1], color="gray", linestyle=":")
         reliability.set(xlabel="score", ylabel="share of spans that are right", xlim=(0, 1), ylim=(0, 1.02))
         for axes in (coverage, reliability):
             axes.grid(alpha=0.3)

@@ -88,7 +88,7 @@ def _ours(asked: argparse.Namespace) -> dict[str, Projects]:
     ours: dict[str, Projects] = {"exact": Exact(), "similarity": Similarity.load(asked.encoder, asked.layer)}
     if asked.aligner:
         whole = Projector.load(asked.aligner)
-        parts = whole.engine, whole.tokeniser
+        parts = whole.engine, whole.tokenizer
         every = replace(whole.decoding, alike=0.0)
         plain = replace(every, one_to_one=False)
         ours["aligner"] = Projector(*parts, replace(plain, similarity=0.0))

@@ -13,7 +13,7 @@ from xner_ray.evaluation.bootstrap import ALL, interval, resample, sentence_coun
 from xner_ray.evaluation.calibration import expected_error, reliability
 from xner_ray.evaluation.project_files import GoldPair, kind_of, sentence_tags, taken_spans
 from xner_ray.evaluation.projection_scores import score_projection
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.token_spans import char_to_token_spans
 
 COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
@@ -65,7 +65,7 @@ def ceiling(pair: Asked) -> dict[str, dict[str, float]]:
     """
     right = asked = gold = 0
     for entities, tags in zip(pair.whole.entities, pair.gold, strict=True):
-        ours, theirs = (Counter(kind for *_, kind in spans) for spans in (entities, spans_of(tags)))
+        ours, theirs = (Counter(kind for *_, kind in spans) for spans in (entities, bio2_to_spans(tags)))
         right, asked, gold = right + (ours & theirs).total(), asked + ours.total(), gold + theirs.total()
 
     def row(predicted: int) -> dict[str, float]:
@@ -104,7 +104,7 @@ def _judged(pair: Asked, votes: Votes) -> tuple[np.ndarray, np.ndarray]:
     some = pair.some
     for i, *asked, row in zip(pair.rows, some.sources, some.targets, some.entities, votes, strict=True):
         source, target, entities = asked
-        gold = set(spans_of(pair.gold[i]))
+        gold = set(bio2_to_spans(pair.gold[i]))
         for candidate in taken_spans(target.text, row):
             kind = kind_of(source, target.text, entities, candidate, pair.adjective)
             own = char_to_token_spans(target.text, [(*candidate[1:3], kind)], target.spans)

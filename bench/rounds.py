@@ -24,19 +24,19 @@ def pin(cores: str | None) -> list[int]:
     os.sched_setaffinity(0, chosen)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["TOKENIZERS_PARALLELIZM"] = "false"
     # Ray's workers, their children and the benches' own find both, whatever the working directory is.
     os.environ["PYTHONPATH"] = str(ROOT)
     return chosen
 
 
-def interleaved(sides: dict[str, Callable[[], float]], rounds: int, say: bool = True) -> dict[str, list[float]]:
+def interleaved(sides: dict[str, Callable[[], float]], rounds: int, log: bool = True) -> dict[str, list[float]]:
     """Seconds of each side in each round; every other round runs them backwards."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for n in range(rounds):
         for name in list(sides) if n % 2 == 0 else list(sides)[::-1]:
             seconds[name].append(sides[name]())
-            if say:
+            if log:
                 print(f"round {n + 1}/{rounds}: {name} {seconds[name][-1]:.2f} s", flush=True)
     return seconds
 

@@ -1,10 +1,10 @@
-"""What labelling costs besides the models: speed and peak memory of the whole graph over generated dumps, on the null model.
+"""What labeling costs besides the models: speed and peak memory of the whole graph over generated dumps, on the null model.
 
     python -m bench.scale --pairs 100000,1000000,5000000 --json bench/results/scale.json
 
-Half of the pairs are German, half Chinese; all are distinct. Tokenising, questions, Arrow, Parquet and commits are real, only
+Half of the pairs are German, half Chinese; all are distinct. Tokenizing, questions, Arrow, Parquet and commits are real, only
 forward passes are not. The JSON is `{runs: [{pairs, seconds, pairs_per_second, peak_driver_mb, peak_worker_mb,
-object_store_mb, stages}], exponent, cpus}`: `seconds` are those of the labelling stage, Ray being up; memory is what is
+object_store_mb, stages}], exponent, cpus}`: `seconds` are those of the labeling stage, Ray being up; memory is what is
 resident in one process (the largest worker), without what it shares of the object store; the exponent is that of seconds ~
 pairs ** exponent.
 """
@@ -69,13 +69,13 @@ def measure(folder: Path, pairs: int, shard_rows: int, store_mb: int) -> dict[st
         stages[stage] = of_stage["seconds"]
         if stage == "label":
             plan = json.loads(next((folder / "out" / "label").glob("*/plan.json")).read_text())
-            labelled = sum(
+            labeled = sum(
                 shard["rows"] for shard in plan["shards"].values()
             )  # less than asked: a third corpus is left out
             run |= {
-                "pairs": labelled,
+                "pairs": labeled,
                 "seconds": of_stage["seconds"],
-                "pairs_per_second": round(labelled / of_stage["seconds"], 1),
+                "pairs_per_second": round(labeled / of_stage["seconds"], 1),
                 "peak_driver_mb": round(driver_mb),
                 "peak_worker_mb": round(worker_mb),
                 "object_store_mb": of_stage["object_store_mb"],

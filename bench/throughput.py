@@ -1,10 +1,10 @@
-"""One honest benchmark of labelling: the speed of `xner label` beside that of bare forward passes and of what users write.
+"""One honest benchmark of labeling: the speed of `xner label` beside that of bare forward passes and of what users write.
 
     python -m bench.throughput --pairs 3000 --encoder embedded --device cpu --precision fp32 --text DIR --json OUT
 
 Same distinct pairs, weights and precision on both sides of every ratio; medians of interleaved rounds; from the first batch to
 the last commit, start-up and what deduplication gains apart. Keys of the JSON: `limit` (bare forward passes for all sentences
-and all names, best budget), `asked` (the same for what labelling asks: not for names that are spelled alike), `xner` (the stage
+and all names, best budget), `asked` (the same for what labeling asks: not for names that are spelled alike), `xner` (the stage
 itself on a warm Ray), `pipeline` (transformers.pipeline and padded batches, best batch
 size; `pipeline_default`: batch size 1, its default), `simalign` and `awesome` (projection alone, beside `align`, ours), each with
 `pairs_per_second`; `ratios`, `padding` (ours), `shares` (of the cores' time), `startup`, `repeats`, `machine`, `settings`.
@@ -97,7 +97,7 @@ class Bare:
         settings = (asked.language, asked.teacher, asked.aligner, asked.precision, asked.budget, asked.device)
         self.processes = [Process(core, *settings) for core in cores]
         self.work = self.processes[0].call("record", tables)
-        self.labelled = self.processes[0].call("kept")
+        self.labeled = self.processes[0].call("kept")
         self.every, self.fewer = self.work["limit"], self.work["asked"]
         self.pairs = sum(len(t) for t in tables)
         self.batch, self.padding = 1, 0.0
@@ -151,7 +151,7 @@ class Bare:
         names = [name for name in asked.peers.split(",") if name]
         if not names:
             return {}
-        rows = [(s, t) for table in self.labelled for s, t, e in _rows(table) if e]
+        rows = [(s, t) for table in self.labeled for s, t, e in _rows(table) if e]
         encoder, layer = str(encoder_folder(asked.encoder)), read_projector(asked.aligner)[1] or LAYER
         core = asked.cores[0]
         peers = {n: Peer(n, encoder, layer, asked.device, core, rows, work) for n in names}

@@ -1,4 +1,4 @@
-"""The labelling stage's own actors and works with a stopwatch: what each shard took lands as a line of JSON in a folder.
+"""The labeling stage's own actors and works with a stopwatch: what each shard took lands as a line of JSON in a folder.
 
 Seconds are those of the process, not of the wall, where actors share cores: a part's share is then its share of the
 cores, and what is left over is waiting, Ray, and moving shards about. On a GPU they are those of the wall.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.encoders.engine_stats import Counts
-from xner_ray.labeling.actors import CommitShards, ReadShards, WholeShards
+from xner_ray.labeling.actors import CommitShards, ReadLabelAlignCommit, ReadShards
 from xner_ray.labeling.shard_functions import AlignWork, LabelWork
 
 FOLDER, DEVICE = "XNER_BENCH_EVENTS", "XNER_BENCH_DEVICE"
@@ -72,7 +72,7 @@ class TimedCommit(CommitShards):
         return timed("commit", [], super().__call__, batch)
 
 
-class TimedWhole(WholeShards):
+class TimedWhole(ReadLabelAlignCommit):
     """`reads` and `commits` are the arguments of those two."""
 
     def __init__(self, reads, labels, aligns, commits):
@@ -95,7 +95,7 @@ def account(found: list[dict[str, Any]], slots: int) -> dict[str, Any]:
     found = [e for e in found if e["began"] >= first]  # before it the preflight tries the models
     whole = slots * (last - first)
     models = [e for e in found if e["what"] in ("label", "align")]
-    parts = {part: sum(e["parts"].get(part, 0.0) for e in models) for part in ("tokenise", "forward")}
+    parts = {part: sum(e["parts"].get(part, 0.0) for e in models) for part in ("tokenize", "forward")}
     parts["decode"] = sum(e["seconds"] for e in models) - sum(parts.values())
     parts["write"] = sum(e["seconds"] for e in found if e["what"] in ("read", "commit"))
     shares = {name: round(seconds / whole, 4) for name, seconds in parts.items()}

@@ -4,7 +4,7 @@
     python -m bench.training --workers --cores 0,1 --start ENCODER_FOLDER --json OUT  how to use two cores
 
 `bare` runs the same micro-batches of the same steps through the same model with the same dropout, frozen parts and loss, padded
-and on the device beforehand: no optimiser, no clipping, no plan. The data are random rows with the lengths of sentences, so
+and on the device beforehand: no optimizer, no clipping, no plan. The data are random rows with the lengths of sentences, so
 only time means something. Keys: `loop`, `bare` (tokens_per_second), `ratio`, `padding`, `frozen` (the same with the lowest
 layers frozen), `workers` (tokens_per_second by workers x threads), `machine`.
 """
@@ -63,7 +63,7 @@ def write_data(start: str, tokens: int, work: Path) -> str:
     import numpy as np
 
     from xner_ray.encoders.ragged import Ragged
-    from xner_ray.training.data import IGNORED, TrainSet
+    from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
     random = np.random.default_rng(5)
     config = json.loads((Path(start) / "config.json").read_text())
@@ -72,7 +72,7 @@ def write_data(start: str, tokens: int, work: Path) -> str:
     lengths = lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
     ids = Ragged.of([random.integers(5, config["vocab_size"], n) for n in lengths])
     labels = random.integers(0, len(LABELS), len(ids.values)).astype(np.int32)
-    labels[random.random(len(labels)) < 0.5] = IGNORED
+    labels[random.random(len(labels)) < 0.5] = IGNORE_INDEX
     TrainSet(ids, labels).save(work / "data.npz")
     return str(work / "data.npz")
 
@@ -82,11 +82,11 @@ def compare_loop(start: str, data: str, settings: dict[str, Any], rounds: int, w
     import torch
 
     from xner_ray.config import Training
-    from xner_ray.training.job import Job
+    from xner_ray.training.job import TrainJob
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    job = Job("bench", start, LABELS, Training(**settings), 1, data, str(work / "out"))
+    job = TrainJob("bench", start, LABELS, Training(**settings), 1, data, str(work / "out"))
     tokens, padding, bare = prepared(job)
     seconds = interleaved({"loop": looped(job, tokens), "bare": bare}, rounds)
     told: dict[str, Any] = {k: {"tokens_per_second": rate(tokens, s), "seconds": s} for k, s in seconds.items()}
@@ -95,11 +95,11 @@ def compare_loop(start: str, data: str, settings: dict[str, Any], rounds: int, w
 
 def looped(job: Any, tokens: int) -> Callable[[], float]:
     """The seconds of the real loop, by its own account, which begins when the model is loaded."""
-    from xner_ray.training.backends.local import LocalHooks
+    from xner_ray.training.backends.local import LocalBackend
     from xner_ray.training.trainer import train
 
     def run() -> float:
-        _, result = train(job, LocalHooks(say=lambda line: None))
+        _, result = train(job, LocalBackend(log=lambda line: None))
         assert result.tokens == tokens
         return result.seconds
 
@@ -177,10 +177,10 @@ def compare_workers(
         """Seconds a model."""
         from xner_ray.config import Training
         from xner_ray.training.backends.ray_train import fit
-        from xner_ray.training.job import Job
+        from xner_ray.training.job import TrainJob
 
         outs = [work / f"workers-{workers}-{time.time_ns()}-{i}" for i in range(models)]
-        jobs = [Job("bench", start, LABELS, Training(**settings), 1, data, str(out)) for out in outs]
+        jobs = [TrainJob("bench", start, LABELS, Training(**settings), 1, data, str(out)) for out in outs]
         fit(jobs, work / "ray_train", workers, print)
         told = [json.loads((out / "training.json").read_text()) for out in outs]
         tokens.append(told[0]["tokens"])

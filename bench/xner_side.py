@@ -1,4 +1,4 @@
-"""The side that is measured: the labelling stage itself, on a Ray that is up and in actors whose models are loaded.
+"""The side that is measured: the labeling stage itself, on a Ray that is up and in actors whose models are loaded.
 
 Ray Data is told to wait until all actors are there before the first shard is read, so start-up ends where the clock begins;
 it is reported apart. Each round commits to a store of its own, through the same fingerprint, plan, preflight and graph as
@@ -72,11 +72,11 @@ class XnerSide:
         shutil.rmtree(work / "label", ignore_errors=True)
 
     def run(self, store: str) -> Any:
-        """A run of the config whose labelled shards go to a folder of their own."""
+        """A run of the config whose labeled shards go to a folder of their own."""
         from xner_ray.config.load import load_config
         from xner_ray.pipeline.context import Run
 
-        return Run(load_config(self.config, [f"label.store={self.work / store}"]), self.config, say=lambda line: None)
+        return Run(load_config(self.config, [f"label.store={self.work / store}"]), self.config, log=lambda line: None)
 
     def tables(self) -> list[Any]:
         """The shards as they are read, in order."""
@@ -94,7 +94,7 @@ class XnerSide:
 
         stage.LABEL_WORK, stage.ALIGN_WORK = "timed:TimedLabel", "timed:TimedAlign"
         stage.ReadShards, stage.CommitShards = timed.TimedRead, timed.TimedCommit
-        stage.WholeShards = timed.TimedWhole
+        stage.ReadLabelAlignCommit = timed.TimedWhole
         stage._models = lambda run: stage.Models({self.language: self.teacher}, self.aligner, False, {})
         for file in (self.work / "events").glob("*"):
             file.unlink()

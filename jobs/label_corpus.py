@@ -2,7 +2,7 @@
 
     ray job submit --runtime-env runtime_env.yaml -- python jobs/label_corpus.py configs/tiny.yaml out=/shared/tiny
 
-Stages that it needs and that are not done yet come first. Shards that are labelled are skipped.
+Stages that it needs and that are not done yet come first. Shards that are labeled are skipped.
 `xner label CONFIG` does the same without a job.
 """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from xner_ray.cli.common import config_arguments, friendly
+from xner_ray.cli.common import config_arguments, report_user_errors
 from xner_ray.cli.preflight import look
 from xner_ray.cli.refresh import night
 
@@ -18,6 +18,6 @@ if __name__ == "__main__":
     dry = "--dry-run" in sys.argv
     config, overrides = config_arguments([a for a in sys.argv if a != "--dry-run"], __doc__)
     if not dry:
-        with friendly():
+        with report_user_errors():
             look(config, [*overrides, "ingest.pairs=null"])  # as the refresh takes it
     night(config, overrides, dry)

@@ -1,3 +1,3 @@
-"""xner_ray: give an English named-entity recogniser to other languages through parallel text."""
+"""xner_ray: give an English named-entity recognizer to other languages through parallel text."""
 
 __version__ = "0.1.0"

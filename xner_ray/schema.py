@@ -5,8 +5,8 @@ Each stage adds columns and takes none away. Offsets are characters (code points
     pair     corpus, domain, language, pair_id, source, target, corpus_score
     label    entities      list<start, end, type, score>          in source
     align    projections   list<entity, start, end, score>        in target; every candidate is kept
-             fault                                                why labelling or aligning this row is impossible
-    rules    verdict, spans                                       first rule that applies; labelled spans of target
+             fault                                                why labeling or aligning this row is impossible
+    rules    verdict, spans                                       first rule that applies; labeled spans of target
     export   tokens, ner_tags                                     BIO2
 """
 
@@ -37,7 +37,7 @@ ENTITY = pa.struct(
     ]
 )
 ENTITIES = pa.field("entities", pa.list_(ENTITY), nullable=False)
-LABELLED = PAIR.append(ENTITIES)
+LABELED = PAIR.append(ENTITIES)
 
 # `entity` is the index, in the row's `entities`, of the FIRST entity with this (name, type): equal entities are one query.
 PROJECTION = pa.struct(
@@ -53,7 +53,7 @@ PROJECTION = pa.struct(
 )
 PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
 FAULT = pa.field("fault", pa.string())  # null, or `stage: why` of a row that cannot be run; its lists are empty then
-ALIGNED = LABELLED.append(PROJECTIONS).append(FAULT)
+ALIGNED = LABELED.append(PROJECTIONS).append(FAULT)
 
 # Pieces and words of both sides, cut on CPUs before a shard meets a GPU; they travel with it and are not kept.
 PIECE = pa.struct(
@@ -87,13 +87,13 @@ QUARANTINE = pa.schema(
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("pair_id", pa.int64(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),  # ingest | tokenise | label | align | rules
+        pa.field("stage", pa.string(), nullable=False),  # ingest | tokenize | label | align | rules
         pa.field("reason", pa.string(), nullable=False),  # e.g. bad_utf8, empty_source, too_long
         pa.field("excerpt", pa.string(), nullable=False),  # first 200 characters of both sides, escaped
     ]
 )
 
-# A shard on its way through the labelling graph is ONE row, because Ray Data splits and merges blocks but never a row.
+# A shard on its way through the labeling graph is ONE row, because Ray Data splits and merges blocks but never a row.
 ENVELOPE = pa.schema(
     [
         pa.field("shard", pa.string(), nullable=False),

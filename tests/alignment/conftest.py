@@ -6,7 +6,7 @@ import torch
 
 from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.testing.tiny import make_tiny_encoder
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +16,8 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tokeniser(tiny):
-    return Tokeniser(str(tiny))
+def tokenizer(tiny):
+    return Tokenizer(str(tiny))
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def engine(tiny):
 
 
 @pytest.fixture
-def folder(tmp_path, engine, tokeniser):
+def folder(tmp_path, engine, tokenizer):
     """A trained aligner's folder, but for the training."""
     from xner_ray.alignment.decoding import Decoding
     from xner_ray.alignment.projector import save_projector
 
     engine.model.save_pretrained(tmp_path / "model")
-    for file in Path(tokeniser.folder).glob("tokenizer*"):
+    for file in Path(tokenizer.folder).glob("tokenizer*"):
         shutil.copy(file, tmp_path / "model")
     save_projector(tmp_path / "model", Decoding(0.3), languages=["de"])
     return tmp_path / "model"

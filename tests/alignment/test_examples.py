@@ -12,7 +12,7 @@ from xner_ray.alignment.examples.builder import Example, build_examples, equal_s
 from xner_ray.alignment.examples.encode_examples import encode_examples
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import Aligner
-from xner_ray.training.losses import IGNORED
+from xner_ray.training.losses import IGNORE_INDEX
 
 NAMES = ["Anna", "Berg", "Ulm", "Rom", "Lund", "Kiew", "Oslo", "Genf"]
 
@@ -117,25 +117,25 @@ def test_negatives_neither_hold_nor_are_held_by_what_the_sentence_has():
 
 
 @pytest.mark.parametrize("word", ["mean", "first"])
-def test_labels_lie_on_the_sentence_and_cover_the_words_of_the_span(tokeniser, word):
+def test_labels_lie_on_the_sentence_and_cover_the_words_of_the_span(tokenizer, word):
     examples = [
         (Example("Ulm", "in Neu-Ulm, Ulm", ((3, 10), (12, 15)), "b"), "de"),
         (Example("Ulm", "nichts", (), "b"), "de"),
         (Example("Peking", "在北京。", ((1, 3),), "b"), "zh"),
         (Example("long", "x " * 200, ((0, 1),), "b"), "de"),
     ]
-    data, left_out = encode_examples(tokeniser, examples, 128, word)
+    data, left_out = encode_examples(tokenizer, examples, 128, word)
     assert left_out == 1 and len(data.ids) == 3
-    assert set(data.labels[data.types == 0].tolist()) == {IGNORED}
+    assert set(data.labels[data.types == 0].tolist()) == {IGNORE_INDEX}
     for row, (e, language) in enumerate(examples[:3]):
         own = slice(*data.ids.offsets[row : row + 2])
         labels, segment = data.labels[own], data.types[own]
-        assert labels[-1] == IGNORED and segment[-1] == 1
-        tokens = tokeniser([e.sentence])
+        assert labels[-1] == IGNORE_INDEX and segment[-1] == 1
+        tokens = tokenizer([e.sentence])
         inside = [any(a < y and x < b for a, b in e.spans) for x, y in zip(tokens.starts, tokens.ends, strict=True)]
         kept = labels[segment == 1][:-1]
         if word == "mean":
             assert kept.tolist() == inside, (language, e)
         else:
-            assert all(label in (IGNORED, int(i)) for label, i in zip(kept, inside, strict=True))
-            assert len(tokens.starts) < 6 or (kept == IGNORED).any()
+            assert all(label in (IGNORE_INDEX, int(i)) for label, i in zip(kept, inside, strict=True))
+            assert len(tokens.starts) < 6 or (kept == IGNORE_INDEX).any()

@@ -9,7 +9,7 @@ from xner_ray.alignment.examples.example_sources import (
     read_lexicon,
     read_pairs,
 )
-from xner_ray.alignment.examples.noun_phrases import capitalised, phrases
+from xner_ray.alignment.examples.noun_phrases import capitalized, phrases
 from xner_ray.errors import UserError
 
 
@@ -109,5 +109,5 @@ def test_phrases_begin_and_end_with_content_words():
     assert {"Ministry", "Ministry of the Interior", "new rules", "rules", "apply", "clear"} <= found
     assert not any(f.startswith(("The", "of", "3")) or f.endswith(("the", "of", ",")) for f in found)
     assert all(len(f.split()) <= 8 for f in found)
-    assert [text[a:b] for a, b in capitalised(text)] == ["Ministry", "Interior"]
-    assert phrases("") == capitalised("") == []
+    assert [text[a:b] for a, b in capitalized(text)] == ["Ministry", "Interior"]
+    assert phrases("") == capitalized("") == []

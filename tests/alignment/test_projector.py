@@ -23,7 +23,7 @@ def table():
     lists = [[{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in e] for _, _, e in rows]
     columns = {"corpus": ["c"] * 3, "domain": ["d"] * 3, "language": ["de"] * 3, "pair_id": [1, 2, 3]}
     columns |= {"source": [r[0] for r in rows], "target": [r[1] for r in rows], "corpus_score": [None] * 3}
-    return pa.table({**columns, "entities": pa.array(lists, schema.ENTITIES.type)}).cast(schema.LABELLED)
+    return pa.table({**columns, "entities": pa.array(lists, schema.ENTITIES.type)}).cast(schema.LABELED)
 
 
 def test_a_projection_goes_straight_to_the_rules(folder, table):
@@ -42,7 +42,7 @@ def test_a_projection_goes_straight_to_the_rules(folder, table):
     assert [(p["entity"], p["start"], p["end"]) for p in rows[0]] == [(0, 0, 12), (1, 0, 12)]
 
 
-def test_answers_do_not_depend_on_neighbours_or_shards(folder, table):
+def test_answers_do_not_depend_on_neighbors_or_shards(folder, table):
     projector = Projector.load(folder, "fp32", 64, "cpu")
     projector.decoding = Decoding(0.45)
     whole = projector.project(table, "de").to_pylist()
@@ -173,23 +173,23 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     from xner_ray.alignment.examples.encode_examples import encode_examples
     from xner_ray.alignment.projector import LABELS
     from xner_ray.config import Training
-    from xner_ray.encoders.tokenizer import Tokeniser
-    from xner_ray.training.backends.local import LocalHooks
+    from xner_ray.encoders.tokenizer import Tokenizer
+    from xner_ray.training.backends.local import LocalBackend
     from xner_ray.training.checkpoint import save_model
-    from xner_ray.training.job import Job
+    from xner_ray.training.job import TrainJob
     from xner_ray.training.trainer import train
 
     # The place is always the first word of two: position alone says it, which random weights learn in seconds.
     examples = [
         (Example(n, f"{n} ab", ((0, len(n)),), "pairs"), "de") for n in ("ca", "de", "fi", "go", "hu", "mi") * 20
     ]
-    data, _ = encode_examples(Tokeniser(str(tiny)), examples, 128)
+    data, _ = encode_examples(Tokenizer(str(tiny)), examples, 128)
     data.save(tmp_path / "data.npz")
     training = Training(
         epochs=6, learning_rate=5e-3, batch_tokens=256, micro_tokens=256, freeze_embeddings=False, precision="fp32"
     )
-    job = Job("aligner", str(tiny), LABELS, training, 1, str(tmp_path / "data.npz"), str(tmp_path / "model"))
-    model, result = train(job, LocalHooks(say=lambda line: None), "cpu")
+    job = TrainJob("aligner", str(tiny), LABELS, training, 1, str(tmp_path / "data.npz"), str(tmp_path / "model"))
+    model, result = train(job, LocalBackend(log=lambda line: None), "cpu")
     save_model(model, job, result)
     save_projector(job.out, Decoding())
     projector = Projector.load(job.out, "fp32", device="cpu")

@@ -74,13 +74,13 @@ def test_queries_are_what_a_loop_finds(data):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=3), st.lists(TEXT, min_size=1, max_size=3), st.data())
-def test_questions_join_names_and_targets_as_the_tokenizer_does(tokeniser, names, texts, data):
+def test_questions_join_names_and_targets_as_the_tokenizer_does(tokenizer, names, texts, data):
     pick = st.lists(st.tuples(st.integers(0, len(names) - 1), st.integers(0, len(texts) - 1)), max_size=5)
     pairs = np.array(data.draw(pick), np.int64).reshape(-1, 2)
-    asked = questions(tokeniser, names, pairs[:, 0], texts, pairs[:, 1], 128)
+    asked = questions(tokenizer, names, pairs[:, 0], texts, pairs[:, 1], 128)
     at = 0
     for i, (n, t) in enumerate(pairs):
-        want = tokeniser.backend.encode(names[n], texts[t])
+        want = tokenizer.backend.encode(names[n], texts[t])
         assert asked.ids[i].tolist() == want.ids
         assert asked.types.values[asked.ids.offsets[i] : asked.ids.offsets[i + 1]].tolist() == want.type_ids
         answers = asked.answers[at : at + asked.tokens.ids.lengths[t]]
@@ -91,10 +91,10 @@ def test_questions_join_names_and_targets_as_the_tokenizer_does(tokeniser, names
 
 
 @pytest.mark.parametrize("words", [40, 200])
-def test_long_targets_are_windowed_and_long_names_cut_and_both_are_counted(tokeniser, words):
+def test_long_targets_are_windowed_and_long_names_cut_and_both_are_counted(tokenizer, words):
     texts, names = ["京" * words * 2, "ab"], ["名" * 50, "ab"]
     name, text = np.array([0, 1, 1]), np.array([0, 0, 1])
-    asked = questions(tokeniser, names, name, texts, text, 64)
+    asked = questions(tokenizer, names, name, texts, text, 64)
     assert asked.ids.lengths.max() <= 64
     assert (asked.cut_names, asked.windowed) == (1, 2)
     # Every token of each query's target is answered once, by itself.

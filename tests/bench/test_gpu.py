@@ -51,7 +51,7 @@ def test_it_needs_torch_tokenizers_numpy_and_pyarrow_alone(tmp_path):
     (run,) = json.loads((tmp_path / "gpu.json").read_text())["runs"]
     assert all(run[side]["pairs_per_second"] > 0 for side in ("limit", "engine", "whole", "pipeline"))
     assert all(0 < run[side]["busy"] <= 1 for side in ("limit", "engine", "whole", "pipeline"))
-    assert set(run["stages"]) == {"tokenise", "forward", "decode"} and run["training"]["ratio"] > 0
+    assert set(run["stages"]) == {"tokenize", "forward", "decode"} and run["training"]["ratio"] > 0
     assert "| small | fp32 | engine |" in (tmp_path / "gpu.md").read_text()
 
 

@@ -18,7 +18,7 @@ def test_sides_take_turns():
 
         return run
 
-    found = interleaved({"a": side("a", 1.0), "b": side("b", 2.0)}, 3, say=False)
+    found = interleaved({"a": side("a", 1.0), "b": side("b", 2.0)}, 3, log=False)
     assert calls == ["a", "b", "b", "a", "a", "b"]
     assert found == {"a": [1.0] * 3, "b": [2.0] * 3}
 

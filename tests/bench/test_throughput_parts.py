@@ -59,16 +59,16 @@ def recorded(models):
 
 
 def test_what_is_recorded_is_what_is_asked(models, recorded):
-    work, labelled = recorded
+    work, labeled = recorded
     asked = work["limit"]
     assert work["asked"] is asked  # this aligner asks about all names
     assert asked.sentences == TEXTS
     assert len(asked.ids["teacher"]) == len(TEXTS)
     assert len(asked.ids["aligner"]) == len(asked.queries) > 0
     assert len(asked.ids["similarity"]) == len(asked.compared)
-    assert asked.entities == sum(len(e) for t in labelled for e in t["entities"].to_pylist())
+    assert asked.entities == sum(len(e) for t in labeled for e in t["entities"].to_pylist())
     counted = models.engines["teacher"].counts.tokens
-    models.label(labelled[0].select(["source"]), "de")  # no longer recorded
+    models.label(labeled[0].select(["source"]), "de")  # no longer recorded
     assert models.engines["teacher"].counts.tokens > counted
     assert len(asked.ids["teacher"]) == len(TEXTS)
 
@@ -109,8 +109,8 @@ def test_the_account_adds_up():
     found = [
         event("label", 5.0, 6.0, 1.0, forward=1.0),  # the preflight's
         event("read", 10.0, 10.1, 0.1),
-        event("label", 10.1, 12.0, 1.9, tokenise=0.2, forward=1.5),
-        event("align", 12.0, 14.0, 1.8, tokenise=0.1, forward=1.6),
+        event("label", 10.1, 12.0, 1.9, tokenize=0.2, forward=1.5),
+        event("align", 12.0, 14.0, 1.8, tokenize=0.1, forward=1.6),
         event("commit", 14.0, 14.5, 0.2),
         event("label", 14.0, 15.0, 0.1),  # nothing follows it: the last commit ends the clock
     ]

@@ -15,9 +15,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xner_ray.cli.common import friendly, user_error
+from xner_ray.cli import tag as cli_tag
+from xner_ray.cli.common import report_user_errors, user_error
 from xner_ray.cli.main import app
-from xner_ray.cli.main import tag as cli_tag
 from xner_ray.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -142,13 +142,13 @@ def test_missing_gold_and_bad_maps_are_said_before_the_model_is_loaded(xner, tag
 
 
 def test_a_bug_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError), friendly():
+    with pytest.raises(ZeroDivisionError), report_user_errors():
         1 / 0  # noqa: B018
 
 
 @pytest.mark.parametrize("resumable", [True, False])
 def test_ctrl_c(capsys, resumable):
-    with pytest.raises(SystemExit) as stop, friendly(resumable):
+    with pytest.raises(SystemExit) as stop, report_user_errors(resumable):
         raise KeyboardInterrupt
     assert stop.value.code == 130
     assert ("go on where this one stopped" in capsys.readouterr().err) == resumable
@@ -183,7 +183,7 @@ TEXT, FOUND = "Anna in [New] York", [(0, 4, "PER", 0.91234), (8, 18, "LOC", 0.5)
 def test_entities_as_text_and_json():
     assert cli_tag.in_brackets(TEXT, FOUND) == "[Anna PER] in [[New] York LOC]"
     assert cli_tag.in_brackets("", []) == ""
-    assert cli_tag.in_colour(TEXT, FOUND).plain == "Anna PER in [New] York LOC"
+    assert cli_tag.in_color(TEXT, FOUND).plain == "Anna PER in [New] York LOC"
     row = json.loads(cli_tag.as_json_line(TEXT, FOUND))
     assert row["text"] == TEXT
     assert row["entities"][0] == {"start": 0, "end": 4, "type": "PER", "score": 0.9123}

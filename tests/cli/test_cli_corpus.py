@@ -17,9 +17,9 @@ from rich.progress import Progress
 from typer.testing import CliRunner
 
 from tests.harness.opus_server import Fault, serving
+from xner_ray.cli import corpus as cli_corpus
 from xner_ray.cli.corpus_tables import Bars
 from xner_ray.cli.main import app
-from xner_ray.cli.main import corpus as cli_corpus
 from xner_ray.corpora.opus.catalog import Archive
 from xner_ray.corpora.opus.fetch import Item
 
@@ -77,14 +77,14 @@ def test_list(xner):
     rows = [x.split() for x in done.stdout.splitlines()]
     assert done.exit_code == 0 and rows[0] == ["corpus", "version", "target", "pairs", "size", "domain"]
     assert ["OpenSubtitles", "v2018", "de", "22,512,639", "710.6", "MB", "subtitles"] in rows
-    assert "catalogue: opustools" in done.stderr and "cannot be reached" in done.stderr
+    assert "catalog: opustools" in done.stderr and "cannot be reached" in done.stderr
     assert "OPUS has no UNPC for en-de; OPUS has JW300 no more" in done.stderr
 
 
 def test_list_as_json(xner):
-    done = xner("list", "WMT-News", "Europarl", "--target", "de,nl", "--json", "--catalogue", "package")
+    done = xner("list", "WMT-News", "Europarl", "--target", "de,nl", "--json", "--catalog", "package")
     told = json.loads(done.stdout)
-    assert told["catalogue"].startswith("opustools") and told["missing"] == {"de": [], "nl": ["WMT-News"]}
+    assert told["catalog"].startswith("opustools") and told["missing"] == {"de": [], "nl": ["WMT-News"]}
     found = {(x["corpus"], x["target"]): x for x in told["corpora"]}
     assert set(found) == {("WMT-News", "de"), ("Europarl", "de"), ("Europarl", "nl")}
     one = found["WMT-News", "de"]
@@ -102,7 +102,7 @@ def test_list_narrowed(xner):
 def test_fetch(xner, site, tmp_path):
     args = ("fetch", "TED2013", "WMT-News/v2019", "--target", "de,nl", "--out", tmp_path)
     done = xner(*args)
-    assert done.exit_code == 0 and "to fetch: " in done.stderr and "licence: CC0" in done.stderr
+    assert done.exit_code == 0 and "to fetch: " in done.stderr and "license: CC0" in done.stderr
     assert "no WMT-News/v2019 for en-nl" in done.stderr
     kept = sorted(str(x.relative_to(tmp_path)) for x in tmp_path.rglob("*.zip"))
     assert [f"/{x}" for x in kept] == sorted(x for x in site.files if "Own" not in x)
@@ -180,8 +180,8 @@ def test_fetch_what_a_config_names(xner, site, tmp_path):
         (("fetch", "../x", "--target", "de"), "is no name of an archive"),
         (("fetch", "UNPC", "--target", "de"), "nothing of that is there"),
         (("fetch", "TED2013", "--target", "de", "--format", "xml"), "moses or tmx"),
-        (("list", "--target", "de", "--catalogue", "x"), "auto, package or api"),
-        (("list", "--target", "de", "--catalogue", "api"), "cannot be reached"),
+        (("list", "--target", "de", "--catalog", "x"), "auto, package or api"),
+        (("list", "--target", "de", "--catalog", "api"), "cannot be reached"),
         (("list", "Europral", "--target", "de"), "did you mean `Europarl`"),
     ],
 )
@@ -198,7 +198,7 @@ def test_killed_and_resumed(site, tmp_path):
     site.faults = [Fault(stall=60.0)]
     env = {**os.environ, "XNER_OPUS_API": OFFLINE, "NO_PROXY": "127.0.0.1", "XNER_OPUS_URL": site.url}
     command = [sys.executable, "-m", "xner_ray.cli", "corpus", "fetch", "TED2013", "--target", "de"]
-    command += ["--catalogue", "package", "--out", str(tmp_path)]
+    command += ["--catalog", "package", "--out", str(tmp_path)]
     part = tmp_path / "TED2013/v1.1/moses/de-en.txt.zip.part"
     child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:

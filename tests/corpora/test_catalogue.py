@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.opus_server import serving
-from xner_ray.corpora.opus.catalog import PAPER, Catalogue, newest, open_catalogue, spellings, version_key
+from xner_ray.corpora.opus.catalog import PAPER, Catalog, newest, open_catalog, spellings, version_key
 from xner_ray.corpora.opus.opus_index import PackageIndex
 from xner_ray.errors import UserError
-from xner_ray.storage.user_cache import file_made_once
+from xner_ray.storage.user_cache import create_file_once
 
 
 @pytest.fixture(scope="module")
-def package() -> Catalogue:
-    return open_catalogue("package")
+def package() -> Catalog:
+    return open_catalog("package")
 
 
 @pytest.mark.parametrize(
@@ -116,17 +116,17 @@ def api(monkeypatch, package):
 
 
 def test_the_api_gives_what_the_package_gives(package, api):
-    live = open_catalogue("auto", f"{api.url}/opusapi/")
+    live = open_catalog("auto", f"{api.url}/opusapi/")
     assert live.name == f"{api.url}/opusapi/" and live.note is None
     for target in ("de", "zh", "zh_TW"):
         assert live.archives("en", target) == package.archives("en", target)
 
 
 def test_without_an_api_the_package_serves_and_it_is_said():
-    found = open_catalogue("auto", "http://127.0.0.1:1/")
+    found = open_catalog("auto", "http://127.0.0.1:1/")
     assert found.name.startswith("opustools ") and "cannot be reached" in found.note
     with pytest.raises(UserError, match="cannot be reached"):
-        open_catalogue("api", "http://127.0.0.1:1/").archives("en", "de")
+        open_catalog("api", "http://127.0.0.1:1/").archives("en", "de")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_without_an_api_the_package_serves_and_it_is_said():
 def test_an_api_that_answers_something_else_is_an_error(api, answer):
     api.api = lambda _: answer
     with pytest.raises(UserError, match=r"asked|answered"):
-        open_catalogue("api", f"{api.url}/").archives("en", "de")
+        open_catalog("api", f"{api.url}/").archives("en", "de")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_an_api_cannot_lead_out_of_the_folder(api, end):
     }
     api.api = lambda _: {"corpora": [row | {"url": f"https://h/{end}"}]}
     with pytest.raises(UserError, match="is no name of an archive"):
-        open_catalogue("api", f"{api.url}/").archives("en", "de")
+        open_catalog("api", f"{api.url}/").archives("en", "de")
 
 
 def test_a_missing_package_is_told(monkeypatch):
@@ -172,14 +172,14 @@ def test_the_index_is_unpacked_once_whole_and_by_many(monkeypatch, tmp_path):
         made.append(path)
         path.write_bytes(b"whole")
 
-    threads = [threading.Thread(target=lambda: paths.append(file_made_once("index.db", write))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: paths.append(create_file_once("index.db", write))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(made) == 4 and {x.read_bytes() for x in paths} == {b"whole"}
     assert [x.name for x in (tmp_path / "cache").iterdir()] == ["index.db"]
-    assert file_made_once("index.db", lambda path: pytest.fail("made twice")).read_bytes() == b"whole"
+    assert create_file_once("index.db", lambda path: pytest.fail("made twice")).read_bytes() == b"whole"
 
 
 def test_an_interrupted_unpacking_leaves_nothing(monkeypatch, tmp_path):
@@ -190,5 +190,5 @@ def test_an_interrupted_unpacking_leaves_nothing(monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        file_made_once("index.db", write)
+        create_file_once("index.db", write)
     assert not list(tmp_path.iterdir())

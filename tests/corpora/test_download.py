@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.opus_server import Fault, Site, serving
-from xner_ray.corpora.opus.download import CHUNK, Http, Patience, Watch
+from xner_ray.corpora.opus.download import CHUNK, Http, RetryPolicy, Watch
 from xner_ray.errors import UserError
 
 OLD, NEW = (random.Random(seed).randbytes(5 * CHUNK + 12_345) for seed in (1, 2))
-HASTE = Patience(connect=2, silence=0.3, tries=4, pause=0.01, longest=0.05)
+HASTE = RetryPolicy(connect=2, silence=0.3, tries=4, pause=0.01, longest=0.05)
 
 
 class Notes(Watch):
@@ -40,7 +40,7 @@ def site(monkeypatch) -> Iterator[Site]:
         yield served
 
 
-def get(site: Site, folder: Path, patience: Patience = HASTE) -> tuple[bytes, Notes]:
+def get(site: Site, folder: Path, patience: RetryPolicy = HASTE) -> tuple[bytes, Notes]:
     watch = Notes()
     with Http(patience) as http:
         http.download(f"{site.url}/f", folder / "f.part", watch)
@@ -219,7 +219,7 @@ def test_whatever_happens_the_bytes_are_one_version_s(site, tmp_path_factory, sc
     site.files["/f"], site.faults = OLD, list(script)
     folder = tmp_path_factory.mktemp("any")
     try:
-        data, _ = get(site, folder, Patience(2, 0.5, 20, 0.0, 0.0))
+        data, _ = get(site, folder, RetryPolicy(2, 0.5, 20, 0.0, 0.0))
     finally:
         site.faults.clear()
     assert data in (OLD, NEW)

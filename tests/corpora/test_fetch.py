@@ -13,11 +13,11 @@ import pytest
 
 from tests.harness.opus_server import Fault, Site, serving
 from xner_ray.corpora.opus.catalog import PUBLISHED, Archive
-from xner_ray.corpora.opus.download import Http, Patience, Watch
-from xner_ray.corpora.opus.fetch import Item, check_room, fetch, licence, plan, read_receipt, receipt_path
+from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
+from xner_ray.corpora.opus.fetch import Item, check_room, fetch, license, plan, read_receipt, receipt_path
 from xner_ray.errors import UserError
 
-HASTE = Patience(connect=2, silence=2, tries=2, pause=0.01, longest=0.02)
+HASTE = RetryPolicy(connect=2, silence=2, tries=2, pause=0.01, longest=0.02)
 WORDS = [hashlib.md5(str(i).encode()).hexdigest() for i in range(3000)]
 README = "Corpus Name: Tiny\n     Package: Tiny.de-en in Moses format\n     License: CC-BY-SA 4.0\n"
 
@@ -63,7 +63,7 @@ def test_archive_and_receipt(site, tmp_path):
     assert receipt == json.loads(receipt_path(item.path).read_text()) == read_receipt(item.path)
     assert receipt["sha256"] == hashlib.sha256(ZIP).hexdigest() and receipt["bytes"] == len(ZIP)
     assert receipt["url"] == f"{site.url}/Tiny/v1/moses/de-en.txt.zip" and receipt["etag"] == site.etag(ZIP)
-    assert receipt["licence"] == {"name": "CC-BY-SA 4.0", "file": "README", "text": README.strip()}
+    assert receipt["license"] == {"name": "CC-BY-SA 4.0", "file": "README", "text": README.strip()}
     assert set(receipt["entries"]) == {"README", "Tiny.de-en.de", "Tiny.de-en.en"}
     assert sorted(x.name for x in item.path.parent.iterdir()) == ["de-en.txt.zip", "de-en.txt.zip.json"]
 
@@ -138,7 +138,7 @@ def test_wrong_lengths(site, tmp_path):
     assert not (tmp_path / archive_of().path).exists()
 
 
-def test_sizes_come_from_the_server_else_from_the_catalogue(site, tmp_path):
+def test_sizes_come_from_the_server_else_from_the_catalog(site, tmp_path):
     site.head = False
     with Http(HASTE) as http:
         assert plan(archive_of(size=777), tmp_path, site.url, http, Watch()).left == 777
@@ -162,17 +162,17 @@ def test_no_room(tmp_path):
         ({"README": "About", "LICENSE": "This corpus is in the public domain."}, "public domain", "LICENSE"),
         ({"README": "License: CC0\n", "LICENSE": "All rights are ours."}, "CC0", "README"),
         ({"LICENSE": "Distributed under CC-BY-NC-SA-4.0, see there"}, "CC-BY-NC-SA-4.0", "LICENSE"),
-        ({"docs/LICENCE.txt": "Ask us."}, None, "docs/LICENCE.txt"),
+        ({"docs/LICENSE.txt": "Ask us."}, None, "docs/LICENSE.txt"),
         ({"README": "License: \n"}, None, "README"),
     ],
 )
-def test_licences(tmp_path, notes, name, file):
+def test_licenses(tmp_path, notes, name, file):
     path = tmp_path / "a.zip"
     path.write_bytes(moses(1, notes))
-    told = licence(path, zipfile.ZipFile(path).namelist())
+    told = license(path, zipfile.ZipFile(path).namelist())
     assert told and (told["name"], told["file"]) == (name, file) and told["text"] == notes[file].strip()
     path.write_bytes(moses(1, {}))
-    assert licence(path, zipfile.ZipFile(path).namelist()) is None
+    assert license(path, zipfile.ZipFile(path).namelist()) is None
 
 
 def test_addresses_of_mirrors():

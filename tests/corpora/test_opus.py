@@ -50,7 +50,7 @@ def test_what_is_fetched_is_read_from_the_disk_and_own_keys_win(tmp_path):
 
 def test_other_corpora_stay_and_nothing_is_asked_for_their_sake(tmp_path, monkeypatch):
     plain = {"name": "n", "format": "moses", "path": "x.zip"}
-    monkeypatch.setattr("xner_ray.corpora.opus.resolve.open_catalogue", lambda choice: pytest.fail("asked"))
+    monkeypatch.setattr("xner_ray.corpora.opus.resolve.open_catalog", lambda choice: pytest.fail("asked"))
     given = config(tmp_path, [plain])
     assert resolve(given, print) is given
     monkeypatch.undo()
@@ -80,7 +80,7 @@ def test_a_mirror_is_ingested_without_fetching_first(tmp_path, monkeypatch):
     with serving() as site:
         packed = good_moses(tmp_path / "a.zip").read_bytes()
         site.files = {"/TED2013/v1.1/moses/de-en.txt.zip": packed}
-        run = Run(config(tmp_path, [{"opus": "TED2013"}, {"opus": "UNPC"}], base_url=site.url), say=lambda line: None)
+        run = Run(config(tmp_path, [{"opus": "TED2013"}, {"opus": "UNPC"}], base_url=site.url), log=lambda line: None)
         report = ingest(run.config, "de", tmp_path / "shards")
     assert report.rows == 20 and report.corpora["TED2013"].read == len(GOOD), "the share of UNPC went to TED2013"
 

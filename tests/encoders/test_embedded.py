@@ -6,7 +6,7 @@ import pytest
 from xner_ray.encoders.bundled import SHA256, decode, embedded_folder
 from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.quiet import quiet
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
 
 PAIRS = [
@@ -43,10 +43,10 @@ def test_nearest_translations(folder):
 
     with quiet():
         engine = Engine(AutoModel.from_pretrained(folder, add_pooling_layer=False), precision="fp32", device="cpu")
-    tokeniser = Tokeniser(folder)
+    tokenizer = Tokenizer(folder)
 
     def embed(texts):
-        ids = tokeniser.one(tokeniser(texts).ids)
+        ids = tokenizer.one(tokenizer(texts).ids)
         states = engine.hidden(ids, engine.model.config.num_hidden_layers)
         means = np.stack([states[a:b].mean(axis=0) for a, b in zip(ids.offsets[:-1], ids.offsets[1:], strict=True)])
         return means / np.linalg.norm(means, axis=1, keepdims=True)
@@ -58,18 +58,18 @@ def test_nearest_translations(folder):
 
 
 def test_tokens_restore_the_text(folder):
-    tokeniser = Tokeniser(folder)
+    tokenizer = Tokenizer(folder)
     texts = [side for pair in PAIRS for side in pair]
-    tokens = tokeniser(texts)
+    tokens = tokenizer(texts)
     for row, text in enumerate(texts):
-        assert tokeniser.backend.decode(tokens.ids[row].tolist()) == tokeniser.backend.normalizer.normalize_str(text)
+        assert tokenizer.backend.decode(tokens.ids[row].tolist()) == tokenizer.backend.normalizer.normalize_str(text)
         at = slice(tokens.ids.offsets[row], tokens.ids.offsets[row + 1])
         covered = "".join(text[a:b] for a, b in zip(tokens.starts[at], tokens.ends[at], strict=True))
         assert covered == text.replace(" ", "")
 
 
-def test_normalisation_is_xlmr(folder):
-    backend = Tokeniser(folder).backend
+def test_normalization_is_xlmr(folder):
+    backend = Tokenizer(folder).backend
     assert backend.normalizer.normalize_str("Ｋöln\u200b\u00a0 ﬁn\u0007") == "Köln fin"
 
 

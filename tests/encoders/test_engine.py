@@ -7,14 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer as FastTokenizer
 
 from xner_ray.encoders.batching import FORWARD, pad, padding, plan, tight
 from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.engine_base import distinct
 from xner_ray.encoders.load import encoder_folder, load_model
 from xner_ray.encoders.ragged import Ragged, concatenate, constant, ranges
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.encoders.vocab_trimming import glued, is_needed, scripts_of, trimmed_folder
 from xner_ray.encoders.windowing import windows
 
@@ -101,8 +101,8 @@ def texts():
 def probabilities(folder, texts, **settings):
     torch.manual_seed(0)
     engine = Engine(load_model(folder, ["O", "B-PER", "I-PER"]), device="cpu", **settings)
-    tokeniser = Tokeniser(folder)
-    return engine, tokeniser.one(tokeniser(texts).ids), tokeniser
+    tokenizer = Tokenizer(folder)
+    return engine, tokenizer.one(tokenizer(texts).ids), tokenizer
 
 
 def test_engine_equals_a_plain_loop(tiny_encoder, texts):
@@ -155,14 +155,14 @@ def test_trimmed_encoder_gives_the_same(tiny_encoder, texts, tmp_path):
     latin = [t for t in texts if t.isascii()]
     trimmed = trimmed_folder(tiny_encoder, ["en", "de"], tmp_path)
     assert trimmed != tiny_encoder
-    engine, ids, tokeniser = probabilities(tiny_encoder, latin, precision="fp32")
-    small, small_ids, small_tokeniser = probabilities(trimmed, latin, precision="fp32")
+    engine, ids, tokenizer = probabilities(tiny_encoder, latin, precision="fp32")
+    small, small_ids, small_tokenizer = probabilities(trimmed, latin, precision="fp32")
     small.model.load_state_dict(
         {k: v for k, v in engine.model.state_dict().items() if "word_emb" not in k}, strict=False
     )
-    assert tokeniser.backend.get_vocab_size() > small_tokeniser.backend.get_vocab_size()
-    back = {i: p for p, i in tokeniser.backend.get_vocab().items()}
-    small_back = {i: p for p, i in small_tokeniser.backend.get_vocab().items()}
+    assert tokenizer.backend.get_vocab_size() > small_tokenizer.backend.get_vocab_size()
+    back = {i: p for p, i in tokenizer.backend.get_vocab().items()}
+    small_back = {i: p for p, i in small_tokenizer.backend.get_vocab().items()}
     assert [back[i] for i in ids.values] == [small_back[i] for i in small_ids.values]
     assert np.allclose(engine.probabilities(ids), small.probabilities(small_ids), atol=1e-5)
     assert trimmed_folder(tiny_encoder, ["en", "de"], tmp_path) == trimmed
@@ -181,7 +181,7 @@ def test_names_are_pieces_of_their_own(tmp_path):
     text, languages = "公司在中国的工作对美国的访问是中美关系", ["en", "zh"]
 
     def words_in(folder):
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = FastTokenizer.from_file(str(folder / "tokenizer.json"))
         return {text[a:b] for a, b in tokenizer.encode(text, add_special_tokens=False).offsets}
 
     names = {"中国", "美国", "中", "美"}

@@ -32,8 +32,8 @@ def pairs() -> pa.Table:
 
 
 def results(pairs: pa.Table, folder: Path) -> pa.Table:
-    labelled = label_table(Tagger.null(folder), pairs)
-    return labelled.append_column("projections", Projector.null(folder).project(labelled, "de"))
+    labeled = label_table(Tagger.null(folder), pairs)
+    return labeled.append_column("projections", Projector.null(folder).project(labeled, "de"))
 
 
 def test_it_looks_like_real_results(pairs, tiny_encoder):

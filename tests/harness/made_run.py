@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.config.load import load_config
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 from xner_ray.text.tags import label_list
 from xner_ray.text.words import words
 
@@ -62,7 +62,7 @@ def scores(f1: float) -> dict:
     }
 
 
-def make_run(out: Path) -> Finished:
+def make_run(out: Path) -> RunResults:
     """Write a run to a folder that is not there yet."""
     config = load_config(ROOT / "configs" / "tiny.yaml", [f"out={out}"])
     cells = {
@@ -104,4 +104,4 @@ def make_run(out: Path) -> Finished:
     (out / "sample" / "gold" / "de.eval.conll").write_text(gold, encoding="utf-8")
     results = {"out": str(out), "folders": folders, "sets": sets, "config": config.model_dump(mode="json")}
     (out / "results.json").write_text(json.dumps(results))
-    return Finished.open(out)
+    return RunResults.open(out)

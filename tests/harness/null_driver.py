@@ -1,4 +1,4 @@
-"""A driver of the labelling graph for ordeals: the null model, rows that are poison if asked, failpoints that kill this process.
+"""A driver of the labeling graph for ordeals: the null model, rows that are poison if asked, failpoints that kill this process.
 
     python -m tests.harness.null_driver CONFIG [--poison] [--failpoint NAME] [--local] [--stage NAME] [--told JSON] [KEY=VALUE]
 

@@ -120,7 +120,7 @@ class Ordeal:
             **os.environ,
             "RAY_AUTH_MODE": "disabled",
             "RAY_ADDRESS": self.address or "",
-            "TOKENIZERS_PARALLELISM": "false",
+            "TOKENIZERS_PARALLELIZM": "false",
         }
         with out.with_suffix(".log").open("a") as log:
             return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
@@ -160,9 +160,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def contents(out: Path) -> dict[str, Any]:
-    """All that two runs of one input must have in common: bytes of labelled and judged shards, rows, ledger, training data."""
+    """All that two runs of one input must have in common: bytes of labeled and judged shards, rows, ledger, training data."""
     from xner_ray.labeling.status import read_plan, status
-    from xner_ray.storage import ShardStore
+    from xner_ray.storage.shard_store import ShardStore
 
     _, plan = read_plan(out)
     told: dict[str, Any] = {"ledger": status(out)["ledger"], "bytes": {}, "rows": []}
@@ -205,7 +205,7 @@ def quarantined_rows(out: Path) -> list[tuple[str, str, int]]:
 
 
 def kill_an_actor(head: Head, choice: random.Random) -> bool:
-    """SIGKILL one of the actors of this Ray's labelling pools, and with it what it is running."""
+    """SIGKILL one of the actors of this Ray's labeling pools, and with it what it is running."""
     import psutil
 
     actors = []

@@ -10,29 +10,29 @@ import numpy as np
 
 from xner_ray.config import Training
 from xner_ray.encoders.ragged import Ragged
-from xner_ray.training.backends.local import LocalHooks
+from xner_ray.training.backends.local import LocalBackend
 from xner_ray.training.data import TrainSet
-from xner_ray.training.job import Job
-from xner_ray.training.losses import IGNORED
+from xner_ray.training.job import TrainJob
+from xner_ray.training.losses import IGNORE_INDEX
 
 LABELS = ["O", "B-X", "I-X"]
 
 
-def make_job(start: Path, folder: Path, weights: bool = False, rows: int = 60, **training) -> Job:
+def make_job(start: Path, folder: Path, weights: bool = False, rows: int = 60, **training) -> TrainJob:
     """A job over made-up rows; `weights`: the tokens weigh differently."""
     random = np.random.default_rng(0)
     ids = Ragged.of([[0, *random.integers(4, 90, size=n), 2] for n in random.integers(3, 20, size=rows)])
     labels = np.where(ids.values % 7 == 0, 1, 0).astype(np.int32)  # learnable: a label is a matter of the token
-    labels[(ids.values == 0) | (ids.values == 2)] = IGNORED
+    labels[(ids.values == 0) | (ids.values == 2)] = IGNORE_INDEX
     drawn = random.uniform(0.1, 1, len(labels)).astype(np.float32) if weights else None
     folder.mkdir(exist_ok=True)
     TrainSet(ids, labels, weights=drawn).save(folder / "data.npz")
     asked = {"epochs": 6, "learning_rate": 1e-2, "batch_tokens": 128, "micro_tokens": 128, "precision": "fp32"}
     settings = Training(**{"freeze_embeddings": False, **asked, **training})
-    return Job("test", str(start), LABELS, settings, 1, str(folder / "data.npz"), str(folder / "model"))
+    return TrainJob("test", str(start), LABELS, settings, 1, str(folder / "data.npz"), str(folder / "model"))
 
 
-def without_dropout(job: Job) -> Job:
+def without_dropout(job: TrainJob) -> TrainJob:
     """Dropout draws differ after a resume and between workers; without it the weights must be equal."""
     folder = Path(job.out).parent / "start"
     shutil.copytree(job.start, folder, dirs_exist_ok=True)
@@ -43,7 +43,7 @@ def without_dropout(job: Job) -> Job:
     return job
 
 
-class Silent(LocalHooks):
+class Silent(LocalBackend):
     def __init__(self, rank: int = 0, world: int = 1):
-        super().__init__(say=lambda line: None)
+        super().__init__(log=lambda line: None)
         self.rank, self.world = rank, world

@@ -11,12 +11,12 @@ def main() -> None:
     from xner_ray.config import RayConfig, Training
     from xner_ray.pipeline.context import connect
     from xner_ray.training.backends.ray_train import fit
-    from xner_ray.training.job import Job
+    from xner_ray.training.job import TrainJob
 
     told = json.loads(Path(sys.argv[1]).read_text())
-    jobs = [Job(**{**job, "training": Training(**job["training"])}) for job in told.pop("jobs")]
+    jobs = [TrainJob(**{**job, "training": Training(**job["training"])}) for job in told.pop("jobs")]
     connect(RayConfig())
-    fit(jobs, say=lambda line: print(line, flush=True), **told)
+    fit(jobs, log=lambda line: print(line, flush=True), **told)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.made_run import make_run
 from xner_ray.results.export.dataset import divided
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = Path(os.environ.get("XNER_INTEROP_ENVS", ROOT / "build" / "interop"))
@@ -65,5 +65,5 @@ def test_round_trip(format, tmp_path):
         expected: dict[str, list] = {name: [] for name in SHARES}
         for split, rows in divided(path, SHARES, 1):
             for row in rows.to_pylist():
-                expected[split].append([row["tokens"], [list(span) for span in spans_of(row["ner_tags"])]])
+                expected[split].append([row["tokens"], [list(span) for span in bio2_to_spans(row["ner_tags"])]])
         assert found[language] == expected

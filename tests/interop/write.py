@@ -3,7 +3,7 @@
 import sys
 
 from xner_ray.results.export.dataset import export_run
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 run, out, format = sys.argv[1:]
-export_run(Finished.open(run), out, format, {"train": 0.6, "validation": 0.2, "test": 0.2}, 1)
+export_run(RunResults.open(run), out, format, {"train": 0.6, "validation": 0.2, "test": 0.2}, 1)

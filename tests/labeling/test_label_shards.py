@@ -1,4 +1,4 @@
-"""What happens to one shard in the labelling graph, without the graph: read, label, align, commit."""
+"""What happens to one shard in the labeling graph, without the graph: read, label, align, commit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from xner_ray import schema
 from xner_ray.config import Rules
 from xner_ray.errors import UserError
 from xner_ray.labeling import actors as stage
-from xner_ray.observability.shard_timer import Telling
-from xner_ray.pipeline.stages.label import ALIGN_WORK, LABEL_WORK, TOKENISE_WORK
+from xner_ray.observability.shard_timer import LogContext
+from xner_ray.pipeline.stages.label import ALIGN_WORK, LABEL_WORK, TOKENIZE_WORK
 from xner_ray.projection.filters import judge
-from xner_ray.storage import ShardStore
+from xner_ray.storage.shard_store import ShardStore
 
 SETTINGS = {"null": True, "budget": 4096, "precision": "auto", "threads": 1}
-TELLING = Telling("test")
+TELLING = LogContext("test")
 
 
 def pairs(rows: int) -> pa.Table:
@@ -74,7 +74,7 @@ def test_a_shard_goes_through(tmp_path, actors):
         "rows": 50,
         "entities": len(table["entities"].combine_chunks().values),
         "quarantined": 0,
-        "tokenise.quarantined": 0,
+        "tokenize.quarantined": 0,
         "label.quarantined": 0,
         "align.quarantined": 0,
         "label.tokens": noted["label.tokens"],
@@ -102,7 +102,7 @@ def test_the_same_bytes_where_one_actor_does_it_all(tmp_path, actors):
         (work, actor.guard.child.settings, 0.01, TELLING, False)
         for work, actor in ((LABEL_WORK, labels), (ALIGN_WORK, aligns))
     ]
-    all_of_it = stage.WholeShards((whole, TELLING), *arguments, (whole, TELLING))
+    all_of_it = stage.ReadLabelAlignCommit((whole, TELLING), *arguments, (whole, TELLING))
     try:
         told = all_of_it(descriptor(tmp_path, pairs(50)))
     finally:
@@ -113,13 +113,13 @@ def test_the_same_bytes_where_one_actor_does_it_all(tmp_path, actors):
     assert not ShardStore(whole).running()
 
 
-def test_the_same_bytes_where_it_was_tokenised_before(tmp_path, actors, tiny_encoder):
+def test_the_same_bytes_where_it_was_tokenized_before(tmp_path, actors, tiny_encoder):
     folder, made = str(tiny_encoder), [*actors]
     cutting = {"folders": {"de": folder}, "aligner": folder, "source_language": "en", "null": True}
-    labelling, aligning = ({**actor.guard.child.settings} for actor in actors)
+    labeling, aligning = ({**actor.guard.child.settings} for actor in actors)
     cut = [
-        stage.TokeniseShards(TOKENISE_WORK, cutting, 0.01, TELLING),
-        stage.LabelShards(LABEL_WORK, labelling, 0.01, TELLING, cut=True),
+        stage.TokenizeShards(TOKENIZE_WORK, cutting, 0.01, TELLING),
+        stage.LabelShards(LABEL_WORK, labeling, 0.01, TELLING, cut=True),
         stage.AlignShards(ALIGN_WORK, aligning, 0.01, TELLING, cut=True),
     ]
     stores = []

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.poison_work import COLUMN
 from xner_ray.errors import UserError
-from xner_ray.labeling.isolation import Child, Guard
+from xner_ray.labeling.isolation import Bisection, SubprocessWorker
 
 
 def shard(rows: int, **bad: list[int]) -> pa.Table:
@@ -31,11 +31,11 @@ def guard(tmp_path):
 
     def make(max_share: float = 0.5, **settings):
         made.append(
-            Guard(
+            Bisection(
                 "label",
                 ["n", "source"],
                 COLUMN,
-                Child("tests.harness.poison_work:Rows", {"log": str(tmp_path / "log"), **settings}),
+                SubprocessWorker("tests.harness.poison_work:Rows", {"log": str(tmp_path / "log"), **settings}),
                 max_share,
             )
         )
@@ -122,8 +122,8 @@ def test_a_users_mistake_is_no_poison(guard):
 
 def test_the_child_ends_with_its_parent(tmp_path):
     code = (
-        "import os, sys, signal; from xner_ray.labeling.isolation.subprocess_worker import Child\n"
-        "child = Child('tests.harness.poison_work:Rows', {'log': sys.argv[1]}); print(child._process.pid, flush=True)\n"
+        "import os, sys, signal; from xner_ray.labeling.isolation.subprocess_worker import SubprocessWorker\n"
+        "child = SubprocessWorker('tests.harness.poison_work:Rows', {'log': sys.argv[1]}); print(child._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

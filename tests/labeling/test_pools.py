@@ -1,4 +1,4 @@
-"""Actor pools leave room for what feeds them and divide GPUs and cores by what labelling and aligning cost."""
+"""Actor pools leave room for what feeds them and divide GPUs and cores by what labeling and aligning cost."""
 
 import pytest
 from hypothesis import given
@@ -70,17 +70,17 @@ def test_pools_that_grow_start_with_what_one_gpu_holds(up, max_gpus, shards, wor
         assert (plan.label.most, plan.align.most) == (wanted.label.size, wanted.align.size)
 
 
-def test_who_reads_tokenises_and_commits_holds_no_gpu():
+def test_who_reads_tokenizes_and_commits_holds_no_gpu():
     for nodes, most in (([{"CPU": 8.0, "GPU": 1.0}], 0), ([{"CPU": 2.0}], 8)):
         plan = plan_pools(Label(), nodes, 100, most)
-        assert plan.tokenise is not None
-        on_cpus = [plan.read.resources, plan.tokenise.resources, plan.commit.resources]
+        assert plan.tokenize is not None
+        on_cpus = [plan.read.resources, plan.tokenize.resources, plan.commit.resources]
         assert all(list(resources) == ["num_cpus"] for resources in on_cpus)
         # Equal arguments would let Ray fuse a stage into the one before, and with it the GPU.
-        assert plan.read.resources != plan.tokenise.resources != plan.commit.resources
+        assert plan.read.resources != plan.tokenize.resources != plan.commit.resources
 
 
 def test_without_gpus_an_actor_a_core_does_it_all():
     plan = plan_pools(Label(), [{"CPU": 8.0}], 100)
-    assert plan.tokenise is None and plan.align is None and plan.label.size == 8
+    assert plan.tokenize is None and plan.align is None and plan.label.size == 8
     assert plan.told == "8 actors that label and align, 8 CPUs"

@@ -15,12 +15,12 @@ from xner_ray.labeling.quarantine import quarantined, retry
 from xner_ray.labeling.status import status
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
-from xner_ray.storage import ShardStore
+from xner_ray.storage.shard_store import ShardStore
 
 ROWS = 10
 
 
-def labelled(first: int, bad: list[int]) -> pa.Table:
+def labeled(first: int, bad: list[int]) -> pa.Table:
     rows = [
         {"corpus": "c", "domain": "d", "language": "de", "pair_id": first + i, "source": f"a\n{i}", "target": "b",
          "corpus_score": None, "entities": [], "projections": [],
@@ -32,7 +32,7 @@ def labelled(first: int, bad: list[int]) -> pa.Table:
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """Four shards planned, two labelled, one of these judged, one begun."""
+    """Four shards planned, two labeled, one of these judged, one begun."""
     (tmp_path / "run.json").write_text('{"name": "x"}')
     folder, judged = tmp_path / "label" / "f1", tmp_path / "judged" / "f2"
     folder.mkdir(parents=True)
@@ -45,7 +45,7 @@ def out(tmp_path) -> Path:
     (folder / "plan.json").write_text(json.dumps({"root": str(folder), "shards": shards, "ledger": books.to_rows()}))
     store = ShardStore(folder)
     for i, bad in enumerate([[], [3, 4]]):
-        store.commit(f"de-{i}", labelled(100 * i, bad), str(i), {"quarantined": len(bad)})
+        store.commit(f"de-{i}", labeled(100 * i, bad), str(i), {"quarantined": len(bad)})
     store.begin("de-2")
     judge_shard(tmp_path, "de-1")
     return tmp_path
@@ -90,7 +90,7 @@ def test_quarantine(out):
 def test_retry_makes_the_shard_missing_and_what_was_judged_of_it_void(out):
     assert retry(out) == (1, 2)
     assert status(out)["shards"]["missing"] == 2 and status(out)["ledger"]["not_judged"] == 40
-    ShardStore(out / "label" / "f1").commit("de-1", labelled(100, []), "1", {"quarantined": 0})
+    ShardStore(out / "label" / "f1").commit("de-1", labeled(100, []), "1", {"quarantined": 0})
     judge_shard(out, "de-1")
     ledger = status(out)["ledger"]
     assert ledger["kept_no_entity"] == 10 and ledger["quarantined"] == 0 and ledger["adds_up"]
@@ -101,5 +101,5 @@ def test_a_folder_that_is_no_output(tmp_path):
     with pytest.raises(UserError, match="no output folder"):
         status(tmp_path)
     (tmp_path / "run.json").write_text('{"name": "x"}')
-    with pytest.raises(UserError, match="no labelling"):
+    with pytest.raises(UserError, match="no labeling"):
         status(tmp_path)

@@ -26,7 +26,7 @@ def test_probabilities_of_labels_that_mean_the_same_add_up(checkpoint, tmp_path)
     )
     ours, theirs = open_tagger(folder), Tagger.load(checkpoint)
     assert ours.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
-    tokens = ours.tokeniser(TEXTS)
+    tokens = ours.tokenizer(TEXTS)
     mine, own = ours.probabilities(tokens), theirs.probabilities(tokens)
     assert np.allclose(mine[:, 1], own[:, 2] + own[:, 4], atol=1e-6) and np.allclose(mine[:, 0], own[:, 6], atol=1e-6)
     assert len(ours.tag(TEXTS, "de")) == len(TEXTS)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.alignment.projector import Projector
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.label_table import label_table
 from xner_ray.ner.pretokenize import SOURCE, TARGET, cut_table, pieces_and_words
 from xner_ray.ner.tagger import Tagger
@@ -26,8 +26,8 @@ TEXT = st.text(st.sampled_from("Anna Wien.'- \u3000维也纳é"), max_size=30)
 
 
 @pytest.fixture(scope="module")
-def tokeniser(tiny_encoder):
-    return Tokeniser(str(tiny_encoder), plain=True)
+def tokenizer(tiny_encoder):
+    return Tokenizer(str(tiny_encoder), plain=True)
 
 
 def table_of(pairs) -> pa.Table:
@@ -38,17 +38,17 @@ def table_of(pairs) -> pa.Table:
 
 @settings(deadline=None, max_examples=30)
 @given(pairs=st.lists(st.tuples(TEXT, TEXT), max_size=6))
-def test_it_comes_back_as_it_was_cut(tokeniser, pairs):
+def test_it_comes_back_as_it_was_cut(tokenizer, pairs):
     table = table_of(pairs)
-    table = table.append_column(CUT, cut_table(table, (tokeniser, "en"), (tokeniser, "zh")))
+    table = table.append_column(CUT, cut_table(table, (tokenizer, "en"), (tokenizer, "zh")))
     rows = np.arange(len(pairs))[::-1]
     for side, name, language in ((SOURCE, "source", "en"), (TARGET, "target", "zh")):
         texts = table.column(name).to_pylist()
         tokens, words = pieces_and_words(table, side)
-        _same(tokens, tokeniser(texts))
+        _same(tokens, tokenizer(texts))
         _same_words(words, words_of(texts, language))
         turned = [texts[i] for i in rows]
-        _same(tokens.take(rows), tokeniser(turned))
+        _same(tokens.take(rows), tokenizer(turned))
         _same_words(words.take(rows), words_of(turned, language))
 
 
@@ -63,20 +63,20 @@ def _same_words(found, wanted) -> None:
         assert getattr(found, name).tolist() == getattr(wanted, name).tolist()
 
 
-def test_the_same_is_found(tiny_encoder, tokeniser):
+def test_the_same_is_found(tiny_encoder, tokenizer):
     plain = table_of(PAIRS * 5)
-    column = cut_table(plain, (tokeniser, "en"), (tokeniser, "zh"))
+    column = cut_table(plain, (tokenizer, "en"), (tokenizer, "zh"))
     tagger, projector = Tagger.null(tiny_encoder), Projector.null(tiny_encoder)
     found = []
     for table in (plain, plain.append_column(CUT, column)):
-        labelled = label_table(tagger, table)
-        found.append((labelled.column("entities").to_pylist(), projector.project(labelled, "zh").to_pylist()))
+        labeled = label_table(tagger, table)
+        found.append((labeled.column("entities").to_pylist(), projector.project(labeled, "zh").to_pylist()))
     assert found[0] == found[1]
     assert any(found[0][0]) and any(found[0][1])
 
 
-def test_a_teacher_with_a_tokenizer_of_its_own_gets_words_alone(tokeniser):
+def test_a_teacher_with_a_tokenizer_of_its_own_gets_words_alone(tokenizer):
     table = table_of(PAIRS)
-    table = table.append_column(CUT, cut_table(table, (None, "en"), (tokeniser, "zh")))
+    table = table.append_column(CUT, cut_table(table, (None, "en"), (tokenizer, "zh")))
     tokens, words = pieces_and_words(table, SOURCE)
     assert len(tokens.ids) == len(PAIRS) and not len(tokens.starts) and len(words.starts)

@@ -6,22 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.encoders.load import load_model
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
 from xner_ray.ner.decoding import entities, word_labels
 from xner_ray.ner.source_gold import labels_of
 from xner_ray.ner.tagger import Tagger
 from xner_ray.ner.token_labels import Words, deciding_pieces, encode_tags
-from xner_ray.text.tags import label_list, spans_of, tags_of
+from xner_ray.text.tags import bio2_to_spans, label_list, spans_to_bio2
 from xner_ray.text.words import join
-from xner_ray.training.losses import IGNORED
+from xner_ray.training.losses import IGNORE_INDEX
 
 LABELS = label_list(["LOC", "PER"])
 
 
 @pytest.fixture(scope="module")
-def tokeniser(tiny_encoder):
-    return Tokeniser(tiny_encoder)
+def tokenizer(tiny_encoder):
+    return Tokenizer(tiny_encoder)
 
 
 sentences = st.lists(
@@ -33,14 +33,14 @@ sentences = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(sentences)
-def test_what_is_encoded_is_decoded(tokeniser, rows):
+def test_what_is_encoded_is_decoded(tokenizer, rows):
     raw = [join([w for w, _ in row], "de") for row in rows]
     words = Words.of([spans for _, spans in raw])
     tags = np.array([t for row in rows for _, t in row], np.int32)
-    data, cut = encode_tags(tokeniser, [t for t, _ in raw], words, tags, LABELS, 128)
+    data, cut = encode_tags(tokenizer, [t for t, _ in raw], words, tags, LABELS, 128)
     assert cut == 0
-    tokens = tokeniser([t for t, _ in raw])
-    content = np.flatnonzero(data.labels != IGNORED)
+    tokens = tokenizer([t for t, _ in raw])
+    content = np.flatnonzero(data.labels != IGNORE_INDEX)
     assert len(content) == len(tokens.ids.values), "every piece learns"
     probabilities = np.eye(len(LABELS), dtype=np.float32)[data.labels[content]]
     ids, best = word_labels(probabilities, deciding_pieces(tokens, words), LABELS)
@@ -52,12 +52,12 @@ def test_what_is_encoded_is_decoded(tokeniser, rows):
         assert by_piece[name].tolist() == by_word[name].tolist(), name
 
 
-def test_later_pieces_go_on_inside(tokeniser):
+def test_later_pieces_go_on_inside(tokenizer):
     text, spans = join(["zzyzx", "abba", ",", "b"], "de")
     tags = np.array([LABELS.index(x) for x in ("B-PER", "O", "B-LOC", "I-LOC")], np.int32)
-    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), tags, LABELS, 128)
-    assert data.labels[0] == data.labels[-1] == IGNORED
-    pieces = [tokeniser.backend.id_to_token(i) for i in data.ids.values[1:-1]]
+    data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
+    assert data.labels[0] == data.labels[-1] == IGNORE_INDEX
+    pieces = [tokenizer.backend.id_to_token(i) for i in data.ids.values[1:-1]]
     learned = [LABELS[i] for i in data.labels[1:-1]]
     assert list(zip(pieces, learned, strict=True)) == [
         ("\u2581z", "B-PER"),
@@ -72,23 +72,23 @@ def test_later_pieces_go_on_inside(tokeniser):
     ]
 
 
-def test_an_entity_goes_on_over_a_metaspace_alone(tokeniser):
+def test_an_entity_goes_on_over_a_metaspace_alone(tokenizer):
     text, spans = join(["ab", ",", "c"], "de")
     tags = np.array([LABELS.index(x) for x in ("B-LOC", "I-LOC", "O")], np.int32)
-    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), tags, LABELS, 128)
+    data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
     assert [LABELS[i] for i in data.labels[1:-1]] == ["O", "B-LOC", "I-LOC", "I-LOC", "O"]
 
 
-def test_a_word_without_loss_has_none_in_any_piece(tokeniser):
+def test_a_word_without_loss_has_none_in_any_piece(tokenizer):
     text, spans = join(["zzyzx", "b"], "de")
-    tags = np.array([IGNORED, LABELS.index("B-LOC")], np.int32)
-    data, _ = encode_tags(tokeniser, [text], Words.of([spans]), tags, LABELS, 128)
-    assert data.labels.tolist() == [IGNORED] * 4 + [LABELS.index("B-LOC"), IGNORED]
+    tags = np.array([IGNORE_INDEX, LABELS.index("B-LOC")], np.int32)
+    data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
+    assert data.labels.tolist() == [IGNORE_INDEX] * 4 + [LABELS.index("B-LOC"), IGNORE_INDEX]
 
 
-def test_long_sentences_are_cut_and_counted(tokeniser):
+def test_long_sentences_are_cut_and_counted(tokenizer):
     text, spans = join(["abc"] * 100, "de")
-    data, cut = encode_tags(tokeniser, [text, "abc"], Words.of([spans, [(0, 3)]]), np.zeros(101, np.int32), LABELS, 20)
+    data, cut = encode_tags(tokenizer, [text, "abc"], Words.of([spans, [(0, 3)]]), np.zeros(101, np.int32), LABELS, 20)
     assert cut == 1
     assert data.ids.lengths.tolist()[0] == 20
 
@@ -107,14 +107,14 @@ def test_entities_equal_the_slow_reading(rows):
     ids = np.array([LABELS.index(t) for row in rows for t in row])
     words = Words.of([[(3 * i, 3 * i + 2) for i in range(len(row))] for row in rows])
     found = entities(ids, np.ones(len(ids), np.float32), words, LABELS)
-    slow = [(r, 3 * a, 3 * b - 1, kind) for r, row in enumerate(rows) for a, b, kind in spans_of(row)]
+    slow = [(r, 3 * a, 3 * b - 1, kind) for r, row in enumerate(rows) for a, b, kind in bio2_to_spans(row)]
     assert list(zip(found["row"], found["start"], found["end"], found["type"], strict=True)) == slow
 
 
 def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
     model = load_model(tiny_encoder, LABELS)
     model.save_pretrained(tmp_path)
-    Tokeniser(tiny_encoder).backend.save(str(tmp_path / "tokenizer.json"))
+    Tokenizer(tiny_encoder).backend.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "tokenizer_config.json").write_text((tiny_encoder / "tokenizer_config.json").read_text())
     tagger = Tagger.load(tmp_path, device="cpu")
     texts = ["", "Anna lebt in Wien.", "wien " * 200]
@@ -125,7 +125,7 @@ def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
     tags = tagger.tag_words([join(["Anna", "lebt"], "de"), join(["Wien"], "de")])
     assert [len(t) for t in tags] == [2, 1]
     for row in tags:
-        assert tags_of(spans_of(row), len(row)) == row
+        assert spans_to_bio2(bio2_to_spans(row), len(row)) == row
 
 
 def test_a_folder_without_a_head_is_refused(tiny_encoder):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.encoders.load import load_model, save_tokenizer
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.tagger import Tagger
 from xner_ray.text.tags import label_list
 
@@ -91,7 +91,7 @@ def test_any_text(tagger, theirs, text):
     )
 )
 def test_a_saved_tokenizer_cuts_the_same(tiny_encoder, folder, texts):
-    before, after = Tokeniser(str(tiny_encoder)), Tokeniser(str(folder))
+    before, after = Tokenizer(str(tiny_encoder)), Tokenizer(str(folder))
     one, two = before(texts), after(texts)
     assert one.ids.values.tolist() == two.ids.values.tolist() and one.ids.offsets.tolist() == two.ids.offsets.tolist()
     keep = one.starts < one.ends

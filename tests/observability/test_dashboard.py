@@ -98,25 +98,25 @@ tests:
               description: {no_progress}
   - interval: 1m
     input_series:
-      # 2% at first sight, in two stages on one node and labelled on two; exactly 1%; 5% in ingest; 5% of a run that is over.
+      # 2% at first sight, in two stages on one node and labeled on two; exactly 1%; 5% in ingest; 5% of a run that is over.
       - {{series: 'ray_xner_pairs_quarantined_total{{run="bad", stage="label", language="de"}}', values: '15x5'}}
       - {{series: 'ray_xner_pairs_quarantined_total{{run="bad", stage="align", language="zh"}}', values: '5x5'}}
-      - {{series: 'ray_xner_pairs_labelled_total{{run="bad", instance="a"}}', values: '400x5'}}
-      - {{series: 'ray_xner_pairs_labelled_total{{run="bad", instance="b"}}', values: '600x5'}}
+      - {{series: 'ray_xner_pairs_labeled_total{{run="bad", instance="a"}}', values: '400x5'}}
+      - {{series: 'ray_xner_pairs_labeled_total{{run="bad", instance="b"}}', values: '600x5'}}
       - {{series: 'ray_xner_shards_planned{{run="bad"}}', values: '9x5'}}
       - {{series: 'ray_xner_pairs_quarantined_total{{run="fine", stage="label"}}', values: '10x5'}}
       - {{series: 'ray_xner_pairs_quarantined_total{{run="fine", stage="ingest"}}', values: '50x5'}}
-      - {{series: 'ray_xner_pairs_labelled_total{{run="fine"}}', values: '1000x5'}}
+      - {{series: 'ray_xner_pairs_labeled_total{{run="fine"}}', values: '1000x5'}}
       - {{series: 'ray_xner_shards_planned{{run="fine"}}', values: '9x5'}}
       - {{series: 'ray_xner_pairs_quarantined_total{{run="over", stage="label"}}', values: '50x5'}}
-      - {{series: 'ray_xner_pairs_labelled_total{{run="over"}}', values: '1000x5'}}
+      - {{series: 'ray_xner_pairs_labeled_total{{run="over"}}', values: '1000x5'}}
     alert_rule_test:
       - eval_time: 0m
         alertname: XnerQuarantineHigh
         exp_alerts:
           - exp_labels: {{run: bad, severity: warning}}
             exp_annotations:
-              summary: "bad: 2% of the labelled pairs are quarantined"
+              summary: "bad: 2% of the labeled pairs are quarantined"
               description: {quarantine}
   - interval: 1m
     input_series:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from xner_ray.cli.common import friendly
+from xner_ray.cli.common import report_user_errors
 from xner_ray.errors import UserError
 from xner_ray.observability import logs
 
@@ -34,10 +34,10 @@ def test_lines_are_printed_as_they_are(monkeypatch, capsys, own_log):
 
 def test_json_tells_run_and_stage_apart(monkeypatch, capsys, own_log):
     monkeypatch.setenv(logs.VARIABLE, "json")
-    say = logs.teller("night")
+    log = logs.teller("night")
     with logs.about(pairs=7):
-        say("[label] zwölf \n Paare")
-    say("no stage: [x] comes later")
+        log("[label] zwölf \n Paare")
+    log("no stage: [x] comes later")
     first, second = lines(capsys.readouterr().out)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first.pop("time"))
     expected = {"level": "info", "run": "night", "stage": "label", "pairs": 7, "message": "zwölf \n Paare"}
@@ -72,7 +72,7 @@ def test_plain_records_name_stage_and_shard(capsys, own_log):
 
 def test_errors_for_the_user_are_json_too(monkeypatch, capsys):
     monkeypatch.setenv(logs.VARIABLE, "json")
-    with pytest.raises(SystemExit), friendly():
+    with pytest.raises(SystemExit), report_user_errors():
         raise UserError("no such config", file="x.yaml", remedy="check the path")
     told = lines(capsys.readouterr().err)[0]
     assert told["level"] == "error" and "x.yaml: no such config" in told["message"]

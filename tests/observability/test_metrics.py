@@ -15,7 +15,7 @@ from xner_ray.observability.metrics import METRICS, Recorder
 from xner_ray.observability.run_metrics import LabelMetrics, book_ingest, book_verdicts
 from xner_ray.projection.ledger import Ledger
 
-GUARDED = ("tokenise", "label", "align")
+GUARDED = ("tokenize", "label", "align")
 
 
 class Noted(Recorder):
@@ -52,7 +52,7 @@ def test_committed_shards_add_up_and_nothing_waits_at_the_end(shards, done_befor
     assert noted.totals["xner_shards_waiting",] == noted.totals["xner_pairs_waiting",] == 0
     for language in ("de", "zh"):
         mine = [s for s in shards if s["language"] == language]
-        assert noted.totals["xner_pairs_labelled_total", language] == sum(s["rows"] for s in mine)
+        assert noted.totals["xner_pairs_labeled_total", language] == sum(s["rows"] for s in mine)
         for stage in ("label", "align"):
             assert noted.totals["xner_tokens_total", language, stage] == sum(s[f"{stage}.tokens"] for s in mine)
 

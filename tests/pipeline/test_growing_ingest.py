@@ -26,7 +26,7 @@ def run_over(tmp_path, numbers: range, name: str = "a") -> Run:
     config = Config(
         name="t", out=str(tmp_path / "out"), languages=["de"], gold=[{"path": "g"}], corpora=corpora, ingest=rules
     )
-    return Run(config, say=lambda line: None)
+    return Run(config, log=lambda line: None)
 
 
 def test_only_what_is_new_makes_shards(ray_session, tmp_path):

@@ -1,4 +1,4 @@
-"""A convention's type is held against the teacher before anything is labelled."""
+"""A convention's type is held against the teacher before anything is labeled."""
 
 import json
 from types import SimpleNamespace
@@ -47,5 +47,5 @@ def test_an_unknown_type_names_key_and_remedy(teachers, language):
 def test_an_unknown_type_of_a_word(teachers):
     check(teachers, words={"de": {"EU": "MISC", "Kanzler": "O"}, "zh": {"我国": "whatever: the run leaves it out"}})
     with pytest.raises(UserError) as e:
-        check(teachers, words={"de": {"EU": "ORGANISATION"}})
+        check(teachers, words={"de": {"EU": "ORGANIZATION"}})
     assert e.value.key == "rules.words.de.EU" and "LOC" in e.value.remedy

@@ -31,7 +31,7 @@ def config(tmp_path) -> Config:
 
 def test_spread_over_ray_or_not(ray_session, tmp_path):
     made = config(tmp_path)
-    run = Run(made, say=lambda line: None)
+    run = Run(made, log=lambda line: None)
     report = ingest_all(run)["de"]
     alone = ingest(made, "de", tmp_path / "alone")
     assert report == alone  # shards are compared by their hashes

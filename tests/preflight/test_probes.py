@@ -12,7 +12,7 @@ from xner_ray.cli.main import app
 from xner_ray.config import RayConfig
 from xner_ray.config.load import load_config
 from xner_ray.errors import UserError
-from xner_ray.preflight.cluster import Here, Joined
+from xner_ray.preflight.cluster import LocalMachine, RayCluster
 from xner_ray.preflight.probes import check_model, check_storage, sees, survey, token_source
 
 
@@ -34,7 +34,7 @@ def test_all_is_well(tmp_path):
     lines = result.stdout.splitlines()
     assert result.exit_code == 0 and all(line.startswith("ok ") for line in lines)
     names = [line.split()[1].rstrip(":") for line in lines]
-    assert {"auth", "cluster", "labelling", "training", "out", "teacher.encoder", "student.encoder"} <= set(names)
+    assert {"auth", "cluster", "labeling", "training", "out", "teacher.encoder", "student.encoder"} <= set(names)
     assert list((tmp_path / "out").iterdir()) == []  # what was written is gone
 
 
@@ -96,7 +96,7 @@ def test_where_tokens_come_from(monkeypatch, tmp_path):
     assert token_source() == "RAY_AUTH_TOKEN"
 
 
-class TwoDisks(Here):
+class TwoDisks(LocalMachine):
     """A second node, to which the folder is a local disk of its own."""
 
     def __init__(self, other):
@@ -136,7 +136,7 @@ def test_models_that_are_here_and_one_that_is_nowhere(monkeypatch, tmp_path):
 
 
 def test_a_ray_that_is_joined(ray_session, tmp_path):
-    machines = Joined(RayConfig(), "auto")  # the session's own: it is initialised already
+    machines = RayCluster(RayConfig(), "auto")  # the session's own: it is initialized already
     assert [node["CPU"] for node in machines.nodes] == [2.0]
     assert machines.gpus() == []
     assert "1 node can write" in check_storage(str(tmp_path / "out"), machines)

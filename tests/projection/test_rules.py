@@ -24,14 +24,14 @@ def slow(row: dict, rules: Rules) -> tuple[str, list[dict]]:
     if not entities:
         return "kept_no_entity", []
     queries = {first_equal(source, entities, e) for e in entities}
-    spans_of = {q: {(p["start"], p["end"]) for p in projections if p["entity"] == q} for q in queries}
+    bio2_to_spans = {q: {(p["start"], p["end"]) for p in projections if p["entity"] == q} for q in queries}
     name_of = {q: source[entities[q]["start"] : entities[q]["end"]] for q in queries}
-    if any(not spans for spans in spans_of.values()):
+    if any(not spans for spans in bio2_to_spans.values()):
         return "unmapped", []
-    if any(len({target[a:b] for a, b in spans}) > 1 for spans in spans_of.values()):
+    if any(len({target[a:b] for a, b in spans}) > 1 for spans in bio2_to_spans.values()):
         return "mention_mismatch", []
-    labelled = [(q, span) for q, spans in spans_of.items() for span in spans]
-    for (q, (a, b)), (r, (c, d)) in itertools.combinations(labelled, 2):
+    labeled = [(q, span) for q, spans in bio2_to_spans.items() for span in spans]
+    for (q, (a, b)), (r, (c, d)) in itertools.combinations(labeled, 2):
         if a < d and c < b and ((a, b), entities[q]["type"]) != ((c, d), entities[r]["type"]):
             return "overlap", []
     if len(set(name_of.values())) < len(queries):

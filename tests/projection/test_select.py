@@ -64,7 +64,7 @@ def test_cap_and_equal_share(choose):
 def test_what_is_written_is_exported(choose):
     summary, table, _ = choose(sentences=50)
     assert table.schema.equals(schema.EXPORTED)
-    assert (summary["entities"], summary["unlabelled"]) == (summary["with_entity"], 0)
+    assert (summary["entities"], summary["unlabeled"]) == (summary["with_entity"], 0)
     for one in table.to_pylist():
         assert one["ner_tags"][1] == ("B-LOC" if one["entities"] else "O")
 
@@ -117,7 +117,7 @@ def test_more_rows_than_a_row_group(choose):
 
 
 def test_nothing_to_choose_from(choose, tmp_path):
-    with pytest.raises(UserError, match="no labelled shards"):
+    with pytest.raises(UserError, match="no labeled shards"):
         select([], tmp_path / "x.parquet", DatasetConfig(), 1)
     with pytest.raises(UserError, match="nothing to train on"):
         choose(corpus("a", "news", 0, 5))

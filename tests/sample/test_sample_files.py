@@ -20,7 +20,7 @@ from xner_ray.sample.write import CORPORA, tokens, write_sample
 # CoNLL
 
 
-def spans_of(text: str, tagged: list[tuple[str, str]]) -> list[Span]:
+def bio2_to_spans(text: str, tagged: list[tuple[str, str]]) -> list[Span]:
     """The way back: find the tokens in the text, join B- and I- to spans."""
     found: list[Span] = []
     end = 0
@@ -42,7 +42,7 @@ def spans_of(text: str, tagged: list[tuple[str, str]]) -> list[Span]:
 def test_tokens_and_tags_give_the_spans_back(language, part):
     for pair in drawn(language, part):
         for tag, text, spans in sides(pair, language):
-            assert spans_of(text, tokens(text, spans, tag)) == list(spans), text
+            assert bio2_to_spans(text, tokens(text, spans, tag)) == list(spans), text
 
 
 def test_tokens_split_punctuation_and_possessives():

@@ -141,7 +141,7 @@ def test_no_held_out_surface_occurs_in_training_sentences(language):
 
 @pytest.mark.parametrize("language", ["zh", "ja"])
 def test_no_held_out_surface_without_spaces_arises_where_two_pieces_meet(language):
-    """利马 before 赛前 would show 马赛: every way to join two neighbours of a training frame is tried."""
+    """利马 before 赛前 would show 马赛: every way to join two neighbors of a training frame is tried."""
     halves = {(text[:cut], text[cut:]) for text in surfaces("eval")[language] for cut in range(1, len(text))}
 
     @cache

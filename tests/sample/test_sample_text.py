@@ -15,7 +15,7 @@ from xner_ray.errors import UserError
 from xner_ray.sample import generate
 from xner_ray.sample.french import agree
 from xner_ray.sample.generate import Shuffle, frames, pairs
-from xner_ray.sample.inflect import capitalise, dutch_possessive, genitive, german_genitive, spanish_conjunction
+from xner_ray.sample.inflect import capitalize, dutch_possessive, genitive, german_genitive, spanish_conjunction
 from xner_ray.sample.names import KINDS, PARTS, values
 
 # Inflection
@@ -108,8 +108,8 @@ def test_a_possessive_keeps_the_name_and_ends_in_s_or_apostrophe(name):
 @given(st.text())
 @settings(deadline=None)
 def test_capitals_change_the_first_letter_only(text):
-    assert capitalise(text)[1:].endswith(text[1:])
-    assert capitalise(capitalise(text)) == capitalise(text)
+    assert capitalize(text)[1:].endswith(text[1:])
+    assert capitalize(capitalize(text)) == capitalize(text)
 
 
 # Pairs
@@ -147,7 +147,7 @@ def test_sentences_are_filled_and_spans_are_surfaces(language, part):
             form
             for value in values(kind, part)
             for text in filter(None, (value.text[tag], value.last.get(tag)))
-            for form in ({text, capitalise(text)} | ({genitive(text, tag)} if tag in ("de", "nl") else set()))
+            for form in ({text, capitalize(text)} | ({genitive(text, tag)} if tag in ("de", "nl") else set()))
         }
         for tag in ("en", language)
         for kind in KINDS

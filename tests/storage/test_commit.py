@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.storage import Manifest, ShardStore
+from xner_ray.storage.shard_store import Manifest, ShardStore
 
 # The steps of a commit in their order; before `manifest.named` nothing is committed, from then on everything is.
 STEPS = ["opened", "half", "written", "synced", "named", "durable"]

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import LocalPlace
-from xner_ray.storage.lock import Lease
+from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.lock import Lock
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 1.0
 HOLDER = f"""
 import sys
 from pathlib import Path
-from xner_ray.storage.lock import Lease
-from xner_ray.storage.blob_store import LocalPlace
-with Lease(LocalPlace(Path(sys.argv[1])), {SECONDS}) as lease:
+from xner_ray.storage.lock import Lock
+from xner_ray.storage.blob_store import LocalDisk
+with Lock(LocalDisk(Path(sys.argv[1])), {SECONDS}) as lease:
     print(lease.number, flush=True)
     sys.stdin.readline()
     lease.check()
@@ -32,7 +32,7 @@ with Lease(LocalPlace(Path(sys.argv[1])), {SECONDS}) as lease:
 
 @pytest.fixture
 def place(tmp_path):
-    return LocalPlace(tmp_path)
+    return LocalDisk(tmp_path)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def holder(tmp_path):
 
 def test_numbers_go_up(place):
     for number in (1, 2, 3):
-        with Lease(place, SECONDS) as lease:
+        with Lock(place, SECONDS) as lease:
             lease.check()
             assert lease.number == number
     assert sorted(place.ages("lock")) == [f"lock/000003.{end}" for end in ("beat", "done", "json")]
@@ -58,11 +58,11 @@ def test_numbers_go_up(place):
 def test_another_one_is_turned_away_at_once(place, holder):
     began = time.monotonic()
     with pytest.raises(UserError, match=f"another refresh is running: process {holder.pid} on "):
-        Lease(place, SECONDS).__enter__()
+        Lock(place, SECONDS).__enter__()
     assert time.monotonic() - began < SECONDS
     _, error = holder.communicate("\n", timeout=30)
     assert holder.returncode == 0, error
-    with Lease(place, SECONDS) as lease:
+    with Lock(place, SECONDS) as lease:
         assert lease.number == 2
 
 
@@ -70,7 +70,7 @@ def test_a_lock_does_not_outlive_a_crash_for_long(place, holder):
     holder.kill()
     holder.wait()
     said, began = [], time.monotonic()
-    with Lease(place, SECONDS, said.append) as lease:
+    with Lock(place, SECONDS, said.append) as lease:
         assert lease.number == 2 and SECONDS * 0.9 < time.monotonic() - began < SECONDS * 5
         lease.check()
     assert len(said) == 1 and "refresh 1 has not ended" in said[0]
@@ -78,7 +78,7 @@ def test_a_lock_does_not_outlive_a_crash_for_long(place, holder):
 
 def test_who_slept_too_long_has_lost_it(place, holder):
     os.kill(holder.pid, signal.SIGSTOP)
-    with Lease(place, SECONDS) as lease:
+    with Lock(place, SECONDS) as lease:
         os.kill(holder.pid, signal.SIGCONT)
         _, error = holder.communicate("\n", timeout=30)
         assert holder.returncode == 1 and "refresh 1 lost its lock while it slept" in error
@@ -87,10 +87,10 @@ def test_who_slept_too_long_has_lost_it(place, holder):
 
 
 def test_of_many_at_once_one_gets_it(place):
-    leases, got, refused = [Lease(place, SECONDS) for _ in range(6)], [], []
+    leases, got, refused = [Lock(place, SECONDS) for _ in range(6)], [], []
     at_once, ended = threading.Barrier(len(leases)), threading.Event()
 
-    def take(lease: Lease) -> None:
+    def take(lease: Lock) -> None:
         at_once.wait()
         try:
             with lease:
@@ -114,8 +114,8 @@ def test_of_many_at_once_one_gets_it(place):
 
 
 def test_it_is_let_go_where_the_night_fails(place):
-    with pytest.raises(ZeroDivisionError), Lease(place, SECONDS):
+    with pytest.raises(ZeroDivisionError), Lock(place, SECONDS):
         1 / 0  # noqa: B018
     began = time.monotonic()
-    with Lease(place, 30.0) as lease:
+    with Lock(place, 30.0) as lease:
         assert lease.number == 2 and time.monotonic() - began < 5

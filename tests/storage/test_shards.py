@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.storage import ShardStore
+from xner_ray.storage.shard_store import ShardStore
 
 
 def numbers(rows: int = 100, first: int = 0) -> pa.Table:
@@ -66,7 +66,7 @@ def test_same_table_same_bytes(tmp_path):
 
 def test_same_bytes_in_another_process(tmp_path):
     code = (
-        "import sys, pyarrow as pa; from xner_ray.storage import ShardStore\n"
+        "import sys, pyarrow as pa; from xner_ray.storage.shard_store import ShardStore\n"
         "t = pa.table({'n': pa.array(range(100), pa.int64())})\n"
         "print(ShardStore(sys.argv[1]).commit('s-1', t, 'in').sha256)"
     )
@@ -107,7 +107,7 @@ def corrupt(**change):
         (corrupt(rows="drop"), "rows"),
         (corrupt(rows="7"), "rows"),
         (corrupt(version=2), "version"),
-        (corrupt(colour="red"), "colour"),
+        (corrupt(color="red"), "color"),
         (corrupt(file="../../passwd"), "file"),
     ],
 )

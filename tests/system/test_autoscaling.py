@@ -1,4 +1,4 @@
-"""Labelling on a cluster that has no GPU yet: nodes come when they are asked for, one is lost, all go; nothing else changes."""
+"""Labeling on a cluster that has no GPU yet: nodes come when they are asked for, one is lost, all go; nothing else changes."""
 
 from __future__ import annotations
 

@@ -23,14 +23,14 @@ import torch
 from tests.harness.ordeal import Head, ray_head
 from tests.harness.tiny_job import Silent, make_job, without_dropout
 from xner_ray.encoders.load import load_model
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 from xner_ray.training.trainer import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 
 
-def undisturbed(encoder: Path, folder: Path, epochs: int) -> tuple[Job, list[float]]:
+def undisturbed(encoder: Path, folder: Path, epochs: int) -> tuple[TrainJob, list[float]]:
     """A job, and the losses of its steps in one process."""
     settings = {"epochs": epochs, "learning_rate": 1e-3, "micro_tokens": 64}
     job = without_dropout(make_job(encoder, folder / "alone", rows=400, **settings))
@@ -49,7 +49,7 @@ def epochs_of(seconds: float, encoder: Path, folder: Path) -> int:
 class Training:
     """A driver that trains jobs into folders; what it says goes to `log`."""
 
-    def __init__(self, jobs: Sequence[Job], folder: Path, head: Head, **arguments: Any):
+    def __init__(self, jobs: Sequence[TrainJob], folder: Path, head: Head, **arguments: Any):
         self.outs = [folder / f"model{i}" for i in range(len(jobs))]
         self.storage, self.log = folder / "ray_train", folder / "log"
         outs = zip(jobs, self.outs, strict=True)

@@ -80,7 +80,7 @@ def done(ray_session, tmp_path_factory):
         (data / f"{language}.tsv").write_text("".join(lines), encoding="utf-8")
     file = data / "config.yaml"
     file.write_text(CONFIG.format(out=data / "out", data=data))
-    return data, run(load_config(file), file, say=[].append)
+    return data, run(load_config(file), file, log=[].append)
 
 
 def test_types_are_the_gold_files_own(done):

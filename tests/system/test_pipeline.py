@@ -15,7 +15,7 @@ from xner_ray.errors import UserError
 from xner_ray.ner.tagger import open_tagger
 from xner_ray.pipeline.pipeline import STAGES, plan, run
 from xner_ray.results.export.dataset import export_run
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "tiny.yaml"
@@ -27,13 +27,13 @@ def out(ray_session, tmp_path_factory):
     """One full run, which the tests below look at."""
     folder = tmp_path_factory.mktemp("run") / "tiny"
     lines = []
-    results = run(load_config(CONFIG, [f"out={folder}"]), CONFIG, say=lines.append)
+    results = run(load_config(CONFIG, [f"out={folder}"]), CONFIG, log=lines.append)
     return folder, results, lines
 
 
 def again(folder, *overrides, stages=None):
     lines = []
-    return run(load_config(CONFIG, [f"out={folder}", *overrides]), CONFIG, stages, say=lines.append), lines
+    return run(load_config(CONFIG, [f"out={folder}", *overrides]), CONFIG, stages, log=lines.append), lines
 
 
 def test_results(out):
@@ -117,7 +117,7 @@ def test_a_second_run_does_nothing(out):
     assert not any("step" in line for line in lines)
 
 
-def test_a_threshold_moves_without_labelling(out):
+def test_a_threshold_moves_without_labeling(out):
     folder, _, _ = out
     stores = set((folder / "label").iterdir())
     with pytest.raises(UserError, match="no sentence with entities was kept"):
@@ -136,7 +136,7 @@ def test_results_go_elsewhere(out, tmp_path):
     folder, results, _ = out
     for student in results["folders"]["students"].values():
         assert "## Protocol" in (Path(student) / "README.md").read_text(encoding="utf-8")
-    told = export_run(Finished.open(folder), tmp_path / "out", "hf", {"train": 1.0}, 1)
+    told = export_run(RunResults.open(folder), tmp_path / "out", "hf", {"train": 1.0}, 1)
     assert set(told.labels) == {"de", "zh"} and not any("MISC" in x for x in told.labels["zh"])
     assert sum(told.sentences.values()) == sum(
         pq.read_table(f).num_rows for f in results["folders"]["datasets"].values()

@@ -1,6 +1,6 @@
 """Nights against a server that serves as OPUS does: nothing new, new pairs, a broken archive, a worse model.
 
-Real stages on random weights, so scores mean little; what is asserted is who is labelled, trained and promoted. German has no
+Real stages on random weights, so scores mean little; what is asserted is who is labeled, trained and promoted. German has no
 gold and is measured on silver, Chinese has gold.
 """
 
@@ -22,13 +22,13 @@ import pytest
 from tests.harness.opus_server import serving
 from xner_ray.config.load import load_config
 from xner_ray.corpora.dedup_keys import pair_keys
-from xner_ray.corpora.opus.download import Patience
+from xner_ray.corpora.opus.download import RetryPolicy
 from xner_ray.errors import UserError
 from xner_ray.labeling.status import read_plan, status
 from xner_ray.projection.exclusions import target_keys
 from xner_ray.sample.generate import pairs as sample_pairs
 from xner_ray.sample.write import write_sample
-from xner_ray.storage import ShardStore
+from xner_ray.storage.shard_store import ShardStore
 from xner_ray.workflows.refresh.run_refresh import refresh
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ data: {folder}/data
 languages: [de, zh]
 gold: [{{path: "{{data}}/gold/en.train.conll"}}]
 corpora: [{{opus: News}}, {{opus: Talks}}]
-opus: {{catalogue: api, api: "{url}/api", base_url: "{url}"}}
+opus: {{catalog: api, api: "{url}/api", base_url: "{url}"}}
 ingest: {{shard_rows: 50}}
 teacher:
   encoder: tiny
@@ -113,7 +113,7 @@ def _distinct(language: str, wanted: int) -> list[tuple[str, str]]:
     return found[:wanted]
 
 
-class Nights:
+class RefreshReports:
     """A folder with its config, and what lies in it."""
 
     def __init__(self, folder: Path, opus: Opus):
@@ -124,7 +124,7 @@ class Nights:
 
     def night(self, *overrides: str):
         said: list[str] = []
-        patience = Patience(tries=2, pause=0.05)
+        patience = RetryPolicy(tries=2, pause=0.05)
         return refresh(load_config(self.config, overrides), self.config, said.append, patience=patience)
 
     def current(self) -> dict:
@@ -134,7 +134,7 @@ class Nights:
             assert (self.out / "published/current" / language).resolve() == self.out / "published" / student["path"]
         return told
 
-    def labelled(self) -> dict[str, int]:
+    def labeled(self) -> dict[str, int]:
         """Rows of every committed shard."""
         _, plan = read_plan(self.out)
         return {shard: m.rows for shard, m in ShardStore(plan["root"]).committed().items()}
@@ -163,7 +163,7 @@ def nights(ray_session, tmp_path_factory):
         opus = Opus(site)
         opus.publish("News", "v1")
         opus.publish("Talks", "v1")
-        found = Nights(tmp_path_factory.mktemp("nights"), opus)
+        found = RefreshReports(tmp_path_factory.mktemp("nights"), opus)
         report = found.night()
         assert report["status"] == "promoted" and report["night"] == 1
         yield found
@@ -174,16 +174,16 @@ def test_the_first_night(nights):
     assert current["version"] == 1 and set(current["students"]) == set(LANGUAGES)
     kinds = {x: [one["kind"] for one in student["sets"]] for x, student in current["students"].items()}
     assert kinds == {"de": ["silver"], "zh": ["gold"]}
-    assert sum(nights.labelled().values()) == 4 * 160 and nights.books_add_up()
+    assert sum(nights.labeled().values()) == 4 * 160 and nights.books_add_up()
     assert not nights.trains_on_silver() and not (nights.out / "silver/zh.parquet").exists()
     told = (nights.out / "published/nights/000001.md").read_text()
-    assert "640 pairs were labelled" in told and "silver: silver-de" in told and "gold: chinese" in told
+    assert "640 pairs were labeled" in told and "silver: silver-de" in told and "gold: chinese" in told
     assert (nights.out / "report.html").exists()
 
 
 def test_a_night_with_nothing_new(nights):
     """As a job, with its preflight."""
-    before = nights.current(), nights.labelled(), nights.trained(), nights.silver()
+    before = nights.current(), nights.labeled(), nights.trained(), nights.silver()
     env = {**os.environ, "RAY_AUTH_MODE": "disabled", "NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "jobs/refresh.py", str(nights.config)]
     plan = subprocess.run([*command, "--dry-run"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
@@ -191,19 +191,19 @@ def test_a_night_with_nothing_new(nights):
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok       cluster: " in done.stdout and "Refresh 2 of nightly: nothing new" in done.stdout
-    assert (nights.current(), nights.labelled(), nights.trained(), nights.silver()) == before
+    assert (nights.current(), nights.labeled(), nights.trained(), nights.silver()) == before
 
 
 def test_a_new_version_costs_its_new_pairs(nights):
     """10% more lines, some in the middle, and some that are gone."""
-    labelled, silver, trained = nights.labelled(), nights.silver(), nights.trained()
+    labeled, silver, trained = nights.labeled(), nights.silver(), nights.trained()
     for language in LANGUAGES:
         spare, lines = nights.opus.spare["News", language], nights.opus.lines["News", language]
         nights.opus.lines["News", language] = [*lines[:70], *spare[:10], *lines[70:-4], *spare[10:20]]
     nights.opus.publish("News", "v2")
     report = nights.night()
-    new = {shard: rows for shard, rows in nights.labelled().items() if shard not in labelled}
-    assert sum(new.values()) == 2 * 20 and labelled.items() <= nights.labelled().items()
+    new = {shard: rows for shard, rows in nights.labeled().items() if shard not in labeled}
+    assert sum(new.values()) == 2 * 20 and labeled.items() <= nights.labeled().items()
     assert nights.books_add_up() and nights.silver() == silver and not nights.trains_on_silver()
     assert report["status"] == "promoted" and nights.current()["version"] == 3
     assert len(nights.trained() - trained) == 2  # two students; teacher and aligner stay what they are
@@ -216,7 +216,7 @@ def test_a_new_version_costs_its_new_pairs(nights):
 
 def test_a_broken_archive(nights):
     """The night fails and changes nothing; once the server has the archive whole, the next one goes on."""
-    before = nights.current(), nights.labelled(), nights.trained(), nights.silver()
+    before = nights.current(), nights.labeled(), nights.trained(), nights.silver()
     for language in LANGUAGES:
         nights.opus.lines["Talks", language] += nights.opus.spare["Talks", language][20:23]
     nights.opus.publish("Talks", "v2")
@@ -226,7 +226,7 @@ def test_a_broken_archive(nights):
     nights.opus.site.files[path] = whole[:middle] + b"\0" * 20 + whole[middle + 20 :]
     with pytest.raises(UserError):
         nights.night()
-    assert (nights.current(), nights.labelled(), nights.trained(), nights.silver()) == before
+    assert (nights.current(), nights.labeled(), nights.trained(), nights.silver()) == before
     report = json.loads((nights.out / "published/nights/000004.json").read_text())
     assert report["status"] == "failed" and report["error"]
     assert not (nights.folder / "data/opus/Talks/v2/moses/en-zh.txt.zip").exists()
@@ -234,7 +234,7 @@ def test_a_broken_archive(nights):
     nights.opus.site.files[path] = whole
     report = nights.night()
     assert report["status"] == "not trained"  # 3 of 320 pairs are less than 3%
-    assert sum(nights.labelled().values()) == sum(before[1].values()) + 2 * 3
+    assert sum(nights.labeled().values()) == sum(before[1].values()) + 2 * 3
     assert nights.current() == before[0] and nights.books_add_up()
 
 

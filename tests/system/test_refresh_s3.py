@@ -11,9 +11,9 @@ from tests.harness.s3_server import KEYS, Proxy, weed
 pytest.importorskip("obstore")
 
 from xner_ray.errors import UserError
-from xner_ray.storage.lock import Lease
+from xner_ray.storage.lock import Lock
 from xner_ray.storage.object_store import BucketPlace
-from xner_ray.workflows.refresh.model_registry import Shelf
+from xner_ray.workflows.refresh.model_registry import ModelRegistry
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,14 +38,14 @@ def place(proxy, request):
 
 
 def test_the_lease(place):
-    with Lease(place, SECONDS) as lease:
+    with Lock(place, SECONDS) as lease:
         with pytest.raises(UserError, match="another refresh is running"):
-            Lease(place, SECONDS).__enter__()
+            Lock(place, SECONDS).__enter__()
         lease.check()
-    dead = Lease(place, SECONDS)
+    dead = Lock(place, SECONDS)
     dead.__enter__()
     dead._stop.set()  # a holder of whom nothing is heard any more
-    with Lease(place, SECONDS) as lease:
+    with Lock(place, SECONDS) as lease:
         assert lease.number == 3
         with pytest.raises(UserError, match="refresh 2 lost its lock"):
             dead.check()
@@ -54,13 +54,13 @@ def test_the_lease(place):
 
 def test_a_claim_whose_reply_got_lost_is_ours(place, proxy):
     proxy.lose = b"lock/000001.json"
-    with Lease(place, SECONDS) as lease:
+    with Lock(place, SECONDS) as lease:
         assert lease.number == 1 and proxy.mishaps == 1
         lease.check()
 
 
 def test_the_shelf(place, tmp_path):
-    shelf, model = Shelf(place), tmp_path / "model"
+    shelf, model = ModelRegistry(place), tmp_path / "model"
     model.mkdir()
     (model / "model.safetensors").write_bytes(bytes(12 << 20))  # more than one part
     for number in (1, 2, 3):

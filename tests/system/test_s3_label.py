@@ -1,4 +1,4 @@
-"""Labelling into a real S3 server that is killed and started again in the middle of the run."""
+"""Labeling into a real S3 server that is killed and started again in the middle of the run."""
 
 from __future__ import annotations
 

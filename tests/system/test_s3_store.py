@@ -15,15 +15,15 @@ import pytest
 
 from tests.harness.s3_server import KEYS, Proxy, weed
 from xner_ray.errors import UserError
-from xner_ray.storage import ShardStore
 from xner_ray.storage.object_store import bucket_place
+from xner_ray.storage.shard_store import ShardStore
 
 pytest.importorskip("obstore")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(weed() is None, reason="the test server is not installed")]
 FAILPOINTS = ["data.opened", "data.named", "manifest.opened", "manifest.named"]
 WRITER = """
 import sys, pyarrow as pa
-from xner_ray.storage import ShardStore
+from xner_ray.storage.shard_store import ShardStore
 first = int(sys.argv[2])
 made = ShardStore(sys.argv[1]).commit("s-1", pa.table({"n": pa.array(range(first, first + 5000), pa.int64())}), "in")
 print(made.to_json(), end="")

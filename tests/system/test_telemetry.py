@@ -192,8 +192,8 @@ def test_sums_agree_with_ledger_and_manifests(seen):
         for reason, rows in books["dropped"].items():
             assert seen.total("xner_pairs_dropped_total", language=language, reason=reason) == rows
     assert seen.total("xner_pairs_quarantined_total", stage="label") > 0
-    assert seen.total("xner_pairs_labelled_total") == sum(m.rows for m in committed)
-    assert seen.total("xner_entities_labelled_total") == sum(m.extra["entities"] for m in committed)
+    assert seen.total("xner_pairs_labeled_total") == sum(m.rows for m in committed)
+    assert seen.total("xner_entities_labeled_total") == sum(m.extra["entities"] for m in committed)
     for stage in ("label", "align"):
         assert seen.total("xner_tokens_total", stage=stage) == sum(m.extra[f"{stage}.tokens"] for m in committed) > 0
     assert Ledger.from_rows(ledger["cells"]).to_json() == ledger["total"]
@@ -213,7 +213,7 @@ def test_prometheus_answers_every_query_of_the_dashboard(seen):
 
 def test_actors_have_names_that_tell_what_they_do(seen):
     kinds = Counter(name.partition("#")[0] for name in seen.actors)
-    assert kinds.keys() >= {"read:shard", "tokenise:shard", "label:teacher", "align:aligner", "commit:shard"}
+    assert kinds.keys() >= {"read:shard", "tokenize:shard", "label:teacher", "align:aligner", "commit:shard"}
     assert "label:teacher#1" in seen.actors
 
 
@@ -223,7 +223,7 @@ def test_logs_are_json_with_run_stage_and_shard(seen):
     assert last["shards"] == last["shards_planned"] and last["run"] == "ordeal" and last["quarantined"] > 0
     lines = [json.loads(line) for text in seen.logs for line in text.splitlines() if line.startswith('{"time"')]
     told = Counter((line["stage"], line["level"]) for line in lines)
-    assert {stage for stage, level in told if level == "info"} == {"read", "tokenise", "label", "align", "commit"}
+    assert {stage for stage, level in told if level == "info"} == {"read", "tokenize", "label", "align", "commit"}
     assert told["label", "warning"] >= 1
     shards = {line["shard"] for line in lines}
     assert all(line["run"] == "ordeal" for line in lines) and len(shards) == last["shards_planned"]

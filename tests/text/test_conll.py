@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from xner_ray.errors import UserError
 from xner_ray.text.conll import Sentence, read_conll, write_conll
-from xner_ray.text.tags import spans_of, tags_of
+from xner_ray.text.tags import bio2_to_spans, spans_to_bio2
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_written_files_read_the_same(tmp_path_factory, shapes):
         for gap, size, kind in shape:
             entities.append((at + gap, at + gap + size, kind))
             at += gap + size
-        tags = tags_of(entities, at + 1)
-        assert spans_of(tags) == entities
+        tags = spans_to_bio2(entities, at + 1)
+        assert bio2_to_spans(tags) == entities
         sentences.append(Sentence([f"é{i}" for i in range(at + 1)], tags))
     write_conll(path, sentences)
     assert read_conll(path) == sentences

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.errors import UserError
-from xner_ray.text.tags import label_list, parse_map, spans_of, tags_of
+from xner_ray.text.tags import bio2_to_spans, label_list, parse_map, spans_to_bio2
 
 
 @st.composite
@@ -24,23 +24,23 @@ def sentences(draw):
 @given(sentences())
 def test_tags_and_spans_are_inverse(sentence):
     spans, length = sentence
-    tags = tags_of(spans, length)
+    tags = spans_to_bio2(spans, length)
     assert len(tags) == length
-    assert spans_of(tags) == spans
+    assert bio2_to_spans(tags) == spans
 
 
 def test_stray_i_starts_a_span():
-    assert spans_of(["I-PER", "I-LOC", "O", "I-LOC"]) == [(0, 1, "PER"), (1, 2, "LOC"), (3, 4, "LOC")]
+    assert bio2_to_spans(["I-PER", "I-LOC", "O", "I-LOC"]) == [(0, 1, "PER"), (1, 2, "LOC"), (3, 4, "LOC")]
 
 
 def test_types_with_hyphens():
-    assert spans_of(["B-GPE-X", "I-GPE-X"]) == [(0, 2, "GPE-X")]
+    assert bio2_to_spans(["B-GPE-X", "I-GPE-X"]) == [(0, 2, "GPE-X")]
 
 
 @pytest.mark.parametrize("spans", [[(0, 2, "A"), (1, 3, "B")], [(0, 5, "A")], [(1, 1, "A")], [(-1, 1, "A")]])
 def test_bad_spans(spans):
     with pytest.raises(UserError):
-        tags_of(spans, 3)
+        spans_to_bio2(spans, 3)
 
 
 def test_label_list_is_sorted_and_unique():

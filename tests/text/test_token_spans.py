@@ -9,15 +9,15 @@ from tests.harness.projection_rows import aligned, aligned_rows
 from xner_ray import schema
 from xner_ray.config import Rules
 from xner_ray.projection.filters import judge
-from xner_ray.projection.tokenize import export, export_conll, unlabelled
+from xner_ray.projection.tokenize import export, export_conll, unlabeled
 from xner_ray.text.arrow_strings import char_lengths, slices
 from xner_ray.text.conll import read_conll
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.token_spans import char_to_token_spans, token_tags
 from xner_ray.text.words import words
 
 
-def labelled(text: str, marked: str, language: str = "de") -> list[str]:
+def labeled(text: str, marked: str, language: str = "de") -> list[str]:
     """What an entity that covers `marked` in the text takes."""
     start = text.index(marked)
     cut = words(text, language)
@@ -44,12 +44,12 @@ def labelled(text: str, marked: str, language: str = "de") -> list[str]:
     ],
 )
 def test_the_rule(text, marked, expected):
-    assert labelled(text, marked) == expected
+    assert labeled(text, marked) == expected
 
 
 def test_chinese_titles_and_quotes():
-    assert labelled("读《时代潮》杂志。", "《时代潮》杂志", "zh") == list("《时代潮》杂志")
-    assert labelled("读《时代潮》。", "《时代潮》", "zh") == list("时代潮")
+    assert labeled("读《时代潮》杂志。", "《时代潮》杂志", "zh") == list("《时代潮》杂志")
+    assert labeled("读《时代潮》。", "《时代潮》", "zh") == list("时代潮")
 
 
 def test_the_first_entity_has_a_shared_word():
@@ -90,8 +90,8 @@ def test_batches_agree_with_single_sentences(rows, data):
         assert row["tokens"] == [row["target"][a:b] for a, b in cut]
         spans = [(s["start"], s["end"], s["type"]) for s in row["spans"]]
         assert row["ner_tags"] == token_tags(row["target"], spans, cut)
-        lost += len(spans) - len(spans_of(row["ner_tags"]))
-    assert unlabelled(exported) == lost
+        lost += len(spans) - len(bio2_to_spans(row["ner_tags"]))
+    assert unlabeled(exported) == lost
 
 
 def test_export_to_conll(tmp_path):
@@ -136,7 +136,7 @@ def test_quotation_marks_belong_to_the_name_where_gold_has_them():
 
     def names(**how):
         return [
-            ["".join(r["tokens"][a:b]) for a, b, _ in spans_of(r["ner_tags"])]
+            ["".join(r["tokens"][a:b]) for a, b, _ in bio2_to_spans(r["ner_tags"])]
             for r in export(judged, **how).to_pylist()
         ]
 

@@ -14,7 +14,7 @@ from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.load import load_model
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.errors import UserError
-from xner_ray.training.data import IGNORED, UNLABELLED, TrainSet, share_of, steps_of
+from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet, share_of, steps_of
 from xner_ray.training.freezing import freeze, parameter_groups
 from xner_ray.training.trainer import train
 
@@ -82,7 +82,10 @@ def test_a_teacher_answers_where_there_is_no_label(job):
     data, of = TrainSet.load(Path(job.data)), job.data
     other = np.where(data.labels >= 0, 2, data.labels).astype(np.int32)  # what the teacher never says
     told = {}
-    for name, labels in {"alone": np.where(data.labels >= 0, UNLABELLED, IGNORED), "against": other}.items():
+    for name, labels in {
+        "alone": np.where(data.labels >= 0, TEACHER_ONLY_INDEX, IGNORE_INDEX),
+        "against": other,
+    }.items():
         job.data = str(Path(of).with_name(f"{name}.npz"))
         TrainSet(data.ids, labels.astype(np.int32)).save(Path(job.data))
         trained, _ = train(replace(job, taught_by=str(taught_by), taught_share=0.2), Silent(), device="cpu")

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xner_ray.training.data import UNLABELLED
-from xner_ray.training.losses import IGNORED, LOSSES, cross_entropy, focal, mixed, reweighted
+from xner_ray.training.data import TEACHER_ONLY_INDEX
+from xner_ray.training.losses import IGNORE_INDEX, LOSSES, cross_entropy, focal, mixed, reweighted
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.1, 0.2, 0.3], [5.0, 5.0, 5.0]])
-LABELS = torch.tensor([0, 2, IGNORED])
+LABELS = torch.tensor([0, 2, IGNORE_INDEX])
 
 
 def p(row):
@@ -55,7 +55,7 @@ def test_shape_and_gradient():
 
 
 @given(
-    st.lists(st.sampled_from([IGNORED, UNLABELLED, 0, 1, 2]), min_size=1, max_size=9),
+    st.lists(st.sampled_from([IGNORE_INDEX, TEACHER_ONLY_INDEX, 0, 1, 2]), min_size=1, max_size=9),
     st.floats(0, 1),
     st.integers(0, 99),
 )
@@ -63,11 +63,11 @@ def test_a_mixture_is_a_distribution_where_something_is_known(labels, share, see
     labels = torch.tensor(labels)
     taught = torch.randn(len(labels), 3, generator=torch.Generator().manual_seed(seed))
     found, answers = mixed(labels, taught, share), torch.softmax(taught, -1)
-    assert torch.allclose(found.sum(-1), (labels != IGNORED).float(), atol=1e-5)
+    assert torch.allclose(found.sum(-1), (labels != IGNORE_INDEX).float(), atol=1e-5)
     for label, row, answer in zip(labels.tolist(), found, answers, strict=True):
-        if label == UNLABELLED:
+        if label == TEACHER_ONLY_INDEX:
             assert torch.allclose(row, answer)
-        elif label != IGNORED:
+        elif label != IGNORE_INDEX:
             assert torch.allclose(row - share * answer, (1 - share) * torch.eye(3)[label], atol=1e-5)
 
 

@@ -14,7 +14,7 @@ from tests.harness.tiny_job import LABELS, Silent, make_job, without_dropout
 from xner_ray.config import Training
 from xner_ray.encoders.load import load_model
 from xner_ray.training.data import TrainSet, share_of, steps_of
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 from xner_ray.training.trainer import _step, train
 
 MICRO = 128
@@ -38,7 +38,7 @@ class Gloo(Silent):
         return RayHooks.total(self, value)  # type: ignore[arg-type]
 
 
-def gradient(job: Job, hooks: Silent, rows: list[int], micro: int) -> tuple[float, torch.Tensor]:
+def gradient(job: TrainJob, hooks: Silent, rows: list[int], micro: int) -> tuple[float, torch.Tensor]:
     """Loss and gradient of one step of a model that is the same on every rank."""
     torch.manual_seed(3)
     raw = load_model(job.start, LABELS).train()
@@ -50,7 +50,7 @@ def gradient(job: Job, hooks: Silent, rows: list[int], micro: int) -> tuple[floa
     return loss, torch.cat([p.grad.flatten() for p in raw.parameters() if p.grad is not None])
 
 
-def work(rank: int, world: int, job: Job, micro: int) -> dict:
+def work(rank: int, world: int, job: TrainJob, micro: int) -> dict:
     """All that is compared, on one rank."""
     hooks = Gloo(rank, world)
     found = {name: gradient(job, hooks, *step) for name, step in STEPS.items()}
@@ -59,7 +59,7 @@ def work(rank: int, world: int, job: Job, micro: int) -> dict:
     return {**found, "losses": result.losses, "weights": torch.cat([p.detach().flatten() for p in model.parameters()])}
 
 
-def in_a_process(rank: int, job: Job, port: int, folder: str) -> None:
+def in_a_process(rank: int, job: TrainJob, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)

@@ -27,7 +27,7 @@ def test_two_at_a_time_are_as_alone(ray_session, job, tmp_path):
     other = replace(job, training=job.training.model_copy(update={"epochs": 1}))
     jobs = [replace(j, name=n, out=str(tmp_path / n)) for j, n in ((job, "long"), (other, "short"), (job, "again"))]
     said: list[str] = []
-    fit(jobs, tmp_path / "ray", say=said.append)
+    fit(jobs, tmp_path / "ray", log=said.append)
     assert said[0] == "[long] 3 models to train, 2 at a time on 1 CPU"
     assert any(line.startswith("[short] step ") for line in said)
     told = {j.name: json.loads((Path(j.out) / "training.json").read_text()) for j in jobs}
@@ -36,7 +36,7 @@ def test_two_at_a_time_are_as_alone(ray_session, job, tmp_path):
     weights = load_model(tmp_path / "long").state_dict()
     assert all(torch.allclose(weights[name], value, atol=1e-4) for name, value in alone.state_dict().items())
     said.clear()
-    fit(jobs, tmp_path / "ray", say=said.append)
+    fit(jobs, tmp_path / "ray", log=said.append)
     assert said == []
 
 
@@ -44,7 +44,7 @@ def test_what_a_task_raises_arrives(ray_session, job, tmp_path):
     lost = replace(job, data=str(tmp_path / "gone.npz"), out=str(tmp_path / "lost"))
     (tmp_path / "gone.npz").write_bytes(b"this is no archive")
     with pytest.raises(ValueError, match="pickle"):
-        fit([lost], tmp_path / "ray", say=[].append)
+        fit([lost], tmp_path / "ray", log=[].append)
     assert not Path(lost.out).exists()
 
 

@@ -16,7 +16,7 @@ from xner_ray.encoders.ragged import offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.token_labels import Words
 
-How = Literal["first", "mean"]
+WordPooling = Literal["first", "mean"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Decoding:
 
     threshold: float = 0.5
     gap: int = 1
-    word: How = "mean"
+    word: WordPooling = "mean"
     similarity: float = 0.0
     everywhere: bool = True
     alike: float = 0.0
@@ -110,7 +110,7 @@ def runs(positive: np.ndarray, query: np.ndarray, gap: int) -> tuple[np.ndarray,
 
 
 def word_scores(
-    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, how: How
+    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, how: WordPooling
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The probability of each word of each query; 0 for words without a piece.
 

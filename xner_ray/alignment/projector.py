@@ -1,7 +1,7 @@
 """The projector: a trained aligner with all that the best projection needs, in one folder.
 
 `projector.json` beside the aligner's weights says how its probabilities become spans, so `xner project --model DIR`
-and the labelling pool do exactly what was measured.
+and the labeling pool do exactly what was measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xner_ray.alignment.span_cleanup import tidy_found
 from xner_ray.encoders.engine_stats import Counts
 from xner_ray.encoders.ragged import offsets_of
 from xner_ray.encoders.testing.null import Answers, NullEngine
-from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.errors import UserError
 from xner_ray.ner.pretokenize import TARGET, pieces_and_words
 from xner_ray.ner.token_labels import Words, words_of
@@ -84,18 +84,18 @@ class Projector:
 
     Args:
         engine: holds the trained aligner.
-        tokeniser: the aligner's.
+        tokenizer: the aligner's.
         similarity: the second opinion (`fusion.py`).
     """
 
     def __init__(
         self,
         engine: Answers,
-        tokeniser: Tokeniser,
+        tokenizer: Tokenizer,
         decoding: Decoding | None = None,
         similarity: Similarity | None = None,
     ):
-        self.engine, self.tokeniser, self.decoding = engine, tokeniser, decoding or Decoding()
+        self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding or Decoding()
         self.similarity = similarity
 
     @classmethod
@@ -112,13 +112,13 @@ class Projector:
 
             similarity = Similarity.load(str(Path(folder) / FOLDER), layer, precision, batch_tokens, device)
         engine = Engine(load_model(folder), batch_tokens, precision, device)
-        return cls(engine, Tokeniser(str(folder)), decoding, similarity)
+        return cls(engine, Tokenizer(str(folder)), decoding, similarity)
 
     @classmethod
     def null(cls, folder: str | Path) -> Projector:
         """The projector that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
-        tokeniser = Tokeniser(str(folder), plain=True)
-        return cls(NullEngine(tokeniser.begins()), tokeniser, Decoding(word="first"))
+        tokenizer = Tokenizer(str(folder), plain=True)
+        return cls(NullEngine(tokenizer.begins()), tokenizer, Decoding(word="first"))
 
     @property
     def counts(self) -> Counts:
@@ -128,10 +128,10 @@ class Projector:
         return self.engine.counts
 
     def project(self, table: pa.Table, language: str) -> pa.ListArray:
-        """Candidates of a labelled shard.
+        """Candidates of a labeled shard.
 
         Args:
-            table: columns `source`, `target`, `entities` (schema.LABELLED); with schema.CUT targets are not tokenised again.
+            table: columns `source`, `target`, `entities` (schema.LABELED); with schema.CUT targets are not tokenized again.
             language: of the targets, ISO 639-1; decides what a word is.
 
         Returns:
@@ -197,9 +197,9 @@ class Projector:
         """The aligner's candidates of some queries."""
         some, place = np.unique(text[asked], return_inverse=True)
         some_targets, tokens = [targets[i] for i in some], tokens.take(some) if tokens else None
-        with self.counts.timed("tokenise"):
+        with self.counts.timed("tokenize"):
             rows = questions(
-                self.tokeniser, queries.names, queries.name[asked], some_targets, place, self.engine.max_length, tokens
+                self.tokenizer, queries.names, queries.name[asked], some_targets, place, self.engine.max_length, tokens
             )
         self.counts.windowed_rows += rows.windowed
         self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + rows.cut_names

@@ -1,6 +1,6 @@
 """What the aligner is asked: segment A is an entity's English name, segment B the target sentence.
 
-Equal entities of a row (surface and type) are one query. Each name and each target is tokenised once, however many
+Equal entities of a row (surface and type) are one query. Each name and each target is tokenized once, however many
 queries they are in, and rows of token ids are joined by index arithmetic. What it trades: a shard's questions are in
 memory at once, about 200 bytes a target token and query.
 """
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
-from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.windowing import windows
 from xner_ray.text.arrow_strings import list_offsets, slices
 
@@ -95,7 +95,7 @@ class Questions:
 
 
 def questions(
-    tokeniser: Tokeniser,
+    tokenizer: Tokenizer,
     names: list[str],
     name: np.ndarray,
     texts: Sequence[str],
@@ -109,15 +109,15 @@ def questions(
         names, texts: distinct names and targets.
         name, text: int64 [queries], indices into them.
         limit: longest row that the model takes, special tokens included.
-        tokens: of the targets, where they were tokenised before.
+        tokens: of the targets, where they were tokenized before.
     """
-    tokens = tokeniser(texts) if tokens is None else tokens
-    first, cut_names = shorten(tokeniser(names).ids, limit // NAME_SHARE)
-    frame = len(tokeniser.prefix) + len(tokeniser.middle) + len(tokeniser.suffix)
+    tokens = tokenizer(texts) if tokens is None else tokens
+    first, cut_names = shorten(tokenizer(names).ids, limit // NAME_SHARE)
+    frame = len(tokenizer.prefix) + len(tokenizer.middle) + len(tokenizer.suffix)
     cut = windows(tokens.ids.take(text), limit - frame - first.lengths[name])
     asked = first.take(name[cut.rows])
-    ids, types = tokeniser.two(asked, cut.ids)
-    second = ranges(ids.offsets[:-1] + tokeniser.second_starts(asked), cut.ids.lengths)
+    ids, types = tokenizer.two(asked, cut.ids)
+    second = ranges(ids.offsets[:-1] + tokenizer.second_starts(asked), cut.ids.lengths)
     return Questions(ids, types, second[cut.positions], tokens, text, int(cut_names[name].sum()), cut.windowed_rows)
 
 

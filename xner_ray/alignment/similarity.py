@@ -19,7 +19,7 @@ from xner_ray.alignment.span_expansion import GROWTH, project_spans
 from xner_ray.encoders.batching import plan
 from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
-from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.ner.token_labels import words_of
 
 CHUNK = 512  # pairs whose hidden states are in memory together
@@ -62,12 +62,12 @@ class Similarity:
 
     Args:
         engine: holds the encoder.
-        tokeniser: the encoder's.
+        tokenizer: the encoder's.
         layer: after how many transformer layers the states are taken.
     """
 
-    def __init__(self, engine: Engine, tokeniser: Tokeniser, layer: int = 7):
-        self.engine, self.tokeniser, self.layer = engine, tokeniser, layer
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, layer: int = 7):
+        self.engine, self.tokenizer, self.layer = engine, tokenizer, layer
         self.cut = 0  # sentences longer than the encoder, whose last tokens have no match
 
     @classmethod
@@ -84,7 +84,7 @@ class Similarity:
 
         folder = encoder_folder(encoder)
         return cls(
-            Engine(_lower_layers(folder, layer), batch_tokens, precision, device), Tokeniser(str(folder)), layer
+            Engine(_lower_layers(folder, layer), batch_tokens, precision, device), Tokenizer(str(folder)), layer
         )
 
     @staticmethod
@@ -101,8 +101,8 @@ class Similarity:
 
     def match(self, sources: Sequence[str], targets: Sequence[str]) -> Matches:
         """Match the tokens of aligned raw strings."""
-        with self.engine.counts.timed("tokenise"):
-            source, target = self.tokeniser(sources), self.tokeniser(targets)
+        with self.engine.counts.timed("tokenize"):
+            source, target = self.tokenizer(sources), self.tokenizer(targets)
         nearest, back = (np.full(len(t.ids.values), -1, np.int64) for t in (source, target))
         cosine = np.zeros(len(nearest), np.float32)
         for at in range(0, len(sources), CHUNK):
@@ -123,16 +123,16 @@ class Similarity:
 
     def _room(self, ids: Ragged, rows: np.ndarray) -> Ragged:
         """Rows as long as the encoder takes them."""
-        room = self.engine.max_length - len(self.tokeniser.prefix) - len(self.tokeniser.suffix)
+        room = self.engine.max_length - len(self.tokenizer.prefix) - len(self.tokenizer.suffix)
         lengths = np.minimum(ids.lengths[rows], room)
         self.cut += int(np.sum(lengths < ids.lengths[rows]))
         return Ragged(ids.values[ranges(ids.offsets[rows], lengths)], offsets_of(lengths))
 
     def _states(self, ids: Ragged) -> np.ndarray:
         """Unit vectors of the tokens of A in `<s> A </s>`."""
-        framed = self.tokeniser.one(ids)
+        framed = self.tokenizer.one(ids)
         states = self.engine.hidden(framed, self.layer)[
-            ranges(framed.offsets[:-1] + len(self.tokeniser.prefix), ids.lengths)
+            ranges(framed.offsets[:-1] + len(self.tokenizer.prefix), ids.lengths)
         ]
         return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
 
@@ -168,14 +168,14 @@ def _lower_layers(folder: Path, layer: int):
     stack = layers_of(model)
     if layer > len(stack):
         raise UserError(f"the encoder has {len(stack)} layers", key="aligner.layer", remedy=f"at most {len(stack)}")
-    # One layer stays above: some models normalise the last one's states.
+    # One layer stays above: some models normalize the last one's states.
     del stack[layer + 1 :]
     model.config.num_hidden_layers = len(stack)
     return model
 
 
 def _match_chunk(left: Ragged, right: Ragged, left_at, right_at, nearest, back, cosine) -> None:
-    """Nearest neighbours of the rows of a chunk, both ways, written into the flat arrays at `left_at`, `right_at`."""
+    """Nearest neighbors of the rows of a chunk, both ways, written into the flat arrays at `left_at`, `right_at`."""
     sizes = np.maximum(left.lengths, right.lengths)
     side = max(1, int(sizes.max(initial=1)))
     for batch in plan(sizes, max(side, CELLS // side)):

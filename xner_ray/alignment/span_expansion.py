@@ -2,7 +2,7 @@
 
 Mutual matches are one-to-one, so a name of one piece matches one piece of its translation, and the rest of a
 transliteration (德克萨斯 for Texas) matches nothing. So a span begins as a run of mutual matches and grows over the
-words beside it whose own nearest neighbours lie in the name. What it trades: now and then a word too many.
+words beside it whose own nearest neighbors lie in the name. What it trades: now and then a word too many.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from xner_ray.observability import logs
 
 
 @contextlib.contextmanager
-def friendly(resumable: bool = False) -> Iterator[None]:
+def report_user_errors(resumable: bool = False) -> Iterator[None]:
     """Turn user errors and Ctrl-C into a line on stderr and an exit code.
 
     Args:
@@ -32,13 +32,13 @@ def friendly(resumable: bool = False) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         rest = "; run the same command again to go on where this one stopped" if resumable else ""
-        say(f"stopped{rest}", "yellow")
+        echo(f"stopped{rest}", "yellow")
         raise SystemExit(130) from None
     except Exception as e:
         found = user_error(e)
         if found is None:
             raise
-        say(f"error: {found}", "red")
+        echo(f"error: {found}", "red")
         raise SystemExit(2) from None
 
 
@@ -59,7 +59,7 @@ def user_error(error: BaseException | None) -> UserError | None:
     return None
 
 
-def say(text: str, style: str | None = None) -> None:
+def echo(text: str, style: str | None = None) -> None:
     """A line on stderr, so that stdout holds results alone; JSON where XNER_LOG asks for it."""
     if _as_json():
         level = {"red": "error", "yellow": "warning"}.get(style or "", "info")
@@ -90,7 +90,7 @@ def run_stages(
     Returns:
         what `stages.pipeline.run` returns; with `languages` in it once the students are evaluated.
     """
-    with friendly(resumable=True):
+    with report_user_errors(resumable=True):
         from xner_ray.config.load import load_config
 
         config = load_config(config_file, overrides or ())
@@ -102,7 +102,7 @@ def run_stages(
 
             show(results_table(results, config.out))
         else:
-            say(f"done: {', '.join(stages or ['all stages'])}; everything lies in {config.out}", "green")
+            echo(f"done: {', '.join(stages or ['all stages'])}; everything lies in {config.out}", "green")
         return results
 
 
@@ -111,7 +111,7 @@ def run_job(argv: Sequence[str], usage: str | None, stages: Sequence[str] | None
     config_file, overrides = config_arguments(argv, usage)
     from xner_ray.cli.preflight import look
 
-    with friendly():
+    with report_user_errors():
         look(config_file, overrides)
     run_stages(config_file, overrides, stages)
 
@@ -119,7 +119,7 @@ def run_job(argv: Sequence[str], usage: str | None, stages: Sequence[str] | None
 def config_arguments(argv: Sequence[str], usage: str | None) -> tuple[Path, list[str]]:
     """`CONFIG [key=value ...]` of a script in `jobs/`; without a config, print its docstring and exit with 2."""
     if len(argv) < 2 or argv[1] in ("-h", "--help"):
-        say((usage or "").strip())
+        echo((usage or "").strip())
         raise SystemExit(0 if len(argv) > 1 else 2)
     return Path(argv[1]), list(argv[2:])
 
@@ -151,7 +151,7 @@ def write_json(path: Path, tree: dict[str, Any]) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    from xner_ray.storage.blob_store import open_place
+    from xner_ray.storage.blob_store import open_blob_store
 
     data = json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
-    open_place(path.absolute().parent).put(path.name, data.encode(), "json")
+    open_blob_store(path.absolute().parent).put(path.name, data.encode(), "json")

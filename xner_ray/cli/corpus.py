@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import comma_list, friendly, say, show
+from xner_ray.cli.common import comma_list, echo, report_user_errors, show
 from xner_ray.cli.options import command_group
 from xner_ray.errors import UserError
 
 if TYPE_CHECKING:
-    from xner_ray.corpora.opus.catalog import Archive, Catalogue
+    from xner_ray.corpora.opus.catalog import Archive, Catalog
     from xner_ray.corpora.opus.fetch import Item
 
 GB = 1_000_000_000
@@ -27,7 +27,7 @@ Versions = Annotated[bool, typer.Option("--versions", help="Show every version, 
 Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="moses, or tmx.")]
 Which = Annotated[
     str | None,
-    typer.Option("--catalogue", metavar="WHICH", help="api, package, or auto: the API of OPUS where it answers."),
+    typer.Option("--catalog", metavar="WHICH", help="api, package, or auto: the API of OPUS where it answers."),
 ]
 Api = Annotated[
     str | None,
@@ -49,7 +49,7 @@ def list_corpora(
     versions: Versions = False,
     domain: Annotated[str | None, typer.Option("--domain", metavar="NAME", help="Only this domain.")] = None,
     format: Format = "moses",
-    catalogue: Which = "auto",
+    catalog: Which = "auto",
     api: Api = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table; sizes are bytes.")] = False,
 ) -> None:
@@ -60,7 +60,7 @@ def list_corpora(
     from xner_ray.cli.corpus_tables import archives_table
     from xner_ray.corpora.opus.catalog import newest
 
-    opened = _catalogue(catalogue or "auto", api, format)
+    opened = _catalog(catalog or "auto", api, format)
     wanted = {x.lower() for x in names or []}
     found: list[Archive] = []
     missing: dict[str, list[str]] = {}
@@ -74,7 +74,7 @@ def list_corpora(
         found += [x for x in chosen if domain in (None, x.domain)]
     found.sort(key=lambda x: -(x.pairs or 0))
     if as_json:
-        tree = {"catalogue": opened.name, "corpora": [_row(x) for x in found], "missing": missing}
+        tree = {"catalog": opened.name, "corpora": [_row(x) for x in found], "missing": missing}
         sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
     else:
         show(archives_table(found))
@@ -124,10 +124,10 @@ def fetch_corpora(
         ),
     ] = None,
     format: Format = "moses",
-    catalogue: Which = None,
+    catalog: Which = None,
     api: Api = None,
 ) -> None:
-    """Fetch archives of OPUS, check them, and note address, ETag, sha256 and licence beside each.
+    """Fetch archives of OPUS, check them, and note address, ETag, sha256 and license beside each.
 
     The total size comes first. A download that was stopped goes on where it stopped.
 
@@ -135,7 +135,7 @@ def fetch_corpora(
     """
     from xner_ray.corpora.opus.archive_selection import from_config, from_names
 
-    with friendly(resumable=True):
+    with report_user_errors(resumable=True):
         overrides = [x for x in names or [] if "=" in x]
         chosen = [x for x in names or [] if "=" not in x]
         if config:
@@ -145,13 +145,13 @@ def fetch_corpora(
             out = out or Path(loaded.fill(loaded.opus.folder))
             base_url = base_url or loaded.opus.base_url
             limit = loaded.opus.limit_gb if limit is None else limit
-            opened = _catalogue(catalogue or loaded.opus.catalogue, api or loaded.opus.api, format)
-            archives = from_config(loaded, opened, chosen, _languages(target), say)
+            opened = _catalog(catalog or loaded.opus.catalog, api or loaded.opus.api, format)
+            archives = from_config(loaded, opened, chosen, _languages(target), echo)
         else:
             if overrides or not chosen or not target:
                 raise UserError("nothing to fetch", remedy="give NAME[/VERSION] and --target CODE, or --config CONFIG")
-            opened = _catalogue(catalogue or "auto", api, format)
-            archives = from_names(opened, chosen, source, _languages(target), format, base_url, say)
+            opened = _catalog(catalog or "auto", api, format)
+            archives = from_names(opened, chosen, source, _languages(target), format, base_url, echo)
         _told(opened)
         _fetch(
             archives, out or Path("opus"), base_url, 1.0 if limit is None else limit, yes, dry_run, again, opened.name
@@ -166,23 +166,23 @@ def _fetch(
     yes: bool,
     dry_run: bool,
     again: bool,
-    catalogue: str,
+    catalog: str,
 ) -> None:
     from rich.filesize import decimal
 
     from xner_ray.cli.corpus_tables import Lines, bars, items_table
-    from xner_ray.corpora.opus.download import Http, Patience
+    from xner_ray.corpora.opus.download import Http, RetryPolicy
     from xner_ray.corpora.opus.fetch import check_room, fetch, plan
 
     failed: list[str] = []
-    with Http(Patience(pause=FIRST_PAUSE)) as http:
+    with Http(RetryPolicy(pause=FIRST_PAUSE)) as http:
         items: list[Item] = []
         for archive in archives:
             with _collecting(failed):
                 items.append(plan(archive, folder, base_url, http, Lines(), again))
         left = sum(x.left for x in items)
         show(items_table(items))
-        say(f"to fetch: {decimal(left)}, into {folder}")
+        echo(f"to fetch: {decimal(left)}, into {folder}")
         if dry_run:
             return _end(failed)
         unknown = ", ".join(str(x.archive) for x in items if x.size is None)
@@ -198,7 +198,7 @@ def _fetch(
         with bars(items) as watching:
             for item in items:
                 with _collecting(failed):
-                    receipt = fetch(item, http, watching, catalogue)
+                    receipt = fetch(item, http, watching, catalog)
                     watching.done(item, receipt)
     return _end(failed)
 
@@ -210,7 +210,7 @@ def _collecting(failed: list[str]):
         yield
     except UserError as e:
         failed.append(str(e))
-        say(f"error: {e}", "red")
+        echo(f"error: {e}", "red")
 
 
 def _end(failed: list[str]) -> None:
@@ -218,14 +218,14 @@ def _end(failed: list[str]) -> None:
         raise UserError(f"{len(failed)} could not be fetched, see above", remedy="the others are there; run it again")
 
 
-def _catalogue(choice: str, api: str | None, format: str) -> Catalogue:
-    from xner_ray.corpora.opus.catalog import open_catalogue
+def _catalog(choice: str, api: str | None, format: str) -> Catalog:
+    from xner_ray.corpora.opus.catalog import open_catalog
 
     if choice not in ("auto", "package", "api"):
-        raise UserError(f"no such catalogue: {choice}", key="--catalogue", remedy="auto, package or api")
+        raise UserError(f"no such catalog: {choice}", key="--catalog", remedy="auto, package or api")
     if format not in ("moses", "tmx"):
         raise UserError(f"OPUS has no format `{format}` that could be read", key="--format", remedy="moses or tmx")
-    return open_catalogue(choice, api)  # type: ignore[arg-type]
+    return open_catalog(choice, api)  # type: ignore[arg-type]
 
 
 def _languages(text: str | None) -> list[str]:
@@ -243,8 +243,8 @@ def _row(archive: Archive) -> dict[str, Any]:
     return {x: getattr(archive, x) for x in keys}
 
 
-def _told(catalogue: Catalogue) -> None:
-    say(f"catalogue: {catalogue.name}" + (f" ({catalogue.note})" if catalogue.note else ""), "dim")
+def _told(catalog: Catalog) -> None:
+    echo(f"catalog: {catalog.name}" + (f" ({catalog.note})" if catalog.note else ""), "dim")
 
 
 def _tell_missing(missing: dict[str, list[str]], source: str, asked: bool) -> None:
@@ -253,4 +253,4 @@ def _tell_missing(missing: dict[str, list[str]], source: str, asked: bool) -> No
     for code, lacks in missing.items():
         told = "; ".join(lacking(x, f"{source}-{code}") for x in lacks)
         if told:
-            say(f"warning: {told}" if asked else f"of the paper's corpora: {told}", "yellow")
+            echo(f"warning: {told}" if asked else f"of the paper's corpora: {told}", "yellow")

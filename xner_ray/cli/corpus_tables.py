@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from xner_ray.cli.common import say
+from xner_ray.cli.common import echo
 from xner_ray.corpora.opus.catalog import Archive
 from xner_ray.corpora.opus.download import Watch
 from xner_ray.corpora.opus.fetch import Item
@@ -25,15 +25,15 @@ class Lines(Watch):
     """A line for each file that is done, and for what went otherwise."""
 
     def line(self, text: str, style: str) -> None:
-        say(text, style)
+        echo(text, style)
 
     def note(self, text: str) -> None:
         self.line(text, "yellow")
 
     def done(self, item: Item, receipt: dict[str, Any]) -> None:
-        licence = receipt.get("licence") or {}
-        named = licence.get("name") or ("see " + licence["file"] if licence else "not in the archive")
-        told = f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., licence: {named}"
+        license = receipt.get("license") or {}
+        named = license.get("name") or ("see " + license["file"] if license else "not in the archive")
+        told = f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., license: {named}"
         self.line(told, "green")
 
 

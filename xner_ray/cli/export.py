@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xner_ray.cli.common import model_folder, say, show
+from xner_ray.cli.common import echo, model_folder, show
 from xner_ray.cli.options import FinishedRun
 from xner_ray.errors import UserError
 
@@ -36,13 +36,13 @@ def export(
     """
     from xner_ray.results.export.dataset import export_run
     from xner_ray.results.export.split import parse_shares
-    from xner_ray.results.run_results import Finished
+    from xner_ray.results.run_results import RunResults
     from xner_ray.text.tags import parse_map
 
-    told = export_run(Finished.open(run_folder), out, format, parse_shares(split), seed, parse_map(tag_map))
+    told = export_run(RunResults.open(run_folder), out, format, parse_shares(split), seed, parse_map(tag_map))
     for name, number in sorted(told.files.items()):
-        say(f"{out / name}: {number:,} sentences")
-    say(f"{out / 'README.md'} tells what they are", "green")
+        echo(f"{out / name}: {number:,} sentences")
+    echo(f"{out / 'README.md'} tells what they are", "green")
 
 
 def export_model(
@@ -56,7 +56,7 @@ def export_model(
     from xner_ray.results.export.onnx import export_onnx
 
     difference = export_onnx(model_folder(model), out)
-    say(f"{out / 'model.onnx'}: probabilities differ from torch by {difference:.1e} at most", "green")
+    echo(f"{out / 'model.onnx'}: probabilities differ from torch by {difference:.1e} at most", "green")
 
 
 def push(
@@ -81,11 +81,11 @@ def push(
 
     Example: [cyan]xner push out/demo --dataset me/demo --from demo-hf --model me/demo-{name} --dry-run[/]
     """
-    from xner_ray.results.export.push import Parcel, parcel, send
-    from xner_ray.results.run_results import Finished
+    from xner_ray.results.export.push import Upload, parcel, send
+    from xner_ray.results.run_results import RunResults
 
-    run = Finished.open(run_folder)
-    parcels: list[Parcel] = []
+    run = RunResults.open(run_folder)
+    parcels: list[Upload] = []
     if dataset:
         if dataset_folder is None:
             raise UserError("no folder given", key="--from", remedy="write one with `xner export OUT --out DIR`")
@@ -103,10 +103,10 @@ def push(
         for name, size in item.files:
             show(f"  {name}  {size:,}")
     if dry_run:
-        say("dry run: nothing was sent", "yellow")
+        echo("dry run: nothing was sent", "yellow")
         return
     for address in send(parcels, private):
-        say(f"sent: {address}", "green")
+        echo(f"sent: {address}", "green")
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import friendly, say, show, write_json
+from xner_ray.cli.common import echo, report_user_errors, show, write_json
 from xner_ray.errors import UserError
 
 _OPUS = re.compile(r"(?:OPUS-)?(?P<name>[^/]+)/(?P<version>[^/]+)/(?:moses|tmx|tsv)/[^/]+$")
@@ -63,7 +63,7 @@ def ingest(
 
     Example: [cyan]xner corpus ingest OpenSubtitles/v2018/moses/de-en.txt.zip --target de --out /big/en-de[/]
     """
-    with friendly(resumable=True):
+    with report_user_errors(resumable=True):
         if inputs[0].endswith((".yaml", ".yml")):
             collections, settings = _of_config(Path(inputs[0]), inputs[1:], out)
         else:
@@ -94,7 +94,7 @@ def _of_config(path: Path, overrides: Sequence[str], out: Path | None) -> tuple[
     if config.sample:
         from xner_ray.pipeline import pipeline
 
-        pipeline.run(config, path, stages=["sample"], say=say)
+        pipeline.run(config, path, stages=["sample"], log=echo)
     root = out or Path(config.out) / "corpus"
     return {root / language: sources_of(config, language) for language in config.languages}, config.ray
 
@@ -148,11 +148,11 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
         with _bar(hidden=ray) as progress:
             report = Collection(root).add(sources, mapper, progress)
         if report is None:
-            say(f"{root}: nothing new", "green")
+            echo(f"{root}: nothing new", "green")
             continue
         seconds = time.monotonic() - began
         show(_table(str(root), report))
-        say(f"{sum(c.read for c in report.corpora.values()) / seconds:,.0f} lines a second", "dim")
+        echo(f"{sum(c.read for c in report.corpora.values()) / seconds:,.0f} lines a second", "dim")
         corpora = {name: vars(count) for name, count in report.corpora.items()}
         results[str(root)] = {"corpora": corpora, "rows": report.rows, "seconds": round(seconds, 2)}
     return results

@@ -16,11 +16,11 @@ import typer.core
 from xner_ray.cli import export as cli_export
 from xner_ray.cli.common import (
     comma_list,
+    echo,
     existing_file,
-    friendly,
     model_folder,
+    report_user_errors,
     run_stages,
-    say,
     show,
     write_json,
 )
@@ -38,7 +38,7 @@ class _Group(typer.core.TyperGroup):
     """All commands, with user errors printed instead of raised."""
 
     def invoke(self, ctx):
-        with friendly():
+        with report_user_errors():
             return super().invoke(ctx)
 
 
@@ -49,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a bug keeps Python's own traceback
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Give an English named-entity recogniser to other languages through parallel text.\n\n"
+    help="Give an English named-entity recognizer to other languages through parallel text.\n\n"
     "Start with [cyan]xner run configs/demo.yaml[/]; each command explains itself with --help.",
 )
 
@@ -93,7 +93,7 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
     from xner_ray.pipeline import pipeline
     from xner_ray.results.report.table import plan_table
 
-    resolve(loaded, say)
+    resolve(loaded, echo)
 
     show(plan_table(pipeline.plan(loaded), loaded.out))
 
@@ -108,7 +108,7 @@ _STAGES = {
     "teacher": "Train the English tagger",
     "aligner": "Train the model that finds an English entity in a target sentence",
     "label": "Tag the English side and project the entities to the target side",
-    "dataset": "Apply rules and thresholds to what is labelled, sample, and export tokens and tags",
+    "dataset": "Apply rules and thresholds to what is labeled, sample, and export tokens and tags",
     "student": "Train the target-language taggers",
 }
 
@@ -209,7 +209,7 @@ def project(
         show(scores_table(result, f"{target.name} ({language})"))
     found = sum(tag.startswith("B-") for sentence in projected for tag in sentence.tags)
     kept = f"written to {out}" if out else "add --out FILE.conll to keep them"
-    say(f"{found} entities in {len(projected)} sentences; {kept}")
+    echo(f"{found} entities in {len(projected)} sentences; {kept}")
     if out:
         write_conll(out, projected)
     if json_out:
@@ -231,7 +231,7 @@ def tag(
         bool, typer.Option("--json", help="Print one JSON object a line: text, entities with character offsets.")
     ] = False,
 ) -> None:
-    """Mark the entities of sentences: in colour on a terminal, as \\[Berlin LOC] elsewhere.
+    """Mark the entities of sentences: in color on a terminal, as \\[Berlin LOC] elsewhere.
 
     Example: [cyan]xner tag --model german-tagger "Angela Merkel besucht Paris."[/]
     """
@@ -268,7 +268,7 @@ def sample(
             list(tasks),
             progress=lambda code, done, total: bar.update(tasks[code], completed=done, total=total),
         )
-    say(f"{len(manifest['files'])} files in {out}", "green")
+    echo(f"{len(manifest['files'])} files in {out}", "green")
 
 
 corpus.command("ingest")(ingest_corpora)

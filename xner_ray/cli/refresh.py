@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import friendly, say, show
+from xner_ray.cli.common import echo, report_user_errors, show
 from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def refresh(
 ) -> None:
     """Take in what is new, train where it is worth it, and promote students that no language loses by.
 
-    New and changed corpora are fetched and ingested, only new pairs are labelled; what fails leaves everything as it was.
+    New and changed corpora are fetched and ingested, only new pairs are labeled; what fails leaves everything as it was.
 
     Example: [cyan]xner refresh configs/paper.yaml data=/corpora --dry-run[/]
     """
@@ -35,21 +35,21 @@ def night(config: Path, overrides: list[str], dry_run: bool, as_json: bool = Fal
     Raises:
         SystemExit: 2 where the night failed by something that can be mended.
     """
-    with friendly(resumable=True):
+    with report_user_errors(resumable=True):
         from xner_ray.config.load import load_config
 
         loaded = load_config(config, overrides)
         if dry_run:
             from xner_ray.workflows.refresh.dry_run import plan_night
 
-            plan = plan_night(loaded, say)
+            plan = plan_night(loaded, echo)
             typer.echo(json.dumps(plan.to_json(), ensure_ascii=False, indent=1)) if as_json else _show(plan)
             return
         from xner_ray.cli.corpus_tables import Lines
         from xner_ray.workflows.refresh.refresh_report import markdown
         from xner_ray.workflows.refresh.run_refresh import refresh as go
 
-        report = go(loaded, config, say, Lines())
+        report = go(loaded, config, echo, Lines())
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1) if as_json else markdown(report))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xner_ray.cli.common import say, show
+from xner_ray.cli.common import echo, show
 from xner_ray.cli.options import FinishedRun
 
 
@@ -22,7 +22,7 @@ def report(
     """
     from xner_ray.results.report.page import write_report
 
-    say(f"written to {write_report(out, examples)}", "green")
+    echo(f"written to {write_report(out, examples)}", "green")
 
 
 def show_pairs(

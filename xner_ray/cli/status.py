@@ -7,19 +7,19 @@ from typing import Any
 
 import typer
 
-from xner_ray.cli.common import say, show
+from xner_ray.cli.common import echo, show
 from xner_ray.cli.options import AsJson, RunFolder, command_group
 
 SHOWN = 50
 
 quarantine = command_group(
-    "See the rows that could not be read, labelled or aligned, and have them tried again.\n\n"
+    "See the rows that could not be read, labeled or aligned, and have them tried again.\n\n"
     "Example: [cyan]xner quarantine list out/mine[/]"
 )
 
 
 def status(out: RunFolder, json_out: AsJson = False) -> None:
-    """Show how far labelling is: shards, pairs a second, and the ledger. This may be asked while the run goes on.
+    """Show how far labeling is: shards, pairs a second, and the ledger. This may be asked while the run goes on.
 
     Example: [cyan]xner status out/mine[/]
     """
@@ -57,14 +57,14 @@ def list_rows(out: RunFolder, json_out: AsJson = False) -> None:
 
 @quarantine.command("retry")
 def retry_rows(out: RunFolder) -> None:
-    """Have the shards with quarantined rows labelled again by the next `xner label`.
+    """Have the shards with quarantined rows labeled again by the next `xner label`.
 
     Example: [cyan]xner quarantine retry out/mine && xner label mine.yaml[/]
     """
     from xner_ray.labeling.quarantine import retry
 
     shards, rows = retry(out)
-    say(f"{rows} rows in {shards} shards will be tried again by the next `xner label` or `xner run`", "green")
+    echo(f"{rows} rows in {shards} shards will be tried again by the next `xner label` or `xner run`", "green")
 
 
 def _table(told: dict[str, Any]) -> Any:

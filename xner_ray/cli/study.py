@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import comma_list, friendly, say
+from xner_ray.cli.common import comma_list, echo, report_user_errors
 from xner_ray.cli.options import ConfigFile, Overrides, command_group
 from xner_ray.errors import UserError
 
@@ -122,13 +122,13 @@ def page(
     from xner_ray.workflows.study.page import write_page
 
     found = write_page(page, tables or page.parent / "results")
-    say(f"{page} holds {', '.join(found) or 'no study yet'}", "green")
+    echo(f"{page} holds {', '.join(found) or 'no study yet'}", "green")
     if not can_draw():
-        say(f"figures were not drawn anew: {INSTALL}", "yellow")
+        echo(f"figures were not drawn anew: {INSTALL}", "yellow")
 
 
 def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str, Any], csv: Path | None) -> None:
-    with friendly(resumable=True):
+    with report_user_errors(resumable=True):
         given = [f"study.{name}.{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
         from xner_ray.workflows.study.config import load_study_config
 
@@ -138,13 +138,13 @@ def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str
         from xner_ray.workflows.study.table import write_table
 
         if not can_draw():
-            say(f"no matplotlib here, so the study will end without figures: {INSTALL}", "yellow")
+            echo(f"no matplotlib here, so the study will end without figures: {INSTALL}", "yellow")
         table, parquet = run_study(name, loaded, config)
         csv = csv or parquet.with_suffix(".csv")
         files = [parquet, write_table(table, csv if csv.suffix == ".csv" else csv / f"{name}.csv")]
         files += draw(name, table, files[-1].parent) if can_draw() else []
         _show(name, table)
-        say("written: " + ", ".join(map(str, files)), "green")
+        echo("written: " + ", ".join(map(str, files)), "green")
 
 
 def _show(name: str, table: Any) -> None:

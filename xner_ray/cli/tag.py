@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Entity = tuple[int, int, str, float]  # character start and end, type, score
-COLOURS = {"PER": "magenta", "LOC": "green", "ORG": "cyan", "MISC": "yellow"}
+COLORS = {"PER": "magenta", "LOC": "green", "ORG": "cyan", "MISC": "yellow"}
 CHUNK = 256
 
 
@@ -37,13 +37,13 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     # Not half precision, faster as it is: what `transformers.pipeline` finds in the folder, to the last entity.
     tagger = open_tagger(model, precision="fp32")
     console = Console(highlight=False)
-    coloured = console.is_terminal and console.color_system is not None and not console.no_color
+    colored = console.is_terminal and console.color_system is not None and not console.no_color
     while chunk := list(islice(lines, CHUNK)):
         for text, entities in zip(chunk, tagger.tag(chunk, language), strict=True):
             if as_json:
                 sys.stdout.write(as_json_line(text, entities) + "\n")
-            elif coloured:
-                console.print(in_colour(text, entities), soft_wrap=True)
+            elif colored:
+                console.print(in_color(text, entities), soft_wrap=True)
             else:
                 sys.stdout.write(in_brackets(text, entities) + "\n")
         sys.stdout.flush()
@@ -80,15 +80,15 @@ def in_brackets(text: str, entities: Iterable[Entity]) -> str:
     return "".join(f"[{part} {kind}]" if kind else part for part, kind in _parts(text, entities))
 
 
-def in_colour(text: str, entities: Iterable[Entity]) -> Text:
-    """A colour for each type, and its name behind the entity for those who do not see the colour."""
+def in_color(text: str, entities: Iterable[Entity]) -> Text:
+    """A color for each type, and its name behind the entity for those who do not see the color."""
     from rich.text import Text
 
     marked = Text()
     for part, kind in _parts(text, entities):
         if kind:
-            colour = COLOURS.get(kind, "blue")
-            marked.append(part, f"bold underline {colour}").append(f" {kind}", f"dim {colour}")
+            color = COLORS.get(kind, "blue")
+            marked.append(part, f"bold underline {color}").append(f" {kind}", f"dim {color}")
         else:
             marked.append(part)
     return marked

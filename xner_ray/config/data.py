@@ -93,7 +93,7 @@ class OpusConfig(Model):
     """Where corpora with an `opus` key come from."""
 
     folder: str = Field("{data}/opus", description="Where `xner corpus fetch --config` puts archives, and runs look.")
-    catalogue: Literal["package", "api", "auto"] = Field(
+    catalog: Literal["package", "api", "auto"] = Field(
         "package",
         description="The index of OPUS: that of the package `opustools` (the same on every machine), the live one, or that"
         " where it answers.",

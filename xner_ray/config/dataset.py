@@ -10,7 +10,7 @@ from xner_ray.config.data import Model, Positive, Share
 
 
 class Rules(Model):
-    """Thresholds on stored scores and conventions of the targets' gold; changing them needs no new labelling."""
+    """Thresholds on stored scores and conventions of the targets' gold; changing them needs no new labeling."""
 
     min_entity_score: Share = Field(0.0, description="low_score: an entity that the teacher scored below.")
     min_projection_score: Share = Field(0.0, description="low_score: a projection that the aligner scored below.")
@@ -21,7 +21,7 @@ class Rules(Model):
     )
     lowercase: dict[str, str] = Field(
         {},
-        description="By language the type, or O, of single words in lower case for a capitalised name"
+        description="By language the type, or O, of single words in lower case for a capitalized name"
         " (estadounidense); not listed: as projected.",
     )
     countries: dict[str, str] = Field(

@@ -28,7 +28,7 @@ class Training(Model):
     learning_rate: float = Field(2e-4, gt=0, description="Peak; linear warm-up, then linear decay to 0.")
     warmup: Share = Field(0.1, description="Share of the steps.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
-    batch_tokens: Positive = Field(1024, description="Real tokens in an optimiser step, over all workers.")
+    batch_tokens: Positive = Field(1024, description="Real tokens in an optimizer step, over all workers.")
     micro_tokens: Positive = Field(1024, description="Padded tokens in one forward pass of one worker.")
     loss: Literal["cross_entropy", "focal", "reweighted"] = Field(
         "cross_entropy", description="focal weighs sure tokens down, reweighted weighs them up."
@@ -49,7 +49,7 @@ class Teacher(Model):
     encoder: str = Field("embedded", description="embedded | hub id | folder.")
     to_o: dict[str, list[str]] = Field(
         {},
-        description="Types relabelled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher.",
+        description="Types relabeled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher.",
     )
     training: Training = Training(loss="focal", gamma=2.0)
     model: str | None = Field(
@@ -133,7 +133,7 @@ class Label(Model):
     )
     gpu_share: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
     store: str | None = Field(
-        None, description="Where labelled shards go: a folder, or a URL such as s3://bucket/prefix; default: `out`."
+        None, description="Where labeled shards go: a folder, or a URL such as s3://bucket/prefix; default: `out`."
     )
     max_quarantined: Share = Field(0.01, description="Stop when a larger share of a shard's rows cannot be run.")
     null_model: bool = Field(
@@ -177,7 +177,7 @@ class Student(Model):
     )
     doubt_capitals: bool = Field(
         True,
-        description="Unlabelled words with a capital letter inside a sentence are not labelled O, in languages where it"
+        description="Unlabeled words with a capital letter inside a sentence are not labeled O, in languages where it"
         " marks names: they carry no loss, or what the student before answers. The paper has no such rule.",
     )
 

@@ -41,7 +41,7 @@ from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
 from xner_ray.corpora.shard_writer import appearing_folder
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import TEMP, failpoint, open_place
+from xner_ray.storage.blob_store import TEMP, failpoint, open_blob_store
 from xner_ray.storage.fingerprint import describe_change, fingerprint
 
 _NAME = re.compile(r"generation-(\d{6})")
@@ -49,7 +49,7 @@ FIRST = "generation-000001"
 
 
 @dataclass(frozen=True)
-class Held:
+class CorpusVersion:
     """The newest version of a corpus. label: `corpus` in its rows. identity: of what it was read from."""
 
     label: str
@@ -69,10 +69,10 @@ class Collection:
         names = [p for p in self.root.glob("generation-*") if _NAME.fullmatch(p.name)]
         return sorted(p for p in names if (p / "generation.json").exists())
 
-    def held(self) -> dict[str, Held]:
+    def held(self) -> dict[str, CorpusVersion]:
         """By name, the newest version of each corpus."""
         state = self._state()
-        return {name: Held(**value) for name, value in state["corpora"].items()}
+        return {name: CorpusVersion(**value) for name, value in state["corpora"].items()}
 
     def reports(self) -> list[IngestReport]:
         """What each generation counted; shard files are relative to the root."""
@@ -124,7 +124,7 @@ class Collection:
         """
         self._check_settings(sources)
         folders, state = self.generations(), self._state()
-        held = {name: Held(**value) for name, value in state["corpora"].items()}
+        held = {name: CorpusVersion(**value) for name, value in state["corpora"].items()}
         for done in held.values():  # a process that was killed after its commit left them
             shutil.rmtree(self._staging(done.label, done.identity), ignore_errors=True)
         wanted = self._new(sources, state)
@@ -137,7 +137,7 @@ class Collection:
         with appearing_folder(out) as folder:
             made = build(folder, staging, [source for source, _ in wanted], before, mapper, progress)
             for ordinal, (source, identity) in enumerate(wanted):
-                held[source.corpus.name] = Held(source.label, identity, number, ordinal)
+                held[source.corpus.name] = CorpusVersion(source.label, identity, number, ordinal)
             labels = sorted({*state["labels"], *staging})
             corpora = {name: asdict(value) for name, value in sorted(held.items())}
             shards = before.shards + len(made.shards)
@@ -153,7 +153,7 @@ class Collection:
             shutil.rmtree(path)
         return report
 
-    def _before(self, folders: list[Path], held: dict[str, Held], replaced: set[str], shards: int) -> Before:
+    def _before(self, folders: list[Path], held: dict[str, CorpusVersion], replaced: set[str], shards: int) -> Before:
         members = {name: Member(folders[h.generation - 1], h.ordinal) for name, h in held.items()}
         stay = tuple(m for name, m in members.items() if name not in replaced)
         go = tuple(m for name, m in members.items() if name in replaced)
@@ -191,7 +191,7 @@ class Collection:
         foreign = [p for p in self.root.glob("*") if not TEMP.fullmatch(p.name)]
         if foreign and not file.exists():
             raise UserError("holds files but is no collection", file=self.root, remedy="choose another folder")
-        open_place(self.root).put(file.name, (json.dumps(mine) + "\n").encode(), "collection", if_absent=True)
+        open_blob_store(self.root).put(file.name, (json.dumps(mine) + "\n").encode(), "collection", if_absent=True)
         held = json.loads(file.read_text("utf-8"))
         for line in describe_change(held, mine):
             remedy = "choose another folder, or ask for what it was made with"

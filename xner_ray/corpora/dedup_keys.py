@@ -38,12 +38,12 @@ def _keys(source: pa.Array | pa.ChunkedArray, target: pa.Array | pa.ChunkedArray
     rows = []
     for chunk in joined.chunks if isinstance(joined, pa.ChunkedArray) else [joined]:
         if len(chunk):
-            text = _normalised(pc.utf8_lower(chunk))
+            text = _normalized(pc.utf8_lower(chunk))
             rows.append(hash_array(split_lines(text).to_numpy(zero_copy_only=False), categorize=False))
     return np.concatenate(rows) if rows else np.zeros(0, np.uint64)
 
 
-def _normalised(lowered: pa.LargeStringArray) -> bytes:
+def _normalized(lowered: pa.LargeStringArray) -> bytes:
     """All rows in one: letters and digits, a tab after each side, LF after each row."""
     data = np.frombuffer(lowered.buffers()[2], np.uint8).copy()
     for lead, second, ignored in _WIDE:

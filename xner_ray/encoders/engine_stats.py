@@ -13,7 +13,7 @@ class Counts:
     """What the engine did, for reports: nothing is cut, redone or asked twice silently.
 
     Attributes:
-        seconds: by part: `tokenise`, `forward`; two readings of the clock a shard.
+        seconds: by part: `tokenize`, `forward`; two readings of the clock a shard.
         clock: what they are read from; where processes share cores, a benchmark sets that of the process.
     """
 

@@ -1,6 +1,6 @@
 """The engine of an exported tagger: ONNX Runtime in place of torch, so that `xner tag` answers in a second or two.
 
-It is for few sentences at a time. fp32 on CPUs only; labelling millions of pairs is `engine.py`'s.
+It is for few sentences at a time. fp32 on CPUs only; labeling millions of pairs is `engine.py`'s.
 """
 
 from __future__ import annotations

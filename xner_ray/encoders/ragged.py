@@ -1,4 +1,4 @@
-"""Lists of unequal length as two flat NumPy arrays: what tokenised text is, everywhere in the house.
+"""Lists of unequal length as two flat NumPy arrays: what tokenized text is, everywhere in the house.
 
 Arrow list columns, tensors and shards all convert from and to this shape without a Python loop over rows.
 """

@@ -32,7 +32,7 @@ class Tokens:
         return Tokens(self.ids.take(rows), self.starts[at], self.ends[at])
 
 
-class Tokeniser:
+class Tokenizer:
     """A thin, picklable wrapper of a fast tokenizer.
 
     Args:
@@ -55,7 +55,7 @@ class Tokeniser:
         self.prefix, self.middle, self.suffix = _template(self.backend)
 
     def __call__(self, texts: Sequence[str], trim: bool = True) -> Tokens:
-        """Tokenise raw strings.
+        """Tokenize raw strings.
 
         Args:
             trim: tokens hold no white space, and a metaspace alone holds nothing; else offsets are the tokenizer's own.

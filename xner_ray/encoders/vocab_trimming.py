@@ -1,7 +1,7 @@
 """Smaller vocabularies: an encoder that keeps only the pieces of the scripts that a run's languages are written in.
 
 Embeddings hold most parameters of a multilingual encoder (96M of 118M in e5-small), so checkpoints and actors shrink by half
-for German, Spanish, Dutch and Chinese. Text in those scripts is tokenised exactly as before: the best path over pieces uses
+for German, Spanish, Dutch and Chinese. Text in those scripts is tokenized exactly as before: the best path over pieces uses
 none that are gone. Text in other scripts falls apart into unknown pieces, which is the price.
 Unigram and WordPiece tokenizers are trimmed; other kinds are used whole.
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xner_ray.storage.atomic import made_once
+from xner_ray.storage.atomic import create_once
 from xner_ray.storage.fingerprint import fingerprint, hash_folder
 
 _HAN, _KANA = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)), ((0x3040, 0x30FF), (0x31F0, 0x31FF))
@@ -114,7 +114,7 @@ def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
     }
     if particles:
         parts["particles"] = particles
-    return made_once(
+    return create_once(
         Path(cache) / fingerprint(parts), lambda made: _write(Path(folder), made, ranges, list(particles))
     )
 

@@ -36,7 +36,7 @@ def windows(ids: Ragged, room: np.ndarray | int, overlap: int = 64) -> Windows:
     Args:
         ids: token ids without special tokens.
         room: most tokens a window, for all rows or int [rows]; more than 2 x overlap.
-        overlap: tokens that neighbouring windows share; half of the room where that is less.
+        overlap: tokens that neighboring windows share; half of the room where that is less.
     """
     lengths = ids.lengths
     room = np.broadcast_to(np.asarray(room, np.int64), lengths.shape)

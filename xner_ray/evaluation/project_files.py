@@ -15,7 +15,7 @@ from xner_ray.config.data import Scheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.projection_scores import Target, read_target, score_projection
 from xner_ray.text.conll import Sentence, read_conll
-from xner_ray.text.tags import Span, spans_of, tags_of
+from xner_ray.text.tags import Span, bio2_to_spans, spans_to_bio2
 from xner_ray.text.token_spans import char_to_token_spans
 from xner_ray.text.words import CharSpan
 
@@ -68,7 +68,7 @@ def read_gold_pair(
         )
     spaced = [sentence.natural() for sentence in gold]
     entities = [
-        [(words[a][0], words[b - 1][1], kind) for a, b, kind in spans_of(sentence.tags)]
+        [(words[a][0], words[b - 1][1], kind) for a, b, kind in bio2_to_spans(sentence.tags)]
         for sentence, (_, words) in zip(gold, spaced, strict=True)
     ]
     return GoldPair([text for text, _ in spaced], [words for _, words in spaced], entities, targets, language)
@@ -148,7 +148,7 @@ def sentence_tags(
         (c[1], c[2], kind_of(source, target.text, entities, c, adjective))
         for c in taken_spans(target.text, candidates)
     ]
-    return tags_of(char_to_token_spans(target.text, taken, target.spans), len(target.tokens))
+    return spans_to_bio2(char_to_token_spans(target.text, taken, target.spans), len(target.tokens))
 
 
 def kind_of(source: str, text: str, entities: Sequence[Span], candidate: Candidate, adjective: str | None) -> str:

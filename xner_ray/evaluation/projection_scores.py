@@ -15,7 +15,7 @@ from xner_ray.config.data import Scheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.scores import check_aligned
 from xner_ray.text.conll import blocks, read_conll, read_lines
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.words import CharSpan, natural, words
 
 
@@ -99,7 +99,7 @@ def score_projection(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence
     check_aligned(gold, predicted)
     right = n_gold = n_predicted = 0
     for a, b in zip(gold, predicted, strict=True):
-        want, got = set(spans_of(a)), set(spans_of(b))
+        want, got = set(bio2_to_spans(a)), set(bio2_to_spans(b))
         right, n_gold, n_predicted = right + len(want & got), n_gold + len(want), n_predicted + len(got)
     precision = right / n_predicted if n_predicted else 0.0
     recall = right / n_gold if n_gold else 0.0

@@ -1,4 +1,4 @@
-"""What happens to one shard in the labelling graph, and the actors that do it: read, label, align, commit.
+"""What happens to one shard in the labeling graph, and the actors that do it: read, label, align, commit.
 
 A shard travels as an envelope, one row of the graph. Models run in a child of their actor, which rows may kill
 (`xner_ray/labeling/isolation`).
@@ -16,15 +16,15 @@ import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.errors import UserError
-from xner_ray.labeling.isolation import Child, Guard
-from xner_ray.observability.shard_timer import Telling, Watch
+from xner_ray.labeling.isolation import Bisection, SubprocessWorker
+from xner_ray.observability.shard_timer import LogContext, Watch
 from xner_ray.storage.envelope import pack, repack, unpack
 from xner_ray.storage.shard_store import ShardStore
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _NOTES = b"xner.notes"
-GUARDED = ("tokenise", "label", "align")  # stages that set rows aside
+GUARDED = ("tokenize", "label", "align")  # stages that set rows aside
 
 
 def read_shard(batch: pa.Table, out: str) -> pa.Table:
@@ -40,7 +40,7 @@ def read_shard(batch: pa.Table, out: str) -> pa.Table:
 
 
 def commit_shard(batch: pa.Table, out: str) -> pa.Table:
-    """Commit a labelled shard; what passes on is its name and counts, see `committed_row`."""
+    """Commit a labeled shard; what passes on is its name and counts, see `committed_row`."""
     shard, language, table = unpack(batch)
     input_hash = batch.column("input_hash")[0].as_py()
     entities = int(pc.sum(pc.list_value_length(table.column("entities"))).as_py() or 0)
@@ -58,7 +58,7 @@ def commit_shard(batch: pa.Table, out: str) -> pa.Table:
 class ReadShards:
     """Actor: `read_shard`."""
 
-    def __init__(self, out: str, telling: Telling):
+    def __init__(self, out: str, telling: LogContext):
         self.out, self.watch = out, Watch(telling, "read")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -69,7 +69,7 @@ class ReadShards:
 class CommitShards:
     """Actor: `commit_shard`."""
 
-    def __init__(self, out: str, telling: Telling):
+    def __init__(self, out: str, telling: LogContext):
         self.out, self.watch = out, Watch(telling, "commit")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -80,7 +80,7 @@ class CommitShards:
 class _GuardedShards:
     """Actor: a stage over whole shards, in a child process; its notes travel in the table's metadata."""
 
-    def __init__(self, guard: Guard, telling: Telling, model: bool = True, last: bool = False):
+    def __init__(self, guard: Bisection, telling: LogContext, model: bool = True, last: bool = False):
         self.guard, self.last = guard, last
         self.watch = Watch(telling, guard.stage, model=model)
 
@@ -97,16 +97,16 @@ class _GuardedShards:
             return repack(batch, table.replace_schema_metadata({_NOTES: json.dumps(notes)}))
 
 
-class TokeniseShards(_GuardedShards):
+class TokenizeShards(_GuardedShards):
     """Pieces and words for the other two, so that they only run models; without a GPU there is no such stage."""
 
-    def __init__(self, work: str, settings: dict[str, Any], max_share: float, telling: Telling):
-        guard = Guard("tokenise", ["source", "target"], schema.CUT, Child(work, settings), max_share)
+    def __init__(self, work: str, settings: dict[str, Any], max_share: float, telling: LogContext):
+        guard = Bisection("tokenize", ["source", "target"], schema.CUT, SubprocessWorker(work, settings), max_share)
         super().__init__(guard, telling, model=False)
 
 
 class _ModelShards(_GuardedShards):
-    """A stage that asks a model. `cut`: the shards come tokenised. `child`: of another stage, which does this one's work, too."""
+    """A stage that asks a model. `cut`: the shards come tokenized. `child`: of another stage, which does this one's work, too."""
 
     stage: str
     needs: list[str]
@@ -118,12 +118,12 @@ class _ModelShards(_GuardedShards):
         work: str,
         settings: dict[str, Any],
         max_share: float,
-        telling: Telling,
+        telling: LogContext,
         cut: bool = False,
-        child: Child | None = None,
+        child: SubprocessWorker | None = None,
     ):
         needs = [*self.needs, *[schema.CUT.name][: int(cut)]]
-        guard = Guard(self.stage, needs, self.column, child or Child(work, settings), max_share)
+        guard = Bisection(self.stage, needs, self.column, child or SubprocessWorker(work, settings), max_share)
         super().__init__(guard, telling, last=self.last)
 
 
@@ -139,10 +139,10 @@ class AlignShards(_ModelShards):
     stage, needs, column, last = "align", ["source", "target", "entities"], schema.PROJECTIONS, True
 
 
-Modelled = tuple[str, dict[str, Any], float, Telling, bool]  # arguments of `LabelShards` or `AlignShards`
+Modeled = tuple[str, dict[str, Any], float, LogContext, bool]  # arguments of `LabelShards` or `AlignShards`
 
 
-class WholeShards:
+class ReadLabelAlignCommit:
     """Actor: all four, one shard after the other, as CPUs do it. Arguments: those of each.
 
     Both models are in one child: a second one would import torch again, for seconds and hundreds of megabytes.
@@ -150,8 +150,10 @@ class WholeShards:
 
     BOTH = "xner_ray.labeling.shard_functions:BothWork"
 
-    def __init__(self, reads: tuple[str, Telling], labels: Modelled, aligns: Modelled, commits: tuple[str, Telling]):
-        self.child = Child(self.BOTH, {"label": labels[:2], "align": aligns[:2]})
+    def __init__(
+        self, reads: tuple[str, LogContext], labels: Modeled, aligns: Modeled, commits: tuple[str, LogContext]
+    ):
+        self.child = SubprocessWorker(self.BOTH, {"label": labels[:2], "align": aligns[:2]})
         self.read, self.commit = ReadShards(*reads), CommitShards(*commits)
         self.label = LabelShards(*labels, child=self.child)
         self.align = AlignShards(*aligns, child=self.child)

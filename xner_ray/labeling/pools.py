@@ -11,8 +11,8 @@ from xner_ray.config import Label
 
 READ, COMMIT = 0.05, 0.06  # CPUs of an actor that reads or commits, without which the pools starve
 FED = 8  # actors with models that one reader and one committer serve
-ALIGN_COST = 2.5  # of aligning a shard, where labelling it is 1: 1.7 queries a pair, each longer than the sentence
-TOKENISERS = 2  # actors that cut texts for the models of one GPU
+ALIGN_COST = 2.5  # of aligning a shard, where labeling it is 1: 1.7 queries a pair, each longer than the sentence
+TOKENIZERS = 2  # actors that cut texts for the models of one GPU
 BESIDE = 0.5  # CPUs of an actor whose node is not up yet, so that nobody knows how many it has
 
 Node = dict[str, float]
@@ -36,7 +36,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Pools:
-    """`align`: None where an actor does a shard whole. `tokenise`: where the others hold GPUs. `feeders`: actors that read,
+    """`align`: None where an actor does a shard whole. `tokenize`: where the others hold GPUs. `feeders`: actors that read,
     and as many that commit.
     """
 
@@ -45,7 +45,7 @@ class Pools:
     threads: int
     device: str
     feeders: int = 0
-    tokenise: Pool | None = None
+    tokenize: Pool | None = None
 
     @property
     def read(self) -> Pool:
@@ -58,7 +58,7 @@ class Pools:
     @property
     def guarded(self) -> list[Pool]:
         """Those that work on shards in a child process."""
-        return [pool for pool in (self.label, self.align, self.tokenise) if pool]
+        return [pool for pool in (self.label, self.align, self.tokenize) if pool]
 
     @property
     def told(self) -> str:
@@ -108,7 +108,7 @@ def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int =
 
 
 def _on_gpus(label: Label, nodes: Sequence[Node], shards: int, gpus: int, grow: bool) -> Pools:
-    """A node's CPUs: a third for its actors with models, a third for those that tokenise, the rest to read and commit."""
+    """A node's CPUs: a third for its actors with models, a third for those that tokenize, the rest to read and commit."""
     share = min(label.gpu_share, gpus / 2)  # one GPU holds a label and an align actor, or nothing moves
     each = int(1 / share + 1e-6)  # an actor lies on one GPU: a share of 0.4 leaves the last fifth of each free
     slots = each * gpus
@@ -116,13 +116,13 @@ def _on_gpus(label: Label, nodes: Sequence[Node], shards: int, gpus: int, grow: 
     tag, align = (min(n, label.workers or n, shards) for n in (tag, slots - tag))
     beside = [node.get("CPU", 0.0) / (3 * each * node["GPU"]) for node in nodes if node.get("GPU", 0.0)]
     resources = {"num_gpus": share, "num_cpus": _down(min(BESIDE if grow else 1.0, *beside, 1.0))}
-    cpus, cut = _sum(nodes, "CPU"), min(TOKENISERS * gpus, shards)
+    cpus, cut = _sum(nodes, "CPU"), min(TOKENIZERS * gpus, shards)
     feeders = _feeders(tag + align, cpus)
     if grow:
         pools = Pool(1, resources, tag), Pool(1, resources, align)
         return Pools(*pools, 1, f"up to {gpus} GPUs", feeders, Pool(1, {"num_cpus": BESIDE}, cut))
-    tokenise = Pool(cut, {"num_cpus": _down(min(1.0, cpus / (3 * cut)))})
-    return Pools(Pool(tag, resources), Pool(align, resources), 1, f"{gpus} GPUs", feeders, tokenise)
+    tokenize = Pool(cut, {"num_cpus": _down(min(1.0, cpus / (3 * cut)))})
+    return Pools(Pool(tag, resources), Pool(align, resources), 1, f"{gpus} GPUs", feeders, tokenize)
 
 
 def _feeders(actors: int, cpus: float) -> int:

@@ -1,6 +1,6 @@
-"""The rows that could not be read, labelled or aligned: which and why, and how to have them tried again.
+"""The rows that could not be read, labeled or aligned: which and why, and how to have them tried again.
 
-A retry takes back the commits of the shards that hold such rows, so that the next labelling does these shards anew; rows that
+A retry takes back the commits of the shards that hold such rows, so that the next labeling does these shards anew; rows that
 ingest set aside need another input. Quarantined rows are few, so plain loops.
 """
 
@@ -20,7 +20,7 @@ EXCERPT = 200
 
 
 def quarantined(out: str | Path) -> pa.Table:
-    """All quarantined rows of the labelling that was started last, as schema.QUARANTINE. Raises: UserError as `status`."""
+    """All quarantined rows of the labeling that was started last, as schema.QUARANTINE. Raises: UserError as `status`."""
     out = Path(out)
     _, plan = read_plan(out)
     store = ShardStore(plan["root"])
@@ -30,7 +30,7 @@ def quarantined(out: str | Path) -> pa.Table:
 
 
 def retry(out: str | Path) -> tuple[int, int]:
-    """Make the shards with rows that labelling set aside missing again; returns how many (shards, rows)."""
+    """Make the shards with rows that labeling set aside missing again; returns how many (shards, rows)."""
     _, plan = read_plan(Path(out))
     store = ShardStore(plan["root"])
     shards = _shards(store, plan)

@@ -1,4 +1,4 @@
-"""What the actors of the labelling stage run in their child processes: models in, one column a shard out.
+"""What the actors of the labeling stage run in their child processes: models in, one column a shard out.
 
 No Ray here; and no torch where the null model answers.
 """
@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.encoders.engine_stats import Counts
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.labeling.isolation.subprocess_worker import Work, named
-from xner_ray.ner.base_tagger import Finder
+from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.pretokenize import cut_table
 from xner_ray.ner.tagger import Tagger, is_spacy, open_tagger
 
 
-class TokeniseWork:
+class TokenizeWork:
     """What the other two would cut themselves, on CPUs, before a shard meets a GPU.
 
     Args:
@@ -30,17 +30,17 @@ class TokeniseWork:
 
     def __init__(self, folders: dict[str, str], aligner: str, source_language: str, null: bool):
         self.folders, self.aligner, self.source_language, self.null = folders, aligner, source_language, null
-        self.tokenisers: dict[str, Tokeniser | None] = {}
+        self.tokenizers: dict[str, Tokenizer | None] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
         """`cut` of a table with the columns `source` and `target`."""
-        source = self.tokeniser(self.folders[language]), self.source_language
-        return cut_table(table, source, (self.tokeniser(self.aligner), language)), {}
+        source = self.tokenizer(self.folders[language]), self.source_language
+        return cut_table(table, source, (self.tokenizer(self.aligner), language)), {}
 
-    def tokeniser(self, folder: str) -> Tokeniser | None:
-        if folder not in self.tokenisers:
-            self.tokenisers[folder] = None if is_spacy(folder) else Tokeniser(folder, plain=self.null)
-        return self.tokenisers[folder]
+    def tokenizer(self, folder: str) -> Tokenizer | None:
+        if folder not in self.tokenizers:
+            self.tokenizers[folder] = None if is_spacy(folder) else Tokenizer(folder, plain=self.null)
+        return self.tokenizers[folder]
 
 
 class LabelWork:
@@ -57,7 +57,7 @@ class LabelWork:
         _set_threads(null, threads)
         self.folders, self.source_language, self.null = folders, source_language, null
         self.budget, self.precision = budget, precision
-        self.taggers: dict[str, Finder] = {}
+        self.taggers: dict[str, BaseTagger] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
         """`entities` of a table with the column `source`, and perhaps `cut`."""
@@ -68,7 +68,7 @@ class LabelWork:
         column = label_table(tagger, table, self.source_language).column("entities").combine_chunks()
         return column, _since(before, _notable(tagger.counts))
 
-    def tagger(self, language: str) -> Finder:
+    def tagger(self, language: str) -> BaseTagger:
         folder = self.folders[language]
         if folder not in self.taggers:
             opened = Tagger.null(folder) if self.null else open_tagger(folder, self.budget, self.precision)
@@ -99,7 +99,7 @@ class AlignWork:
 
 
 class BothWork:
-    """Labelling and aligning in one process, as an actor on a CPU asks for them in turn.
+    """Labeling and aligning in one process, as an actor on a CPU asks for them in turn.
 
     Args:
         label, align: `module:Class` and settings, those of `LabelWork` and `AlignWork`.

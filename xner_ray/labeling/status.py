@@ -1,6 +1,6 @@
 """How far a run is, from what lies in its output folder alone: no Ray, no config, and it may run while the run does.
 
-Done is what manifests name, planned is what the labelling stage wrote down when it last started, and the ledger adds up what
+Done is what manifests name, planned is what the labeling stage wrote down when it last started, and the ledger adds up what
 ingest read against what judging gave out.
 """
 
@@ -14,20 +14,20 @@ from xner_ray.errors import UserError
 from xner_ray.projection.ledger import Ledger, LedgerError
 from xner_ray.storage.shard_store import Manifest, ShardStore
 
-PLAN = "plan.json"  # in the folder of a labelling: its store, its shards, and the books of ingest
+PLAN = "plan.json"  # in the folder of a labeling: its store, its shards, and the books of ingest
 WINDOW = 600.0  # seconds that count for pairs a second
 STALE = 1800.0  # a shard begun longer ago is nobody's any more: its worker is dead
 
 
 def status(out: str | Path) -> dict[str, Any]:
-    """Shards, speed and ledger of the labelling that was started last in an output folder.
+    """Shards, speed and ledger of the labeling that was started last in an output folder.
 
     Returns:
         name, root, shards {planned, done, in_flight, missing}, pairs {planned, done, quarantined}, pairs_per_second and
         minutes_left (None while nothing is being committed), ledger (as `Ledger.to_json`, with not_judged and adds_up).
 
     Raises:
-        UserError: no run of ours wrote there, or it has not come to labelling.
+        UserError: no run of ours wrote there, or it has not come to labeling.
     """
     out = Path(out)
     folder, plan = read_plan(out)
@@ -58,12 +58,12 @@ def status(out: str | Path) -> dict[str, Any]:
 
 
 def read_plan(out: Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of the labelling that was started last, and its plan."""
+    """The folder of the labeling that was started last, and its plan."""
     if not (out / "run.json").is_file():
         raise UserError("is no output folder of a run", file=out, remedy="give the `out` of a config")
     plans = sorted(out.glob(f"label/*/{PLAN}"), key=lambda p: (p.stat().st_mtime_ns, p))
     if not plans:
-        raise UserError("no labelling was started here", file=out, remedy="start one with `xner label CONFIG`")
+        raise UserError("no labeling was started here", file=out, remedy="start one with `xner label CONFIG`")
     return plans[-1].parent, json.loads(plans[-1].read_text())
 
 
@@ -83,8 +83,8 @@ def _ledger(out: Path, folder: Path, plan: dict[str, Any], done: dict[str, Manif
     if folders:
         judged = ShardStore(max(folders, key=lambda p: (p.stat().st_mtime_ns, p)).parent).committed()
     waiting = sum(s["rows"] for s in plan["shards"].values())
-    for shard, labelled in done.items():
-        if made := judged.get(f"{shard}-{labelled.sha256[:8]}"):
+    for shard, labeled in done.items():
+        if made := judged.get(f"{shard}-{labeled.sha256[:8]}"):
             ledger.merge(Ledger.from_rows(made.extra["ledger"]))
             waiting -= plan["shards"][shard]["rows"]
     total = ledger.to_json()

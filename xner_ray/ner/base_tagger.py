@@ -16,7 +16,7 @@ from xner_ray.text.words import words as words_of
 Entity = tuple[int, int, str, float]
 
 
-class Finder:
+class BaseTagger:
     """A tagger: something that finds entities among given words."""
 
     @property
@@ -28,7 +28,7 @@ class Finder:
         """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`).
 
         Args:
-            tokens: of the texts, where they were tokenised before; a tagger that has no use for them tokenises itself.
+            tokens: of the texts, where they were tokenized before; a tagger that has no use for them tokenizes itself.
         """
         raise NotImplementedError
 

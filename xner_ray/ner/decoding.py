@@ -29,7 +29,7 @@ def word_labels(probabilities: np.ndarray, pieces: np.ndarray, labels: list[str]
 
 
 def entities(ids: np.ndarray, scores: np.ndarray, words: Words, labels: list[str]) -> dict[str, np.ndarray]:
-    """Entities of labelled words; an I- that continues nothing starts one.
+    """Entities of labeled words; an I- that continues nothing starts one.
 
     Returns:
         Arrays with one element an entity, in text order: `row`, `start`, `end` (characters), `first`, `last` (words,

@@ -1,7 +1,7 @@
 """A tagger that somebody else trained, as the teacher: copied into the run as it is, with its labels explained.
 
 A Hugging Face folder keeps weights and tokenizer; its config.json is told what each label means here (`xner_labels`). A spaCy
-pipeline is copied whole into `spacy/`. Either folder says by its hash what labelled a shard, like one that we trained.
+pipeline is copied whole into `spacy/`. Either folder says by its hash what labeled a shard, like one that we trained.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from xner_ray.encoders.load import TOKENIZER_FILES, encoder_folder
 from xner_ray.errors import UserError
 from xner_ray.ner.label_normalizer import our_labels
-from xner_ray.storage.atomic import made_once
+from xner_ray.storage.atomic import create_once
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 
 SPACY = "spacy:"
@@ -90,7 +90,7 @@ def adopt(folder: Path, out: Path, label_map: Mapping[str, str], without: Sequen
             told = {**_config(folder), "xner_labels": meaning}
         (made / "config.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    return made_once(out, write)
+    return create_once(out, write)
 
 
 def _config(folder: Path) -> dict[str, Any]:

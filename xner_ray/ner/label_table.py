@@ -1,4 +1,4 @@
-"""Labelling a shard: the teacher's entities as an Arrow column."""
+"""Labeling a shard: the teacher's entities as an Arrow column."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.encoders.ragged import offsets_of
-from xner_ray.ner.base_tagger import Finder
+from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.pretokenize import SOURCE, pieces_and_words
 from xner_ray.ner.token_labels import words_of
 
 
-def label_table(tagger: Finder, table: pa.Table, language: str = "en") -> pa.Table:
+def label_table(tagger: BaseTagger, table: pa.Table, language: str = "en") -> pa.Table:
     """Add `entities`, the tagger's findings in `source`.
 
     Args:
-        table: schema.PAIR columns; with schema.CUT the source is not tokenised again.
+        table: schema.PAIR columns; with schema.CUT the source is not tokenized again.
         language: of the source side.
 
     Returns:
-        schema.LABELLED columns, rows in the same order.
+        schema.LABELED columns, rows in the same order.
     """
     texts = table.column("source").to_pylist()
     if schema.CUT.name in table.column_names:

@@ -1,6 +1,6 @@
 """Pieces and words of both sides as one Arrow column, so that they are cut on CPUs and nobody holds a GPU meanwhile.
 
-Of the time that labelling and aligning take besides the model, cutting is four fifths. The pieces and words of a row lie in one
+Of the time that labeling and aligning take besides the model, cutting is four fifths. The pieces and words of a row lie in one
 list, told apart by `kind`, since a stage over shards adds one column; it travels with the shard and is not kept.
 """
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.encoders.ragged import Ragged, concatenate, offsets_of
-from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.ner.token_labels import Words, words_of
 from xner_ray.text.arrow_strings import list_offsets
 
@@ -19,20 +19,20 @@ SOURCE, TARGET = 0, 2  # `kind` of a side's pieces; its words are the next one
 
 
 def cut_table(
-    table: pa.Table, source: tuple[Tokeniser | None, str], target: tuple[Tokeniser | None, str]
+    table: pa.Table, source: tuple[Tokenizer | None, str], target: tuple[Tokenizer | None, str]
 ) -> pa.ListArray:
     """schema.CUT of a table with the columns `source` and `target`.
 
     Args:
-        source, target: tokeniser (None: no pieces) and language of the side.
+        source, target: tokenizer (None: no pieces) and language of the side.
     """
     ids: list[Ragged] = []
     starts: list[Ragged] = []
     ends: list[Ragged] = []
     kinds: list[Ragged] = []
-    for kind, side, (tokeniser, language) in ((SOURCE, "source", source), (TARGET, "target", target)):
+    for kind, side, (tokenizer, language) in ((SOURCE, "source", source), (TARGET, "target", target)):
         texts = table.column(side).to_pylist()
-        tokens, words = tokeniser(texts) if tokeniser else _no_tokens(len(texts)), words_of(texts, language)
+        tokens, words = tokenizer(texts) if tokenizer else _no_tokens(len(texts)), words_of(texts, language)
         for k, first, last, numbers, offsets in (
             (kind, tokens.starts, tokens.ends, tokens.ids.values, tokens.ids.offsets),
             (kind + 1, words.starts, words.ends, np.zeros(len(words.starts)), words.offsets),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xner_ray.config import Gold
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
 from xner_ray.ner.token_labels import Words, encode_tags
 from xner_ray.text.conll import Sentence, read_gold_file
@@ -40,7 +40,7 @@ def types_of(sentences: Sequence[Sentence]) -> list[str]:
 
 
 def encode_gold(
-    sentences: Sequence[Sentence], tokeniser: Tokeniser, labels: list[str], limit: int
+    sentences: Sequence[Sentence], tokenizer: Tokenizer, labels: list[str], limit: int
 ) -> tuple[TrainSet, int]:
     """Training data; every second sentence is spaced as a writer would, the others as CoNLL spaces its tokens.
 
@@ -49,7 +49,7 @@ def encode_gold(
     raw = [s.natural() if i % 2 else s.raw() for i, s in enumerate(sentences)]
     ids = {label: i for i, label in enumerate(labels)}
     tags = np.fromiter((ids[t] for s in sentences for t in s.tags), np.int32)
-    return encode_tags(tokeniser, [t for t, _ in raw], Words.of([w for _, w in raw]), tags, labels, limit)
+    return encode_tags(tokenizer, [t for t, _ in raw], Words.of([w for _, w in raw]), tags, labels, limit)
 
 
 def labels_of(sentences: Sequence[Sentence]) -> list[str]:

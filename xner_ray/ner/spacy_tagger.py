@@ -11,14 +11,14 @@ import numpy as np
 
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.errors import UserError
-from xner_ray.ner.base_tagger import Finder
+from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.token_labels import Words
 from xner_ray.text.token_spans import char_to_token_spans
 
 _NEEDLESS = ["tagger", "parser", "lemmatizer", "attribute_ruler", "morphologizer", "senter", "textcat"]
 
 
-class SpacyTagger(Finder):
+class SpacyTagger(BaseTagger):
     """An adopted spaCy pipeline (see `adopt.py`).
 
     Raises:

@@ -12,15 +12,15 @@ import numpy as np
 from xner_ray.encoders.engine_stats import Counts
 from xner_ray.encoders.ragged import ranges
 from xner_ray.encoders.testing.null import Answers, NullEngine
-from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.windowing import windows
-from xner_ray.ner.base_tagger import Entity, Finder, listed
+from xner_ray.ner.base_tagger import BaseTagger, Entity, listed
 from xner_ray.ner.decoding import entities, word_labels
 from xner_ray.ner.token_labels import Words, deciding_pieces
 from xner_ray.text.tags import label_list
 
 
-class Tagger(Finder):
+class Tagger(BaseTagger):
     """A trained token classifier.
 
     Args:
@@ -29,8 +29,8 @@ class Tagger(Finder):
         meaning: float32 [columns of the engine, labels], where these differ; see `_labels`.
     """
 
-    def __init__(self, engine: Answers, tokeniser: Tokeniser, labels: list[str], meaning: np.ndarray | None = None):
-        self.engine, self.tokeniser, self.labels, self.meaning = engine, tokeniser, labels, meaning
+    def __init__(self, engine: Answers, tokenizer: Tokenizer, labels: list[str], meaning: np.ndarray | None = None):
+        self.engine, self.tokenizer, self.labels, self.meaning = engine, tokenizer, labels, meaning
 
     @classmethod
     def load(
@@ -46,7 +46,7 @@ class Tagger(Finder):
         from xner_ray.encoders.load import load_model
 
         return cls(
-            Engine(load_model(folder), budget, precision, device), Tokeniser(str(folder)), *_labels(_config(folder))
+            Engine(load_model(folder), budget, precision, device), Tokenizer(str(folder)), *_labels(_config(folder))
         )
 
     @classmethod
@@ -54,13 +54,13 @@ class Tagger(Finder):
         """The tagger of a folder that `xner export-model` wrote; neither torch nor transformers is imported."""
         from xner_ray.encoders.onnx_engine import OnnxEngine
 
-        return cls(OnnxEngine(folder, budget), Tokeniser(str(folder), plain=True), *_labels(_config(folder)))
+        return cls(OnnxEngine(folder, budget), Tokenizer(str(folder), plain=True), *_labels(_config(folder)))
 
     @classmethod
     def null(cls, folder: str | Path) -> Tagger:
         """The tagger that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
-        tokeniser = Tokeniser(str(folder), plain=True)
-        return cls(NullEngine(tokeniser.begins()), tokeniser, NullEngine.LABELS)
+        tokenizer = Tokenizer(str(folder), plain=True)
+        return cls(NullEngine(tokenizer.begins()), tokenizer, NullEngine.LABELS)
 
     @property
     def counts(self) -> Counts:
@@ -68,19 +68,19 @@ class Tagger(Finder):
 
     def probabilities(self, tokens: Tokens) -> np.ndarray:
         """Label probabilities of all pieces: float32 [pieces, labels]."""
-        with self.counts.timed("tokenise"):
-            frame = len(self.tokeniser.prefix) + len(self.tokeniser.suffix)
+        with self.counts.timed("tokenize"):
+            frame = len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
             cut = windows(tokens.ids, self.engine.max_length - frame)
-            framed = self.tokeniser.one(cut.ids)
+            framed = self.tokenizer.one(cut.ids)
         self.counts.windowed_rows += cut.windowed_rows
         scores = self.engine.probabilities(framed)
-        content = ranges(framed.offsets[:-1] + len(self.tokeniser.prefix), cut.ids.lengths)
+        content = ranges(framed.offsets[:-1] + len(self.tokenizer.prefix), cut.ids.lengths)
         mine = scores[content][cut.positions]
         return mine if self.meaning is None else mine @ self.meaning
 
     def _tokens(self, texts: Sequence[str], trim: bool = True) -> Tokens:
-        with self.counts.timed("tokenise"):
-            return self.tokeniser(texts, trim)
+        with self.counts.timed("tokenize"):
+            return self.tokenizer(texts, trim)
 
     def find(self, texts: Sequence[str], words: Words, tokens: Tokens | None = None) -> dict[str, np.ndarray]:
         """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`)."""
@@ -125,7 +125,7 @@ def is_spacy(folder: str | Path) -> bool:
     return "xner_spacy" in _config(folder)
 
 
-def open_tagger(folder: str | Path, budget: int = 4096, precision: str = "auto") -> Finder:
+def open_tagger(folder: str | Path, budget: int = 4096, precision: str = "auto") -> BaseTagger:
     """The tagger of a folder: one that we trained, that was exported, or that was adopted (see `ner.adopt`)."""
     if is_spacy(folder):
         from xner_ray.ner.spacy_tagger import SpacyTagger

@@ -15,9 +15,9 @@ from itertools import chain
 import numpy as np
 
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
-from xner_ray.encoders.tokenizer import Tokeniser, Tokens
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.text.words import words
-from xner_ray.training.data import IGNORED, TrainSet
+from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def deciding_pieces(tokens: Tokens, words: Words) -> np.ndarray:
 
     Returns:
         int64 [words], positions in `tokens.ids.values`; -1 where the text's pieces hold no such character (white space or
-        a character that normalisation removes).
+        a character that normalization removes).
     """
     # A metaspace alone holds no character, and lies where the piece after it begins.
     real = np.flatnonzero(tokens.starts < tokens.ends)
@@ -66,7 +66,7 @@ def deciding_pieces(tokens: Tokens, words: Words) -> np.ndarray:
     begins, ends = rows * width + tokens.starts[real], rows * width + tokens.ends[real]
     sought = words.rows * width + words.starts
     at = np.maximum(0, np.searchsorted(begins, sought, side="right") - 1)
-    at = np.searchsorted(begins, begins[at])  # the first, where normalisation makes several pieces of one character
+    at = np.searchsorted(begins, begins[at])  # the first, where normalization makes several pieces of one character
     return np.where((begins[at] <= sought) & (sought < ends[at]), real[at], -1)
 
 
@@ -74,11 +74,11 @@ def piece_labels(tokens: Tokens, words: Words, tags: np.ndarray, labels: Sequenc
     """The label of every piece.
 
     Args:
-        tags: int [words], label ids, or IGNORED.
+        tags: int [words], label ids, or IGNORE_INDEX.
         labels: O, B-X, I-X, ...
 
     Returns:
-        int32 [pieces]: where a word begins its tag, inside a word I- of the word's type (IGNORED in one that is), between
+        int32 [pieces]: where a word begins its tag, inside a word I- of the word's type (IGNORE_INDEX in one that is), between
         words (a metaspace alone) I- where an entity goes on there, else O.
     """
     if not len(words.starts):
@@ -111,34 +111,34 @@ def _width(tokens: Tokens, words: Words) -> int:
 
 
 def encode_tags(
-    tokeniser: Tokeniser, texts: Sequence[str], words: Words, tags: np.ndarray, labels: Sequence[str], limit: int
+    tokenizer: Tokenizer, texts: Sequence[str], words: Words, tags: np.ndarray, labels: Sequence[str], limit: int
 ) -> tuple[TrainSet, int]:
     """Training data for a tagger.
 
     Args:
         texts: raw strings.
         words: their words.
-        tags: int32 [words], label ids, or IGNORED.
+        tags: int32 [words], label ids, or IGNORE_INDEX.
         labels: O, B-X, I-X, ...
         limit: longest row, special tokens included; what is longer is cut at the end, and counted.
 
     Returns:
         The set and the number of rows that were cut.
     """
-    tokens = tokeniser(texts)
+    tokens = tokenizer(texts)
     learned = piece_labels(tokens, words, tags, labels)
-    room = limit - len(tokeniser.prefix) - len(tokeniser.suffix)
+    room = limit - len(tokenizer.prefix) - len(tokenizer.suffix)
     keep = np.minimum(tokens.ids.lengths, room)
     position = np.arange(len(learned)) - np.repeat(tokens.ids.offsets[:-1], tokens.ids.lengths)
     inside = position < np.repeat(keep, tokens.ids.lengths)
-    ids = tokeniser.one(Ragged(tokens.ids.values[inside], offsets_of(keep)))
-    framed = np.full(len(ids.values), IGNORED, np.int32)
-    framed[_content(ids, tokeniser)] = learned[inside]
+    ids = tokenizer.one(Ragged(tokens.ids.values[inside], offsets_of(keep)))
+    framed = np.full(len(ids.values), IGNORE_INDEX, np.int32)
+    framed[_content(ids, tokenizer)] = learned[inside]
     return TrainSet(ids, framed), int(np.sum(keep < tokens.ids.lengths))
 
 
-def _content(ids: Ragged, tokeniser: Tokeniser) -> np.ndarray:
+def _content(ids: Ragged, tokenizer: Tokenizer) -> np.ndarray:
     """bool [tokens]: True where a token of `<s> A </s>` belongs to A."""
     position = np.arange(len(ids.values)) - np.repeat(ids.offsets[:-1], ids.lengths)
     left = np.repeat(ids.lengths, ids.lengths) - position
-    return (position >= len(tokeniser.prefix)) & (left > len(tokeniser.suffix))
+    return (position >= len(tokenizer.prefix)) & (left > len(tokenizer.suffix))

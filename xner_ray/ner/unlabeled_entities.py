@@ -1,6 +1,6 @@
 """Words that look like a name and have no label: where projected labels are silent, not where they say O.
 
-`Gobierno`, `EFE`, `Wall Street`: where a capital letter inside a sentence marks a name, an unlabelled one is mostly a name that
+`Gobierno`, `EFE`, `Wall Street`: where a capital letter inside a sentence marks a name, an unlabeled one is mostly a name that
 the English side lacks or writes small. As O it teaches a student to forget what English taught it (Spanish ORG lost
 ten points of recall); without a loss it teaches nothing. What it trades: some words are rightly O (`Presidente`).
 """
@@ -42,7 +42,7 @@ _OPENING = [
 
 
 def doubtful(tokens: pa.ListArray, tags: pa.ListArray, language: str) -> pa.Array:
-    """bool, flat over all words: capitalised, unlabelled, and not where a sentence or a quotation begins.
+    """bool, flat over all words: capitalized, unlabeled, and not where a sentence or a quotation begins.
 
     Args:
         tokens, tags: list<string> [sentences], the same lengths.

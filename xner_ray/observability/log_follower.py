@@ -15,7 +15,7 @@ def append(path: Path, line: str) -> None:
 
 
 @contextlib.contextmanager
-def followed(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def followed(path: Path, log: Callable[[str], None]) -> Iterator[None]:
     """Pass on the lines that appear in a file, from a thread, until the block ends."""
     stop = threading.Event()
 
@@ -24,7 +24,7 @@ def followed(path: Path, say: Callable[[str], None]) -> Iterator[None]:
             while True:
                 ending = stop.is_set()
                 for line in file:
-                    say(line.rstrip("\n"))
+                    log(line.rstrip("\n"))
                 if ending:
                     return
                 stop.wait(0.5)

@@ -22,7 +22,7 @@ from xner_ray.errors import UserError
 
 VARIABLE = "XNER_LOG"
 FORMS = ("lines", "json")
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _STAGE = re.compile(r"\[([^\]]+)\] ")  # what our lines begin with
 _ABOUT: ContextVar[dict[str, Any]] = ContextVar("xner_about", default={})  # noqa: B039  # never changed, only replaced
@@ -74,7 +74,7 @@ class PlainLines(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
-def teller(run: str) -> Say:
+def teller(run: str) -> Log:
     """The `say` of a run: lines go to standard output, as they are or as JSON."""
     if log_form() == "lines":
         return lambda line: print(line, flush=True)  # noqa: T201
@@ -90,10 +90,10 @@ def teller(run: str) -> Say:
 
 def log_to_stderr(form: str) -> None:
     """Send what this package logs, from INFO on, to standard error; once a process."""
-    log = logging.getLogger("xner_ray")
-    if not any(isinstance(h.formatter, JsonLines | PlainLines) for h in log.handlers):
+    logger = logging.getLogger("xner_ray")
+    if not any(isinstance(h.formatter, JsonLines | PlainLines) for h in logger.handlers):
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonLines() if form == "json" else PlainLines())
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False  # Ray's root logger would print it again
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # Ray's root logger would print it again

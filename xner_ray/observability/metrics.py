@@ -33,9 +33,9 @@ METRICS = {
     "xner_pairs_ingested_total": Metric(
         "counter", "Pairs that ingest read, before it drops any; the ledger's `read`.", ("language",)
     ),
-    "xner_pairs_labelled_total": Metric(
+    "xner_pairs_labeled_total": Metric(
         "counter",
-        "Pairs of shards that were labelled and committed, each shard once, quarantined pairs included.",
+        "Pairs of shards that were labeled and committed, each shard once, quarantined pairs included.",
         ("language",),
     ),
     "xner_pairs_kept_total": Metric(
@@ -48,11 +48,11 @@ METRICS = {
     ),
     "xner_pairs_quarantined_total": Metric(
         "counter",
-        "Pairs set aside because they cannot be read, labelled or aligned, counted when their shard is committed;"
+        "Pairs set aside because they cannot be read, labeled or aligned, counted when their shard is committed;"
         " stage: ingest, label or align.",
         ("language", "stage"),
     ),
-    "xner_entities_labelled_total": Metric(
+    "xner_entities_labeled_total": Metric(
         "counter", "Entities that the teacher found in committed shards.", ("language",)
     ),
     "xner_tokens_total": Metric(
@@ -61,11 +61,11 @@ METRICS = {
         " and done again counts once.",
         ("language", "stage"),
     ),
-    "xner_shards_planned": Metric("gauge", "Shards of this labelling, done ones included."),
-    "xner_shards_waiting": Metric("gauge", "Shards of this labelling that are not committed."),
+    "xner_shards_planned": Metric("gauge", "Shards of this labeling, done ones included."),
+    "xner_shards_waiting": Metric("gauge", "Shards of this labeling that are not committed."),
     "xner_pairs_waiting": Metric("gauge", "Pairs of shards that are not committed."),
     "xner_progress_timestamp_seconds": Metric(
-        "gauge", "Unix time of the last commit, or of the start of labelling while there was none."
+        "gauge", "Unix time of the last commit, or of the start of labeling while there was none."
     ),
     "xner_model_actors": Metric(
         "gauge",
@@ -80,10 +80,10 @@ METRICS = {
         ("stage", "device"),
     ),
     "xner_shard_queue_seconds": Metric(
-        "histogram", "Seconds that a shard waited before a stage: tokenise, label, align or commit.", ("stage",)
+        "histogram", "Seconds that a shard waited before a stage: tokenize, label, align or commit.", ("stage",)
     ),
     "xner_shard_processing_seconds": Metric(
-        "histogram", "Seconds of a shard (Ray Data's batch) in a stage: read, tokenise, label, align or commit.", ("stage",)
+        "histogram", "Seconds of a shard (Ray Data's batch) in a stage: read, tokenize, label, align or commit.", ("stage",)
     ),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from xner_ray.errors import UserError
-from xner_ray.observability.logs import Say, about, log_form
+from xner_ray.observability.logs import Log, about, log_form
 
 VARIABLE, EVERY = "XNER_LOG_EVERY", 10.0
 
@@ -27,8 +27,8 @@ class Progress:
         bar: draw one; default: where standard output is a terminal and logs are lines.
     """
 
-    def __init__(self, say: Say, stage: str, shards: int, pairs: int, bar: bool | None = None):
-        self.say, self.stage, self.shards, self.pairs = say, stage, shards, pairs
+    def __init__(self, log: Log, stage: str, shards: int, pairs: int, bar: bool | None = None):
+        self.log, self.stage, self.shards, self.pairs = log, stage, shards, pairs
         self.done = self.done_pairs = self.quarantined = 0
         self.every, self.began = seconds_between(), time.monotonic()
         self.told = float("-inf")
@@ -43,7 +43,7 @@ class Progress:
         if self.bar:
             self.bar.rich.stop()
         if self.bar and self.done:
-            self.say(self.line())  # the bar leaves, this stays
+            self.log(self.line())  # the bar leaves, this stays
 
     def advance(self, pairs: int, quarantined: int = 0) -> None:
         """One more shard is done."""
@@ -54,7 +54,7 @@ class Progress:
         elif self.done == self.shards or time.monotonic() - self.told >= self.every:
             self.told = time.monotonic()
             with about(**self.figures()):
-                self.say(self.line())
+                self.log(self.line())
 
     def figures(self) -> dict[str, Any]:
         """What the line says, for machines."""

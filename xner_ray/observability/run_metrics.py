@@ -15,10 +15,10 @@ from xner_ray.schema import DUPLICATE, KEPT, KEPT_NO_ENTITY, QUARANTINED
 
 
 class LabelMetrics:
-    """The metrics of one labelling.
+    """The metrics of one labeling.
 
     Args:
-        planned: shards of the labelling.
+        planned: shards of the labeling.
         waiting, pairs: shards that are to be done, and their pairs.
     """
 
@@ -30,11 +30,11 @@ class LabelMetrics:
     def committed(self, row: Mapping[str, Any]) -> None:
         """Count a shard by the row that `shard_actors.commit_shard` gives."""
         language = row["language"]
-        self.record("xner_pairs_labelled_total", row["rows"], language=language)
-        self.record("xner_entities_labelled_total", row["entities"], language=language)
+        self.record("xner_pairs_labeled_total", row["rows"], language=language)
+        self.record("xner_entities_labeled_total", row["entities"], language=language)
         for stage in ("label", "align"):
             self.record("xner_tokens_total", row[f"{stage}.tokens"], language=language, stage=stage)
-        for stage in ("tokenise", "label", "align"):
+        for stage in ("tokenize", "label", "align"):
             self.record("xner_pairs_quarantined_total", row[f"{stage}.quarantined"], language=language, stage=stage)
         self.waiting, self.pairs = self.waiting - 1, self.pairs - row["rows"]
         self._left()
@@ -56,7 +56,7 @@ def book_ingest(recorder: Recorder, report: IngestReport) -> None:
 
 
 def book_verdicts(recorder: Recorder, cells: Iterable[Mapping[str, Any]]) -> None:
-    """Count a judged shard by its ledger's rows; what was quarantined is counted since labelling."""
+    """Count a judged shard by its ledger's rows; what was quarantined is counted since labeling."""
     for cell in cells:
         language = cell["language"]
         for name, rows in cell["counts"].items():

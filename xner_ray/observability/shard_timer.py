@@ -1,4 +1,4 @@
-"""What an actor of the labelling graph tells of the shards that pass it: seconds waited and worked, and a log line each."""
+"""What an actor of the labeling graph tells of the shards that pass it: seconds waited and worked, and a log line each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Telling:
+class LogContext:
     """What a driver hands to its actors: the run's name, and the form of logs, since XNER_LOG is the driver's alone."""
 
     run: str
     form: str = "lines"
 
     @classmethod
-    def of(cls, run: str) -> Telling:
+    def of(cls, run: str) -> LogContext:
         return cls(run, log_form())
 
 
@@ -33,11 +33,11 @@ class Watch:
     """The eyes of one actor; outside of an actor it sees and says nothing.
 
     Args:
-        stage: read, tokenise, label, align or commit.
+        stage: read, tokenize, label, align or commit.
         model: the actor holds one.
     """
 
-    def __init__(self, telling: Telling, stage: str, model: bool = False):
+    def __init__(self, telling: LogContext, stage: str, model: bool = False):
         self.telling, self.stage = telling, stage
         self.recorder = Recorder(telling.run)
         actor, self.device = _this_actor()

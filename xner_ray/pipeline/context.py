@@ -20,8 +20,8 @@ from xner_ray.observability.metrics import Recorder
 from xner_ray.observability.progress import Progress
 from xner_ray.observability.work_log import worked
 from xner_ray.storage.fingerprint import hash_file, hash_folder
-from xner_ray.storage.stage_dir import StageFolder, claim_out, open_stage
-from xner_ray.training.job import Job
+from xner_ray.storage.stage_dir import StageDir, claim_out, open_stage
+from xner_ray.training.job import TrainJob
 from xner_ray.training.resource_split import cpus_each, nodes_up
 
 T = TypeVar("T")
@@ -39,11 +39,11 @@ class Run:
         say: where progress lines go; default: standard output, in the form that XNER_LOG asks for.
     """
 
-    def __init__(self, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None):
+    def __init__(self, config: Config, config_file: str | Path = "", log: Callable[[str], None] | None = None):
         refuse_url(config.out)
-        self.say, self._watched = say or teller(config.name), None if say is None else False
+        self.log, self._watched = log or teller(config.name), None if log is None else False
         self.metrics = Recorder(config.name)
-        self.config, self.config_file = resolve(config, self.say), str(config_file)
+        self.config, self.config_file = resolve(config, self.log), str(config_file)
         self.out = Path(config.out).absolute()
         self.seconds: dict[str, float] = {}
         self.results: dict[str, Any] = {}  # of stages that this run already went through, see `once`
@@ -64,20 +64,20 @@ class Run:
 
     def progress(self, stage: str, shards: int, pairs: int) -> Progress:
         """A context that tells how far a stage is: a bar on a terminal, else lines."""
-        return Progress(self.say, stage, shards, pairs, self._watched)
+        return Progress(self.log, stage, shards, pairs, self._watched)
 
-    def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageFolder:
+    def folder(self, stage: str, parts: Mapping[str, Any], version: str | None = None) -> StageDir:
         """The folder of a stage for these parts; says what changed where another one was used before."""
         folder = open_stage(self.out, stage, {**parts, "version": VERSIONS[version or stage]})
         for line in _brief(folder.changes()):
-            self.say(f"[{stage}] changed: {line}")
+            self.log(f"[{stage}] changed: {line}")
         return folder
 
     def ray(self) -> None:
         """Join the cluster, or start a local Ray, once."""
         connect(self.config.ray)
 
-    def train(self, jobs: list[Job]) -> None:
+    def train(self, jobs: list[TrainJob]) -> None:
         """Train models in Ray tasks or under Ray Train, see `ray_train.fit`; nothing to do for none."""
         if jobs:
             from xner_ray.training.backends.ray_train import fit
@@ -88,7 +88,7 @@ class Run:
                 jobs,
                 self.out / "ray_train",
                 settings.train_workers,
-                self.say,
+                self.log,
                 fewest=settings.min_train_workers,
                 max_gpus=settings.max_gpus,
             )
@@ -106,7 +106,7 @@ class Run:
 
     def varied(self, config: Config) -> Run:
         """A run beside this one, of the same pairs and labels: its config may differ in `dataset` and `student`."""
-        other = Run(config, self.config_file, self.say)
+        other = Run(config, self.config_file, self.log)
         other._watched = self._watched
         other.results = {k: v for k, v in self.results.items() if k not in ("dataset", "students", "evaluate_all")}
         return other
@@ -176,9 +176,9 @@ def once(stage: Callable[[Run], T]) -> Callable[[Run], T]:
 
 
 def refuse_url(out: str) -> None:
-    """Models and checkpoints are folders; only labelled shards may lie in a bucket."""
+    """Models and checkpoints are folders; only labeled shards may lie in a bucket."""
     if "://" in out:
-        remedy = "give a folder that all nodes share, and the bucket for labelled shards with label.store=..."
+        remedy = "give a folder that all nodes share, and the bucket for labeled shards with label.store=..."
         raise UserError("models need a file system", file=out, key="out", remedy=remedy)
 
 
@@ -192,7 +192,7 @@ def connect(settings: RayConfig) -> None:
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")  # we print lines; Ray's bars garble a job's log
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELIZM", "false")
     # The driver prints C++ log lines of Ray's core, such as a false alarm for each actor pool; its files keep them.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import logging

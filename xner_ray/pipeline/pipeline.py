@@ -30,7 +30,7 @@ def run(
     config: Config,
     config_file: str | Path = "",
     stages: Sequence[str] | None = None,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run stages, by default all.
 
@@ -51,7 +51,7 @@ def run(
     unknown = [s for s in wanted if s not in STAGES]
     if unknown:
         raise UserError(f"`{unknown[0]}` is no stage", remedy=f"one of {', '.join(STAGES)}")
-    it = Run(config, config_file, say)
+    it = Run(config, config_file, log)
     steps = _steps(it)
     results: dict[str, Any] = {}
     if config.sample and "sample" not in wanted:
@@ -132,7 +132,7 @@ def sample(it: Run) -> Path | None:
     if marker.exists() and json.loads(marker.read_text()) == told:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
-    it.say(f"[sample] {settings.pairs:,} pairs a language, {len(it.config.languages)} languages")
+    it.log(f"[sample] {settings.pairs:,} pairs a language, {len(it.config.languages)} languages")
     write_sample(
         folder,
         settings.pairs,
@@ -154,7 +154,7 @@ def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
     from xner_ray.pipeline.stages.student import students
     from xner_ray.results.export.model_card import write_model_cards
     from xner_ray.results.report.page import write_report
-    from xner_ray.results.run_results import Finished
+    from xner_ray.results.run_results import RunResults
 
     data, folders = dataset(it), {}
     for student in students(it):
@@ -184,8 +184,8 @@ def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
     new = it.out / "results.json.new"
     new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(new, it.out / "results.json")
-    write_model_cards(Finished(it.out, results))
-    it.say(f"[report] {write_report(it.out)}")
+    write_model_cards(RunResults(it.out, results))
+    it.log(f"[report] {write_report(it.out)}")
     return results
 
 

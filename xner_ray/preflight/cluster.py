@@ -35,7 +35,7 @@ class Machines(Protocol):
     def everywhere(self, task: Callable[..., str], *args: Any) -> dict[str, str]: ...
 
 
-class Here:
+class LocalMachine:
     """This machine, as a local Ray would see it."""
 
     def __init__(self, settings: RayConfig):
@@ -56,7 +56,7 @@ class Here:
         return {"here": task(*args)}
 
 
-class Joined:
+class RayCluster:
     """A Ray cluster.
 
     Raises:

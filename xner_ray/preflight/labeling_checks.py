@@ -27,7 +27,7 @@ from xner_ray.storage.shard_store import ShardStore
 from xner_ray.training.resource_split import nodes_up
 
 PATIENCE = 60.0  # seconds in which the workers of a driver that died give back what they hold
-GROWTH = 2.0  # a labelled shard against its input, in bytes of Parquet; measured 1.2 to 1.5
+GROWTH = 2.0  # a labeled shard against its input, in bytes of Parquet; measured 1.2 to 1.5
 UNPACKED, CUT = (
     6.0,
     12.0,
@@ -40,7 +40,7 @@ Works = dict[str, tuple[str, dict[str, Any]]]
 
 
 def preflight(
-    config: Config, pools: Pools, todo: list[Descriptor], root: str, works: Works, say: Callable[[str], None]
+    config: Config, pools: Pools, todo: list[Descriptor], root: str, works: Works, log: Callable[[str], None]
 ) -> str:
     """Look at all of it; returns a few words on the precision.
 
@@ -55,9 +55,9 @@ def preflight(
     ShardStore(root).probe()
     sizes = [os.path.getsize(d.path) for d in todo]
     check_disk(root, sum(sizes) * GROWTH)
-    check_object_store(ray.cluster_resources(), pools, max(sizes) * (UNPACKED + (CUT if pools.tokenise else 0.0)))
+    check_object_store(ray.cluster_resources(), pools, max(sizes) * (UNPACKED + (CUT if pools.tokenize else 0.0)))
     if pools.grow:
-        wait_for_a_node(pools, say)
+        wait_for_a_node(pools, log)
     else:
         check_placement(pools, nodes_up())
         wait_for_resources(pools, ray.available_resources)
@@ -130,14 +130,14 @@ def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE)
         if time.monotonic() > deadline:
             name, needed, has = short[0]
             raise UserError(
-                f"labelling needs {needed:.2f} {name}s at once and the cluster has {has:.2f} free",
+                f"labeling needs {needed:.2f} {name}s at once and the cluster has {has:.2f} free",
                 key="label.workers",
                 remedy="wait for other jobs, set label.workers lower, or add nodes",
             )
         time.sleep(1.0)
 
 
-def wait_for_a_node(pools: Pools, say: Callable[[str], None], often: float = PATIENCE) -> None:
+def wait_for_a_node(pools: Pools, log: Callable[[str], None], often: float = PATIENCE) -> None:
     """Ask for what one label actor takes, and wait for the node that has it, however long the cloud has none.
 
     Args:
@@ -149,9 +149,9 @@ def wait_for_a_node(pools: Pools, say: Callable[[str], None], often: float = PAT
     answer = ray.remote(**pools.label.resources)(_nothing).remote()
     while not ray.wait([answer], timeout=often)[0]:
         minutes = (time.monotonic() - began) / 60
-        say(f"[label] no node with a free GPU for {minutes:.1f} min; `ray status` tells what the autoscaler does")
+        log(f"[label] no node with a free GPU for {minutes:.1f} min; `ray status` tells what the autoscaler does")
     ray.get(answer)
-    say(f"[label] a GPU was free after {time.monotonic() - began:.1f} s")
+    log(f"[label] a GPU was free after {time.monotonic() - began:.1f} s")
 
 
 def _nothing() -> None:
@@ -178,8 +178,8 @@ def try_models(works: Works, languages: list[str]) -> str:
         made[stage] = named(work)(**settings)
     plain = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
     for language in languages:
-        cut = "tokenise" in made
-        pair = plain.append_column(schema.CUT, made["tokenise"](plain, language)[0]) if cut else plain
+        cut = "tokenize" in made
+        pair = plain.append_column(schema.CUT, made["tokenize"](plain, language)[0]) if cut else plain
         entities, _ = made["label"](pair, language)
         made["align"](pair.append_column(schema.ENTITIES, entities), language)
     engine = made["align"].projector.engine

@@ -1,7 +1,7 @@
 """`xner preflight`: the facts of cluster, storage and models, each held against the config; the checks are in `checks.py`.
 
 Nothing is claimed, trained or downloaded, and what is written is taken away again. A check that fails does not end the
-survey, so that one look shows all there is to mend. What needs data (room for shards, models that answer) the labelling
+survey, so that one look shows all there is to mend. What needs data (room for shards, models that answer) the labeling
 stage looks at when it has them (`preflight.py`).
 """
 
@@ -19,9 +19,9 @@ from xner_ray.labeling.pools import plan_pools
 from xner_ray.pipeline.context import refuse_url
 from xner_ray.preflight import checks
 from xner_ray.preflight.checks import Finding, finding
-from xner_ray.preflight.cluster import Here, Joined, Machines
+from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
-from xner_ray.storage.blob_store import open_place, random_id
+from xner_ray.storage.blob_store import open_blob_store, random_id
 from xner_ray.storage.shard_store import ShardStore
 
 MANY = 1_000_000  # shards, where a config takes all pairs there are
@@ -35,13 +35,13 @@ def survey(config: Config) -> Iterator[Finding]:
     machines = None
     if auth.ok:
         try:
-            machines = Joined(config.ray, address) if address else Here(config.ray)
+            machines = RayCluster(config.ray, address) if address else LocalMachine(config.ray)
             yield Finding("cluster", True, _cluster(config, machines))
         except UserError as e:
             yield Finding("cluster", False, f"{e.file}: {e.problem}", e.remedy)
     if machines is not None:
         workers = (config.ray.train_workers, config.ray.min_train_workers, config.ray.max_gpus)
-        yield finding("labelling", _labelling, config, machines)
+        yield finding("labeling", _labeling, config, machines)
         yield finding("training", checks.check_training, machines.nodes, *workers)
         yield from _gpus(config, machines)
     yield finding("out", check_storage, config.out, machines, True)
@@ -69,7 +69,7 @@ def _cluster(config: Config, machines: Machines) -> str:
     return told + (f" now; ray.max_gpus says that it grows to {most}" if most > has["GPU"] else "")
 
 
-def _labelling(config: Config, machines: Machines) -> str:
+def _labeling(config: Config, machines: Machines) -> str:
     """The deadlocks of `preflight.py`, for as many shards as the config can give."""
     pairs, rows = config.ingest.pairs, config.ingest.shard_rows
     shards = math.ceil(pairs / rows) * len(config.languages) if pairs else MANY
@@ -87,7 +87,7 @@ def _gpus(config: Config, machines: Machines) -> Iterator[Finding]:
         return  # answers are made up on CPUs, and the GPUs of such a cluster may be
     if not any(node.get("GPU", 0.0) for node in machines.nodes):
         if config.ray.max_gpus:
-            yield Finding("gpu", True, "none is up yet; labelling looks at the first that comes")
+            yield Finding("gpu", True, "none is up yet; labeling looks at the first that comes")
         return
     try:
         found = machines.gpus()
@@ -114,7 +114,7 @@ def check_storage(root: str, machines: Machines | None, models: bool = False) ->
     local = "://" not in root or root.startswith("file://")
     root = f"{Path(root.removeprefix('file://')).absolute()}" if local else root.rstrip("/")
     ShardStore(root).probe()
-    place, marker = open_place(root), f"probe.{random_id()}.tmp"
+    place, marker = open_blob_store(root), f"probe.{random_id()}.tmp"
     place.put(marker, b"", "probe")
     try:
         answers = machines.everywhere(sees, root, marker) if machines else {}
@@ -131,7 +131,7 @@ def check_storage(root: str, machines: Machines | None, models: bool = False) ->
 def sees(root: str, marker: str) -> str:
     """What is wrong with a store as this node sees it; nothing: an empty string."""
     try:
-        if not open_place(root).exists(marker):
+        if not open_blob_store(root).exists(marker):
             return "does not see what was written there from the driver"
         ShardStore(root).probe()
     except UserError as e:

@@ -6,7 +6,7 @@ columns: a threshold moves without a GPU. All of it is NumPy and Arrow kernels o
 rows in ten seconds on one core; the tests hold a slow version that reads like the method and must agree.
 
 The first that applies is the verdict:
-    quarantined        the row could not be labelled or aligned
+    quarantined        the row could not be labeled or aligned
     contamination      the target is a sentence of an evaluation file
     kept_no_entity     the source has no entity, or the target's conventions leave none
     unmapped           an entity has no span in the target
@@ -169,7 +169,7 @@ def _overlaps(rows: np.ndarray, types: np.ndarray, starts: np.ndarray, ends: np.
     rows, types, starts, ends = rows[order], types[order], starts[order], ends[order]
     new = changes(rows, starts, ends, types)
     rows, starts, ends = rows[new], starts[new], ends[new]
-    # Sorted by start, so where any two overlap some neighbours do.
+    # Sorted by start, so where any two overlap some neighbors do.
     return _any(rows[1:][(rows[1:] == rows[:-1]) & (starts[1:] < ends[:-1])], n)
 
 

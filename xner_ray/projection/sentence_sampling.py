@@ -25,7 +25,7 @@ from xner_ray.config import DatasetConfig
 from xner_ray.corpora.sampling import mix, pair_hash
 from xner_ray.errors import UserError
 from xner_ray.projection.exclusions import Without
-from xner_ray.projection.tokenize import export, unlabelled
+from xner_ray.projection.tokenize import export, unlabeled
 
 _SMALL = ["verdict", "domain", "corpus", "language", "pair_id"]
 _ROW_GROUP = 4096
@@ -48,7 +48,7 @@ def select(
 
     Returns:
         sentences, with_entity, without_entity, available (sentences to choose from), entities,
-        unlabelled (spans that took no word), domains {name: {with_entity, without_entity, empty_share}},
+        unlabeled (spans that took no word), domains {name: {with_entity, without_entity, empty_share}},
         notes (sentences for a reader).
 
     Raises:
@@ -57,7 +57,7 @@ def select(
     """
     paths = sorted(str(f) for f in files)
     if not paths:
-        raise UserError("no labelled shards to choose from", remedy="run the label stage first")
+        raise UserError("no labeled shards to choose from", remedy="run the label stage first")
     assert not isinstance(config.corpora, dict), "the config of one language, DatasetConfig.of, is wanted here"
     source = _Candidates(ds.dataset(paths, format="parquet"), without or Without(), config.corpora)
     limits, summary = _plan(source, config, seed)
@@ -219,7 +219,7 @@ def _chosen(source: _Candidates, limits: dict[Group, np.uint64], seed: int) -> I
 
 def _write(tables: Iterable[pa.Table], path: Path, quoted: Sequence[str]) -> dict[str, int]:
     """Write with fixed settings and row groups of a fixed size, so that equal rows make equal bytes."""
-    counts = {"sentences": 0, "entities": 0, "unlabelled": 0}
+    counts = {"sentences": 0, "entities": 0, "unlabeled": 0}
     held: list[pa.Table] = []
     with pq.ParquetWriter(path, schema.EXPORTED, compression="zstd", compression_level=3, version="2.6") as writer:
 
@@ -230,7 +230,7 @@ def _write(tables: Iterable[pa.Table], path: Path, quoted: Sequence[str]) -> dic
                 part = export(table.slice(0, _ROW_GROUP).combine_chunks(), quoted)
                 counts["sentences"] += part.num_rows
                 counts["entities"] += pc.sum(pc.list_value_length(part.column("spans"))).as_py()
-                counts["unlabelled"] += unlabelled(part)
+                counts["unlabeled"] += unlabeled(part)
                 writer.write_table(part, row_group_size=_ROW_GROUP)
                 table = table.slice(_ROW_GROUP)
             held = [table]

@@ -82,7 +82,7 @@ def _tags(spans: pa.ListArray, base: np.ndarray, edges: np.ndarray, tokens: pa.A
     return pa.array(labels, pa.string()).take(pa.array(codes))
 
 
-def unlabelled(table: pa.Table) -> int:
+def unlabeled(table: pa.Table) -> int:
     """Spans of an exported table that took no word (see `spans.py`), so that their sentence lacks an entity."""
     given = pc.sum(pc.list_value_length(table.column("spans"))).as_py() or 0
     tags = pc.list_flatten(table.column("ner_tags"))

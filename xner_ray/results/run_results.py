@@ -34,7 +34,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Finished:
+class RunResults:
     """What a run ended with.
 
     Args:
@@ -49,7 +49,7 @@ class Finished:
     results: dict[str, Any]
 
     @classmethod
-    def open(cls, out: str | Path) -> Finished:
+    def open(cls, out: str | Path) -> RunResults:
         """Read `out/results.json`.
 
         Raises:

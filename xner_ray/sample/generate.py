@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from xner_ray.errors import UserError
 from xner_ray.sample.french import agree
-from xner_ray.sample.inflect import capitalise, genitive, spanish_conjunction
+from xner_ray.sample.inflect import capitalize, genitive, spanish_conjunction
 from xner_ray.sample.names import LANGUAGES, PARTS, Value, values
 from xner_ray.sample.template import FREE, UNIT, Frame, Slot, frames
 from xner_ray.text.words import UNSPACED
@@ -95,7 +95,7 @@ def _surfaces(kind: str, part: str, again: bool, language: str, form: str, capit
     found = [(value.last if again else value.text)[language] for value in _choices(kind, part).values]
     if form:
         found = [genitive(text, language) for text in found]
-    return tuple(capitalise(text) if capital else text for text in found)
+    return tuple(capitalize(text) if capital else text for text in found)
 
 
 class Piece(NamedTuple):

@@ -49,7 +49,7 @@ def genitive(name: str, language: str) -> str:
     return {"de": german_genitive, "nl": dutch_possessive}[language](name)
 
 
-def capitalise(text: str) -> str:
+def capitalize(text: str) -> str:
     """First letter upper case, the rest untouched (str.capitalize would lower it)."""
     return text[:1].upper() + text[1:]
 

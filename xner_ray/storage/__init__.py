@@ -29,7 +29,3 @@ synced, named, durable), of which an object store has 4 (opened, named).
 *Folders.* A store holds what one fingerprint of config, weights and stage versions made (`xner_ray/results`); another
 writes elsewhere. Rows that cannot be run stay in their shard, with the reason beside them (`xner_ray/labeling/isolation`).
 """
-
-from xner_ray.storage.shard_store import Manifest, ShardStore
-
-__all__ = ["Manifest", "ShardStore"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def made_once(folder: Path, write: Callable[[Path], object]) -> Path:
+def create_once(folder: Path, write: Callable[[Path], object]) -> Path:
     """The encoder folder, filled by `write` beside its place and renamed; its config.json says that all is there."""
     if (folder / "config.json").exists():
         return folder

@@ -1,6 +1,6 @@
 """Where bytes come to rest: durable writes and create-if-absent on a local file system, at two fsyncs a write.
 
-A `Place` is all that the room asks of a store, and `open_place` chooses one: this one or the object stores of `bucket.py`.
+A `BlobStore` is all that the room asks of a store, and `open_blob_store` chooses one: this one or `object_store.py`.
 A store without create-if-absent is refused, since nothing else in the room can replace it.
 """
 
@@ -82,8 +82,8 @@ def make_folder(path: Path) -> None:
             sync_folder(p.parent)
 
 
-class Place(Protocol):
-    """A folder of a store. Names are relative to it and use `/`; the steps are those of `LocalPlace`."""
+class BlobStore(Protocol):
+    """A folder of a store. Names are relative to it and use `/`; the steps are those of `LocalDisk`."""
 
     def path(self, name: str) -> str: ...
     def put(self, name: str, data: bytes | memoryview, step: str, if_absent: bool = False) -> bool: ...
@@ -94,7 +94,7 @@ class Place(Protocol):
     def remove(self, name: str) -> None: ...
 
 
-class LocalPlace:
+class LocalDisk:
     """A folder on a local file system. Names are relative to it and use `/`."""
 
     def __init__(self, root: Path):
@@ -169,11 +169,11 @@ class LocalPlace:
             (self.root / name).unlink()
 
 
-def open_place(root: str | Path) -> Place:
+def open_blob_store(root: str | Path) -> BlobStore:
     """The place for a path or URL. Raises: UserError for a store that is not known to create only where absent."""
     scheme, _, rest = str(root).rpartition("://")
     if scheme in ("", "file"):
-        return LocalPlace(Path(rest))
+        return LocalDisk(Path(rest))
     from xner_ray.storage.object_store import SCHEMES, bucket_place
 
     if scheme not in SCHEMES:

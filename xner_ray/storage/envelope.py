@@ -1,6 +1,6 @@
 """A shard as one row, the form in which it travels through Ray Data: blocks are split and merged there, rows never.
 
-The payload is an Arrow IPC stream without compression. For 10,000 labelled pairs (3.2 MB) it packs in 0.8 ms and reads
+The payload is an Arrow IPC stream without compression. For 10,000 labeled pairs (3.2 MB) it packs in 0.8 ms and reads
 in 0.1 ms without a copy; lz4 takes 8.9 and 1.6 ms to save 12%.
 """
 

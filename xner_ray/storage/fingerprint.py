@@ -14,7 +14,7 @@ from typing import Any
 
 from xner_ray.errors import UserError
 
-# What a model's behaviour depends on: weights, shape and tokenizer, not logs, cards or optimiser state.
+# What a model's behavior depends on: weights, shape and tokenizer, not logs, cards or optimizer state.
 MODEL_FILES = ("config.json", "projector.json", "*.safetensors", "*.bin", "*token*", "vocab*", "*.model", "*.txt")
 _hashes: dict[tuple[int, ...], str] = {}
 

@@ -23,13 +23,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import Place, random_id
+from xner_ray.storage.blob_store import BlobStore, random_id
 
 BEATS = 4  # in a lease, so that a lost one is no death
 _CLAIM = re.compile(r"(?:.*/)?(\d{6})\.json")
 
 
-class Lease:
+class Lock:
     """A context manager that holds the lock of a place.
 
     Args:
@@ -41,15 +41,15 @@ class Lease:
         UserError: on entering, where another holder lives.
     """
 
-    def __init__(self, place: Place, seconds: float, say: Callable[[str], None] = lambda line: None):
-        self.place, self.seconds, self.say = place, seconds, say
+    def __init__(self, place: BlobStore, seconds: float, log: Callable[[str], None] = lambda line: None):
+        self.place, self.seconds, self.log = place, seconds, log
         self.number = 0
         self._token = random_id()
         self._stop = threading.Event()
         self._beaten = 0.0
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Lease:
+    def __enter__(self) -> Lock:
         while not self._take():
             pass
         self._beat(0)
@@ -102,7 +102,7 @@ class Lease:
                 remedy = "wait until it has ended"
                 raise UserError(f"another refresh is running: {since}", file=self.place.path("lock"), remedy=remedy)
             if not told:
-                self.say(f"[lock] refresh {number} has not ended; if it is dead, its lease ends in {self.seconds:g} s")
+                self.log(f"[lock] refresh {number} has not ended; if it is dead, its lease ends in {self.seconds:g} s")
             told = True
             time.sleep(self.seconds / (4 * BEATS))
 
@@ -121,7 +121,7 @@ class Lease:
         try:
             self.place.put(_name(self.number, "beat"), f"{self._token} {count}".encode(), "beat")
         except Exception as e:  # whatever a client raises; the thread must live to try again
-            self.say(f"[lock] the store did not take a sign of life: {e}")
+            self.log(f"[lock] the store did not take a sign of life: {e}")
             return
         self._beaten = asked
 

@@ -1,6 +1,6 @@
 """Shards and their manifests: the exactly-once part of the store, as the room's docstring tells it.
 
-A shard is serialised in memory before it is written (MBs, at most some tens): so its hash is known before the first
+A shard is serialized in memory before it is written (MBs, at most some tens): so its hash is known before the first
 byte lands, the writer can put it back, and a full disk shows in one place.
 """
 
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import TEMP, failpoint, open_place, random_id
+from xner_ray.storage.blob_store import TEMP, failpoint, open_blob_store, random_id
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,10 @@ def parquet_bytes(table: pa.Table) -> memoryview:
 
 
 class ShardStore:
-    """The shards of one folder (a path, or a URL that `place.open_place` takes), which is made at the first commit."""
+    """The shards of one folder (a path, or a URL that `open_blob_store` takes), which is made at the first commit."""
 
     def __init__(self, root: str | Path):
-        self.place = open_place(root)
+        self.place = open_blob_store(root)
 
     def commit(self, shard: str, table: pa.Table, input_hash: str, extra: Mapping[str, Any] | None = None) -> Manifest:
         """Commit a shard, or learn that it is committed: all who commit it get the same manifest.
@@ -192,7 +192,7 @@ class ShardStore:
         try:
             if [self.place.put(name, b"probe", "probe", if_absent=True) for _ in range(2)] != [True, False]:
                 problem = "this store cannot create a file only where absent, which exactly-once rests on"
-                remedy = "use a local disk, or a store that honours If-None-Match (S3 does since 2024)"
+                remedy = "use a local disk, or a store that honors If-None-Match (S3 does since 2024)"
                 raise UserError(problem, file=self.place.path(""), key="out", remedy=remedy)
         finally:
             self.place.remove(name)

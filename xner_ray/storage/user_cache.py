@@ -22,7 +22,7 @@ def cache_dir() -> Path:
     return Path(base)
 
 
-def file_made_once(name: str, write: Callable[[Path], object]) -> Path:
+def create_file_once(name: str, write: Callable[[Path], object]) -> Path:
     """A file of the cache, filled by `write` beside its place and renamed. Its name must tell its content's version.
 
     Raises:

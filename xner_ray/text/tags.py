@@ -17,7 +17,7 @@ def label_list(types: Iterable[str]) -> list[str]:
     return ["O"] + [f"{prefix}-{t}" for t in sorted(set(types)) for prefix in ("B", "I")]
 
 
-def spans_of(tags: Sequence[str]) -> list[Span]:
+def bio2_to_spans(tags: Sequence[str]) -> list[Span]:
     """Spans of BIO2 tags. An I- that continues nothing starts a span, as conlleval reads it."""
     spans: list[Span] = []
     start, kind = 0, None
@@ -31,7 +31,7 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     return spans
 
 
-def tags_of(spans: Iterable[Span], length: int) -> list[str]:
+def spans_to_bio2(spans: Iterable[Span], length: int) -> list[str]:
     """BIO2 tags of spans over `length` tokens.
 
     Raises:

@@ -6,7 +6,7 @@ The rule: an entity takes the words of which it covers at least half of the char
 - Punctuation at the ends is left out even where the span covers it: `Berlins,` takes `Berlins`. A bracket or quotation
   mark stays where its partner is inside: `Radnicki (N)`, `《时代潮》杂志`.
 - Where two entities reach for one word, the one that starts first has it.
-An entity that takes no word has no label; callers count these (`export.unlabelled`).
+An entity that takes no word has no label; callers count these (`export.unlabeled`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xner_ray.text.tags import Span, tags_of
+from xner_ray.text.tags import Span, spans_to_bio2
 from xner_ray.text.words import CharSpan
 
 _OPEN, _CLOSE = pa.array(list("([{“„‘«《〈「『【（")), pa.array(list(")]}”’»》〉」』】）"))
@@ -128,4 +128,4 @@ def char_to_token_spans(text: str, spans: Iterable[Span], words: Sequence[CharSp
 
 def token_tags(text: str, spans: Iterable[Span], words: Sequence[CharSpan]) -> list[str]:
     """BIO2 tags of the words of one sentence; see `char_to_token_spans`."""
-    return tags_of(char_to_token_spans(text, spans, words), len(words))
+    return spans_to_bio2(char_to_token_spans(text, spans, words), len(words))

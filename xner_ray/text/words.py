@@ -5,13 +5,13 @@ end. Spaced languages: split at white space, peel punctuation, keep what CoNLL-2
 hyphenated compounds, U.S. and z.B., J. before a surname, 1.5 and 3,000 and 2:1, Mittel- (German, Dutch), 17. (German
 ordinals), zo'n and India's; English 's and n't are words of their own, and so are French l', d' and qu'. Languages written
 without spaces: every character that is no white space is a word, ASCII too, as in People's Daily, MSRA and Weibo (`2 0 0 8`);
-in Thai and its neighbours with the vowels and marks that belong to it.
+in Thai and its neighbors with the vowels and marks that belong to it.
 
 The trade: one compiled regular expression instead of a rule engine, about 25,000 sentences a second on one core;
 abbreviations are short lists, so a rare one is cut from its full stop. No list can tell every one from a sentence's
 end. Measured on development splits spaced by `natural`: over 99% of the words come back in all four spaced languages,
 and all entities but a few in ten thousand begin and end where a word does.
-Offsets are code points, half open, and exact: no normalisation, nothing is dropped but white space and zero-width
+Offsets are code points, half open, and exact: no normalization, nothing is dropped but white space and zero-width
 marks.
 """
 
@@ -114,7 +114,7 @@ def words(text: str, language: str) -> list[CharSpan]:
     """Character spans of the words of a raw text, in order, without overlap; none is empty or holds white space.
 
     Args:
-        text: any string; nothing is normalised.
+        text: any string; nothing is normalized.
         language: ISO 639-1. Unknown ones are cut as spaced languages without abbreviations.
     """
     return [m.span() for m in _pattern(language).finditer(text)]

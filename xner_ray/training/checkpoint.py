@@ -10,15 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from xner_ray.encoders.load import save_tokenizer
-from xner_ray.training.job import Job, Result
+from xner_ray.training.job import Result, TrainJob
 
 
-def is_trained(job: Job) -> bool:
+def is_trained(job: TrainJob) -> bool:
     """`training.json` is the last file of a trained folder."""
     return (Path(job.out) / "training.json").exists()
 
 
-def save_model(model, job: Job, result: Result) -> None:
+def save_model(model, job: TrainJob, result: Result) -> None:
     """Write weights (safetensors), tokenizer and `training.json` beside `job.out`, then rename."""
     out = Path(job.out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 Because the plan is a function of (lengths, config, seed, epoch) alone, a worker knows the tokens of the whole step without
 asking the others, a step is the same at any world size, and a resumed run goes on at step n without reading the first n.
-What it trades: the tokenised set is in memory (200,000 sentences are about 60 MB), which fine-tuning sets fit.
+What it trades: the tokenized set is in memory (200,000 sentences are about 60 MB), which fine-tuning sets fit.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from xner_ray.encoders.batching import plan
 from xner_ray.encoders.ragged import Ragged, offsets_of
 
 # Label of tokens that carry no loss: special tokens, segment A, pieces that an aligner does not ask, doubtful words.
-IGNORED = -100
+IGNORE_INDEX = -100
 # Label of tokens of which only a teacher says something, see `training.losses.mixed`; a training has one where these occur.
-UNLABELLED = -101
+TEACHER_ONLY_INDEX = -101
 
 
 @dataclass
@@ -31,7 +31,7 @@ class TrainSet:
 
     Attributes:
         ids: int32.
-        labels: int32 [tokens], IGNORED where there is no loss.
+        labels: int32 [tokens], IGNORE_INDEX where there is no loss.
         types: int32 [tokens], segment ids; None: all 0.
         weights: float32 [tokens], loss weights; None: all 1.
     """
@@ -44,7 +44,7 @@ class TrainSet:
     @cached_property
     def row_weights(self) -> np.ndarray:
         """float64 [rows]: what a row weighs in the loss, its counted labels times their weights."""
-        counted = (self.labels != IGNORED).astype(np.float64)
+        counted = (self.labels != IGNORE_INDEX).astype(np.float64)
         if self.weights is not None:
             counted *= self.weights
         sums = np.concatenate([[0.0], np.cumsum(counted)])
@@ -80,7 +80,7 @@ POOL = 64  # steps whose rows are sorted by length together: little padding, yet
 
 
 def steps_of(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The row numbers of each optimiser step of an epoch; every row once.
+    """The row numbers of each optimizer step of an epoch; every row once.
 
     Args:
         lengths: int [rows].

@@ -26,7 +26,7 @@ def freeze(model: nn.Module, embeddings: bool, layers: int) -> None:
 
     Args:
         model: a transformers model with a `base_model`.
-        embeddings: freeze all embedding tables and what normalises them.
+        embeddings: freeze all embedding tables and what normalizes them.
         layers: freeze the lowest n transformer layers; from 1 on the embeddings below them are frozen too.
 
     Raises:
@@ -52,7 +52,7 @@ def _embeddings(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def parameter_groups(model: nn.Module, learning_rate: float, weight_decay: float, layer_decay: float) -> list[dict]:
-    """Optimiser groups: no decay on biases and norms; each layer's rate is `layer_decay` times the one above."""
+    """Optimizer groups: no decay on biases and norms; each layer's rate is `layer_decay` times the one above."""
     stack = list(layers_of(model)) if layer_decay < 1 else []
     depth = {id(p): len(stack) - i for i, layer in enumerate(stack) for p in layer.parameters()}
     groups: dict[tuple[bool, int], dict] = {}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Job:
+class TrainJob:
     """One model to train.
 
     Attributes:

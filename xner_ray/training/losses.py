@@ -10,28 +10,28 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy as _cross_entropy
 from torch.nn.functional import log_softmax, one_hot
 
-from xner_ray.training.data import IGNORED
+from xner_ray.training.data import IGNORE_INDEX
 
 
 def mixed(labels: Tensor, taught: Tensor, share: float) -> Tensor:
     """Labels and a teacher's answers as one distribution a token, for the losses below.
 
     Args:
-        labels: int [...]; UNLABELLED: the teacher alone answers; IGNORED: no loss.
+        labels: int [...]; TEACHER_ONLY_INDEX: the teacher alone answers; IGNORE_INDEX: no loss.
         taught: [..., labels], the teacher's logits.
         share: what its probabilities weigh, 0..1; the label weighs the rest.
 
     Returns:
-        float32 [..., labels]; all 0 where the label is IGNORED.
+        float32 [..., labels]; all 0 where the label is IGNORE_INDEX.
     """
     answers = torch.softmax(taught.float(), -1)
     hard = one_hot(labels.clamp(min=0), answers.shape[-1])
-    known, counted = (labels >= 0).unsqueeze(-1), (labels != IGNORED).unsqueeze(-1)
+    known, counted = (labels >= 0).unsqueeze(-1), (labels != IGNORE_INDEX).unsqueeze(-1)
     return torch.where(known, (1 - share) * hard + share * answers, answers) * counted
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:
-    """-log p_t; 0 where the label is IGNORED. Of a distribution, the mean of -log p over it, so p_t is p's geometric mean.
+    """-log p_t; 0 where the label is IGNORE_INDEX. Of a distribution, the mean of -log p over it, so p_t is p's geometric mean.
 
     Args:
         logits: [..., labels]; computed in float32 whatever their type.
@@ -43,7 +43,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:
     """
     if labels.is_floating_point():
         return -(labels * log_softmax(logits.float(), -1)).sum(-1)
-    flat = _cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    flat = _cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
     return flat.view(labels.shape)
 
 

@@ -23,10 +23,10 @@ from xner_ray.encoders.batching import pad
 from xner_ray.encoders.engine import choose_precision
 from xner_ray.encoders.load import load_model
 from xner_ray.encoders.ragged import Ragged
-from xner_ray.training.data import IGNORED, TrainSet, share_of, steps_of
+from xner_ray.training.data import IGNORE_INDEX, TrainSet, share_of, steps_of
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
-from xner_ray.training.job import Job, Result
+from xner_ray.training.job import Result, TrainJob
 from xner_ray.training.losses import LOSSES, mixed
 
 if TYPE_CHECKING:
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
 Teach = Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]  # model inputs, labels -> targets
 
 
-class Hooks(Protocol):
-    """What the loop needs from around it; Ray Train gives it in a cluster, `LocalHooks` in a process."""
+class TrainBackend(Protocol):
+    """What the loop needs from around it; Ray Train gives it in a cluster, `LocalBackend` in a process."""
 
     rank: int
     world: int
 
     def prepare(self, model: torch.nn.Module) -> torch.nn.Module: ...
-    def load(self, job: Job) -> Path | None: ...
-    def save(self, job: Job, write: Callable[[Path], None]) -> None: ...
+    def load(self, job: TrainJob) -> Path | None: ...
+    def save(self, job: TrainJob, write: Callable[[Path], None]) -> None: ...
     def due(self) -> bool: ...
     def total(self, value: torch.Tensor) -> torch.Tensor: ...
-    def say(self, line: str) -> None: ...
+    def log(self, line: str) -> None: ...
 
 
-def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.Module, Result]:
+def train(job: TrainJob, hooks: TrainBackend, device: str | None = None) -> tuple[torch.nn.Module, Result]:
     """Train one model and return it, unwrapped, on every rank."""
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(job.seed)
@@ -61,30 +61,30 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
     if where.type == "cpu":
         use_byte_dropout(raw, job.seed)
     groups = parameter_groups(raw, training.learning_rate, training.weight_decay, training.layer_decay)
-    optimiser = torch.optim.AdamW(groups, fused=True)
+    optimizer = torch.optim.AdamW(groups, fused=True)
     model = hooks.prepare(raw)
     dtype = choose_precision(training.precision, where)
     teach = _teacher(job, where, dtype)
     scaler = torch.amp.GradScaler(where.type, enabled=dtype == torch.float16)
     steps = [s for e in range(training.epochs) for s in steps_of(data.ids.lengths, training.batch_tokens, job.seed, e)]
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: _rate(n, len(steps), training.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _rate(n, len(steps), training.warmup))
     done, result = 0, Result()
     state = hooks.load(job)
     if state is not None:
-        done, result = _restore(state, raw, optimiser, schedule, scaler)
+        done, result = _restore(state, raw, optimizer, schedule, scaler)
         if hooks.rank == 0:
             many = f"{hooks.world} worker{'s'[: hooks.world > 1]}"
-            hooks.say(f"[{job.name}] goes on at step {done}/{len(steps)} on {many}")
+            hooks.log(f"[{job.name}] goes on at step {done}/{len(steps)} on {many}")
     said = time.monotonic()
     began = said - result.seconds
     for n in range(done, len(steps)):
         autocast = torch.autocast(where.type, dtype, enabled=dtype != torch.float32)
         loss, tokens = _step(model, data, steps[n], training, hooks, scaler, autocast, where, teach)
-        scaler.unscale_(optimiser)
+        scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_([p for p in raw.parameters() if p.requires_grad], training.clip)
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         schedule.step()
         result.losses.append(loss)
         result.tokens += tokens
@@ -92,9 +92,9 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
         result.seconds = now - began
         if hooks.rank == 0 and (now - said > 10 or n + 1 == len(steps)):
             said = now
-            hooks.say(_line(job.name, n + 1, len(steps), training.epochs, result))
+            hooks.log(_line(job.name, n + 1, len(steps), training.epochs, result))
         if n + 1 < len(steps) and hooks.due():
-            hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimiser, schedule, scaler, result))  # type: ignore[misc]
+            hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimizer, schedule, scaler, result))  # type: ignore[misc]
     restore_dropout(raw)
     if job.start_share:
         _lean_back(raw, job, where)
@@ -102,7 +102,7 @@ def train(job: Job, hooks: Hooks, device: str | None = None) -> tuple[torch.nn.M
 
 
 @torch.no_grad()
-def _lean_back(model: torch.nn.Module, job: Job, where: torch.device) -> None:
+def _lean_back(model: torch.nn.Module, job: TrainJob, where: torch.device) -> None:
     """Move the weights back towards those that they began with, which keeps some of what fine-tuning makes a model forget.
 
     The interpolation of Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022).
@@ -113,7 +113,15 @@ def _lean_back(model: torch.nn.Module, job: Job, where: torch.device) -> None:
 
 
 def _step(
-    model, data: TrainSet, step, training: Training, hooks: Hooks, scaler, autocast, where, teach: Teach | None = None
+    model,
+    data: TrainSet,
+    step,
+    training: Training,
+    hooks: TrainBackend,
+    scaler,
+    autocast,
+    where,
+    teach: Teach | None = None,
 ) -> tuple[float, int]:
     """Forward and backward of one step; its mean loss a token over all ranks, and its tokens."""
     lengths = data.ids.lengths
@@ -137,7 +145,7 @@ def _step(
     return float(hooks.total(seen)), tokens
 
 
-def _teacher(job: Job, where: torch.device, dtype: torch.dtype) -> Teach | None:
+def _teacher(job: TrainJob, where: torch.device, dtype: torch.dtype) -> Teach | None:
     """What mixes a teacher's answers into the labels of a micro-batch, if there is one.
 
     It answers beside the training, on the same padded rows: a forward pass, a third of a step's work, instead of an array of
@@ -169,7 +177,7 @@ def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device, teac
     if data.types is not None and getattr(config, "type_vocab_size", 1) > 1:
         inputs["token_type_ids"] = rectangle(data.types, 0)
     weights = torch.ones(()) if data.weights is None else rectangle(data.weights, 0.0)
-    labels = rectangle(data.labels, IGNORED)
+    labels = rectangle(data.labels, IGNORE_INDEX)
     return model(**inputs).logits, labels if teach is None else teach(inputs, labels), weights.to(where)
 
 
@@ -188,20 +196,20 @@ def _line(name: str, n: int, steps: int, epochs: int, result: Result) -> str:
     )
 
 
-def _store(folder: Path, step: int, model, optimiser, schedule, scaler, result: Result) -> None:
-    """Weights that are trained and the optimiser's moments, as safetensors; counters and the result so far as JSON."""
+def _store(folder: Path, step: int, model, optimizer, schedule, scaler, result: Result) -> None:
+    """Weights that are trained and the optimizer's moments, as safetensors; counters and the result so far as JSON."""
     from safetensors.torch import save_file
 
     tensors = {f"model.{k}": v.detach().contiguous().clone() for k, v in model.named_parameters() if v.requires_grad}
-    for i, parameter in enumerate(_parameters(optimiser)):
-        for key, value in optimiser.state[parameter].items():
-            tensors[f"optimiser.{i}.{key}"] = value.detach().contiguous().clone().cpu()
+    for i, parameter in enumerate(_parameters(optimizer)):
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"optimizer.{i}.{key}"] = value.detach().contiguous().clone().cpu()
     save_file(tensors, folder / "state.safetensors")
     counters = {"step": step, "schedule": schedule.last_epoch, "scaler": scaler.state_dict(), "result": asdict(result)}
     (folder / "state.json").write_text(json.dumps(counters))
 
 
-def _restore(folder: Path, model, optimiser, schedule, scaler) -> tuple[int, Result]:
+def _restore(folder: Path, model, optimizer, schedule, scaler) -> tuple[int, Result]:
     from safetensors.torch import load_file
 
     tensors = load_file(folder / "state.safetensors")
@@ -210,18 +218,18 @@ def _restore(folder: Path, model, optimiser, schedule, scaler) -> tuple[int, Res
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 parameter.copy_(tensors[f"model.{name}"])
-    for i, parameter in enumerate(_parameters(optimiser)):
+    for i, parameter in enumerate(_parameters(optimizer)):
         for key in ("step", "exp_avg", "exp_avg_sq"):
-            value = tensors[f"optimiser.{i}.{key}"]
-            optimiser.state[parameter][key] = value.to(parameter.device) if key != "step" else value
+            value = tensors[f"optimizer.{i}.{key}"]
+            optimizer.state[parameter][key] = value.to(parameter.device) if key != "step" else value
     schedule.last_epoch = counters["schedule"]
-    for group, base, factor in zip(optimiser.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+    for group, base, factor in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
         group["lr"] = base * factor(counters["schedule"])
     if counters["scaler"]:
         scaler.load_state_dict(counters["scaler"])
     return counters["step"], Result(**counters["result"])
 
 
-def _parameters(optimiser) -> Iterator[torch.nn.Parameter]:
-    for group in optimiser.param_groups:
+def _parameters(optimizer) -> Iterator[torch.nn.Parameter]:
+    for group in optimizer.param_groups:
         yield from group["params"]

@@ -12,7 +12,7 @@ from xner_ray.results.export.dataset import export_run
 from xner_ray.results.export.markdown import cell, escaped
 from xner_ray.results.export.model_card import write_model_cards
 from xner_ray.results.export.provenance import sources
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -52,13 +52,13 @@ def test_contamination_finds_the_planted_sentence(run):
     assert by_name["chinese"].sentences is None  # its file is not there
 
 
-def test_a_receipt_tells_version_and_licence(run):
+def test_a_receipt_tells_version_and_license(run):
     folder = run.out / "sample" / "SampleNews" / "v1" / "moses"
     folder.mkdir(parents=True)
-    receipt = {"version": "v9", "url": "https://opus.example/x.zip", "licence": {"name": "CC-BY 4.0", "text": "..."}}
+    receipt = {"version": "v9", "url": "https://opus.example/x.zip", "license": {"name": "CC-BY 4.0", "text": "..."}}
     (folder / "de-en.txt.zip.json").write_text(json.dumps(receipt))
     (folder / "en-zh.txt.zip.json").write_text("[broken")
-    told = {(s.corpus, s.language): (s.version, s.licence, s.url) for s in sources(run)}
+    told = {(s.corpus, s.language): (s.version, s.license, s.url) for s in sources(run)}
     assert told["SampleNews", "de"] == ("v9", "CC-BY 4.0", "https://opus.example/x.zip")
     assert told["SampleNews", "zh"] == ("v1", None, None)
 
@@ -77,19 +77,19 @@ def test_model_cards(run):
 
 def test_a_run_may_be_moved(run, tmp_path):
     shutil.move(run.out, tmp_path / "elsewhere")
-    moved = Finished.open(tmp_path / "elsewhere")
+    moved = RunResults.open(tmp_path / "elsewhere")
     assert all(p.is_file() for p in moved.datasets.values()) and moved.labels("de")
 
 
 def test_what_is_no_finished_run(tmp_path):
     with pytest.raises(UserError, match=r"no results\.json"):
-        Finished.open(tmp_path)
+        RunResults.open(tmp_path)
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
-        Finished.open(tmp_path)
+        RunResults.open(tmp_path)
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(UserError, match="older version"):
-        _ = Finished.open(tmp_path).config
+        _ = RunResults.open(tmp_path).config
 
 
 def test_names_cannot_break_a_table():

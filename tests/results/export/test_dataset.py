@@ -9,7 +9,7 @@ from tests.harness.made_run import COPIES
 from xner_ray.errors import UserError
 from xner_ray.results.export.dataset import export_run
 from xner_ray.text.conll import read_conll
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -91,7 +91,7 @@ def test_docbin(run, tmp_path):
     )
     for doc, row in zip(docs, all_rows(run, "de"), strict=True):
         assert [t.text for t in doc] == row["tokens"] and doc.text == row["target"]
-        assert [(e.start, e.end, e.label_) for e in doc.ents] == spans_of(row["ner_tags"])
+        assert [(e.start, e.end, e.label_) for e in doc.ents] == bio2_to_spans(row["ner_tags"])
 
 
 def test_a_split_without_sentences_has_no_file(run, tmp_path):

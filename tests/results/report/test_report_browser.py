@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.finished_run import EVIL, make_run, pairs
 from xner_ray.results.report.page import page_data, render, write_report
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 BROWSER = os.environ.get("XNER_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -217,12 +217,12 @@ def test_keyboard(page):
 
 
 def test_dark_and_light_by_hand(page):
-    colour = "getComputedStyle(document.body).backgroundColor"
-    light = page.evaluate(colour)
+    color = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(color)
     page.click("#theme")
-    assert page.evaluate(colour) != light and page.get_attribute("#theme", "aria-pressed") == "true"
+    assert page.evaluate(color) != light and page.get_attribute("#theme", "aria-pressed") == "true"
     page.click("#theme")
-    assert page.evaluate(colour) == light
+    assert page.evaluate(color) == light
 
 
 def test_print(page, tmp_path):
@@ -233,7 +233,7 @@ def test_print(page, tmp_path):
 
 
 def test_a_hundred_thousand_examples(opened, out, tmp_path):
-    data = page_data(Finished.open(out))
+    data = page_data(RunResults.open(out))
     some = data["examples"]
     data["examples"] = [{**some[i % len(some)], "id": i} for i in range(100_000)]
     path = tmp_path / "large.html"

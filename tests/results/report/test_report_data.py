@@ -19,12 +19,12 @@ from xner_ray.results.report.examples import example
 from xner_ray.results.report.page import page_data, write_report
 from xner_ray.results.report.rows import Filter, Tally, batches, find
 from xner_ray.results.report.show import examples_of, examples_text
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return Finished.open(make_run(tmp_path_factory.mktemp("run") / "out", pairs()))
+    return RunResults.open(make_run(tmp_path_factory.mktemp("run") / "out", pairs()))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_commands(run):
 def test_a_folder_that_moved(run, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.out, moved)
-    found = Finished.open(moved)
+    found = RunResults.open(moved)
     assert all(file.is_relative_to(moved) for file in found.datasets.values())
     assert page_data(found)["corpora"] == page_data(run)["corpora"]
 
@@ -159,6 +159,6 @@ def test_corpus_text_is_no_markup(run):
 
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match=r"holds no results\.json"):
-        Finished.open(tmp_path)
+        RunResults.open(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
-        Finished.open(tmp_path / "nowhere")
+        RunResults.open(tmp_path / "nowhere")

@@ -14,16 +14,16 @@ from tests.harness.opus_server import serving
 from xner_ray.cli.main import app
 from xner_ray.config import Config
 from xner_ray.corpora.collection import Collection
-from xner_ray.corpora.opus.catalog import open_catalogue
-from xner_ray.corpora.opus.download import Http, Patience, Watch
+from xner_ray.corpora.opus.catalog import open_catalog
+from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
 from xner_ray.corpora.opus.fetch import fetch
 from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.workflows.refresh.change_detection import look
 from xner_ray.workflows.refresh.cost_estimate import estimate, measured
 from xner_ray.workflows.refresh.dry_run import nightly, plan_night
 
-ROOT = Path(__file__).parents[2]
-IMPATIENT = Patience(tries=1, pause=0.01)
+ROOT = Path(__file__).parents[3]
+IMPATIENT = RetryPolicy(tries=1, pause=0.01)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_corpora_of_the_paper_in_four_languages(dry_run):
     plan = json.loads(dry_run("--json").stdout)
     rows = {(c["language"], c["name"]): c for c in plan["corpora"]}
     assert {language for language, _ in rows} == {"de", "es", "nl", "zh"} and len(rows) == 4 * 7 - 4
-    index = open_catalogue("package").index._path
+    index = open_catalog("package").index._path
     for (language, name), row in rows.items():
         with sqlite3.connect(index) as db:
             query = "SELECT max(alignment_pairs) FROM opusfile WHERE corpus = ? AND version = ? AND preprocessing = 'moses'"

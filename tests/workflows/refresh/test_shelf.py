@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xner_ray.storage.blob_store import LocalPlace
-from xner_ray.workflows.refresh.model_registry import Shelf
+from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.workflows.refresh.model_registry import ModelRegistry
 
 
 def promote(folder: Path, number: int) -> None:
@@ -18,7 +18,7 @@ def promote(folder: Path, number: int) -> None:
     (model / "deep").mkdir(parents=True, exist_ok=True)
     (model / "config.json").write_text(str(number))
     (model / "deep" / "model.safetensors").write_bytes(bytes(number))
-    shelf = Shelf(LocalPlace(folder))
+    shelf = ModelRegistry(LocalDisk(folder))
     paths = shelf.upload(number, {"de": model})
     shelf.commit(number, {"students": {"de": {"path": paths["de"]}}})
 
@@ -35,7 +35,7 @@ def pointed(folder: Path) -> tuple[int, str]:
 
 @pytest.fixture
 def shelf(tmp_path):
-    return Shelf(LocalPlace(tmp_path / "shelf"))
+    return ModelRegistry(LocalDisk(tmp_path / "shelf"))
 
 
 def test_the_newest_is_current(shelf):

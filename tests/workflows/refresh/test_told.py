@@ -7,9 +7,9 @@ import json
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import LocalPlace
+from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.workflows.refresh.promotion import Compared, SetScore, as_rows
-from xner_ray.workflows.refresh.refresh_report import Nights, markdown
+from xner_ray.workflows.refresh.refresh_report import RefreshReports, markdown
 
 COUNT = {
     "read": 1760,
@@ -48,7 +48,7 @@ def test_a_night_in_words():
         "# Refresh 7 of t: not promoted",
         "Current are the students of refresh 5.",
         "| News/2 | de | 1,760 | 200 | 1,500 | 40 | 20 |",
-        "200 pairs were labelled.",
+        "200 pairs were labeled.",
         "Trained, since de grew from 900 to 1,000 sentences.",
         "| de | silver: silver-de | 80.00 | 78.25 | -1.75 [-2.50, -1.00] |",
         "| zh | gold: weibo |  | 40.00 |  |",
@@ -59,8 +59,8 @@ def test_a_night_in_words():
 
 
 def test_a_night_that_failed_is_told(tmp_path):
-    place, said = LocalPlace(tmp_path), []
-    nights = Nights(place)
+    place, said = LocalDisk(tmp_path), []
+    nights = RefreshReports(place)
     report = {**nights.begin(1, "t", "m"), "status": "failed", "error": "x.zip: is truncated", "seconds": 1.0}
     nights.write(report, said.append)
     nights.write({**report, "night": 2}, said.append)
@@ -72,7 +72,7 @@ def test_a_night_that_failed_is_told(tmp_path):
 
 def test_a_report_that_cannot_be_written_hides_no_failure(tmp_path):
     (tmp_path / "nights").write_text("a file has this name")
-    nights, said = Nights(LocalPlace(tmp_path)), []
+    nights, said = RefreshReports(LocalDisk(tmp_path)), []
     report = nights.begin(1, "t", "m")
     nights.write({**report, "status": "failed", "error": "the true one"}, said.append)
     assert "the report could not be written" in said[0]

@@ -37,7 +37,7 @@ def pairs() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run whose pairs are judged, but for which nothing was labelled or trained."""
+    """A run whose pairs are judged, but for which nothing was labeled or trained."""
     out = tmp_path_factory.mktemp("study") / "out"
     lines: list[str] = []
     made = LaneRun(
@@ -58,14 +58,14 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(run, tmp_path_factory):
     """Every cell of an ablation: (planned, the content of its file)."""
-    log = str(tmp_path_factory.mktemp("log") / "log")
+    log_file = str(tmp_path_factory.mktemp("log") / "log")
     grid = cells("ablation", run.config, stock(run.results["judged"].ledger.to_rows()))
     files: dict = {}
     planned = [_planned(run, cell, files) for cell in grid]
     for p in {p.english_folder: p for p in planned}.values():
-        train_english(changed(p.config, ENGLISH_ONLY), ["de"], p.english.name, log, 1)
+        train_english(changed(p.config, ENGLISH_ONLY), ["de"], p.english.name, log_file, 1)
     for p in planned:
-        train_cell(Order(p.cell, p.config, p.data, str(p.file), p.parts, log, 1))
+        train_cell(Order(p.cell, p.config, p.data, str(p.file), p.parts, log_file, 1))
     return [(p, json.loads(p.file.read_text())) for p in planned]
 
 
@@ -146,7 +146,7 @@ def test_tasks_of_a_cluster(run, ray_session):
     config.study.loss.seeds, config.study.loss.gammas, config.study.loss.frozen = [3], [0.0], [0, 9]
     lines: list[str] = []
     own = run.varied(config)
-    own.say = lines.append
+    own.log = lines.append
     planned = [
         _planned(own, cell, {}) for cell in cells("loss", config, stock(run.results["judged"].ledger.to_rows()))
     ]

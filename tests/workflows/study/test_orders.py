@@ -51,7 +51,7 @@ def test_mistakes_are_told_before_anything_runs(tmp_path):
     with pytest.raises(UserError, match="is no study"):
         study("luck", tiny(out))
     with pytest.raises(UserError, match="no gold for `zh`"):
-        study("loss", tiny(out, "evaluation=[{language: de, path: x}]"), say=lambda _: None)
+        study("loss", tiny(out, "evaluation=[{language: de, path: x}]"), log=lambda _: None)
     result = CliRunner().invoke(app, ["study", "loss", "configs/tiny.yaml", out, "--gammas", "a,b"])
     assert result.exit_code == 2 and "`a,b` is no list of numbers" in result.stderr
     assert not (tmp_path / "out" / "sample").exists()
@@ -65,7 +65,7 @@ def test_configs_have_grids(name, kind):
     from xner_ray.workflows.study.config import load_study_config
     from xner_ray.workflows.study.grid import ALL, ZERO, cells, changed
 
-    config = load_study_config(kind, Path(__file__).parents[2] / "configs" / f"{name}.yaml", ["data=/nowhere"])
+    config = load_study_config(kind, Path(__file__).parents[3] / "configs" / f"{name}.yaml", ["data=/nowhere"])
     there = {x: {c.name: (90_000, 90_000) for c in config.corpora_of(x)} for x in config.languages}
     found = cells(kind, config, there)
     assert all(changed(config, c.changes).student.seeds == [c.seed] for c in found)

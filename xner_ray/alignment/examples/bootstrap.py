@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.alignment.decoding import token_range
-from xner_ray.alignment.examples.noun_phrases import capitalised, phrases
+from xner_ray.alignment.examples.noun_phrases import capitalized, phrases
 from xner_ray.alignment.similarity import Matches, Similarity
 from xner_ray.alignment.span_cleanup import tidy
 from xner_ray.alignment.span_expansion import GROWTH, project_spans
@@ -54,7 +54,7 @@ def candidates(sources: Sequence[str], entities: pa.Array, random: np.random.Gen
         found += [(row, e["start"], e["end"], e["type"]) for e in listed]
         free = [
             p
-            for p in capitalised(text)[:1] + _some(phrases(text), random)
+            for p in capitalized(text)[:1] + _some(phrases(text), random)
             if all(p[1] <= a or b <= p[0] for a, b in own)
         ]
         found += [(row, a, b, "phrase") for a, b in dict.fromkeys(free)]

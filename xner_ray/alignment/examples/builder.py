@@ -75,7 +75,7 @@ def build_examples(
 
     Args:
         config: how many, of which origins.
-        table: columns `source`, `target`, `entities`: pairs that the teacher labelled.
+        table: columns `source`, `target`, `entities`: pairs that the teacher labeled.
         similarity: for origin `bootstrap`.
         seed: decides on everything that is drawn.
         tag: finds mentions in target text, for origin `translator`.

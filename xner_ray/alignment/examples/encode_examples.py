@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xner_ray.alignment.decoding import How, token_range
+from xner_ray.alignment.decoding import WordPooling, token_range
 from xner_ray.alignment.examples.builder import Example
 from xner_ray.alignment.queries import NAME_SHARE, shorten
 from xner_ray.encoders.ragged import ranges
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.token_labels import words_of
-from xner_ray.training.data import IGNORED, TrainSet
+from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 
 def encode_examples(
-    tokeniser: Tokeniser, examples: Sequence[tuple[Example, str]], limit: int, word: How = "mean"
+    tokenizer: Tokenizer, examples: Sequence[tuple[Example, str]], limit: int, word: WordPooling = "mean"
 ) -> tuple[TrainSet, int]:
     """Training data for an aligner.
 
@@ -30,20 +30,20 @@ def encode_examples(
         cut sentence could lose its span.
     """
     sentences = [e.sentence for e, _ in examples]
-    tokens = tokeniser(sentences)
-    names, _ = shorten(tokeniser([e.name for e, _ in examples]).ids, limit // NAME_SHARE)
+    tokens = tokenizer(sentences)
+    names, _ = shorten(tokenizer([e.name for e, _ in examples]).ids, limit // NAME_SHARE)
     labels = _labels(tokens, examples, word)
-    frame = len(tokeniser.prefix) + len(tokeniser.middle) + len(tokeniser.suffix)
+    frame = len(tokenizer.prefix) + len(tokenizer.middle) + len(tokenizer.suffix)
     fits = np.flatnonzero((tokens.ids.lengths + names.lengths + frame <= limit) & (tokens.ids.lengths > 0))
     first, second = names.take(fits), tokens.ids.take(fits)
-    ids, types = tokeniser.two(first, second)
-    framed = np.full(len(ids.values), IGNORED, np.int32)
-    of_second = ranges(ids.offsets[:-1] + tokeniser.second_starts(first), second.lengths)
+    ids, types = tokenizer.two(first, second)
+    framed = np.full(len(ids.values), IGNORE_INDEX, np.int32)
+    of_second = ranges(ids.offsets[:-1] + tokenizer.second_starts(first), second.lengths)
     framed[of_second] = labels[ranges(tokens.ids.offsets[fits], second.lengths)]
     return TrainSet(ids, framed, types.values), len(examples) - len(fits)
 
 
-def _labels(tokens, examples: Sequence[tuple[Example, str]], word: How) -> np.ndarray:
+def _labels(tokens, examples: Sequence[tuple[Example, str]], word: WordPooling) -> np.ndarray:
     """int32 [pieces of the sentences]: 1 in words that a span touches, else 0."""
     sizes = np.array([len(e.spans) for e, _ in examples], np.int64)
     rows = np.repeat(np.arange(len(examples)), sizes)
@@ -77,4 +77,4 @@ def _ignore_later_pieces(labels: np.ndarray, tokens, words) -> None:
     deciding[first[first < last]] = True
     of_words = np.zeros(len(labels), bool)
     of_words[ranges(first, last - first)] = True
-    labels[of_words & ~deciding] = IGNORED
+    labels[of_words & ~deciding] = IGNORE_INDEX

@@ -48,8 +48,8 @@ def phrases(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def capitalised(text: str) -> list[tuple[int, int]]:
-    """Character spans of maximal runs of capitalised content words that do not begin the sentence: names, mostly."""
+def capitalized(text: str) -> list[tuple[int, int]]:
+    """Character spans of maximal runs of capitalized content words that do not begin the sentence: names, mostly."""
     cut = words(text, "en")
     found, at = [], 1
     while at < len(cut):

@@ -1,6 +1,6 @@
 """Spaces that a word segmenter put into Chinese or Japanese: taken out, as nobody writes them.
 
-Some corpora ship the tokenised side (MLQE-PE's Chinese). A model that has read such text is unsure of all other: pieces of
+Some corpora ship the tokenized side (MLQE-PE's Chinese). A model that has read such text is unsure of all other: pieces of
 its vocabulary cross the gaps, and what it learned of `北京 大学` it does not know of 北京大学. Spaces beside Latin words
 and numbers stay; writers set those apart.
 """

@@ -1,6 +1,6 @@
 """What makes a pair unusable: one named rule a reason, tried in one order, over whole Arrow columns.
 
-A row gets the first reason that applies, so counts by reason add up. Text is normalised only as far as labels need
+A row gets the first reason that applies, so counts by reason add up. Text is normalized only as far as labels need
 it: the ends are stripped and what would break a line or a column becomes a space; nothing else changes, for character
 offsets must point into what the corpus says. Scores are read here too, but `min_score` is no fault: ingest counts
 such rows apart.
@@ -30,7 +30,7 @@ _ESCAPES |= {0x5C: "\\\\", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 class Pairs:
     """A chunk as the rules see it.
 
-    missing, bad_utf8, control: bool masks. source, target: large_string, normalised, empty where they could not be
+    missing, bad_utf8, control: bool masks. source, target: large_string, normalized, empty where they could not be
     read. score: float64, nan where there is none. bad_score: bool mask, a score that is no finite number.
     """
 
@@ -52,7 +52,7 @@ class Limits:
 
 
 def prepare(chunk: Chunk) -> Pairs:
-    """Decode and normalise both sides of a chunk and read its scores."""
+    """Decode and normalize both sides of a chunk and read its scores."""
     source, source_faults = _decode(chunk.source)
     target, target_faults = _decode(chunk.target)
     missing, bad, control = (a | b for a, b in zip(source_faults, target_faults, strict=True))
@@ -158,7 +158,7 @@ def _excerpt(source: bytes | None, target: bytes | None) -> str:
 
 
 def _decode(raw: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, list[np.ndarray]]:
-    """The normalised text and the masks missing, bad_utf8, control."""
+    """The normalized text and the masks missing, bad_utf8, control."""
     missing = pc.is_null(raw).to_numpy(zero_copy_only=False)
     bad = invalid_rows(raw)
     if missing.any() or bad.any():

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from xner_ray.config import Config
-from xner_ray.corpora.opus.catalog import PUBLISHED, Archive, Catalogue
+from xner_ray.corpora.opus.catalog import PUBLISHED, Archive, Catalog
 from xner_ray.corpora.opus.resolve import find_all, lacking
 from xner_ray.errors import UserError
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def from_names(
-    catalogue: Catalogue,
+    catalog: Catalog,
     names: Sequence[str],
     source: str,
     targets: Sequence[str],
     format: str,
     base_url: str | None,
-    say: Say,
+    log: Log,
 ) -> list[Archive]:
     """`NAME[/VERSION]` in each target language; says which are lacking.
 
-    At a mirror, a name with a version need not be in the catalogue: it is looked for where OPUS would have it.
+    At a mirror, a name with a version need not be in the catalog: it is looked for where OPUS would have it.
 
     Raises:
         UserError: a name that OPUS does not know, or nothing at all is there.
@@ -32,20 +32,20 @@ def from_names(
     for target in targets:
         for name in names:
             try:
-                archive = catalogue.find(name, source, target, format)
+                archive = catalog.find(name, source, target, format)
             except UserError:
                 if base_url is None or "/" not in name:
                     raise
                 archive = _unlisted(name, source, target, format)
             if archive is None:
-                say(f"warning: {lacking(name, f'{source}-{target}')}")
+                log(f"warning: {lacking(name, f'{source}-{target}')}")
             elif archive not in found:
                 found.append(archive)
     return _some(found)
 
 
 def from_config(
-    config: Config, catalogue: Catalogue, names: Sequence[str], targets: Sequence[str], say: Say
+    config: Config, catalog: Catalog, names: Sequence[str], targets: Sequence[str], log: Log
 ) -> list[Archive]:
     """What the `opus` entries of a config mean, all or those of some names and languages.
 
@@ -61,7 +61,7 @@ def from_config(
     languages = [x for x in config.languages if not targets or x in targets]
     part = config.model_copy(update={"languages": languages})
     part = part.model_copy(update={"corpora": [x for x in config.corpora if x.name in wanted]})
-    return _some(list(dict.fromkeys(x.archive for x in find_all(part, catalogue, say))))
+    return _some(list(dict.fromkeys(x.archive for x in find_all(part, catalog, log))))
 
 
 def _unlisted(name: str, source: str, target: str, format: str) -> Archive:

@@ -64,7 +64,7 @@ class Archive:
 
     def __post_init__(self) -> None:
         if not all(_SAFE.fullmatch(x) for x in self.path.split("/")) or self.path.count("/") != 3:
-            raise UserError(f"`{self.path}` is no name of an archive", file=self.url, remedy="use another catalogue")
+            raise UserError(f"`{self.path}` is no name of an archive", file=self.url, remedy="use another catalog")
 
     @property
     def domain(self) -> str | None:
@@ -91,7 +91,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """An index and what it costs to ask it. `note` says why it was not the live one."""
 
     index: Index
@@ -131,10 +131,10 @@ class Catalogue:
             raise UserError(f"OPUS has no corpus `{corpus}` ({self.name})", remedy=remedy)
 
 
-def open_catalogue(
+def open_catalog(
     choice: Choice = "auto", api: str | None = None, timeout: tuple[float, float] = (2.0, 10.0)
-) -> Catalogue:
-    """The live catalogue where it answers, else the one of the package; or the one that was chosen.
+) -> Catalog:
+    """The live catalog where it answers, else the one of the package; or the one that was chosen.
 
     Args:
         choice: `api` and `package` insist.
@@ -145,15 +145,15 @@ def open_catalogue(
         UserError: the chosen one, or neither, can be had.
     """
     if choice == "package":
-        return Catalogue(PackageIndex())
+        return Catalog(PackageIndex())
     live = LiveIndex(api or API, timeout)
     if choice == "api":
-        return Catalogue(live)
+        return Catalog(live)
     try:
         live.corpora()
     except UserError as e:
-        return Catalogue(PackageIndex(), f"{live.name} {e.problem}")
-    return Catalogue(live)
+        return Catalog(PackageIndex(), f"{live.name} {e.problem}")
+    return Catalog(live)
 
 
 def newest(archives: Iterable[Archive]) -> list[Archive]:

@@ -26,8 +26,8 @@ import requests
 import urllib3
 
 from xner_ray.corpora.opus.http_responses import (
-    Passing,
     Remote,
+    RetryableError,
     check_status,
     content_range,
     reason,
@@ -43,7 +43,7 @@ _NO_HEAD = {400, 401, 403, 405, 501}  # signed addresses and simple servers allo
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Seconds to connect, seconds of silence, tries without any progress, first and longest pause between them."""
 
     connect: float = 10.0
@@ -69,8 +69,8 @@ class Watch:
 class Http:
     """A session with its patience."""
 
-    def __init__(self, patience: Patience | None = None):
-        self.patience = patience or Patience()
+    def __init__(self, patience: RetryPolicy | None = None):
+        self.patience = patience or RetryPolicy()
         self._session = requests.Session()
 
     def __enter__(self) -> Http:
@@ -121,13 +121,13 @@ class Http:
         with self._ask("GET", url, headers) as answer:
             if answer.status_code == 416 and headers:
                 file.truncate(0)
-                raise Passing("fewer bytes are there than have arrived; it starts anew", after=0)
+                raise RetryableError("fewer bytes are there than have arrived; it starts anew", after=0)
             check_status(answer, url)
             remote = remote_of(answer, url)
             if answer.status_code == 206 and headers and known:
                 if content_range(answer)[0] != at or not remote.may_be(known):
                     file.truncate(0)
-                    raise Passing("the rest is another file's; it starts anew", after=0)
+                    raise RetryableError("the rest is another file's; it starts anew", after=0)
                 remote = known
             elif answer.status_code == 200:
                 if at:
@@ -149,7 +149,7 @@ class Http:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
             raise UserError("is no HTTP address", file=url, remedy="check the base URL") from None
         except requests.RequestException as e:
-            raise Passing(f"no answer ({reason(e)})") from e
+            raise RetryableError(f"no answer ({reason(e)})") from e
         with answer:
             yield answer
 
@@ -158,7 +158,7 @@ class Http:
         while True:
             try:
                 return once()
-            except Passing as e:
+            except RetryableError as e:
                 # More than ever: a server whose file is shorter than it says would else be asked for ever.
                 failed = 0 if progress() > most else failed + 1
                 most = max(most, progress())
@@ -229,7 +229,7 @@ def _chunks(answer: requests.Response) -> Iterator[bytes]:
     try:
         yield from answer.raw.stream(CHUNK, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError) as e:
-        raise Passing(f"the answer broke off ({reason(e)})") from e
+        raise RetryableError(f"the answer broke off ({reason(e)})") from e
 
 
 def _whole(file: BinaryIO, remote: Remote) -> Remote:
@@ -237,7 +237,7 @@ def _whole(file: BinaryIO, remote: Remote) -> Remote:
     if remote.size is not None and done != remote.size:
         if done > remote.size:
             file.truncate(0)
-        raise Passing(f"{done:,} of {remote.size:,} bytes came")
+        raise RetryableError(f"{done:,} of {remote.size:,} bytes came")
     try:
         os.fsync(file.fileno())
     except OSError as e:

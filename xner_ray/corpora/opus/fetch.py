@@ -1,7 +1,7 @@
 """Archives of OPUS onto the disk, each with a receipt that says what it is.
 
 A file under its own name is whole and was checked: it appears by a rename, after its length, its entries (path and CRC) and
-its hash. The receipt beside it (`de-en.txt.zip.json`) holds address, ETag, sha256 and licence; it is written first, so a
+its hash. The receipt beside it (`de-en.txt.zip.json`) holds address, ETag, sha256 and license; it is written first, so a
 file without one was put there by somebody else: it is checked and gets one, without being fetched again.
 """
 
@@ -26,15 +26,15 @@ from xner_ray.storage.blob_store import sync_folder
 from xner_ray.storage.fingerprint import hash_file
 
 _BLOCK = 1 << 20
-_LICENCE_BYTES = 1 << 16
-_LICENCE_NAMES = re.compile(r"(licen[cs]e|copying|readme)\b.*", re.IGNORECASE)
+_LICENSE_BYTES = 1 << 16
+_LICENSE_NAMES = re.compile(r"(licen[cs]e|copying|readme)\b.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Item:
     """An archive that is wanted, and what is there of it.
 
-    size: bytes, None when neither the server nor the catalogue says. there: bytes that have arrived. state: `fetched` (with
+    size: bytes, None when neither the server nor the catalog says. there: bytes that have arrived. state: `fetched` (with
     its receipt), `present` (a file without one), `partial` or `absent`.
     """
 
@@ -105,11 +105,11 @@ def check_room(items: Iterable[Item], folder: Path) -> None:
         raise UserError(problem, file=there, remedy="make room, or choose another --out")
 
 
-def fetch(item: Item, http: Http, watch: Watch, catalogue: str) -> dict[str, Any]:
+def fetch(item: Item, http: Http, watch: Watch, catalog: str) -> dict[str, Any]:
     """Fetch one archive, or what is left of it, check it and write its receipt.
 
     Args:
-        catalogue: where the archive was found, for the receipt.
+        catalog: where the archive was found, for the receipt.
 
     Returns:
         the receipt.
@@ -120,7 +120,7 @@ def fetch(item: Item, http: Http, watch: Watch, catalogue: str) -> dict[str, Any
     if item.state == "fetched":
         return read_receipt(item.path) or {}
     if item.state == "present":
-        return _take_in(item, watch, catalogue)
+        return _take_in(item, watch, catalog)
     resumed = item.there > 0
     while True:
         watch.begin(str(item.archive), "fetching")
@@ -136,7 +136,7 @@ def fetch(item: Item, http: Http, watch: Watch, catalogue: str) -> dict[str, Any
             # A server that gives one ETag to two files: in one piece it may well be whole.
             watch.note(f"put together from two downloads it is damaged ({e.problem}); it starts anew")
             resumed = False
-    receipt = _receipt(item, item.part, remote, entries, catalogue)
+    receipt = _receipt(item, item.part, remote, entries, catalog)
     try:
         _write(receipt_path(item.path), receipt)
         os.replace(item.part, item.path)
@@ -147,10 +147,10 @@ def fetch(item: Item, http: Http, watch: Watch, catalogue: str) -> dict[str, Any
     return receipt
 
 
-def _take_in(item: Item, watch: Watch, catalogue: str) -> dict[str, Any]:
+def _take_in(item: Item, watch: Watch, catalog: str) -> dict[str, Any]:
     """A receipt for a file that somebody else has put there."""
     entries = check(item.path, str(item.archive), watch, item.path.name)
-    receipt = _receipt(item, item.path, Remote(item.url), entries, catalogue)
+    receipt = _receipt(item, item.path, Remote(item.url), entries, catalog)
     try:
         _write(receipt_path(item.path), receipt)
     except OSError as e:
@@ -184,7 +184,7 @@ def check(path: Path, told: str, watch: Watch, name: str) -> dict[str, int]:
     return sizes
 
 
-def _receipt(item: Item, file: Path, remote: Remote, entries: dict[str, int], catalogue: str) -> dict[str, Any]:
+def _receipt(item: Item, file: Path, remote: Remote, entries: dict[str, int], catalog: str) -> dict[str, Any]:
     archive = item.archive
     return {
         "corpus": archive.corpus,
@@ -198,31 +198,31 @@ def _receipt(item: Item, file: Path, remote: Remote, entries: dict[str, int], ca
         "bytes": file.stat().st_size,
         "sha256": hash_file(file),
         "entries": entries,
-        "licence": licence(file, entries) if item.path.name.endswith(".zip") else None,
+        "license": license(file, entries) if item.path.name.endswith(".zip") else None,
         "pairs": archive.pairs,
-        "catalogue": catalogue,
+        "catalog": catalog,
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def licence(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
-    """What LICENSE, else README, of a zip say about the licence: `name` where a line or a known licence tells it, `text`.
+def license(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
+    """What LICENSE, else README, of a zip say about the license: `name` where a line or a known license tells it, `text`.
 
     Returns:
         {"name": str | None, "file": str, "text": str}; None where the archive has neither file.
     """
-    found = [x for x in names if _LICENCE_NAMES.fullmatch(PurePosixPath(x).name)]
+    found = [x for x in names if _LICENSE_NAMES.fullmatch(PurePosixPath(x).name)]
     found.sort(key=lambda x: ("readme" in x.lower(), x))
     texts = {}
     for name in found:
         with open_entry(str(path), name) as stream:
-            texts[name] = stream.read(_LICENCE_BYTES).decode("utf-8", "replace").strip()
+            texts[name] = stream.read(_LICENSE_BYTES).decode("utf-8", "replace").strip()
     told = {x: y for x, y in texts.items() if y}
-    named = next((x for x in told if _licence_name(told[x])), next(iter(told), None))
-    return {"name": _licence_name(told[named]), "file": named, "text": told[named]} if named else None
+    named = next((x for x in told if _license_name(told[x])), next(iter(told), None))
+    return {"name": _license_name(told[named]), "file": named, "text": told[named]} if named else None
 
 
-def _licence_name(text: str) -> str | None:
+def _license_name(text: str) -> str | None:
     line = re.search(r"^\s*licen[cs]e\s*:\s*(\S.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
     if line:
         return line[1]

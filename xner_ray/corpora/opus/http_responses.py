@@ -42,7 +42,7 @@ class Remote:
         return all(a is None or b is None or a == b for a, b in pairs)
 
 
-class Passing(Exception):  # noqa: N818 - it never leaves a download
+class RetryableError(Exception):
     """Worth another try, after `after` seconds where the server said so."""
 
     def __init__(self, problem: str, after: float | None = None):
@@ -71,7 +71,7 @@ def check_status(answer: requests.Response, url: str) -> None:
     """Raises: Passing for what may be otherwise in a moment, UserError for what will not."""
     status = answer.status_code
     if status in _PASSING:
-        raise Passing(f"the server answered {status} {answer.reason}", _retry_after(answer))
+        raise RetryableError(f"the server answered {status} {answer.reason}", _retry_after(answer))
     if status >= 400:
         raise refused(answer, url)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
-from xner_ray.storage.user_cache import file_made_once
+from xner_ray.storage.user_cache import create_file_once
 
 API = "https://opus.nlpl.eu/opusapi/"
 _COLUMNS = ("corpus", "version", "source", "target", "url", "size", "alignment_pairs", "latest")
@@ -34,13 +34,15 @@ class PackageIndex:
         packed = Path(folder) / "opusdata.db.gz" if folder else None
         if packed is None or not packed.is_file():
             raise UserError(
-                "the catalogue of OPUS is not installed (PyPI package `opustools`)",
+                "the catalog of OPUS is not installed (PyPI package `opustools`)",
                 remedy="pip install 'xner_ray[opus]', or `pip install opustools`",
             )
         version = importlib.metadata.version("opustools")
         self.name = f"opustools {version}"
         # The size in the name: a package that was patched in place must not be answered by its predecessor.
-        self._path = file_made_once(f"opus-{version}-v1-{packed.stat().st_size}.db", lambda out: _unpack(packed, out))
+        self._path = create_file_once(
+            f"opus-{version}-v1-{packed.stat().st_size}.db", lambda out: _unpack(packed, out)
+        )
 
     def rows(self, sources: list[str], targets: list[str], format: str) -> list[Row]:
         """Archives between the two languages, in either direction; each language in several spellings."""
@@ -62,7 +64,7 @@ class PackageIndex:
                 return [dict(zip(keys, row, strict=True)) for row in cursor]
         except sqlite3.Error as e:
             remedy = "remove the file; if that does not help, install the version of opustools in constraints.txt"
-            raise UserError(f"is not the catalogue of {self.name}: {e}", file=self._path, remedy=remedy) from e
+            raise UserError(f"is not the catalog of {self.name}: {e}", file=self._path, remedy=remedy) from e
 
 
 def _unpack(packed: Path, out: Path) -> None:
@@ -120,5 +122,5 @@ class LiveIndex:
         return row
 
     def _error(self, problem: str) -> UserError:
-        remedy = "use the catalogue of the package (--catalogue package), or check the address"
+        remedy = "use the catalog of the package (--catalog package), or check the address"
         return UserError(problem, file=self.name, remedy=remedy)

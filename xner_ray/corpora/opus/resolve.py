@@ -1,6 +1,6 @@
 """Corpora that a config names by their OPUS name, as files or addresses.
 
-The catalogue is asked once, before anything starts, and each entry becomes one plain corpus a language: versions and file
+The catalog is asked once, before anything starts, and each entry becomes one plain corpus a language: versions and file
 names differ between languages (`zh_cn`), and what comes after knows paths alone. A corpus that a language lacks is told and
 left out: quotas are equal over those that are there, so its share goes to the others.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xner_ray.config import Config, Corpus
-from xner_ray.corpora.opus.catalog import GONE, Archive, Catalogue, open_catalogue
+from xner_ray.corpora.opus.catalog import GONE, Archive, Catalog, open_catalog
 from xner_ray.errors import UserError
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Found:
     archive: Archive
 
 
-def find_all(config: Config, catalogue: Catalogue, say: Say) -> list[Found]:
+def find_all(config: Config, catalog: Catalog, log: Log) -> list[Found]:
     """The archives that the `opus` entries of a config mean; says which are lacking.
 
     Raises:
@@ -39,11 +39,11 @@ def find_all(config: Config, catalogue: Catalogue, say: Say) -> list[Found]:
         for corpus in config.corpora_of(language):
             if corpus.opus is None:
                 continue
-            archive = catalogue.find(corpus.opus, config.source_language, language, corpus.format)
+            archive = catalog.find(corpus.opus, config.source_language, language, corpus.format)
             if archive is not None:
                 found.append(Found(corpus, language, archive))
             else:
-                say(f"[opus] warning: {lacking(corpus.opus, pair)}; its share goes to the other corpora")
+                log(f"[opus] warning: {lacking(corpus.opus, pair)}; its share goes to the other corpora")
     return found
 
 
@@ -53,22 +53,22 @@ def lacking(name: str, pair: str) -> str:
     return f"OPUS has {name} no more: {gone}" if gone else f"OPUS has no {name} for {pair}"
 
 
-def resolve(config: Config, say: Say) -> Config:
+def resolve(config: Config, log: Log) -> Config:
     """The config with a path for every corpus; itself where none has an `opus` key.
 
     An archive that `xner corpus fetch` has put into `opus.folder` is read there, another one from its address.
 
     Raises:
-        UserError: no catalogue, a name that OPUS does not know, or a language that is left without any corpus.
+        UserError: no catalog, a name that OPUS does not know, or a language that is left without any corpus.
     """
     if not any(x.opus for x in config.corpora):
         return config
-    catalogue = open_catalogue(config.opus.catalogue, config.opus.api)
-    return resolve_found(config, find_all(config, catalogue, say), catalogue.name, say)
+    catalog = open_catalog(config.opus.catalog, config.opus.api)
+    return resolve_found(config, find_all(config, catalog, log), catalog.name, log)
 
 
-def resolve_found(config: Config, found: list[Found], catalogue: str, say: Say) -> Config:
-    """`resolve` for who has asked the catalogue of this name already.
+def resolve_found(config: Config, found: list[Found], catalog: str, log: Log) -> Config:
+    """`resolve` for who has asked the catalog of this name already.
 
     Raises:
         UserError: a language is left without any corpus.
@@ -85,7 +85,7 @@ def resolve_found(config: Config, found: list[Found], catalogue: str, say: Say) 
         remote = sum("://" in _place(x.archive, config) for x in mine)
         told = ", ".join(x.archive.name for x in mine) or "nothing"
         away = f"; {remote} of them not fetched, to be read from the net" if remote else ""
-        say(f"[opus] {language}: {told} ({catalogue}){away}")
+        log(f"[opus] {language}: {told} ({catalog}){away}")
     return resolved
 
 

@@ -1,6 +1,6 @@
 """An engine without a model: it makes its answers up from the token ids, the same ones everywhere and at once.
 
-For system tests and for measuring all that is not a forward pass: text is really tokenised, questions are really built, and
+For system tests and for measuring all that is not a forward pass: text is really tokenized, questions are really built, and
 what comes out has the shape of real results, about 1.7 entities a pair, some of which have no projection and some several.
 NumPy alone, no torch, so a worker starts in a second.
 """
@@ -81,7 +81,7 @@ def _inside(ids: Ragged, target: np.ndarray, rows: np.ndarray, noise: np.ndarray
 
 
 def _noise(keys: np.ndarray) -> np.ndarray:
-    """float64 in [0, 1) from uint64 keys: the finaliser of splitmix64."""
+    """float64 in [0, 1) from uint64 keys: the finalizer of splitmix64."""
     x = keys + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.errors import UserError
-from xner_ray.labeling.isolation.subprocess_worker import Child, Done, Failed
+from xner_ray.labeling.isolation.subprocess_worker import Done, Failed, SubprocessWorker
 from xner_ray.schema import FAULT
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ UNFOUND = 3  # failures of a shard in which no row fails alone; then something e
 FEW = 8  # so many bad rows of a shard are never too many
 
 
-class Guard:
+class Bisection:
     """Adds a stage's column to shards, with empty lists and a reason for rows that raise or kill.
 
     Args:
@@ -35,7 +35,7 @@ class Guard:
         max_share: of a shard's rows; where more fail, the run is wrong and not the rows.
     """
 
-    def __init__(self, stage: str, needs: list[str], column: pa.Field, child: Child, max_share: float):
+    def __init__(self, stage: str, needs: list[str], column: pa.Field, child: SubprocessWorker, max_share: float):
         self.stage, self.needs, self.column, self.max_share = stage, needs, column, max_share
         self.child = child
 

@@ -54,7 +54,7 @@ class Failed:
     died: bool
 
 
-class Child:
+class SubprocessWorker:
     """One child process, started again after each death.
 
     Args:

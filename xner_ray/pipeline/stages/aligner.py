@@ -1,6 +1,6 @@
 """The aligner: examples from the run's own parallel text, then one model for all target languages.
 
-Examples need the teacher's entities in a few thousand pairs; those pairs are tagged here and tagged again by the labelling
+Examples need the teacher's entities in a few thousand pairs; those pairs are tagged here and tagged again by the labeling
 stage, which costs a few per cent and keeps the stages apart.
 """
 
@@ -19,7 +19,7 @@ from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.ingest import Descriptor, founding_shards
 from xner_ray.pipeline.stages.source_models import english_models, start_folder, teachers
 from xner_ray.training.checkpoint import is_trained
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 
 # Settings of `aligner` that need no training: they go into projector.json.
 _DECODING = ("threshold", "gap", "similarity", "everywhere", "alike", "one_to_one")
@@ -45,7 +45,7 @@ def aligner_folder(run: Run) -> Path:
         "seed": config.seed,
     }
     folder = run.folder("aligner", parts)
-    job = Job(
+    job = TrainJob(
         "aligner",
         str(start),
         LABELS,
@@ -84,9 +84,9 @@ def _some(descriptors: list[Descriptor], config: Config) -> list[Descriptor]:
     return chosen
 
 
-def _prepare(run: Run, job: Job, tagging: dict[str, Path], shards: list[Descriptor]) -> None:
+def _prepare(run: Run, job: TrainJob, tagging: dict[str, Path], shards: list[Descriptor]) -> None:
     """Build the examples in one Ray task, which gets the GPU where there is one."""
-    run.say(f"[aligner] looking for examples in {sum(d.rows for d in shards):,} pairs")
+    run.log(f"[aligner] looking for examples in {sum(d.rows for d in shards):,} pairs")
     told = run.compute(
         make_examples,
         run.config.aligner.model_dump(),
@@ -97,11 +97,11 @@ def _prepare(run: Run, job: Job, tagging: dict[str, Path], shards: list[Descript
         job.data,
     )
     for language, report in told["languages"].items():
-        run.say(f"[aligner] {language}: {', '.join(f'{n:,} {what}' for what, n in report['counts'].items())}")
+        run.log(f"[aligner] {language}: {', '.join(f'{n:,} {what}' for what, n in report['counts'].items())}")
         for what, n in report["missing"].items():
-            run.say(f"[aligner] {language}: {n:,} {what} examples could not be had from the pairs looked at")
+            run.log(f"[aligner] {language}: {n:,} {what} examples could not be had from the pairs looked at")
     if told["too_long"]:
-        run.say(f"[aligner] {told['too_long']} examples are longer than the model and were left out")
+        run.log(f"[aligner] {told['too_long']} examples are longer than the model and were left out")
 
 
 def make_examples(
@@ -120,7 +120,7 @@ def make_examples(
     from xner_ray.alignment.examples.encode_examples import encode_examples
     from xner_ray.alignment.similarity import Similarity
     from xner_ray.encoders.load import longest_row
-    from xner_ray.encoders.tokenizer import Tokeniser
+    from xner_ray.encoders.tokenizer import Tokenizer
     from xner_ray.ner.label_table import label_table
     from xner_ray.ner.tagger import open_tagger
 
@@ -144,7 +144,7 @@ def make_examples(
         )
         pairs += [(e, language) for e in examples]
         reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
-    data, too_long = encode_examples(Tokeniser(start), pairs, longest_row(start))
+    data, too_long = encode_examples(Tokenizer(start), pairs, longest_row(start))
     rows = [
         {"language": x, "name": e.name, "sentence": e.sentence, "spans": list(map(list, e.spans)), "origin": e.origin}
         for e, x in pairs

@@ -1,6 +1,6 @@
-"""From labelled shards to training sentences: judge every row by the rules, keep the books, choose a language's sentences.
+"""From labeled shards to training sentences: judge every row by the rules, keep the books, choose a language's sentences.
 
-Judging reads stored scores, so a threshold moves without a GPU. It maps over shards as labelling does, with the same commit;
+Judging reads stored scores, so a threshold moves without a GPU. It maps over shards as labeling does, with the same commit;
 the books are counts in the manifests, so that they cost no second reading.
 """
 
@@ -28,9 +28,9 @@ from xner_ray.projection.exclusions import Without, target_keys
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.sentence_sampling import select
-from xner_ray.storage.blob_store import LocalPlace
+from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.storage.shard_store import Manifest, ShardStore
-from xner_ray.storage.stage_dir import StageFolder
+from xner_ray.storage.stage_dir import StageDir
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Dataset:
     train: dict[str, Path]
     ledger: Ledger
     summary: dict[str, Any]
-    judged: StageFolder
+    judged: StageDir
 
 
 @dataclass(frozen=True)
 class Judged:
-    """All labelled pairs with their verdicts. `source`: the labelled shard behind each judged one, by its name."""
+    """All labeled pairs with their verdicts. `source`: the labeled shard behind each judged one, by its name."""
 
-    folder: StageFolder
+    folder: StageDir
     source: dict[str, Manifest]
     committed: dict[str, Manifest]
     ledger: Ledger
@@ -59,20 +59,20 @@ class Judged:
 
 @once
 def dataset(run: Run) -> Dataset:
-    """Judge what is labelled, check the books, and write each language's training file."""
+    """Judge what is labeled, check the books, and write each language's training file."""
     return dataset_of(run, run.config.languages)
 
 
 @once
 def judged(run: Run) -> Judged:
-    """Judge every labelled pair that was not, and check the books."""
-    config, labelled = run.config, label(run)
+    """Judge every labeled pair that was not, and check the books."""
+    config, labeled = run.config, label(run)
     wanted = {d.shard for d in shard_descriptors(run)}
     # The hash in the name: a shard whose quarantined rows are tried again is another input, not a changed one.
-    source = {f"{s}-{m.sha256[:8]}": m for s, m in ShardStore(labelled.root).committed().items() if s in wanted}
+    source = {f"{s}-{m.sha256[:8]}": m for s, m in ShardStore(labeled.root).committed().items() if s in wanted}
     lacking = {x: config.teacher.to_o.get(x, []) for x in config.rules.countries}
     parts: dict[str, Any] = {
-        "label": labelled.folder.path.name,
+        "label": labeled.folder.path.name,
         "rules": config.rules.identity(),
         "lacking": lacking,
     }
@@ -83,7 +83,7 @@ def judged(run: Run) -> Judged:
     todo = store.missing({name: manifest.sha256 for name, manifest in source.items()})
     if todo:
         with run.work("dataset", folder.path.name, pairs=sum(source[name].rows for name in todo)):
-            _judge_all(run, labelled.root, {name: source[name] for name in todo}, lacking, folder.path)
+            _judge_all(run, labeled.root, {name: source[name] for name in todo}, lacking, folder.path)
     committed = {name: m for name, m in store.committed().items() if name in source}
     ledger = books(run, committed)
     ledger.check()
@@ -113,11 +113,11 @@ def dataset_of(run: Run, languages: Sequence[str]) -> Dataset:
                 found.files(language), train[language], config.dataset.of(language), config.seed, without[language]
             )
             for note in chosen.get("notes", []):
-                run.say(f"[dataset] {language}: {note}")
+                run.log(f"[dataset] {language}: {note}")
             _write_json(told, chosen)
         summary[language] = json.loads(told.read_text())
         counts = summary[language]
-        run.say(
+        run.log(
             f"[dataset] {language}: {counts['sentences']:,} sentences, {counts['entities']:,} entities,"
             f" {counts['without_entity']:,} sentences without any"
         )
@@ -152,15 +152,15 @@ def books(run: Run, committed: dict[str, Manifest]) -> Ledger:
     return ledger
 
 
-def _judge_all(run: Run, labelled: str, shards: dict[str, Manifest], lacking: dict[str, list[str]], out: Path) -> None:
+def _judge_all(run: Run, labeled: str, shards: dict[str, Manifest], lacking: dict[str, list[str]], out: Path) -> None:
     import ray
 
     run.ray()
-    items = [{"shard": name, "labelled": m.shard, "input_hash": m.sha256} for name, m in sorted(shards.items())]
+    items = [{"shard": name, "labeled": m.shard, "input_hash": m.sha256} for name, m in sorted(shards.items())]
     graph = ray.data.from_items(items, override_num_blocks=min(len(items), 64)).map_batches(
         judge_shard,  # type: ignore[arg-type]  # Ray's stub does not know fn_kwargs
         fn_kwargs={
-            "root": labelled,
+            "root": labeled,
             "rules": run.config.rules.model_dump(),
             "lacking": lacking,
             "held_out": run.held_out.keys,
@@ -174,7 +174,7 @@ def _judge_all(run: Run, labelled: str, shards: dict[str, Manifest], lacking: di
         for row in graph.iter_rows():
             progress.advance(row["rows"])
             book_verdicts(run.metrics, json.loads(row["ledger"]))
-    run.say(f"[dataset] {progress.done_pairs:,} pairs judged in {len(items)} shards")
+    run.log(f"[dataset] {progress.done_pairs:,} pairs judged in {len(items)} shards")
 
 
 def judge_shard(
@@ -185,10 +185,10 @@ def judge_shard(
     held_out: dict[str, np.ndarray],
     out: str,
 ) -> pa.Table:
-    """Judge one labelled shard and commit it with its counts; `held_out` are the keys of `HeldOut`."""
+    """Judge one labeled shard and commit it with its counts; `held_out` are the keys of `HeldOut`."""
     row, asked = batch.to_pylist()[0], Rules(**rules)
-    labelled = to_countries(ShardStore(root).read(row["labelled"]), asked.countries, lacking)
-    table = judge(labelled, asked, HeldOut(held_out))
+    labeled = to_countries(ShardStore(root).read(row["labeled"]), asked.countries, lacking)
+    table = judge(labeled, asked, HeldOut(held_out))
     ledger = Ledger()
     ledger.add(table)
     cells = ledger.to_rows()
@@ -197,4 +197,4 @@ def judge_shard(
 
 
 def _write_json(path: Path, value: Any) -> None:
-    LocalPlace(path.parent).put(path.name, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(), "json")
+    LocalDisk(path.parent).put(path.name, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(), "json")

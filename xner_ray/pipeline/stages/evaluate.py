@@ -18,10 +18,10 @@ from xner_ray.evaluation.scores import mean_scores, scores
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.source_models import english_models, teachers
 from xner_ray.pipeline.stages.student import Student, students
-from xner_ray.storage.blob_store import LocalPlace
+from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.storage.fingerprint import fingerprint
 from xner_ray.text.conll import Sentence, read_conll, read_gold_file
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 
 SCORES_VERSION = 2  # of what a file under scores/ holds; another number measures anew
 Work = dict[tuple[str, str], Gold]  # by model folder and the set's path
@@ -77,7 +77,7 @@ def _correct(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) 
     """Whether each predicted entity is one of gold, in the order of the B- tags."""
     pairs = zip(gold, predicted, strict=True)
     return np.array(
-        [span in want for want, got in ((spans_of(a), spans_of(b)) for a, b in pairs) for span in got], bool
+        [span in want for want, got in ((bio2_to_spans(a), bio2_to_spans(b)) for a, b in pairs) for span in got], bool
     )
 
 
@@ -181,10 +181,10 @@ def measure(run: Run, work: Work) -> Measured:
             todo.setdefault(model, []).append((path, filled, file))
     if not todo:
         return done
-    run.say(f"[evaluate] {sum(map(len, todo.values()))} model and gold set pairs")
+    run.log(f"[evaluate] {sum(map(len, todo.values()))} model and gold set pairs")
     with run.work("evaluate", folder.name) as amount:
         for model, path, file, result in run.compute(_score, todo):
-            LocalPlace(folder).put(file.name, json.dumps(result).encode(), "scores")
+            LocalDisk(folder).put(file.name, json.dumps(result).encode(), "scores")
             done[model, path] = result
             amount["sentences"] = amount.get("sentences", 0) + result["sentences"]
     return done

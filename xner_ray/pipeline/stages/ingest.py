@@ -1,6 +1,6 @@
 """Corpora to shards, one folder a target language: a sample or all pairs, made once; or, with `ingest.grow`, a collection.
 
-A collection (`corpora/collection.py`) only adds shards, so its folder belongs to no fingerprint, and labelling, which asks for
+A collection (`corpora/collection.py`) only adds shards, so its folder belongs to no fingerprint, and labeling, which asks for
 the shards that lack a manifest, does the new ones alone.
 """
 
@@ -79,7 +79,7 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
         reports[language] = report
         if not done:
             book_ingest(run.metrics, report)
-            run.say(f"[ingest] {language}: {told(report)}")
+            run.log(f"[ingest] {language}: {told(report)}")
     return reports
 
 
@@ -92,7 +92,7 @@ def _grown(run: Run, language: str) -> IngestReport:
             added = collection.add(sources, spread)
             amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
         if added:
-            run.say(f"[ingest] {language}: new are {told(added)}")
+            run.log(f"[ingest] {language}: new are {told(added)}")
     return collection.whole()
 
 
@@ -148,7 +148,7 @@ def shard_descriptors(run: Run) -> list[Descriptor]:
     for language, report in ingest_all(run).items():
         folder = shard_folder(run, language)
         for shard in report.shards:
-            # The hash in the name: a corpus that changed makes other shards, and those that did not stay labelled.
+            # The hash in the name: a corpus that changed makes other shards, and those that did not stay labeled.
             name = f"{language}-{Path(shard.file).stem}-{shard.sha256[:8]}"
             found.append(Descriptor(name, language, str(folder / shard.file), shard.rows, shard.sha256))
     return found

@@ -1,6 +1,6 @@
-"""Labelling and aligning: shards stream as envelopes through two actor pools, and each is committed once.
+"""Labeling and aligning: shards stream as envelopes through two actor pools, and each is committed once.
 
-    shard descriptors -> read -> tokenise -> label pool (teacher) -> align pool (aligner) -> commit     on GPUs
+    shard descriptors -> read -> tokenize -> label pool (teacher) -> align pool (aligner) -> commit     on GPUs
     shard descriptors -> one pool that reads, labels, aligns and commits                                on CPUs
 
 Where the pools hold GPUs, texts are cut into pieces and words before; on CPUs the pool does that itself.
@@ -28,37 +28,37 @@ from xner_ray.labeling.actors import (
     AlignShards,
     CommitShards,
     LabelShards,
+    ReadLabelAlignCommit,
     ReadShards,
-    TokeniseShards,
-    WholeShards,
+    TokenizeShards,
 )
 from xner_ray.labeling.pools import Pool, Pools, plan_pools
 from xner_ray.labeling.status import PLAN
 from xner_ray.ner.external_teacher import model_types
 from xner_ray.observability.run_metrics import LabelMetrics
-from xner_ray.observability.shard_timer import Telling
+from xner_ray.observability.shard_timer import LogContext
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.aligner import aligner_folder
 from xner_ray.pipeline.stages.ingest import Descriptor, ingest_books, shard_descriptors, shard_folder
 from xner_ray.pipeline.stages.source_models import english_models, teachers
 from xner_ray.preflight.labeling_checks import Works, preflight
-from xner_ray.storage.blob_store import LocalPlace
+from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import ShardStore
-from xner_ray.storage.stage_dir import StageFolder
+from xner_ray.storage.stage_dir import StageDir
 from xner_ray.training.resource_split import nodes_up
 
 WAVE = 500  # shards of one graph: starting the pools anew costs seconds, and a wave takes an hour
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
 LABEL_WORK, ALIGN_WORK = "xner_ray.labeling.shard_functions:LabelWork", "xner_ray.labeling.shard_functions:AlignWork"
-TOKENISE_WORK = "xner_ray.labeling.shard_functions:TokeniseWork"
+TOKENIZE_WORK = "xner_ray.labeling.shard_functions:TokenizeWork"
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """`folder`: of the stage. `root`: where its shards are, the folder itself or a prefix in an object store."""
 
-    folder: StageFolder
+    folder: StageDir
     root: str
 
 
@@ -73,7 +73,7 @@ class Models:
 
 
 @once
-def label(run: Run) -> Labelled:
+def label(run: Run) -> Labeled:
     """Label and align every shard that is not committed."""
     config = run.config.label
     descriptors = shard_descriptors(run)
@@ -86,15 +86,15 @@ def label(run: Run) -> Labelled:
     missing = set(store.missing({d.shard: d.input_hash for d in descriptors}))
     todo = sorted((d for d in descriptors if d.shard in missing), key=lambda d: d.shard)
     pairs = sum(d.rows for d in descriptors)
-    run.say(f"[label] {len(descriptors)} shards, {pairs:,} pairs; {len(descriptors) - len(todo)} shards are done")
+    run.log(f"[label] {len(descriptors)} shards, {pairs:,} pairs; {len(descriptors) - len(todo)} shards are done")
     if swept := store.sweep():
-        run.say(f"[label] {len(swept)} files of killed attempts were deleted")
+        run.log(f"[label] {len(swept)} files of killed attempts were deleted")
     if todo:
         with run.work("label", folder.path.name, pairs=sum(d.rows for d in todo)):
             _stream(run, todo, models, root, len(descriptors))
         if left := store.missing({d.shard: d.input_hash for d in descriptors}):
             raise UserError(f"{len(left)} shards were not committed, e.g. {left[0]}", file=root, remedy="run it again")
-    return Labelled(folder, root)
+    return Labeled(folder, root)
 
 
 def _models(run: Run) -> Models:
@@ -110,7 +110,7 @@ def _models(run: Run) -> Models:
 
 
 def _check_conventions(run: Run, teachers: dict[str, str]) -> None:
-    """Raises: UserError where a convention gives a type that the language's teacher does not know; before labelling begins."""
+    """Raises: UserError where a convention gives a type that the language's teacher does not know; before labeling begins."""
     rules = run.config.rules
     asked = [
         (f"{key}.{x}", x, kind)
@@ -139,7 +139,7 @@ def _null_models(run: Run) -> Models:
     return Models(dict.fromkeys(run.config.languages, str(folder)), str(folder), True, parts)
 
 
-def _write_plan(run: Run, folder: StageFolder, root: str, descriptors: list[Descriptor]) -> None:
+def _write_plan(run: Run, folder: StageDir, root: str, descriptors: list[Descriptor]) -> None:
     """What `xner status` compares manifests with, and where `xner quarantine` finds what ingest set aside."""
     files = [f for x in run.config.languages for f in quarantine_files(shard_folder(run, x))]
     plan = {
@@ -148,11 +148,11 @@ def _write_plan(run: Run, folder: StageFolder, root: str, descriptors: list[Desc
         "ledger": ingest_books(run).to_rows(),
         "quarantine": [str(f.relative_to(run.out)) for f in files],
     }
-    LocalPlace(folder.path).put(PLAN, json.dumps(plan).encode(), "plan")
+    LocalDisk(folder.path).put(PLAN, json.dumps(plan).encode(), "plan")
 
 
 def _stream(run: Run, todo: list[Descriptor], models: Models, root: str, planned: int) -> None:
-    """`planned`: shards of the whole labelling, those that were done before included."""
+    """`planned`: shards of the whole labeling, those that were done before included."""
     run.ray()
     pools = plan_pools(run.config.label, nodes_up(), len(todo), run.config.ray.max_gpus)
     settings: dict[str, Any] = {
@@ -163,13 +163,13 @@ def _stream(run: Run, todo: list[Descriptor], models: Models, root: str, planned
     }
     tagging: dict[str, Any] = {"folders": models.teachers, "source_language": run.config.source_language, **settings}
     works: Works = {"label": (LABEL_WORK, tagging), "align": (ALIGN_WORK, {"folder": models.aligner, **settings})}
-    if pools.tokenise:
+    if pools.tokenize:
         cutting = {key: tagging[key] for key in ("folders", "source_language", "null")}
-        works["tokenise"] = (TOKENISE_WORK, {**cutting, "aligner": models.aligner})
-    told = preflight(run.config, pools, todo, root, works, run.say)
-    if pools.tokenise:
-        run.say(f"[label] {pools.tokenise.told} actors tokenise on CPUs")
-    run.say(f"[label] {pools.told}; {told}")
+        works["tokenize"] = (TOKENIZE_WORK, {**cutting, "aligner": models.aligner})
+    told = preflight(run.config, pools, todo, root, works, run.log)
+    if pools.tokenize:
+        run.log(f"[label] {pools.tokenize.told} actors tokenize on CPUs")
+    run.log(f"[label] {pools.told}; {told}")
     pairs = sum(d.rows for d in todo)
     seen = LabelMetrics(run.metrics, planned, len(todo), pairs)
     with run.progress("label", len(todo), pairs) as progress:
@@ -189,23 +189,23 @@ def _graph(run: Run, todo: list[Descriptor], pools: Pools, works: Works, root: s
 
     # Nothing else gives an actor of Ray Data a name; Ray 2.64 is to have another way, and is not allowed in yet.
     warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
-    max_share, telling = run.config.label.max_quarantined, Telling.of(run.config.name)
+    max_share, telling = run.config.label.max_quarantined, LogContext.of(run.config.name)
     items: list[dict[str, Any]] = [d.__dict__ for d in todo]
     graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
-    cut = bool(pools.tokenise)
+    cut = bool(pools.tokenize)
     labels, aligns = ((*works[name], max_share, telling, cut) for name in ("label", "align"))
     stored = (root, telling)
     stages: list[tuple[str, type, tuple[Any, ...], Pool]]
     if pools.align:
         stages = [("read:shard", ReadShards, stored, pools.read)]
-        if pools.tokenise:
-            cutting = (*works["tokenise"], max_share, telling)
-            stages.append(("tokenise:shard", TokeniseShards, cutting, pools.tokenise))
+        if pools.tokenize:
+            cutting = (*works["tokenize"], max_share, telling)
+            stages.append(("tokenize:shard", TokenizeShards, cutting, pools.tokenize))
         stages.append(("label:teacher", LabelShards, labels, pools.label))
         stages.append(("align:aligner", AlignShards, aligns, pools.align))
         stages.append(("commit:shard", CommitShards, stored, pools.commit))
     else:
-        stages = [("whole:shard", WholeShards, (stored, labels, aligns, stored), pools.label)]
+        stages = [("whole:shard", ReadLabelAlignCommit, (stored, labels, aligns, stored), pools.label)]
     for name, stage, arguments, pool in stages:
         graph = graph.map_batches(
             stage,

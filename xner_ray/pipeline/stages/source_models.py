@@ -13,7 +13,7 @@ from typing import Any
 
 from xner_ray.config import Training
 from xner_ray.encoders.load import encoder_folder, longest_row
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.encoders.vocab_trimming import trimmed_folder
 from xner_ray.ner.external_teacher import adopt, identity, own_labels, source_folder
 from xner_ray.ner.label_normalizer import our_labels
@@ -21,11 +21,11 @@ from xner_ray.ner.source_gold import encode_gold, labels_of, read_gold, types_of
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.text.conll import Sentence
 from xner_ray.training.checkpoint import is_trained
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelSpec:
     """An English model: which encoder, trained how, without which types; or one that is trained, and what its types mean."""
 
     encoder: str
@@ -46,19 +46,19 @@ def without_types(run: Run, language: str) -> tuple[str, ...]:
     return tuple(sorted(run.config.teacher.to_o.get(language, [])))
 
 
-def teachers(run: Run) -> dict[str, Wanted]:
+def teachers(run: Run) -> dict[str, ModelSpec]:
     """The teacher of each target language; where countries' names are looked for it keeps all types, as they decide."""
     teacher = run.config.teacher
     outside = (teacher.model, tuple(sorted(teacher.label_map.items())))
     without = {x: () if x in run.config.rules.countries else without_types(run, x) for x in run.config.languages}
-    return {x: Wanted(teacher.encoder, teacher.training, without[x], *outside) for x in run.config.languages}
+    return {x: ModelSpec(teacher.encoder, teacher.training, without[x], *outside) for x in run.config.languages}
 
 
-def base(run: Run, encoder: str, language: str, seed: int) -> Wanted:
+def base(run: Run, encoder: str, language: str, seed: int) -> ModelSpec:
     """The English model that a student starts from, or is compared with."""
     student = run.config.student
     own = seed if student.english_per_seed and seed != run.config.seed else None
-    return Wanted(encoder, english_training(run), without_types(run, language), seed=own)
+    return ModelSpec(encoder, english_training(run), without_types(run, language), seed=own)
 
 
 def english_training(run: Run) -> Training:
@@ -72,7 +72,7 @@ def start_folder(run: Run, encoder: str) -> Path:
     return trimmed_folder(encoder_folder(encoder), languages, run.out / "encoders")
 
 
-def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
+def english_models(run: Run, wanted: list[ModelSpec]) -> dict[ModelSpec, Path]:
     """Folders of the models; those that are missing are trained, all in one worker group."""
     jobs, folders = [], {}
     for item in dict.fromkeys(wanted):
@@ -87,7 +87,7 @@ def english_models(run: Run, wanted: list[Wanted]) -> dict[Wanted, Path]:
     return folders
 
 
-def english_job(run: Run, item: Wanted) -> Job:
+def english_job(run: Run, item: ModelSpec) -> TrainJob:
     """The training of an English model, without its data, which `english_models` writes when it is to be trained."""
     start, seed = start_folder(run, item.encoder), run.config.seed if item.seed is None else item.seed
     parts = {
@@ -98,7 +98,7 @@ def english_job(run: Run, item: Wanted) -> Job:
         **gold_identity(run),
     }
     folder = run.folder(item.name, parts, version="english").path
-    return Job(item.name, str(start), [], item.training, seed, str(folder / "data.npz"), str(folder / "model"))
+    return TrainJob(item.name, str(start), [], item.training, seed, str(folder / "data.npz"), str(folder / "model"))
 
 
 def gold_identity(run: Run) -> dict[str, Any]:
@@ -123,11 +123,11 @@ def held_out_gold(run: Run) -> list[int]:
     held = run.held_out.among(gold)
     if held:
         told = f"{len(held):,} of {len(gold):,} gold sentences are left out: evaluation files have them, too"
-        run.say(f"[english] {told}")
+        run.log(f"[english] {told}")
     return held
 
 
-def _adopted(run: Run, item: Wanted, model: str) -> Path:
+def _adopted(run: Run, item: ModelSpec, model: str) -> Path:
     """The folder of a teacher that is trained already, its labels mapped."""
     source = source_folder(model)
     parts = {"model": identity(source), "label_map": dict(item.label_map), "without": item.without}
@@ -135,24 +135,24 @@ def _adopted(run: Run, item: Wanted, model: str) -> Path:
     if not (folder / "config.json").exists():
         adopt(source, folder, dict(item.label_map), item.without)
         types = {x[2:] for x in our_labels(own_labels(source), dict(item.label_map), item.without) if x != "O"}
-        run.say(f"[teacher] {model} labels {' '.join(sorted(types))}")
+        run.log(f"[teacher] {model} labels {' '.join(sorted(types))}")
         strange = types - set(types_of(read_gold(run.config.gold, run.config.fill, item.without)))
         if strange:
             told = f"{' '.join(sorted(strange))}: no gold sentence has these types, so students learn them as O"
-            run.say(f"[teacher] {told}; rename or drop them with teacher.label_map")
+            run.log(f"[teacher] {told}; rename or drop them with teacher.label_map")
     return folder
 
 
-def _prepared(run: Run, job: Job, item: Wanted) -> Job:
+def _prepared(run: Run, job: TrainJob, item: ModelSpec) -> TrainJob:
     """Write the training data of a job, and say what it is."""
     sentences = training_gold(run, item.without)
     job.labels = labels_of(sentences)
-    tokeniser = Tokeniser(job.start)
+    tokenizer = Tokenizer(job.start)
     limit = longest_row(job.start)
-    data, cut = encode_gold(sentences, tokeniser, job.labels, limit)
+    data, cut = encode_gold(sentences, tokenizer, job.labels, limit)
     data.save(Path(job.data))
     told = f"{len(sentences):,} sentences, {len(data.ids.values):,} tokens, {item.training.epochs} epochs"
-    run.say(f"[{job.name}] {told}, labels {' '.join(x[2:] for x in job.labels if x.startswith('B-'))}")
+    run.log(f"[{job.name}] {told}, labels {' '.join(x[2:] for x in job.labels if x.startswith('B-'))}")
     if cut:
-        run.say(f"[{job.name}] {cut} sentences are longer than {limit} tokens and were cut at the end")
+        run.log(f"[{job.name}] {cut} sentences are longer than {limit} tokens and were cut at the end")
     return job

@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 
 from xner_ray.config import Training
 from xner_ray.encoders.load import longest_row
-from xner_ray.encoders.tokenizer import Tokeniser
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.source_gold import encode_gold
 from xner_ray.ner.token_labels import Words, encode_tags
 from xner_ray.ner.unlabeled_entities import doubtful
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.dataset import dataset
 from xner_ray.pipeline.stages.source_models import (
-    Wanted,
+    ModelSpec,
     base,
     english_models,
     english_training,
@@ -38,8 +38,8 @@ from xner_ray.storage.fingerprint import hash_file
 from xner_ray.text.words import join
 from xner_ray.text.words import words as words_of
 from xner_ray.training.checkpoint import is_trained
-from xner_ray.training.data import IGNORED, UNLABELLED, TrainSet
-from xner_ray.training.job import Job
+from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet
+from xner_ray.training.job import TrainJob
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def students(run: Run) -> list[Student]:
     return students_of(run, run.config.languages)
 
 
-def wanted_bases(run: Run, languages: Sequence[str]) -> dict[tuple[str, str, int], Wanted]:
+def wanted_bases(run: Run, languages: Sequence[str]) -> dict[tuple[str, str, int], ModelSpec]:
     """The English model of each student, by its encoder, language and seed."""
     config = run.config.student
     encoders = [config.encoder] if isinstance(config.encoder, str) else config.encoder
@@ -71,7 +71,7 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
     """Train the students of some languages, those that are missing."""
     config = run.config.student
     wanted = wanted_bases(run, languages)
-    models: dict[Wanted, Path] = english_models(run, list(wanted.values()))
+    models: dict[ModelSpec, Path] = english_models(run, list(wanted.values()))
     if config.schedule == "english_only":
         return [Student(x, encoder, seed, models[e], models[e]) for (encoder, x, seed), e in wanted.items()]
     found: dict[tuple[str, str, int], Student] = {}
@@ -86,7 +86,7 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
             name += f" round {number}" if config.rounds > 1 else ""
             data = str(folder.with_name("data.npz"))
             labels, share = labels_in(english), _english_share(run)
-            job = Job(name, str(start), labels, config.training, seed, data, str(folder), start_share=share)
+            job = TrainJob(name, str(start), labels, config.training, seed, data, str(folder), start_share=share)
             if taught_by:
                 job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
             if not is_trained(job):
@@ -132,24 +132,24 @@ def labels_in(model: Path) -> list[str]:
     return [labels[str(i)] for i in range(len(labels))]
 
 
-def _prepared(run: Run, job: Job, train: Path, language: str) -> Job:
+def _prepared(run: Run, job: TrainJob, train: Path, language: str) -> TrainJob:
     """Write the training data of a job, and say what it is."""
-    tokeniser, limit = Tokeniser(job.start), longest_row(job.start)
-    doubt = (UNLABELLED if job.taught_by else IGNORED) if run.config.student.doubt_capitals else None
-    data, cut = encode_dataset(train, tokeniser, job.labels, language, limit, doubt)
+    tokenizer, limit = Tokenizer(job.start), longest_row(job.start)
+    doubt = (TEACHER_ONLY_INDEX if job.taught_by else IGNORE_INDEX) if run.config.student.doubt_capitals else None
+    data, cut = encode_dataset(train, tokenizer, job.labels, language, limit, doubt)
     told = describe(job.training) + (", taught by the round before" if job.taught_by else "")
     if run.config.student.schedule == "mixed":
         sentences = training_gold(run, without_types(run, language))
-        english, more = encode_gold(sentences, tokeniser, job.labels, limit)
+        english, more = encode_gold(sentences, tokenizer, job.labels, limit)
         passes = english_training(run).epochs
         # What the sequential schedule sees one after the other, in one epoch: the losses' shares stay as they were.
         data = TrainSet.joined([english] * passes + [data] * job.training.epochs)
         job.training, cut = job.training.model_copy(update={"epochs": 1}), cut + more
         told += f", mixed with {passes} x {len(sentences):,} English sentences"
     data.save(Path(job.data))
-    run.say(f"[{job.name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {told}")
+    run.log(f"[{job.name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {told}")
     if cut:
-        run.say(f"[{job.name}] {cut} sentences are longer than the model and were cut at the end")
+        run.log(f"[{job.name}] {cut} sentences are longer than the model and were cut at the end")
     return job
 
 
@@ -160,11 +160,11 @@ def describe(training: Training) -> str:
 
 
 def encode_dataset(
-    path: Path, tokeniser: Tokeniser, labels: list[str], language: str, limit: int, doubt: int | None = None
+    path: Path, tokenizer: Tokenizer, labels: list[str], language: str, limit: int, doubt: int | None = None
 ) -> tuple[TrainSet, int]:
     """Training data of an exported file: every second sentence as it was written, the others spaced as CoNLL spaces tokens.
 
-    `doubt`: IGNORED or UNLABELLED, the label of capitalised words that have none (`ner/unlabeled_entities.py`); None: O.
+    `doubt`: IGNORE_INDEX or TEACHER_ONLY_INDEX, the label of capitalized words without a label; None: O.
     """
     table = pq.read_table(path, columns=["target", "tokens", "ner_tags"])
     texts, spans = [], []
@@ -180,4 +180,4 @@ def encode_dataset(
     tags = np.fromiter((ids.get(tag, 0) for tag in flat), np.int32, len(flat))
     if doubt is not None:
         tags[doubtful(listed, marked, language).to_numpy(zero_copy_only=False)] = doubt
-    return encode_tags(tokeniser, texts, Words.of(spans), tags, labels, limit)
+    return encode_tags(tokenizer, texts, Words.of(spans), tags, labels, limit)

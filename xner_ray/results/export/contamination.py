@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from xner_ray.evaluation.decontamination import keys_of, sentence_keys
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 from xner_ray.text.conll import read_gold_file
 
 
@@ -28,7 +28,7 @@ class Overlap:
     found: int
 
 
-def overlaps(run: Finished) -> list[Overlap]:
+def overlaps(run: RunResults) -> list[Overlap]:
     """One for each evaluation set of a run."""
     keys: dict[str, np.ndarray] = {}
     found = []

@@ -17,7 +17,7 @@ from xner_ray.results.export.dataset_card import dataset_card
 from xner_ray.results.export.formats import FORMATS, Rows, writer
 from xner_ray.results.export.huggingface import relisted
 from xner_ray.results.export.split import SPLITS, assign
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 from xner_ray.storage.output_folder import new_folder
 from xner_ray.text.tags import label_list
 
@@ -35,7 +35,7 @@ class Exported:
 
 
 def export_run(
-    run: Finished,
+    run: RunResults,
     out: str | Path,
     format: str,
     shares: Mapping[str, float],

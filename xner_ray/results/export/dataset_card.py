@@ -16,7 +16,7 @@ from xner_ray.results.export.contamination import overlaps
 from xner_ray.results.export.markdown import cell, escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.export.split import SPLITS
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 if TYPE_CHECKING:
     from xner_ray.results.export.dataset import Exported
@@ -46,7 +46,7 @@ python -m spacy train config.cfg --paths.train DIR/{language}/train.spacy --path
 }
 
 
-def dataset_card(run: Finished, told: Exported, format: str, shares: Mapping[str, float], seed: int) -> str:
+def dataset_card(run: RunResults, told: Exported, format: str, shares: Mapping[str, float], seed: int) -> str:
     """README.md of an exported dataset."""
     parts = [
         front_matter(_metadata(run, told, format)),
@@ -65,7 +65,7 @@ def dataset_card(run: Finished, told: Exported, format: str, shares: Mapping[str
     return "\n".join(parts)
 
 
-def _metadata(run: Finished, told: Exported, format: str) -> dict[str, Any]:
+def _metadata(run: RunResults, told: Exported, format: str) -> dict[str, Any]:
     total = sum(told.sentences.values())
     edges = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
     data: dict[str, Any] = {
@@ -92,7 +92,7 @@ def _metadata(run: Finished, told: Exported, format: str) -> dict[str, Any]:
     return data
 
 
-def _summary(run: Finished) -> str:
+def _summary(run: RunResults) -> str:
     return (
         f"Sentences whose entities were found in their {run.config.source_language} translations by a tagger (the teacher),"
         " carried over by an aligner, and kept where rules found nothing wrong. **No label was written or checked by a"
@@ -117,15 +117,15 @@ def _splitting(shares: Mapping[str, float], seed: int) -> str:
     )
 
 
-def _sources(run: Finished) -> str:
-    rows = [[s.corpus, s.version, s.language, s.domain, s.licence or "not recorded", s.url] for s in sources(run)]
+def _sources(run: RunResults) -> str:
+    rows = [[s.corpus, s.version, s.language, s.domain, s.license or "not recorded", s.url] for s in sources(run)]
     return (
-        table(["corpus", "version", "language", "domain", "licence", "from"], rows)
-        + "\n\nThe texts keep the licences of their corpora; where one is not recorded, ask its publisher.\n"
+        table(["corpus", "version", "language", "domain", "license", "from"], rows)
+        + "\n\nThe texts keep the licenses of their corpora; where one is not recorded, ask its publisher.\n"
     )
 
 
-def _making(run: Finished) -> str:
+def _making(run: RunResults) -> str:
     config, aligner = run.config, run.config.aligner
     pairs = f"{config.ingest.pairs:,}" if config.ingest.pairs else "all"
     gold = ", ".join(escaped(g.name or Path(g.path).name) for g in config.gold)
@@ -142,7 +142,7 @@ def _making(run: Finished) -> str:
     return "".join(f"- {line}\n" for line in lines)
 
 
-def _ledger(run: Finished) -> str:
+def _ledger(run: RunResults) -> str:
     by = run.ledger["by_language"]
     reasons = sorted({reason for row in by.values() for reason, n in row["dropped"].items() if n})
     head = ["language", "read", "kept", "kept without entity", *reasons, "quarantined", "chosen of the kept"]
@@ -161,7 +161,7 @@ def _ledger(run: Finished) -> str:
     return table(head, rows) + "\n"
 
 
-def _scores(run: Finished) -> str:
+def _scores(run: RunResults) -> str:
     """Quantiles of what models said of the entities in the dataset."""
     quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
     rows = []
@@ -178,7 +178,7 @@ def _scores(run: Finished) -> str:
     return "Quantiles; probabilities of the models, stored with each row.\n\n" + table(head, rows) + "\n"
 
 
-def _results(run: Finished) -> str:
+def _results(run: RunResults) -> str:
     rows = []
     for language in run.datasets:
         for name, row in run.sets(language).items():
@@ -191,7 +191,7 @@ def _results(run: Finished) -> str:
     )
 
 
-def _contamination(run: Finished) -> str:
+def _contamination(run: RunResults) -> str:
     found = overlaps(run)
     if not found:
         return "The run had no evaluation set to check against.\n"

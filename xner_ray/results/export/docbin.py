@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from xner_ray.errors import UserError
 from xner_ray.results.export.formats import sentences
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 
 
 class DocBinRows:
@@ -41,7 +41,7 @@ class DocBinRows:
 
         for tokens, tags, spaces in sentences(rows):
             doc = Doc(self.vocab, words=tokens, spaces=spaces)
-            doc.set_ents([Span(doc, *span) for span in spans_of(tags)])
+            doc.set_ents([Span(doc, *span) for span in bio2_to_spans(tags)])
             self.docs.add(doc)
 
     def close(self) -> None:

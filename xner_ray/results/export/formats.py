@@ -17,7 +17,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from xner_ray.text.tags import spans_of
+from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.words import words
 
 FLAIR_COLUMNS = {0: "text", 1: "ner", 2: "space-after"}
@@ -65,7 +65,7 @@ class GlinerRows(_Lines):
         self.between = "[\n"
 
     def text(self, tokens: list[str], tags: list[str], spaces: list[bool]) -> str:
-        entities = [[first, end - 1, kind] for first, end, kind in spans_of(tags)]
+        entities = [[first, end - 1, kind] for first, end, kind in bio2_to_spans(tags)]
         item = json.dumps({"tokenized_text": tokens, "ner": entities}, ensure_ascii=False)
         before, self.between = self.between, ",\n"
         return before + item

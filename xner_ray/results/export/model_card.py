@@ -10,10 +10,10 @@ from xner_ray import __version__
 from xner_ray.config import Training
 from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
-from xner_ray.results.run_results import Finished, Student
+from xner_ray.results.run_results import RunResults, Student
 
 
-def write_model_cards(run: Finished) -> list[Path]:
+def write_model_cards(run: RunResults) -> list[Path]:
     """README.md in the folder of each student of a run, whole or not at all."""
     written = []
     for student in run.students:
@@ -23,7 +23,7 @@ def write_model_cards(run: Finished) -> list[Path]:
     return written
 
 
-def model_card(run: Finished, student: Student) -> str:
+def model_card(run: RunResults, student: Student) -> str:
     """The card of one student."""
     told = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
     labels = run.labels(student.language)
@@ -31,7 +31,7 @@ def model_card(run: Finished, student: Student) -> str:
         front_matter(_metadata(run, student)),
         f"# {escaped(run.config.name)}: named entities in `{student.language}`\n",
         f"Finds {', '.join(x[2:] for x in labels if x.startswith('B-'))} in raw text. It was taught by an"
-        f" {run.config.source_language} tagger through parallel text: no person labelled a sentence of its language.\n",
+        f" {run.config.source_language} tagger through parallel text: no person labeled a sentence of its language.\n",
         _usage(),
         "## Results\n\n" + _results(run, student.language),
         "## Protocol\n\n" + _protocol(run, student.language, told),
@@ -42,14 +42,14 @@ def model_card(run: Finished, student: Student) -> str:
     return "\n".join(parts)
 
 
-def _encoder(run: Finished, student: Student) -> str:
+def _encoder(run: RunResults, student: Student) -> str:
     encoders = run.config.student.encoder
     if isinstance(encoders, str):
         return encoders
     return next((e for e in encoders if student.name.startswith(f"{student.language}-{Path(e).name}")), encoders[0])
 
 
-def _metadata(run: Finished, student: Student) -> dict[str, Any]:
+def _metadata(run: RunResults, student: Student) -> dict[str, Any]:
     encoder = _encoder(run, student)
     data: dict[str, Any] = {
         "language": [student.language],
@@ -82,7 +82,7 @@ def _usage() -> str:
     )
 
 
-def _results(run: Finished, language: str) -> str:
+def _results(run: RunResults, language: str) -> str:
     found = run.sets(language)
     if not found:
         return "The run had no evaluation set in this language.\n"
@@ -105,7 +105,7 @@ def _scores(row: dict[str, Any]) -> list[float]:
     return [row["precision"], row["recall"], row["f1"]]
 
 
-def _protocol(run: Finished, language: str, told: dict[str, Any]) -> str:
+def _protocol(run: RunResults, language: str, told: dict[str, Any]) -> str:
     config, summary = run.config, run.summaries[language]
     corpora = ", ".join(
         escaped(s.corpus + (f" {s.version}" if s.version else "")) for s in sources(run) if s.language == language

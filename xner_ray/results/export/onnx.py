@@ -4,7 +4,7 @@ Weights lie beside the graph, not in it: they are then mapped into memory and no
 e5-small in 0.15 s instead of 1.0 s, in 150 MB instead of 530.
 
 The export is checked before the folder appears: the probabilities of some sentences, of several lengths in one batch, must
-agree with torch within TOLERANCE. Weights stay fp32; quantising is for `onnxruntime.quantization`.
+agree with torch within TOLERANCE. Weights stay fp32; quantizing is for `onnxruntime.quantization`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where a dataset comes from: each corpus with its version and licence, as far as they are recorded.
+"""Where a dataset comes from: each corpus with its version and license, as far as they are recorded.
 
 Archives that `xner corpus fetch` brought have a receipt beside them (`de-en.txt.zip.json`), which is read where it lies;
-else the version is what OPUS's layout (`NAME/VERSION/moses/FILE`) says. A licence that nobody recorded is told as unknown.
+else the version is what OPUS's layout (`NAME/VERSION/moses/FILE`) says. A license that nobody recorded is told as unknown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.config import Corpus
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,23 @@ class Source:
     domain: str
     format: str
     version: str | None
-    licence: str | None
+    license: str | None
     url: str | None
 
 
-def sources(run: Finished) -> list[Source]:
+def sources(run: RunResults) -> list[Source]:
     """Corpora of a run, by language."""
     return [_source(run, corpus, language) for language in run.datasets for corpus in run.config.corpora_of(language)]
 
 
-def _source(run: Finished, corpus: Corpus, language: str) -> Source:
+def _source(run: RunResults, corpus: Corpus, language: str) -> Source:
     path = run.config.fill(corpus.path, language)
     receipt = _receipt(Path(path.removeprefix("file://")))
-    licence = receipt.get("licence") or {}
+    license = receipt.get("license") or {}
     layout = re.search(r"/([^/]+)/(?:moses|tmx|xml|mono)/[^/]+$", path)
     version = receipt.get("version") or (layout[1] if layout else None)
     url = receipt.get("url") or (path if "://" in path and not path.startswith("file://") else None)
-    name = licence.get("name") if isinstance(licence, dict) else str(licence)
+    name = license.get("name") if isinstance(license, dict) else str(license)
     return Source(corpus.name, language, corpus.domain, corpus.format, version, name, url)
 
 

@@ -21,7 +21,7 @@ DATASET_FILES = ("README.md", "*/*.parquet", "*/*.conll", "*/*.txt", "*/*.json",
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Upload:
     """What goes to one repository. `files`: (name in the repository, bytes)."""
 
     repo: str
@@ -34,7 +34,7 @@ class Parcel:
         return sum(size for _, size in self.files)
 
 
-def parcel(repo: str, kind: str, folder: Path) -> Parcel:
+def parcel(repo: str, kind: str, folder: Path) -> Upload:
     """What of a folder would be sent.
 
     Raises:
@@ -49,10 +49,10 @@ def parcel(repo: str, kind: str, folder: Path) -> Parcel:
         raise UserError(f"holds no {kind} with a card (README.md)", file=folder, remedy=made)
     patterns: Iterable[str] = DATASET_FILES if kind == "dataset" else MODEL_FILES
     names = sorted({p.relative_to(folder).as_posix() for x in patterns for p in folder.glob(x) if p.is_file()})
-    return Parcel(repo, kind, folder, tuple((name, (folder / name).stat().st_size) for name in names))
+    return Upload(repo, kind, folder, tuple((name, (folder / name).stat().st_size) for name in names))
 
 
-def send(parcels: Iterable[Parcel], private: bool, endpoint: str | None = None) -> list[str]:
+def send(parcels: Iterable[Upload], private: bool, endpoint: str | None = None) -> list[str]:
     """Make the repositories that are missing and upload, one commit each.
 
     Returns:

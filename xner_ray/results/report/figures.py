@@ -15,7 +15,7 @@ from xner_ray import schema
 from xner_ray.evaluation.calibration import expected_error
 from xner_ray.results.report.rows import SCORE_BINS, Tally
 from xner_ray.results.report.table import duration
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 _FATES = (
     schema.KEPT,
@@ -27,7 +27,7 @@ _FATES = (
 _SIDES = (("zero_transfer", "zero-transfer"), ("student", "student"))
 
 
-def figures(run: Finished, tally: Tally) -> dict[str, Any]:
+def figures(run: RunResults, tally: Tally) -> dict[str, Any]:
     """Name, settings, scores, ledger, entities, calibration and throughput; see the functions below."""
     results = run.results
     # Where it ran is no part of what was run, and reports are passed on.
@@ -58,7 +58,7 @@ def language_name(code: str) -> str:
     return Locale("en").languages.get(code, code)
 
 
-def _corpora(run: Finished, config: dict[str, Any]) -> list[dict[str, Any]]:
+def _corpora(run: RunResults, config: dict[str, Any]) -> list[dict[str, Any]]:
     """Each corpus with its domain, languages, pairs read and pairs kept."""
     known = {c["name"]: c for c in config.get("corpora", [])}
     rows: dict[str, dict[str, Any]] = {}
@@ -72,7 +72,7 @@ def _corpora(run: Finished, config: dict[str, Any]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _ledger(run: Finished) -> dict[str, Any]:
+def _ledger(run: RunResults) -> dict[str, Any]:
     """The books as a table: a column a language and all, a row a fate; `adds_up` says whether each column does."""
     columns = {"all": run.ledger["total"], **run.ledger["by_language"]}
     flat = {
@@ -87,13 +87,13 @@ def _ledger(run: Finished) -> dict[str, Any]:
     }
 
 
-def _flow(run: Finished) -> dict[str, list[dict[str, Any]]]:
+def _flow(run: RunResults) -> dict[str, list[dict[str, Any]]]:
     """For `all` and each language: links from corpora to fates, and from what was kept to the training file."""
     flow = {"all": _links(run, list(run.datasets))}
     return flow | ({language: _links(run, [language]) for language in run.datasets} if len(run.datasets) > 1 else {})
 
 
-def _links(run: Finished, languages: list[str]) -> list[dict[str, Any]]:
+def _links(run: RunResults, languages: list[str]) -> list[dict[str, Any]]:
     cells: Counter[tuple[str, str]] = Counter()
     for row in run.ledger["cells"]:
         if row["language"] in languages:
@@ -141,7 +141,7 @@ def _scores(tally: Tally) -> list[dict[str, Any]]:
     ]
 
 
-def _throughput(run: Finished) -> list[dict[str, Any]]:
+def _throughput(run: RunResults) -> list[dict[str, Any]]:
     """A row a stage or model whose work was timed: seconds, amount, unit, rate a second."""
     rows: dict[str, dict[str, Any]] = {}
     for work in run.work:

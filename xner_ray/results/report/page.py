@@ -27,8 +27,8 @@ from xner_ray.corpora.sampling import BottomK, mix, pair_hash, quotas
 from xner_ray.results.report.examples import VERDICTS, example, quarantined
 from xner_ray.results.report.figures import figures, language_name
 from xner_ray.results.report.rows import Cell, Sample, Tally, batches
-from xner_ray.results.run_results import Finished
-from xner_ray.storage.blob_store import open_place
+from xner_ray.results.run_results import RunResults
+from xner_ray.storage.blob_store import open_blob_store
 
 EXAMPLES = 2000  # about a megabyte; the page says how many of how many
 SEED = 1
@@ -44,13 +44,13 @@ def write_report(out: str | Path, examples: int = EXAMPLES) -> Path:
     Raises:
         UserError: the folder holds no finished run, or cannot be written.
     """
-    run = Finished.open(out)
+    run = RunResults.open(out)
     page = render(page_data(run, examples))
-    open_place(run.out).put("report.html", page.encode(), "report")
+    open_blob_store(run.out).put("report.html", page.encode(), "report")
     return run.out / "report.html"
 
 
-def page_data(run: Finished, examples: int = EXAMPLES) -> dict[str, Any]:
+def page_data(run: RunResults, examples: int = EXAMPLES) -> dict[str, Any]:
     """All that the page shows, as JSON."""
     tally, sample = Tally(), Sample(_wanted(run, examples), SEED)
     for batch in batches(run.judged):
@@ -85,7 +85,7 @@ def render(data: Mapping[str, Any]) -> str:
         json_data=json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
         style=_asset("report.css"),
         scripts=scripts,
-        licences=_asset("vendor/LICENSES"),
+        licenses=_asset("vendor/LICENSES"),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'; form-action 'none'",
     )
 
@@ -98,7 +98,7 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _wanted(run: Finished, examples: int) -> dict[Cell, int]:
+def _wanted(run: RunResults, examples: int) -> dict[Cell, int]:
     """How many examples of each (language, corpus, verdict): equal parts, and what a rare one lacks goes to the others."""
     there = {
         (row["language"], row["corpus"], verdict): n

@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from xner_ray.cli.tag import COLOURS
+from xner_ray.cli.tag import COLORS
 from xner_ray.errors import UserError
 from xner_ray.results.report.examples import VERDICTS, example
 from xner_ray.results.report.page import in_training
 from xner_ray.results.report.rows import Filter, find
-from xner_ray.results.run_results import Finished
+from xner_ray.results.run_results import RunResults
 
 
 def examples_of(out: str | Path, wanted: Filter, n: int, seed: int) -> tuple[list[dict[str, Any]], int]:
@@ -23,7 +23,7 @@ def examples_of(out: str | Path, wanted: Filter, n: int, seed: int) -> tuple[lis
     Raises:
         UserError: no finished run, or a verdict, language or corpus that it does not know.
     """
-    run = Finished.open(out)
+    run = RunResults.open(out)
     _check("--verdict", wanted.verdict, list(VERDICTS))
     _check("--language", wanted.language, list(run.datasets))
     _check("--corpus", wanted.corpus, sorted({cell["corpus"] for cell in run.ledger["cells"]}))
@@ -38,7 +38,7 @@ def _check(key: str, value: str | None, known: Sequence[str]) -> None:
 
 
 def examples_text(examples: Sequence[dict[str, Any]], there: int) -> RenderableType:
-    """Source above target, entities in colour with type and score, and the reason."""
+    """Source above target, entities in color with type and score, and the reason."""
     parts: list[RenderableType] = []
     for pair in examples:
         head = Text(VERDICTS[pair["verdict"]], "bold")
@@ -51,15 +51,15 @@ def examples_text(examples: Sequence[dict[str, Any]], there: int) -> RenderableT
 
 
 def _marked(text: str, spans: Sequence[Sequence[Any]]) -> Text:
-    """`[Berlin LOC .93]`, in colour too; of spans that overlap all brackets are there, so nesting can be read."""
+    """`[Berlin LOC .93]`, in color too; of spans that overlap all brackets are there, so nesting can be read."""
     opens = sorted(spans, key=lambda s: (s[0], -s[1]))
     marked = Text()
     for i in range(len(text) + 1):
         for _, _, kind, score in (s for s in reversed(opens) if s[1] == i):
-            marked.append(f" {kind} {score:.2f}]", f"dim {COLOURS.get(kind, 'blue')}")
+            marked.append(f" {kind} {score:.2f}]", f"dim {COLORS.get(kind, 'blue')}")
         for _, _, kind, _ in (s for s in opens if s[0] == i):
-            marked.append("[", f"dim {COLOURS.get(kind, 'blue')}")
+            marked.append("[", f"dim {COLORS.get(kind, 'blue')}")
         inside = [s for s in opens if s[0] <= i < s[1]]
         if i < len(text):
-            marked.append(text[i], f"bold {COLOURS.get(inside[-1][2], 'blue')}" if inside else "")
+            marked.append(text[i], f"bold {COLORS.get(inside[-1][2], 'blue')}" if inside else "")
     return marked

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 
 if TYPE_CHECKING:
     import torch
 
 
-class LocalHooks:
+class LocalBackend:
     """One rank; checkpoints lie in `<out>.checkpoint`.
 
     Args:
@@ -24,18 +24,18 @@ class LocalHooks:
 
     rank, world = 0, 1
 
-    def __init__(self, every: float | None = None, say: Callable[[str], None] = print):
-        self.every, self.say = every, say
+    def __init__(self, every: float | None = None, log: Callable[[str], None] = print):
+        self.every, self.log = every, log
         self.last = time.monotonic()
 
     def prepare(self, model: torch.nn.Module) -> torch.nn.Module:
         return model
 
-    def load(self, job: Job) -> Path | None:
+    def load(self, job: TrainJob) -> Path | None:
         folder = Path(job.out + ".checkpoint")
         return folder if (folder / "state.json").exists() else None
 
-    def save(self, job: Job, write: Callable[[Path], None]) -> None:
+    def save(self, job: TrainJob, write: Callable[[Path], None]) -> None:
         folder, new = Path(job.out + ".checkpoint"), Path(job.out + ".checkpoint.new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -51,7 +51,7 @@ class LocalHooks:
         return self.every is not None and time.monotonic() - self.last >= self.every
 
 
-def train_here(jobs: Sequence[Job], threads: int, say: Callable[[str], None], checkpoint_seconds: float) -> None:
+def train_here(jobs: Sequence[TrainJob], threads: int, log: Callable[[str], None], checkpoint_seconds: float) -> None:
     """Train models one after another in this process and save them; those that are trained are skipped."""
     import torch
 
@@ -62,7 +62,7 @@ def train_here(jobs: Sequence[Job], threads: int, say: Callable[[str], None], ch
     for job in jobs:
         if is_trained(job):
             continue
-        model, result = train(job, LocalHooks(checkpoint_seconds, say))
+        model, result = train(job, LocalBackend(checkpoint_seconds, log))
         save_model(model, job, result)
         del model  # the process lives on, and its memory is the next model's
         if torch.cuda.is_available():

@@ -13,17 +13,17 @@ from pathlib import Path
 from xner_ray.errors import UserError
 from xner_ray.observability.log_follower import append, followed
 from xner_ray.training.backends.local import train_here
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 from xner_ray.training.resource_split import beside, cpus_each, split
 
 TRIES = 4  # of a task; Ray itself would try one that is out of memory for ever
 
 
 def train_in_tasks(
-    jobs: Sequence[Job],
+    jobs: Sequence[TrainJob],
     nodes: Sequence[Mapping[str, float]],
     progress: Path,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     checkpoint_seconds: float,
 ) -> None:
     """Train models, as many at a time as the cluster has room for; returns when all folders are there.
@@ -44,7 +44,7 @@ def train_in_tasks(
     cpus = cpus_each(nodes, count)
     for number in range(count):
         _tries(progress, number).unlink(missing_ok=True)
-    say(
+    log(
         f"[{jobs[0].name}] {len(jobs)} model{'s'[: len(jobs) > 1]} to train, {count} at a time on {cpus} CPU{'s'[: cpus > 1]}"
     )
     task = ray.remote(num_cpus=cpus, max_retries=TRIES)(_train)
@@ -52,7 +52,7 @@ def train_in_tasks(
         task.options(name=f"train:{share[0].name}").remote(share, progress, number, cpus, checkpoint_seconds)
         for number, share in enumerate(shares)
     ]
-    with followed(progress, say):
+    with followed(progress, log):
         try:
             while running:
                 done, running = ray.wait(running)
@@ -62,7 +62,7 @@ def train_in_tasks(
                 ray.cancel(one, force=True)
 
 
-def _train(jobs: list[Job], progress: Path, number: int, threads: int, checkpoint_seconds: float) -> None:
+def _train(jobs: list[TrainJob], progress: Path, number: int, threads: int, checkpoint_seconds: float) -> None:
     """One task: its share of the models, one after another."""
     tries = _tries(progress, number)
     tried = tries.stat().st_size if tries.exists() else 0
@@ -84,12 +84,12 @@ def _tries(progress: Path, number: int) -> Path:
     return progress.with_name(f"{progress.stem}.{number}.tries")
 
 
-def _memory(job: Job) -> float:
+def _memory(job: TrainJob) -> float:
     """Bytes that training a model takes on CPUs: weights, gradients, two moments, a copy in bf16; and 1.5 GB around them."""
     weights = sum(file.stat().st_size for file in Path(job.start).glob("*.safetensors"))
     return 5 * weights + 1.5e9
 
 
-def _size(job: Job) -> float:
+def _size(job: TrainJob) -> float:
     """What a training costs beside others: the bytes that it reads."""
     return Path(job.data).stat().st_size * job.training.epochs

@@ -23,9 +23,9 @@ from xner_ray.config import Training
 from xner_ray.errors import UserError
 from xner_ray.observability.log_follower import append, followed
 from xner_ray.storage.fingerprint import fingerprint
-from xner_ray.training.backends.local import LocalHooks
+from xner_ray.training.backends.local import LocalBackend
 from xner_ray.training.backends.ray_tasks import train_in_tasks
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 from xner_ray.training.resource_split import cpus_each, nodes_up
 
 CHECKPOINT_SECONDS = 300.0
@@ -46,16 +46,16 @@ class RayHooks:
 
         return prepare_model(model)
 
-    def load(self, job: Job) -> Path | None:
+    def load(self, job: TrainJob) -> Path | None:
         """The last checkpoint, if it is of this job; or the one of a worker that had this model for itself."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
-            return LocalHooks().load(job)
+            return LocalBackend().load(job)
         folder = Path(checkpoint.to_directory())
         same = json.loads((folder / "job.json").read_text()) == _plain(job)
         return folder if same else None
 
-    def save(self, job: Job, write: Callable[[Path], None]) -> None:
+    def save(self, job: TrainJob, write: Callable[[Path], None]) -> None:
         """Report a checkpoint; a barrier, so all ranks call it."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
@@ -90,16 +90,16 @@ class RayHooks:
             dist.all_reduce(value)
         return value
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         append(self.progress, line)
 
 
-def _plain(job: Job) -> dict:
+def _plain(job: TrainJob) -> dict:
     return json.loads(json.dumps({**asdict(job), "training": job.training.model_dump()}))
 
 
-def _job(told: dict) -> Job:
-    return Job(**{**told, "training": Training(**told["training"])})
+def _job(told: dict) -> TrainJob:
+    return TrainJob(**{**told, "training": Training(**told["training"])})
 
 
 def _worker(config: dict) -> None:
@@ -122,10 +122,10 @@ def _worker(config: dict) -> None:
 
 
 def fit(
-    jobs: Sequence[Job],
+    jobs: Sequence[TrainJob],
     storage: str | Path,
     workers: int = 1,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     fewest: int | None = None,
     max_gpus: int = 0,
@@ -160,7 +160,7 @@ def fit(
     progress = storage / f"{name}.log"
     progress.write_text("")
     if not gpu and workers == 1:
-        train_in_tasks(todo, nodes, progress, say, checkpoint_seconds)
+        train_in_tasks(todo, nodes, progress, log, checkpoint_seconds)
         return
     from ray.train.torch import TorchTrainer
 
@@ -188,8 +188,8 @@ def fit(
     )
     many = "s" if len(todo) > 1 else ""
     group = f"{fewest} to {workers}" if fewest < workers else f"{workers}"
-    say(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {group} worker{'s'[: workers > 1]}")
-    with followed(progress, say):
+    log(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {group} worker{'s'[: workers > 1]}")
+    with followed(progress, log):
         try:
             trainer.fit()
         except WorkerGroupError as e:

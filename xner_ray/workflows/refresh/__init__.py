@@ -1,6 +1,6 @@
 """The nightly refresh: what `xner refresh` and `jobs/refresh.py` do. The whole night is on this page.
 
-    looking.py     what the catalogue has that the run lacks; nothing is written
+    looking.py     what the catalog has that the run lacks; nothing is written
     costs.py       what that will cost, by speeds that were measured
     plan.py        both of them: the dry run
     lease.py       one refresh at a time, by a lock that does not outlive its holder for long
@@ -10,7 +10,7 @@
     shelf.py       promoted students, and the pointer to the current ones
     told.py        the report of a night
 
-A night that fails leaves `current` where it was. What it has fetched, ingested and labelled until then is committed as in any
+A night that fails leaves `current` where it was. What it has fetched, ingested and labeled until then is committed as in any
 run, so the next night goes on from there. Everything is new only once: an archive by its ETag, a pair by its key in the
 collection (`xner_ray/corpora/collection.py`), a shard by its manifest, a model by the fingerprint of what it is made from.
 

@@ -1,4 +1,4 @@
-"""What is new: the catalogue against the disk, the disk's receipts against the server, and the corpora against the collection.
+"""What is new: the catalog against the disk, the disk's receipts against the server, and the corpora against the collection.
 
 An archive is changed where its server tells another length, ETag or date than its receipt, whatever the version says. Nothing
 is written here, so a dry run may look at everything; it asks no server for archives that it does not have.
@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from xner_ray.config import Config
 from xner_ray.corpora.collection import Collection
-from xner_ray.corpora.opus.catalog import Archive, open_catalogue
+from xner_ray.corpora.opus.catalog import Archive, open_catalog
 from xner_ray.corpora.opus.download import Http, Watch
 from xner_ray.corpora.opus.fetch import Item, plan, read_receipt
 from xner_ray.corpora.opus.http_responses import Remote
-from xner_ray.corpora.opus.resolve import Found, Say, find_all, resolve_found
+from xner_ray.corpora.opus.resolve import Found, Log, find_all, resolve_found
 from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.errors import UserError
 from xner_ray.pipeline.stages.ingest import collection_folder
@@ -32,7 +32,7 @@ class Corpus:
         name: as in the config.
         what: NAME/VERSION at OPUS, else its path.
         state: against the collection; changed also means that its archive, or what is asked of it, is another one.
-        pairs: that the catalogue tells; None where it, or nobody, does.
+        pairs: that the catalog tells; None where it, or nobody, does.
         held: lines that the collection has read of the version that it holds.
         item: its archive, where it is one of OPUS.
     """
@@ -69,11 +69,11 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen. config: with a path for every corpus. catalogue: its name, None where none was asked."""
+    """What was seen. config: with a path for every corpus. catalog: its name, None where none was asked."""
 
     config: Config
     corpora: list[Corpus]
-    catalogue: str | None
+    catalog: str | None
     found: list[Found]
 
     @property
@@ -82,12 +82,12 @@ class Look:
         found = {c.item.path: c.item for c in self.corpora if c.item and c.item.state != "fetched"}
         return list(found.values())
 
-    def resolved(self, say: Say) -> Config:
+    def resolved(self, log: Log) -> Config:
         """The config with paths as they are now, after fetching."""
-        return resolve_found(self.config, self.found, self.catalogue, say) if self.catalogue else self.config
+        return resolve_found(self.config, self.found, self.catalog, log) if self.catalog else self.config
 
 
-def look(config: Config, http: Http, watch: Watch, say: Say, dry: bool = False) -> Look:
+def look(config: Config, http: Http, watch: Watch, log: Log, dry: bool = False) -> Look:
     """See what is new.
 
     Args:
@@ -95,21 +95,21 @@ def look(config: Config, http: Http, watch: Watch, say: Say, dry: bool = False) 
         dry: only say what a night would do; where a server cannot be reached, its archives are taken as they are.
 
     Raises:
-        UserError: no catalogue, a corpus that OPUS does not know, an archive that its server does not have, or no answer.
+        UserError: no catalog, a corpus that OPUS does not know, an archive that its server does not have, or no answer.
     """
-    catalogue, found, plain = None, [], config
+    catalog, found, plain = None, [], config
     if any(x.opus for x in config.corpora):
-        opened = open_catalogue(config.opus.catalogue, config.opus.api)
-        catalogue, found = opened.name, find_all(config, opened, say)
-        plain = resolve_found(config, found, catalogue, lambda line: None)
+        opened = open_catalog(config.opus.catalog, config.opus.api)
+        catalog, found = opened.name, find_all(config, opened, log)
+        plain = resolve_found(config, found, catalog, lambda line: None)
     wanted = dict.fromkeys(x.archive for x in found)
-    there = {archive: _item(config, archive, http, watch, say, dry) for archive in wanted}
+    there = {archive: _item(config, archive, http, watch, log, dry) for archive in wanted}
     corpora = []
     for language in config.languages:
         archives = {x.corpus.name: x.archive for x in found if x.language == language}
         mine = {name: there[archive] for name, archive in archives.items()}
         corpora += _of_language(plain, language, mine)
-    return Look(config, corpora, catalogue, found)
+    return Look(config, corpora, catalog, found)
 
 
 def _of_language(plain: Config, language: str, items: dict[str, Item]) -> list[Corpus]:
@@ -128,7 +128,7 @@ def _of_language(plain: Config, language: str, items: dict[str, Item]) -> list[C
     return corpora
 
 
-def _item(config: Config, archive: Archive, http: Http, watch: Watch, say: Say, dry: bool) -> Item:
+def _item(config: Config, archive: Archive, http: Http, watch: Watch, log: Log, dry: bool) -> Item:
     """What is there of an archive; one that the server has another of by now counts as not there."""
     folder, base = Path(config.fill(config.opus.folder)), config.opus.base_url
     absent = Item(archive, archive.address(base), folder / archive.path, archive.size, 0, "absent")
@@ -141,7 +141,7 @@ def _item(config: Config, archive: Archive, http: Http, watch: Watch, say: Say, 
     except UserError as e:
         if not dry:
             raise
-        say(f"[opus] {archive}: not asked whether it changed, {e.problem}")
+        log(f"[opus] {archive}: not asked whether it changed, {e.problem}")
         size = absent.path.stat().st_size
         return replace(absent, size=size, there=size, state="fetched")
 

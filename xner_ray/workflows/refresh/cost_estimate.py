@@ -1,6 +1,6 @@
 """What a night will cost, by speeds that were measured: those of the config (`refresh.rates`) and those of earlier nights.
 
-Pairs and bytes are the catalogue's, hours are pairs by a rate, told in hours of what the rate was measured on, with where it
+Pairs and bytes are the catalog's, hours are pairs by a rate, told in hours of what the rate was measured on, with where it
 was measured. Where a stage's speed was never measured with the run's models, the estimate says so and gives no hours.
 """
 

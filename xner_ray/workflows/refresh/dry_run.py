@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from xner_ray.config import Config
-from xner_ray.corpora.opus.download import Http, Patience, Watch
-from xner_ray.corpora.opus.resolve import Say
+from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
+from xner_ray.corpora.opus.resolve import Log
 from xner_ray.pipeline.context import refuse_url
-from xner_ray.storage.blob_store import open_place
+from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.workflows.refresh.change_detection import look
 from xner_ray.workflows.refresh.cost_estimate import Plan, estimate
-from xner_ray.workflows.refresh.refresh_report import Nights
+from xner_ray.workflows.refresh.refresh_report import RefreshReports
 
 
 def nightly(config: Config) -> Config:
@@ -27,10 +27,10 @@ def shelf_root(config: Config) -> str:
     return config.refresh.publish or str(Path(config.out).absolute() / "published")
 
 
-def plan_night(config: Config, say: Say, patience: Patience | None = None) -> Plan:
+def plan_night(config: Config, log: Log, patience: RetryPolicy | None = None) -> Plan:
     """What a night would do and cost; nothing is written, no lock is taken, no Ray is started."""
     config = nightly(config)
     refuse_url(config.out)
     with Http(patience) as http:
-        seen = look(config, http, Watch(), say, dry=True)
-    return estimate(config, seen, Nights(open_place(shelf_root(config))).all())
+        seen = look(config, http, Watch(), log, dry=True)
+    return estimate(config, seen, RefreshReports(open_blob_store(shelf_root(config))).all())

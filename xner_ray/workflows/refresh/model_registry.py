@@ -16,16 +16,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from xner_ray.storage.blob_store import LocalPlace, Place, failpoint, random_id
+from xner_ray.storage.blob_store import BlobStore, LocalDisk, failpoint, random_id
 
 POINTER, LINK = "current.json", "current"
 _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
 
 
-class Shelf:
+class ModelRegistry:
     """The versions in one place."""
 
-    def __init__(self, place: Place):
+    def __init__(self, place: BlobStore):
         self.place = place
 
     def versions(self) -> list[int]:
@@ -69,7 +69,7 @@ class Shelf:
             record = _json(self.version(versions[-1]))
             if self.place.get(POINTER) != record:
                 self.place.put(POINTER, record, "pointer")
-            if isinstance(self.place, LocalPlace):
+            if isinstance(self.place, LocalDisk):
                 _link(self.place.root, f"students/{versions[-1]:06d}")
             if self.versions()[-1] == versions[-1]:
                 return
@@ -82,7 +82,7 @@ class Shelf:
             self.place.remove(f"versions/{number:06d}.json")
         left = [x for x in self._numbers("students") if x < night and x not in versions[-most:]]
         for number in left:
-            if isinstance(self.place, LocalPlace):  # with the temp file that a killed one was writing
+            if isinstance(self.place, LocalDisk):  # with the temp file that a killed one was writing
                 shutil.rmtree(self.place.root / f"students/{number:06d}", ignore_errors=True)
             else:
                 for file in json.loads(self.place.get(f"students/{number:06d}.json") or b"[]"):

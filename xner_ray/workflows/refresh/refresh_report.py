@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from xner_ray.storage.blob_store import Place
+from xner_ray.storage.blob_store import BlobStore
 
 _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
 
 
-class Nights:
+class RefreshReports:
     """The reports in one place."""
 
-    def __init__(self, place: Place):
+    def __init__(self, place: BlobStore):
         self.place = place
 
     def begin(self, number: int, name: str, models: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ class Nights:
         began = datetime.now(UTC).isoformat(timespec="seconds")
         return {"night": number, "name": name, "began": began, "status": "begun", "models": models}
 
-    def write(self, report: dict[str, Any], say: Callable[[str], None]) -> None:
+    def write(self, report: dict[str, Any], log: Callable[[str], None]) -> None:
         """Write a report; that of a failed night must not hide what made it fail."""
         files = {"json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "md": markdown(report)}
         try:
@@ -33,7 +33,7 @@ class Nights:
         except Exception as e:
             if report["status"] != "failed":
                 raise
-            say(f"[refresh] the report could not be written: {e}")
+            log(f"[refresh] the report could not be written: {e}")
 
     def all(self) -> list[dict[str, Any]]:
         """Every report, oldest first."""
@@ -82,7 +82,7 @@ def _corpora(report: dict[str, Any]) -> Iterator[str]:
             cells = (count["read"], count["rows"], count["duplicates"], dropped, quarantined)
             yield f"| {label} | {language} | " + " | ".join(f"{n:,}" for n in cells) + " |"
     pairs = sum(w["amount"].get("pairs", 0) for w in report.get("work", ()) if w["stage"] == "label")
-    yield from ("", f"{pairs:,} pairs were labelled.")
+    yield from ("", f"{pairs:,} pairs were labeled.")
 
 
 def _dataset(report: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One night, from the catalogue to the pointer; see the room's docstring for the order and for what lies where.
+"""One night, from the catalog to the pointer; see the room's docstring for the order and for what lies where.
 
 Every step is a stage that skips what is done, so a night costs what is new, and one that died is gone on with by the next. The
 only step that anybody outside sees is the last, the promotion; it comes after everything that can fail.
@@ -16,9 +16,9 @@ from typing import Any
 
 from xner_ray.config import Config
 from xner_ray.corpora.collection import Collection
-from xner_ray.corpora.opus.download import Http, Patience, Watch
+from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
 from xner_ray.corpora.opus.fetch import check_room, fetch
-from xner_ray.corpora.opus.resolve import Say
+from xner_ray.corpora.opus.resolve import Log
 from xner_ray.errors import UserError
 from xner_ray.observability.work_log import read_work
 from xner_ray.pipeline import pipeline
@@ -27,24 +27,24 @@ from xner_ray.pipeline.stages.dataset import Dataset, dataset, judged
 from xner_ray.pipeline.stages.ingest import collection_folder, ingest_all
 from xner_ray.pipeline.stages.label import label
 from xner_ray.pipeline.stages.student import Student, students
-from xner_ray.storage.blob_store import open_place
+from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.fingerprint import describe_change
-from xner_ray.storage.lock import Lease
+from xner_ray.storage.lock import Lock
 from xner_ray.storage.stage_dir import claim_out
 from xner_ray.workflows.refresh.change_detection import Look, look
 from xner_ray.workflows.refresh.compare import compare
 from xner_ray.workflows.refresh.cost_estimate import models_told
 from xner_ray.workflows.refresh.dry_run import nightly, shelf_root
-from xner_ray.workflows.refresh.model_registry import Shelf
+from xner_ray.workflows.refresh.model_registry import ModelRegistry
 from xner_ray.workflows.refresh.promotion import Compared, as_rows, decide, reasons_to_train
-from xner_ray.workflows.refresh.refresh_report import Nights, device_told
+from xner_ray.workflows.refresh.refresh_report import RefreshReports, device_told
 from xner_ray.workflows.refresh.silver import freeze, silver_gold
 
 STATE = "state.json"
 
 
 def refresh(
-    config: Config, config_file: str | Path, say: Say, watch: Watch | None = None, patience: Patience | None = None
+    config: Config, config_file: str | Path, log: Log, watch: Watch | None = None, patience: RetryPolicy | None = None
 ) -> dict[str, Any]:
     """Go through a night.
 
@@ -61,41 +61,41 @@ def refresh(
     config = nightly(config)
     refuse_url(config.out)
     claim_out(config.out, config.name, config_file)
-    place = open_place(shelf_root(config))
-    with Lease(place, config.refresh.lease, say) as lease:
-        nights = Nights(place)
+    place = open_blob_store(shelf_root(config))
+    with Lock(place, config.refresh.lease, log) as lease:
+        nights = RefreshReports(place)
         report = nights.begin(lease.number, config.name, models_told(config))
         began = time.monotonic()
         try:
-            _Night(config, str(config_file), say, lease, report).go(watch or Watch(), patience)
+            _Night(config, str(config_file), log, lease, report).go(watch or Watch(), patience)
         except BaseException as e:
             report |= {"status": "failed", "error": str(e) or type(e).__name__}
             raise
         finally:
             report["seconds"] = round(time.monotonic() - began, 1)
-            nights.write(report, say)
+            nights.write(report, log)
     return report
 
 
 class _Night:
     """A night on its way; `report` is filled in as it goes."""
 
-    def __init__(self, config: Config, config_file: str, say: Say, lease: Lease, report: dict[str, Any]):
-        self.config, self.config_file, self.say, self.lease, self.report = config, config_file, say, lease, report
-        self.shelf = Shelf(lease.place)
+    def __init__(self, config: Config, config_file: str, log: Log, lease: Lock, report: dict[str, Any]):
+        self.config, self.config_file, self.log, self.lease, self.report = config, config_file, log, lease, report
+        self.shelf = ModelRegistry(lease.place)
         self.out = Path(config.out).absolute()
 
-    def go(self, watch: Watch, patience: Patience | None) -> None:
+    def go(self, watch: Watch, patience: RetryPolicy | None) -> None:
         self.shelf.point()
         before, state = self.shelf.current(), self._state()
         self.report["current"] = before and before["version"]
         if self.config.sample:
-            pipeline.run(self.config, self.config_file, stages=["sample"], say=self.say)
+            pipeline.run(self.config, self.config_file, stages=["sample"], log=self.log)
         with Http(patience) as http:
-            seen = look(self.config, http, watch, self.say)
+            seen = look(self.config, http, watch, self.log)
             self.report["corpora"] = [c.to_json() for c in seen.corpora if c.state != "held"]
             self._fetch(seen, http, watch)
-        run = Run(seen.resolved(self.say), self.config_file, self.say)
+        run = Run(seen.resolved(self.log), self.config_file, self.log)
         done = len(read_work(self.out))
         try:
             data = self._label(run)
@@ -112,8 +112,8 @@ class _Night:
             raise UserError(problem, key="opus.limit_gb", remedy="look at `xner refresh --dry-run`, and raise it")
         check_room(items, Path(self.config.fill(self.config.opus.folder)))
         for item in items:
-            self.say(f"[fetch] {item.archive}: {item.left:,} bytes")
-            fetch(item, http, watch, seen.catalogue or "")
+            self.log(f"[fetch] {item.archive}: {item.left:,} bytes")
+            fetch(item, http, watch, seen.catalog or "")
         self.report["fetched"] = {str(x.archive): x.left for x in items}
 
     def _label(self, run: Run) -> Dataset:
@@ -156,7 +156,7 @@ class _Night:
             self.report["status"] = "not trained" if news else "nothing new"
         else:
             for line in why:
-                self.say(f"[refresh] training, since {line}")
+                self.log(f"[refresh] training, since {line}")
             with run.timed("student"):
                 trained = students(run)
             used |= dict.fromkeys((s.folder.parent for s in trained), self.lease.number)
@@ -178,7 +178,7 @@ class _Night:
         self.report |= {"compared": as_rows(compared), "decision": decision.why}
         self.report["status"] = "promoted" if decision.promote else "not promoted"
         for line in decision.why:
-            self.say(f"[refresh] {self.report['status']}: {line}")
+            self.log(f"[refresh] {self.report['status']}: {line}")
         if decision.promote:
             pipeline.conclude(run)  # model cards, results.json and report.html are of what is promoted
             self._promote(compared, models, used)

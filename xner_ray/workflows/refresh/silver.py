@@ -38,7 +38,7 @@ def freeze(run: Run, sentences: int) -> None:
         most = max(1, min(sentences, kept // SHARE))
         wanted = DatasetConfig(sentences=most, empty_share=run.config.dataset.empty_share)
         told = select(judged(run).files(language), file, wanted, run.config.seed + _SEED)
-        run.say(
+        run.log(
             f"[silver] {language}: {told['sentences']:,} sentences are held out, with {told['entities']:,} entities"
         )
 

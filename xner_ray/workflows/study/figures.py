@@ -89,7 +89,7 @@ def _size(pyplot, table: pa.Table, rows: Means):
     """F1 against the number of projected sentences, with zero-transfer as a line across."""
     figure, axes = pyplot.subplots(figsize=(5.5, 3.4), layout="constrained")
     for index, name in enumerate(values(table, "eval_set")):
-        mine, colour = _of(rows, name), f"C{index}"
+        mine, color = _of(rows, name), f"C{index}"
         sizes = sorted((row for s, row in mine.items() if s != ZERO), key=lambda row: row["train_sentences"])
         x = [row["train_sentences"] for row in sizes]
         axes.errorbar(
@@ -99,11 +99,11 @@ def _size(pyplot, table: pa.Table, rows: Means):
             fmt="o-",
             markersize=4,
             capsize=2,
-            color=colour,
+            color=color,
             label=name,
         )
         if ZERO in mine:
-            axes.axhline(mine[ZERO]["f1"], color=colour, linestyle=":", linewidth=1)
+            axes.axhline(mine[ZERO]["f1"], color=color, linestyle=":", linewidth=1)
     axes.set(xscale="log", xlabel="projected sentences", ylabel="F1", title="dotted: zero-transfer")
     ticks = sorted({row["train_sentences"] for row in rows if row["train_sentences"]})
     axes.set_xticks(ticks, [f"{n / 1000:g}K" for n in ticks])
@@ -136,8 +136,8 @@ def _grouped(pyplot, groups: Sequence[str], bars: Mapping[str, list[dict[str, An
         x = [g - 0.4 + (i + 0.5) * width for g, row in enumerate(rows) if row]
         there = [row for row in rows if row]
         deviation = [row["f1_std"] or 0.0 for row in there]
-        colour = "0.75" if label == ZERO else f"C{i - 1 if ZERO in bars else i}"
-        axes.bar(x, [r["f1"] for r in there], width, yerr=deviation, capsize=2, label=label, color=colour)
+        color = "0.75" if label == ZERO else f"C{i - 1 if ZERO in bars else i}"
+        axes.bar(x, [r["f1"] for r in there], width, yerr=deviation, capsize=2, label=label, color=color)
     there = [row for rows in bars.values() for row in rows if row]
     everything = [row["f1"] + sign * (row["f1_std"] or 0.0) for row in there for sign in (-1, 1)]
     axes.set(title=title, ylabel="F1", ylim=_from_zero(everything))
@@ -147,7 +147,7 @@ def _grouped(pyplot, groups: Sequence[str], bars: Mapping[str, list[dict[str, An
 
 
 def _loss(pyplot, table: pa.Table, rows: Means):
-    """F1 as colour: gamma to the right, frozen layers upwards; zero-transfer in the title."""
+    """F1 as color: gamma to the right, frozen layers upwards; zero-transfer in the title."""
     panels = _panels(pyplot, table, 3.0, 2.7)
     cells = {
         (r["gamma"], r["frozen_layers"]): r["setting"] for r in table.to_pylist() if r["frozen_layers"] is not None

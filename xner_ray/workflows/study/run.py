@@ -21,7 +21,7 @@ from xner_ray.observability.log_follower import followed
 from xner_ray.pipeline.context import Run
 from xner_ray.pipeline.pipeline import sample
 from xner_ray.pipeline.stages.dataset import Dataset, dataset_of, judged
-from xner_ray.pipeline.stages.source_models import Wanted, english_job
+from xner_ray.pipeline.stages.source_models import ModelSpec, english_job
 from xner_ray.pipeline.stages.student import wanted_bases
 from xner_ray.storage.fingerprint import canonical, fingerprint, hash_file
 from xner_ray.training.resource_split import cpus_each
@@ -39,14 +39,14 @@ class Planned:
     cell: Cell
     config: Config
     data: Dataset | None
-    english: Wanted
+    english: ModelSpec
     english_folder: str
     file: Path
     parts: dict[str, Any]
 
 
 def study(
-    name: str, config: Config, config_file: str | Path = "", say: Callable[[str], None] | None = None
+    name: str, config: Config, config_file: str | Path = "", log: Callable[[str], None] | None = None
 ) -> tuple[pa.Table, Path]:
     """Train and measure what is missing of a study, and write its table.
 
@@ -65,7 +65,7 @@ def study(
     """
     if name not in GRIDS:
         raise UserError(f"`{name}` is no study", remedy=f"one of {', '.join(GRIDS)}")
-    run = Run(config, config_file, say)
+    run = Run(config, config_file, log)
     _check_gold(run, name)
     sample(run)
     found = judged(run)
@@ -73,7 +73,7 @@ def study(
     files: dict[str, Dataset] = {}
     planned = [_planned(run, cell, files) for cell in grid]
     todo = list({p.file: p for p in planned if not p.file.exists()}.values())
-    run.say(f"[study] {name}: {len(planned)} cells, {len(planned) - len(todo)} of them done")
+    run.log(f"[study] {name}: {len(planned)} cells, {len(planned) - len(todo)} of them done")
     if todo:
         _train(run, name, todo)
     rows = [row for p in planned for row in row_values(name, p.cell, p.config, json.loads(p.file.read_text()))]
@@ -124,24 +124,24 @@ def _train(run: Run, name: str, todo: list[Planned]) -> None:
     options: dict[str, Any] = {**resources, "max_retries": RETRIES, "max_calls": 0}
     from xner_ray.workflows.study.study_task import Order, train_cell, train_english
 
-    log = run.out / "study" / f"{name}.log"
-    log.parent.mkdir(exist_ok=True)
-    log.write_text("")
+    log_file = run.out / "study" / f"{name}.log"
+    log_file.parent.mkdir(exist_ok=True)
+    log_file.write_text("")
     english, cell = ray.remote(**options)(train_english), ray.remote(**options)(train_cell)
     shared: dict[str, list[Planned]] = {}
     for item in todo:
         shared.setdefault(item.english_folder, []).append(item)
-    run.say(f"[study] {len(shared)} English models, {len(todo)} students; each takes {_told(resources)}")
+    run.log(f"[study] {len(shared)} English models, {len(todo)} students; each takes {_told(resources)}")
     waiting = {}
     for items in shared.values():
         config, languages = changed(items[0].config, ENGLISH_ONLY), sorted({p.cell.language for p in items})
         title = f"{items[0].english.name} for {', '.join(languages)}"
-        before = english.remote(config, languages, title, str(log), threads)
+        before = english.remote(config, languages, title, str(log_file), threads)
         waiting[before] = title
         for p in items:
-            order = Order(p.cell, p.config, p.data, str(p.file), p.parts, str(log), threads)
+            order = Order(p.cell, p.config, p.data, str(p.file), p.parts, str(log_file), threads)
             waiting[cell.remote(order, before)] = p.cell.name
-    with followed(log, run.say):
+    with followed(log_file, run.log):
         _wait(run, waiting)
 
 
@@ -155,12 +155,12 @@ def _wait(run: Run, waiting: dict[Any, str]) -> None:
         title = waiting.pop(ready)
         try:
             ray.get(ready)
-            run.say(f"[study] {total - len(waiting)}/{total} {title}: done")
+            run.log(f"[study] {total - len(waiting)}/{total} {title}: done")
         except ray.exceptions.RayError as e:
             failed.append(e)
-            run.say(f"[study] {total - len(waiting)}/{total} {title}: failed, {str(e).strip().splitlines()[-1]}")
+            run.log(f"[study] {total - len(waiting)}/{total} {title}: failed, {str(e).strip().splitlines()[-1]}")
     if failed:
-        run.say(f"[study] {len(failed)} of {total} failed; what is done is kept, and the same command goes on")
+        run.log(f"[study] {len(failed)} of {total} failed; what is done is kept, and the same command goes on")
         raise failed[0]
 
 

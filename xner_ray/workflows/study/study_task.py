@@ -23,9 +23,9 @@ from xner_ray.pipeline.context import Run
 from xner_ray.pipeline.stages.dataset import Dataset
 from xner_ray.pipeline.stages.evaluate import evaluate_students
 from xner_ray.pipeline.stages.student import students_of
-from xner_ray.storage.blob_store import LocalPlace
+from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.training.backends.local import train_here
-from xner_ray.training.job import Job
+from xner_ray.training.job import TrainJob
 from xner_ray.workflows.study.grid import Cell
 
 T = TypeVar("T")
@@ -35,13 +35,13 @@ CHECKPOINT_SECONDS = 120.0
 class LaneRun(Run):
     """A run inside a task. `data`: its training files, which are made before; `threads`: CPUs of the task."""
 
-    def __init__(self, config: Config, say: Callable[[str], None], threads: int, data: Dataset | None = None):
-        super().__init__(config, say=say)
+    def __init__(self, config: Config, log: Callable[[str], None], threads: int, data: Dataset | None = None):
+        super().__init__(config, log=log)
         self.threads = threads
         self.results = {} if data is None else {"dataset": data}
 
-    def train(self, jobs: list[Job]) -> None:
-        train_here(jobs, self.threads, self.say, CHECKPOINT_SECONDS)
+    def train(self, jobs: list[TrainJob]) -> None:
+        train_here(jobs, self.threads, self.log, CHECKPOINT_SECONDS)
 
     def compute(self, work: Callable[..., T], *arguments: Any) -> T:
         return work(*arguments, self.threads)
@@ -59,13 +59,13 @@ class Order:
     data: Dataset | None
     file: str
     parts: dict[str, Any]
-    log: str
+    log_file: str
     threads: int
 
 
-def train_english(config: Config, languages: list[str], name: str, log: str, threads: int) -> str:
+def train_english(config: Config, languages: list[str], name: str, log_file: str, threads: int) -> str:
     """Train the English models of some languages' students and measure them; the result is for cells to wait for."""
-    run = LaneRun(config, _sayer(log, name), threads)
+    run = LaneRun(config, _sayer(log_file, name), threads)
     evaluate_students(run, students_of(run, languages))
     return name
 
@@ -73,7 +73,7 @@ def train_english(config: Config, languages: list[str], name: str, log: str, thr
 def train_cell(order: Order, _after: Any = None) -> str:
     """Train and measure one student, and write its result, whole or not at all."""
     began, cell = time.monotonic(), order.cell
-    run = LaneRun(order.config, _sayer(order.log, cell.name), order.threads, order.data)
+    run = LaneRun(order.config, _sayer(order.log_file, cell.name), order.threads, order.data)
     (student,) = students_of(run, [cell.language])
     sets = evaluate_students(run, [student])
     told = {
@@ -85,7 +85,7 @@ def train_cell(order: Order, _after: Any = None) -> str:
         "seconds": round(time.monotonic() - began, 1),
     }
     file = Path(order.file)
-    LocalPlace(file.parent).put(file.name, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode(), "cell")
+    LocalDisk(file.parent).put(file.name, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode(), "cell")
     return cell.name
 
 
@@ -102,11 +102,11 @@ def counts(train: Path) -> dict[str, Any]:
     }
 
 
-def _sayer(log: str, name: str) -> Callable[[str], None]:
+def _sayer(log_file: str, name: str) -> Callable[[str], None]:
     """Lines go into the study's log, which the driver reads out: a worker's own output is Ray's, and noisy."""
 
-    def say(line: str) -> None:
-        with open(log, "a", encoding="utf-8") as file:
+    def log(line: str) -> None:
+        with open(log_file, "a", encoding="utf-8") as file:
             file.write(f"[{name}] {line}\n")
 
-    return say
+    return log

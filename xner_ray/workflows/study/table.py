@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import LocalPlace
+from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.workflows.study.grid import ALL, Cell
 
 SCHEMA = pa.schema(
@@ -85,7 +85,7 @@ def write_table(table: pa.Table, path: Path) -> Path:
         pa_csv.write_csv(table.cast(_written(table.schema)), sink, options)
     else:
         pq.write_table(table, sink)
-    LocalPlace(path.parent).put(path.name, sink.getvalue(), "table")
+    LocalDisk(path.parent).put(path.name, sink.getvalue(), "table")
     os.chmod(path, 0o644)
     return path
 

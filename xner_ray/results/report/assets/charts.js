@@ -1,12 +1,12 @@
-// The charts: plain rows in, SVG out. Colours are CSS variables, so light and dark need no second drawing; each chart is
+// The charts: plain rows in, SVG out. Colors are CSS variables, so light and dark need no second drawing; each chart is
 // drawn for the width it has and again when that changes.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const KNOWN = ["PER", "LOC", "ORG", "MISC"];
 const types = [...new Set(data.entities.map((row) => row.type))].sort();
 const others = types.filter((type) => !KNOWN.includes(type));
-// The four of CoNLL have colours of their own; the rest share what is left.
-const typeColour = (type) => `var(--t${KNOWN.includes(type) ? KNOWN.indexOf(type) : 4 + (others.indexOf(type) % 4)})`;
+// The four of CoNLL have colors of their own; the rest share what is left.
+const typeColor = (type) => `var(--t${KNOWN.includes(type) ? KNOWN.indexOf(type) : 4 + (others.indexOf(type) % 4)})`;
 const number = new Intl.NumberFormat("en");
 const short = (n) => d3.format("~s")(n);
 const MODEL = { "zero-transfer": "var(--before)", student: "var(--after)", teacher: "var(--after)" };
@@ -20,10 +20,10 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** A figure that draws itself for its width; `title` may have a part in grey. */
-function chart(place, [title, grey], draw) {
+/** A figure that draws itself for its width; `title` may have a part in gray. */
+function chart(place, [title, gray], draw) {
   const box = element("div", { role: "img", "aria-label": `${place.dataset.label}: ${title || "all"}. The table below has the figures.` });
-  const figure = element("figure", {}, ...(title ? [element("figcaption", {}, title, element("span", {}, grey ? ` ${grey}` : ""))] : []), box);
+  const figure = element("figure", {}, ...(title ? [element("figcaption", {}, title, element("span", {}, gray ? ` ${gray}` : ""))] : []), box);
   place.append(figure);
   let width = 0;
   const redraw = () => {
@@ -50,9 +50,9 @@ function named(names, width) {
 }
 
 function legend(place, entries) {
-  const item = ([name, colour]) => {
+  const item = ([name, color]) => {
     const swatch = element("i");
-    swatch.style.background = colour;
+    swatch.style.background = color;
     return element("li", {}, swatch, name);
   };
   place.append(element("ul", { class: "legend", "aria-hidden": "true" }, ...entries.map(item)));
@@ -81,7 +81,7 @@ function gains(place) {
 }
 
 function entities(place) {
-  legend(place, types.map((type) => [type, typeColour(type)]));
+  legend(place, types.map((type) => [type, typeColor(type)]));
   for (const [code, name] of Object.entries(data.languages)) {
     const rows = data.entities.filter((row) => row.language === code).flatMap((row) => [["found", row.found], ["kept", row.kept]].map(([what, n]) => ({ ...row, what, n })));
     const corpora = d3.groupSort(rows, (part) => -d3.sum(part, (row) => row.n), (row) => row.corpus);
@@ -89,7 +89,7 @@ function entities(place) {
       width, height: 56 + 34 * corpora.length, marginLeft: named(corpora, width).marginLeft, ...under, style,
       x: { labelOffset: 38, label: "entities", grid: true, ticks: 4, tickFormat: short }, y: { axis: null, domain: ["found", "kept"], padding: 0.1 },
       fy: { domain: corpora, label: null, axis: "left", padding: 0.25, tickFormat: named(corpora, width).tickFormat },
-      marks: [Plot.barX(rows, { x: "n", y: "what", fy: "corpus", fill: (row) => typeColour(row.type), fillOpacity: (row) => (row.what === "kept" ? 1 : 0.45), order: types, z: "type", channels: { type: "type" }, tip: { format: { fill: false, fillOpacity: false, z: false, y: true, fy: true } } })],
+      marks: [Plot.barX(rows, { x: "n", y: "what", fy: "corpus", fill: (row) => typeColor(row.type), fillOpacity: (row) => (row.what === "kept" ? 1 : 0.45), order: types, z: "type", channels: { type: "type" }, tip: { format: { fill: false, fillOpacity: false, z: false, y: true, fy: true } } })],
     }));
   }
 }
@@ -113,14 +113,14 @@ function calibration(place) {
 }
 
 function scores(place) {
-  const colours = { kept: "var(--kept)", dropped: "var(--unmapped)" };
-  legend(place, [["in pairs that were kept", colours.kept], ["in pairs that were dropped", colours.dropped]]);
+  const colors = { kept: "var(--kept)", dropped: "var(--unmapped)" };
+  legend(place, [["in pairs that were kept", colors.kept], ["in pairs that were dropped", colors.dropped]]);
   for (const model of ["teacher", "aligner"]) {
     const rows = data.scores.filter((row) => row.model === model);
     const step = rows[1] ? rows[1].low - rows[0].low : 0.05;
     chart(place, [model, model === "teacher" ? "scores of entities" : "scores of projections"], (width) => Plot.plot({
       width, height: 220, marginLeft: 48, ...under, style, x: { labelOffset: 38, domain: [0, 1], label: "score", ticks: 5 }, y: { label: "entities", grid: true, ticks: 4, tickFormat: short },
-      marks: [Plot.rectY(rows, { x1: "low", x2: (row) => row.low + step, y: "entities", fill: (row) => colours[row.fate], z: "fate", order: ["kept", "dropped"], inset: 0.5, channels: { pair: "fate" }, tip: { format: { fill: false, z: false } } }), Plot.ruleY([0])],
+      marks: [Plot.rectY(rows, { x1: "low", x2: (row) => row.low + step, y: "entities", fill: (row) => colors[row.fate], z: "fate", order: ["kept", "dropped"], inset: 0.5, channels: { pair: "fate" }, tip: { format: { fill: false, z: false } } }), Plot.ruleY([0])],
     }));
   }
 }
@@ -141,7 +141,7 @@ function throughput(place) {
 /** The ledger's flow by d3-sankey; where a column is narrow, labels lie above their node. */
 function flow(place) {
   let language = Object.keys(data.flow)[0];
-  const colour = (name) => (data.verdicts[name] || name === "duplicate" ? `var(--${name})` : name === "training data" ? "var(--kept)" : name === "not chosen" ? "var(--other)" : "var(--corpus)");
+  const color = (name) => (data.verdicts[name] || name === "duplicate" ? `var(--${name})` : name === "training data" ? "var(--kept)" : name === "not chosen" ? "var(--other)" : "var(--corpus)");
   const label = (name) => data.verdicts[name]?.replace("dropped: ", "") ?? name;
   // Corpora, what became of their pairs, what became of those that were kept.
   const column = (id) => (id === "training data" || id === "not chosen" ? 2 : data.verdicts[id] || id === "duplicate" ? 1 : 0);
@@ -158,10 +158,10 @@ function flow(place) {
       .nodeAlign((node) => column(node.id)).nodeSort((a, b) => rank(a.id) - rank(b.id) || b.value - a.value)
       .extent([[1, 20], [width - 1, height - 6]])({ nodes, links });
     svg.append("g").attr("fill", "none").selectAll("path").data(graph.links).join("path")
-      .attr("d", d3.sankeyLinkHorizontal()).attr("stroke", (link) => colour(link.target.id)).attr("stroke-opacity", 0.38).attr("stroke-width", (link) => Math.max(1, link.width))
+      .attr("d", d3.sankeyLinkHorizontal()).attr("stroke", (link) => color(link.target.id)).attr("stroke-opacity", 0.38).attr("stroke-width", (link) => Math.max(1, link.width))
       .append("title").text((link) => `${link.source.id} → ${label(link.target.id)}: ${number.format(link.value)}`);
     const node = svg.append("g").selectAll("g").data(graph.nodes).join("g");
-    node.append("rect").attr("x", (d) => d.x0).attr("y", (d) => d.y0).attr("width", 10).attr("height", (d) => Math.max(1, d.y1 - d.y0)).attr("fill", (d) => colour(d.id)).attr("rx", 2);
+    node.append("rect").attr("x", (d) => d.x0).attr("y", (d) => d.y0).attr("width", 10).attr("height", (d) => Math.max(1, d.y1 - d.y0)).attr("fill", (d) => color(d.id)).attr("rx", 2);
     // Beside the node; where it is narrow above it, but for the last column, whose labels would meet the others.
     const last = (d) => column(d.id) === 2;
     const x = (d) => (last(d) ? d.x0 - 6 : narrow ? d.x0 : d.x1 + 6);

@@ -60,7 +60,7 @@
     if (pair.target) box.append(side(pair.target, pair.spans, pair.language, spanLinks));
     pair.links.forEach(([entity], i) => {
       const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      path.style.setProperty("--type", typeColour(pair.entities[entity][2]));
+      path.style.setProperty("--type", typeColor(pair.entities[entity][2]));
       path.dataset.link = i;
       lines.append(path);
     });
@@ -85,7 +85,7 @@
       const here = spans.map((span, k) => k).filter((k) => spans[k][0] <= cuts[i] && spans[k][1] >= cuts[i + 1]);
       if (!here.length) { made.append(piece); continue; }
       const mark = element("mark", here.length > 1 ? { class: "clash" } : {}, piece);
-      mark.style.setProperty("--type", typeColour(spans[here[0]][2]));
+      mark.style.setProperty("--type", typeColor(spans[here[0]][2]));
       mark.dataset.spans = ` ${here.join(" ")} `;
       const numbers = here.flatMap((k) => links.get(k) ?? []);
       if (numbers.length) mark.dataset.link = numbers.map((n) => n + 1).join(",");
