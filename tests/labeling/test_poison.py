@@ -123,7 +123,8 @@ def test_a_users_mistake_is_no_poison(guard):
 def test_the_child_ends_with_its_parent(tmp_path):
     code = (
         "import os, sys, signal\nfrom xner_ray.labeling.isolation import SubprocessWorker\n"
-        "child = SubprocessWorker('tests.harness.poison_work:Rows', {'log': sys.argv[1]}); print(child._process.pid, flush=True)\n"
+        "child = SubprocessWorker('tests.harness.poison_work:Rows', {'log': sys.argv[1]})\n"
+        "print(child._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
