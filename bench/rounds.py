@@ -24,7 +24,7 @@ def pin(cores: str | None) -> list[int]:
     os.sched_setaffinity(0, chosen)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
-    os.environ["TOKENIZERS_PARALLELIZM"] = "false"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # Ray's workers, their children and the benches' own find both, whatever the working directory is.
     os.environ["PYTHONPATH"] = str(ROOT)
     return chosen

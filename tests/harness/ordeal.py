@@ -120,7 +120,7 @@ class Ordeal:
             **os.environ,
             "RAY_AUTH_MODE": "disabled",
             "RAY_ADDRESS": self.address or "",
-            "TOKENIZERS_PARALLELIZM": "false",
+            "TOKENIZERS_PARALLELISM": "false",
         }
         with out.with_suffix(".log").open("a") as log:
             return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)

@@ -192,7 +192,7 @@ def connect(settings: RayConfig) -> None:
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")  # we print lines; Ray's bars garble a job's log
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("TOKENIZERS_PARALLELIZM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # The driver prints C++ log lines of Ray's core, such as a false alarm for each actor pool; its files keep them.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import logging
