@@ -12,7 +12,7 @@ from xner_ray import schema
 from xner_ray.config.load import load_config
 from xner_ray.results.run_results import RunResults
 from xner_ray.text.tags import label_list
-from xner_ray.text.words import words
+from xner_ray.text.words import tokenize_words
 
 ROOT = Path(__file__).parents[2]
 SENTENCES = {
@@ -25,7 +25,7 @@ COPIES = 40
 def row(language: str, number: int, text: str, spans: list) -> dict:
     """A row of schema.EXPORTED; a number at the end tells copies apart."""
     text = f"{text} {number}"
-    cut = words(text, language)
+    cut = tokenize_words(text, language)
     tags = ["O"] * len(cut)
     for start, end, kind in spans:
         inside = [i for i, (a, _) in enumerate(cut) if start <= a < end]

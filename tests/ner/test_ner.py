@@ -13,7 +13,7 @@ from xner_ray.ner.source_gold import labels_of
 from xner_ray.ner.tagger import Tagger
 from xner_ray.ner.token_labels import Words, deciding_pieces, encode_tags
 from xner_ray.text.tags import bio2_to_spans, label_list, spans_to_bio2
-from xner_ray.text.words import join
+from xner_ray.text.words import join_tokens
 from xner_ray.training.losses import IGNORE_INDEX
 
 LABELS = label_list(["LOC", "PER"])
@@ -34,7 +34,7 @@ sentences = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(sentences)
 def test_what_is_encoded_is_decoded(tokenizer, rows):
-    raw = [join([w for w, _ in row], "de") for row in rows]
+    raw = [join_tokens([w for w, _ in row], "de") for row in rows]
     words = Words.of([spans for _, spans in raw])
     tags = np.array([t for row in rows for _, t in row], np.int32)
     data, cut = encode_tags(tokenizer, [t for t, _ in raw], words, tags, LABELS, 128)
@@ -53,7 +53,7 @@ def test_what_is_encoded_is_decoded(tokenizer, rows):
 
 
 def test_later_pieces_go_on_inside(tokenizer):
-    text, spans = join(["zzyzx", "abba", ",", "b"], "de")
+    text, spans = join_tokens(["zzyzx", "abba", ",", "b"], "de")
     tags = np.array([LABELS.index(x) for x in ("B-PER", "O", "B-LOC", "I-LOC")], np.int32)
     data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
     assert data.labels[0] == data.labels[-1] == IGNORE_INDEX
@@ -73,21 +73,21 @@ def test_later_pieces_go_on_inside(tokenizer):
 
 
 def test_an_entity_goes_on_over_a_metaspace_alone(tokenizer):
-    text, spans = join(["ab", ",", "c"], "de")
+    text, spans = join_tokens(["ab", ",", "c"], "de")
     tags = np.array([LABELS.index(x) for x in ("B-LOC", "I-LOC", "O")], np.int32)
     data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
     assert [LABELS[i] for i in data.labels[1:-1]] == ["O", "B-LOC", "I-LOC", "I-LOC", "O"]
 
 
 def test_a_word_without_loss_has_none_in_any_piece(tokenizer):
-    text, spans = join(["zzyzx", "b"], "de")
+    text, spans = join_tokens(["zzyzx", "b"], "de")
     tags = np.array([IGNORE_INDEX, LABELS.index("B-LOC")], np.int32)
     data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
     assert data.labels.tolist() == [IGNORE_INDEX] * 4 + [LABELS.index("B-LOC"), IGNORE_INDEX]
 
 
 def test_long_sentences_are_cut_and_counted(tokenizer):
-    text, spans = join(["abc"] * 100, "de")
+    text, spans = join_tokens(["abc"] * 100, "de")
     data, cut = encode_tags(tokenizer, [text, "abc"], Words.of([spans, [(0, 3)]]), np.zeros(101, np.int32), LABELS, 20)
     assert cut == 1
     assert data.ids.lengths.tolist()[0] == 20
@@ -122,7 +122,7 @@ def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
         for start, end, kind, score in found:
             assert 0 <= start < end <= len(text) and kind in ("LOC", "PER") and 0 <= score <= 1
     assert tagger.engine.counts.windowed_rows == 1
-    tags = tagger.tag_words([join(["Anna", "lebt"], "de"), join(["Wien"], "de")])
+    tags = tagger.tag_words([join_tokens(["Anna", "lebt"], "de"), join_tokens(["Wien"], "de")])
     assert [len(t) for t in tags] == [2, 1]
     for row in tags:
         assert spans_to_bio2(bio2_to_spans(row), len(row)) == row

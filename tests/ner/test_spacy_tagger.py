@@ -6,7 +6,7 @@ from xner_ray.errors import UserError
 from xner_ray.ner.external_teacher import adopt, identity, own_labels, source_folder
 from xner_ray.ner.tagger import open_tagger
 from xner_ray.ner.token_labels import Words
-from xner_ray.text.words import words
+from xner_ray.text.words import tokenize_words
 
 spacy = pytest.importorskip("spacy")
 TEXTS = ["Anna Keller lives in Wien, near Wien's park.", "", "Nobody."]
@@ -39,7 +39,7 @@ def test_it_labels_our_words(pipeline, tmp_path):
     folder = adopt(source, tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ())
     tagger = open_tagger(folder)
     assert tagger.tag(TEXTS, "en") == [[(0, 11, "PER", 1.0), (21, 25, "LOC", 1.0), (32, 36, "LOC", 1.0)], [], []]
-    spans = [words(t, "en") for t in TEXTS]
+    spans = [tokenize_words(t, "en") for t in TEXTS]
     assert tagger.tag_words(list(zip(TEXTS, spans, strict=True)))[0][:2] == ["B-PER", "I-PER"]
     assert not len(tagger.find([], Words.of([]))["row"])
 

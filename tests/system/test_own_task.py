@@ -11,7 +11,7 @@ import pytest
 
 from xner_ray.config.load import load_config
 from xner_ray.pipeline.pipeline import run
-from xner_ray.text.words import natural
+from xner_ray.text.words import detokenize
 
 pytestmark = pytest.mark.timeout(900)
 DRUGS = ["Alvorin", "Bexatol", "Curamide", "Doltrex", "Enoxil", "Fenvarine", "Gliprol", "Hexaval"]
@@ -75,7 +75,7 @@ def done(ray_session, tmp_path_factory):
         (data / f"{language}.conll").write_text(conll(language, held, "B"), encoding="utf-8")
         lines = []
         for n in range(60):
-            source, target = (natural(sentence(x, n).split(), x)[0] for x in ("en", language))
+            source, target = (detokenize(sentence(x, n).split(), x)[0] for x in ("en", language))
             lines.append(f"{n}\t{source}\t{target.upper() if n == 6 else target}\n")
         (data / f"{language}.tsv").write_text("".join(lines), encoding="utf-8")
     file = data / "config.yaml"

@@ -143,5 +143,5 @@ def test_writing_refuses_unequal_lengths(tmp_path):
 
 
 def test_spellings_of_a_sentence():
-    assert Sentence(["北", "京"], ["B-LOC", "I-LOC"], "zh").raw() == ("北京", [(0, 1), (1, 2)])
-    assert Sentence(["Ja", "."], ["O", "O"], "de").natural() == ("Ja.", [(0, 2), (2, 3)])
+    assert Sentence(["北", "京"], ["B-LOC", "I-LOC"], "zh").join_tokens() == ("北京", [(0, 1), (1, 2)])
+    assert Sentence(["Ja", "."], ["O", "O"], "de").detokenize() == ("Ja.", [(0, 2), (2, 3)])

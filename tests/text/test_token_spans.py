@@ -14,13 +14,13 @@ from xner_ray.text.arrow_strings import char_lengths, slices
 from xner_ray.text.conll import read_conll
 from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.token_spans import char_to_token_spans, token_tags
-from xner_ray.text.words import words
+from xner_ray.text.words import tokenize_words
 
 
 def labeled(text: str, marked: str, language: str = "de") -> list[str]:
     """What an entity that covers `marked` in the text takes."""
     start = text.index(marked)
-    cut = words(text, language)
+    cut = tokenize_words(text, language)
     spans = char_to_token_spans(text, [(start, start + len(marked), "X")], cut)
     return [text[a:b] for first, last, _ in spans for a, b in cut[first:last]]
 
@@ -53,14 +53,14 @@ def test_chinese_titles_and_quotes():
 
 
 def test_the_first_entity_has_a_shared_word():
-    assert token_tags("Ost-West", [(0, 4, "A"), (4, 8, "B")], words("Ost-West", "de")) == ["B-A"]
+    assert token_tags("Ost-West", [(0, 4, "A"), (4, 8, "B")], tokenize_words("Ost-West", "de")) == ["B-A"]
     assert token_tags("", [], []) == []
 
 
 @settings(deadline=None)
 @given(st.text("ab,( )-", min_size=1, max_size=12), st.data())
 def test_words_of_an_entity_touch_it_and_are_not_bare_at_its_ends(text, data):
-    cut = words(text, "de")
+    cut = tokenize_words(text, "de")
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
     found = char_to_token_spans(text, [(start, end, "X")], cut)
@@ -86,7 +86,7 @@ def test_batches_agree_with_single_sentences(rows, data):
         if row["verdict"] not in ("kept", "kept_no_entity"):
             assert row["tokens"] == row["ner_tags"] == []
             continue
-        cut = words(row["target"], row["language"])
+        cut = tokenize_words(row["target"], row["language"])
         assert row["tokens"] == [row["target"][a:b] for a, b in cut]
         spans = [(s["start"], s["end"], s["type"]) for s in row["spans"]]
         assert row["ner_tags"] == token_tags(row["target"], spans, cut)

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.text.words import join, natural, words
+from xner_ray.text.words import detokenize, join_tokens, tokenize_words
 
 LANGUAGES = ["en", "de", "es", "nl", "zh", "xx"]
 
 
 def cut(text: str, language: str) -> str:
-    return " ".join(text[a:b] for a, b in words(text, language))
+    return " ".join(text[a:b] for a, b in tokenize_words(text, language))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_decomposed_accents_stay_in_the_word():
 @settings(deadline=None)
 @given(st.text(max_size=80) | st.text("aZ1.,'’-/:&@$ \u200b\n(\"", max_size=40), st.sampled_from(LANGUAGES))
 def test_spans_are_ordered_and_cover_all_but_gaps(text, language):
-    spans = words(text, language)
+    spans = tokenize_words(text, language)
     assert all(a < b for a, b in spans)
     assert all(b <= c for (_, b), (c, _) in pairwise(spans))
     assert not any(c.isspace() for a, b in spans for c in text[a:b])
@@ -63,15 +63,15 @@ tokens_lists = st.lists(
 @settings(deadline=None)
 @given(tokens_lists, st.sampled_from(LANGUAGES))
 def test_spellings_have_exact_spans(tokens, language):
-    for spelling in (join, natural):
+    for spelling in (join_tokens, detokenize):
         text, spans = spelling(tokens, language)
         assert [text[a:b] for a, b in spans] == tokens
         assert text.replace(" ", "") == "".join(tokens)
 
 
 def test_join_is_plain():
-    assert join(["Berlin", "."], "de") == ("Berlin .", [(0, 6), (7, 8)])
-    assert join(["北", "京"], "zh") == ("北京", [(0, 1), (1, 2)])
+    assert join_tokens(["Berlin", "."], "de") == ("Berlin .", [(0, 6), (7, 8)])
+    assert join_tokens(["北", "京"], "zh") == ("北京", [(0, 1), (1, 2)])
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_join_is_plain():
     ],
 )
 def test_natural(language, tokens, expected):
-    assert natural(tokens.split(), language)[0] == expected
+    assert detokenize(tokens.split(), language)[0] == expected
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "nl"])
 def test_words_undo_natural(language):
     spaced = 'Am ( Rhein ) sagte er : " Nein , Herr U.S. " , und 3.5 Tage - später - kam Anna-Lena .'
-    text, spans = natural(spaced.split(), language)
-    assert words(text, language) == spans
+    text, spans = detokenize(spaced.split(), language)
+    assert tokenize_words(text, language) == spans

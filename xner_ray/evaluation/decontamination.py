@@ -44,13 +44,13 @@ class HeldOut:
 
     def among(self, sentences: Sequence[Sentence]) -> list[int]:
         """Which of these gold sentences are measured on."""
-        texts, languages = [s.raw()[0] for s in sentences], [s.language for s in sentences]
+        texts, languages = [s.join_tokens()[0] for s in sentences], [s.language for s in sentences]
         mask = self.holds(pa.array(texts, pa.string()), pa.array(languages, pa.string()))
         return np.flatnonzero(mask).tolist()
 
 
 def sentence_keys(sentences: Sequence[Sentence]) -> np.ndarray:
-    return keys_of(pa.array([sentence.raw()[0] for sentence in sentences], pa.string()))
+    return keys_of(pa.array([sentence.join_tokens()[0] for sentence in sentences], pa.string()))
 
 
 def keys_of(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -66,7 +66,7 @@ def read_gold_pair(
             file=target,
             remedy="both sides must be line-parallel",
         )
-    spaced = [sentence.natural() for sentence in gold]
+    spaced = [sentence.detokenize() for sentence in gold]
     entities = [
         [(words[a][0], words[b - 1][1], kind) for a, b, kind in bio2_to_spans(sentence.tags)]
         for sentence, (_, words) in zip(gold, spaced, strict=True)

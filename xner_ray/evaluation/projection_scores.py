@@ -16,7 +16,7 @@ from xner_ray.errors import UserError
 from xner_ray.evaluation.scores import check_aligned
 from xner_ray.text.conll import blocks, read_conll, read_lines
 from xner_ray.text.tags import bio2_to_spans
-from xner_ray.text.words import CharSpan, natural, words
+from xner_ray.text.words import CharSpan, detokenize, tokenize_words
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read_target(
     if Path(path).suffix == ".txt":
         targets = []
         for line in read_lines(path):
-            spans = words(line, language)
+            spans = tokenize_words(line, language)
             targets.append(Target(line, [line[a:b] for a, b in spans], spans))
     elif _is_tagged(path):
         sentences = read_conll(path, language, tag_map, types, scheme=scheme)
@@ -64,7 +64,7 @@ def read_target(
 
 
 def _spaced(tokens: list[str], language: str) -> tuple[str, list[str], list[CharSpan]]:
-    text, spans = natural(tokens, language)
+    text, spans = detokenize(tokens, language)
     return text, tokens, spans
 
 

@@ -11,7 +11,7 @@ from xner_ray.encoders.engine_stats import Counts
 from xner_ray.encoders.ragged import offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.token_labels import Words
-from xner_ray.text.words import words as words_of
+from xner_ray.text.words import tokenize_words
 
 Entity = tuple[int, int, str, float]
 
@@ -34,7 +34,7 @@ class BaseTagger:
 
     def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
         """Entities of each text as (start, end, type, score)."""
-        return listed(self.find(texts, Words.of([words_of(t, language) for t in texts])), len(texts))
+        return listed(self.find(texts, Words.of([tokenize_words(t, language) for t in texts])), len(texts))
 
     def tag_words(self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[list[str]]:
         """BIO2 tags of given words, e.g. of a gold set: each sentence is its text and the character spans of its words."""

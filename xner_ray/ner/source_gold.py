@@ -46,7 +46,7 @@ def encode_gold(
 
     A tagger meets both: raw text in corpora, spaced tokens in gold sets.
     """
-    raw = [s.natural() if i % 2 else s.raw() for i, s in enumerate(sentences)]
+    raw = [s.detokenize() if i % 2 else s.join_tokens() for i, s in enumerate(sentences)]
     ids = {label: i for i, label in enumerate(labels)}
     tags = np.fromiter((ids[t] for s in sentences for t in s.tags), np.int32)
     return encode_tags(tokenizer, [t for t, _ in raw], Words.of([w for _, w in raw]), tags, labels, limit)

@@ -16,7 +16,7 @@ import numpy as np
 
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
-from xner_ray.text.words import words
+from xner_ray.text.words import tokenize_words
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 
@@ -48,7 +48,7 @@ class Words:
 
 def words_of(texts: Sequence[str], language: str) -> Words:
     """The words of raw texts (see words.py)."""
-    return Words.of([words(text, language) for text in texts])
+    return Words.of([tokenize_words(text, language) for text in texts])
 
 
 def deciding_pieces(tokens: Tokens, words: Words) -> np.ndarray:

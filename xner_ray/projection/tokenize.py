@@ -18,7 +18,7 @@ from xner_ray import schema
 from xner_ray.text.arrow_strings import char_lengths, list_offsets
 from xner_ray.text.conll import Sentence, write_conll
 from xner_ray.text.token_spans import mask, token_ranges, with_marks
-from xner_ray.text.words import words
+from xner_ray.text.words import tokenize_words
 
 
 def export(table: pa.Table, quoted: Sequence[str] = ()) -> pa.Table:
@@ -46,7 +46,7 @@ def _export(batch: pa.RecordBatch, quoted: Sequence[str]) -> pa.RecordBatch:
         zip(targets.to_pylist(), languages.to_pylist(), kept.to_pylist(), strict=True)
     ):
         if keep:
-            spans = words(text, language)
+            spans = tokenize_words(text, language)
             texts += [text[a:b] for a, b in spans]
             positions += spans
             counts[i] = len(spans)

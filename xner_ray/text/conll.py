@@ -18,7 +18,7 @@ from uuid import uuid4
 from xner_ray.config.data import Gold, Scheme
 from xner_ray.errors import UserError
 from xner_ray.text.tag_schemes import Columns, to_bio2
-from xner_ray.text.words import CharSpan, join, natural
+from xner_ray.text.words import CharSpan, detokenize, join_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ class Sentence:
     tags: list[str]
     language: str = "en"
 
-    def raw(self) -> tuple[str, list[CharSpan]]:
+    def join_tokens(self) -> tuple[str, list[CharSpan]]:
         """Tokens joined plainly, and the character span of each."""
-        return join(self.tokens, self.language)
+        return join_tokens(self.tokens, self.language)
 
-    def natural(self) -> tuple[str, list[CharSpan]]:
+    def detokenize(self) -> tuple[str, list[CharSpan]]:
         """Tokens spaced as a writer would, and the character span of each."""
-        return natural(self.tokens, self.language)
+        return detokenize(self.tokens, self.language)
 
 
 def read_gold_file(gold: Gold, path: str | Path) -> list[Sentence]:

@@ -114,7 +114,7 @@ def char_to_token_spans(text: str, spans: Iterable[Span], words: Sequence[CharSp
     Args:
         text: the raw text.
         spans: (start, end, type) in characters.
-        words: character spans of the words (`words.words`).
+        words: character spans of the words (`tokenize_words`).
     """
     ordered = sorted(spans)
     if not ordered or not words:

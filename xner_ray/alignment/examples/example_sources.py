@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xner_ray.errors import UserError
 from xner_ray.text.conll import read_lines
-from xner_ray.text.words import UNSPACED, words
+from xner_ray.text.words import UNSPACED, tokenize_words
 
 Found = tuple[str, str, list[tuple[int, int]]]  # name, sentence, spans
 Translate = Callable[[list[str]], list[str]]
@@ -88,14 +88,14 @@ class Lexicon:
         self.names: dict[tuple[str, ...], str] = {}
         self.longest: dict[str, int] = {}
         for name, target in entries:
-            key = tuple(target[a:b] for a, b in words(target, language))
+            key = tuple(target[a:b] for a, b in tokenize_words(target, language))
             if key:
                 self.names.setdefault(key, name)
                 self.longest[key[0]] = max(self.longest.get(key[0], 0), len(key))
 
     def find(self, sentence: str) -> Iterator[tuple[str, tuple[int, int]]]:
         """(English name, span) of each hit, without overlap."""
-        cut = words(sentence, self.language)
+        cut = tokenize_words(sentence, self.language)
         texts = [sentence[a:b] for a, b in cut]
         at = 0
         while at < len(texts):

@@ -8,7 +8,7 @@ plain loop.
 
 from __future__ import annotations
 
-from xner_ray.text.words import words
+from xner_ray.text.words import tokenize_words
 
 LONGEST = 8  # words of a phrase: long names are the hard ones, and gold for them is rare
 
@@ -34,7 +34,7 @@ def phrases(text: str) -> list[tuple[int, int]]:
     A candidate is one to eight words of which the first and the last are content words; inside, of all function words,
     only a few may stand, as in `Committee on Employment and Social Affairs`. Punctuation ends a candidate.
     """
-    cut = words(text, "en")
+    cut = tokenize_words(text, "en")
     kinds = [_kind(text[a:b]) for a, b in cut]
     found = []
     for i, kind in enumerate(kinds):
@@ -50,7 +50,7 @@ def phrases(text: str) -> list[tuple[int, int]]:
 
 def capitalized(text: str) -> list[tuple[int, int]]:
     """Character spans of maximal runs of capitalized content words that do not begin the sentence: names, mostly."""
-    cut = words(text, "en")
+    cut = tokenize_words(text, "en")
     found, at = [], 1
     while at < len(cut):
         end = at

@@ -35,8 +35,7 @@ from xner_ray.pipeline.stages.source_models import (
     without_types,
 )
 from xner_ray.storage.fingerprint import hash_file
-from xner_ray.text.words import join
-from xner_ray.text.words import words as words_of
+from xner_ray.text.words import join_tokens, tokenize_words
 from xner_ray.training.checkpoint import is_trained
 from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet
 from xner_ray.training.job import TrainJob
@@ -170,7 +169,7 @@ def encode_dataset(
     texts, spans = [], []
     targets, tokens = table.column("target").to_pylist(), table.column("tokens").to_pylist()
     for i, (target, row) in enumerate(zip(targets, tokens, strict=True)):
-        text, where = (target, words_of(target, language)) if i % 2 else join(row, language)
+        text, where = (target, tokenize_words(target, language)) if i % 2 else join_tokens(row, language)
         texts.append(text)
         spans.append(where)
     ids = {label: i for i, label in enumerate(labels)}

@@ -18,7 +18,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from xner_ray.text.tags import bio2_to_spans
-from xner_ray.text.words import words
+from xner_ray.text.words import tokenize_words
 
 FLAIR_COLUMNS = {0: "text", 1: "ner", 2: "space-after"}
 
@@ -78,7 +78,7 @@ class GlinerRows(_Lines):
 def sentences(rows: pa.Table) -> Iterator[tuple[list[str], list[str], list[bool]]]:
     """Tokens, tags, and whether white space follows each token, of each row."""
     for row in rows.select(["target", "language", "tokens", "ner_tags"]).to_pylist():
-        spans = words(row["target"], row["language"])
+        spans = tokenize_words(row["target"], row["language"])
         spaces = [a[1] < b[0] for a, b in pairwise(spans)] + [False] * bool(spans)
         if len(spaces) != len(row["tokens"]):  # cut by another version than this one
             spaces = [True] * (len(row["tokens"]) - 1) + [False]
