@@ -76,9 +76,9 @@ def test_it_goes_on_where_it_stopped(job):
 
 def test_a_teacher_answers_where_there_is_no_label(job):
     """A student of nothing but the teacher's answers tags as the teacher does, and the mixture lies between both."""
-    taught_by = Path(job.out).with_name("teacher")
+    teacher = Path(job.out).with_name("teacher")
     model, _ = train(job, Silent(), device="cpu")
-    model.save_pretrained(taught_by)
+    model.save_pretrained(teacher)
     data, of = TrainSet.load(Path(job.data)), job.data
     other = np.where(data.labels >= 0, 2, data.labels).astype(np.int32)  # what the teacher never says
     told = {}
@@ -88,26 +88,13 @@ def test_a_teacher_answers_where_there_is_no_label(job):
     }.items():
         job.data = str(Path(of).with_name(f"{name}.npz"))
         TrainSet(data.ids, labels.astype(np.int32)).save(Path(job.data))
-        trained, _ = train(replace(job, taught_by=str(taught_by), taught_share=0.2), Silent(), device="cpu")
+        trained, _ = train(replace(job, distill_from=str(teacher), distill_weight=0.2), Silent(), device="cpu")
         engine = Engine(trained, precision="fp32", device="cpu")
         told[name] = engine.probabilities(data.ids)[data.labels >= 0]
     wanted = Engine(model, precision="fp32", device="cpu").probabilities(data.ids)[data.labels >= 0]
     assert (told["alone"].argmax(1) == wanted.argmax(1)).mean() > 0.95
     assert (told["against"].argmax(1) == 2).all()
     assert 0.7 < told["against"][:, 2].mean() < 0.9
-
-
-def test_a_share_of_the_start_stays(job):
-    """Between the model that it began as and the one that it became, weight by weight, and neither of them at the ends."""
-    before, _ = train(job, Silent(), device="cpu")
-    begun = Path(job.out).with_name("begun")
-    before.save_pretrained(begun)
-    job = without_dropout(replace(job, start=str(begun), seed=2))
-    alone, _ = train(job, Silent(), device="cpu")
-    leant, _ = train(replace(job, start_share=0.25), Silent(), device="cpu")
-    triples = zip(before.parameters(), alone.parameters(), leant.parameters(), strict=True)
-    moved = [torch.allclose(c, 0.25 * a + 0.75 * b, atol=1e-6) and not torch.equal(a, b) for a, b, c in triples]
-    assert all(moved)
 
 
 def test_accumulation_does_not_change_the_gradient(job):

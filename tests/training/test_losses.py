@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xner_ray.training.data import TEACHER_ONLY_INDEX
-from xner_ray.training.losses import IGNORE_INDEX, LOSSES, cross_entropy, focal, mixed, reweighted
+from xner_ray.training.losses import IGNORE_INDEX, LOSSES, cross_entropy, focal, reweighted, soft_targets
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.1, 0.2, 0.3], [5.0, 5.0, 5.0]])
 LABELS = torch.tensor([0, 2, IGNORE_INDEX])
@@ -62,7 +62,7 @@ def test_shape_and_gradient():
 def test_a_mixture_is_a_distribution_where_something_is_known(labels, share, seed):
     labels = torch.tensor(labels)
     taught = torch.randn(len(labels), 3, generator=torch.Generator().manual_seed(seed))
-    found, answers = mixed(labels, taught, share), torch.softmax(taught, -1)
+    found, answers = soft_targets(labels, taught, share), torch.softmax(taught, -1)
     assert torch.allclose(found.sum(-1), (labels != IGNORE_INDEX).float(), atol=1e-5)
     for label, row, answer in zip(labels.tolist(), found, answers, strict=True):
         if label == TEACHER_ONLY_INDEX:
@@ -73,13 +73,13 @@ def test_a_mixture_is_a_distribution_where_something_is_known(labels, share, see
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_targets_that_are_sure_are_labels(name):
-    targets = mixed(LABELS, torch.randn(3, 3), 0.0)
+    targets = soft_targets(LABELS, torch.randn(3, 3), 0.0)
     assert torch.allclose(LOSSES[name](LOGITS, targets, 2.0), LOSSES[name](LOGITS, LABELS, 2.0))
 
 
 def test_the_gradient_leads_to_the_mixture():
     """Cross entropy with a distribution is least where the softmax is that distribution."""
     taught, logits = torch.tensor([[0.3, 1.0, -1.0]]), torch.zeros(1, 3, requires_grad=True)
-    targets = mixed(torch.tensor([0]), taught, 0.5)
+    targets = soft_targets(torch.tensor([0]), taught, 0.5)
     cross_entropy(logits, targets).sum().backward()
     assert torch.allclose(logits.grad, torch.softmax(torch.zeros(1, 3), -1) - targets, atol=1e-6)

@@ -159,26 +159,10 @@ class Student(Model):
         description="Each seed begins with an English fine-tuning of its own; default: one for all, of key `seed`.",
     )
     training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
-    rounds: Positive = Field(
-        1,
-        description="Trainings one after another, each from English; from the second on the labels hold what the student"
-        " before answers, too.",
-    )
-    taught_share: Share = Field(
-        0.5,
-        description="What the answers of the student before weigh in the labels; the projected label weighs the rest.",
-    )
-    english_share: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="What the weights of the English model are in the student's: after training each is the mean of both,"
-        " so weighed. Of `schedule: sequential` alone, in which a student begins as that model.",
-    )
     doubt_capitals: bool = Field(
         True,
         description="Unlabeled words with a capital letter inside a sentence are not labeled O, in languages where it"
-        " marks names: they carry no loss, or what the student before answers. The paper has no such rule.",
+        " marks names: they carry no loss. The paper has no such rule.",
     )
 
 

@@ -21,7 +21,7 @@ from xner_ray.encoders.ragged import Ragged, offsets_of
 
 # Label of tokens that carry no loss: special tokens, segment A, pieces that an aligner does not ask, doubtful words.
 IGNORE_INDEX = -100
-# Label of tokens of which only a teacher says something, see `training.losses.mixed`; a training has one where these occur.
+# Label of tokens whose target is the teacher's distribution, see `losses.soft_targets`. Only with `TrainJob.distill_from`.
 TEACHER_ONLY_INDEX = -101
 
 

@@ -19,9 +19,9 @@ class TrainJob:
         labels: names of the labels, `id2label` of the result.
         data: the file of a TrainSet.
         out: folder of the result.
-        taught_by: folder of a model with the same labels, whose probabilities are mixed into them; None: labels alone.
-        taught_share: what they weigh, see `losses.mixed`.
-        start_share: of the start's weights in the result, see `loop._lean_back`; the start is a tagger of the same labels.
+        distill_from: folder of a model with the same labels, whose probabilities are mixed into the targets, see
+            `losses.soft_targets`; None: the labels are the targets.
+        distill_weight: weight of those probabilities, 0..1.
     """
 
     name: str
@@ -31,9 +31,8 @@ class TrainJob:
     seed: int
     data: str
     out: str
-    taught_by: str | None = None
-    taught_share: float = 0.0
-    start_share: float = 0.0
+    distill_from: str | None = None
+    distill_weight: float = 0.0
 
 
 @dataclass

@@ -13,21 +13,21 @@ from torch.nn.functional import log_softmax, one_hot
 from xner_ray.training.data import IGNORE_INDEX
 
 
-def mixed(labels: Tensor, taught: Tensor, share: float) -> Tensor:
-    """Labels and a teacher's answers as one distribution a token, for the losses below.
+def soft_targets(labels: Tensor, teacher_logits: Tensor, weight: float) -> Tensor:
+    """Labels and a teacher's probabilities as one target distribution for each token (Hinton et al. 2015).
 
     Args:
-        labels: int [...]; TEACHER_ONLY_INDEX: the teacher alone answers; IGNORE_INDEX: no loss.
-        taught: [..., labels], the teacher's logits.
-        share: what its probabilities weigh, 0..1; the label weighs the rest.
+        labels: int [...]; TEACHER_ONLY_INDEX: the target is the teacher's distribution; IGNORE_INDEX: no loss.
+        teacher_logits: [..., labels].
+        weight: weight of the teacher's probabilities, 0..1; the label has weight `1 - weight`.
 
     Returns:
         float32 [..., labels]; all 0 where the label is IGNORE_INDEX.
     """
-    answers = torch.softmax(taught.float(), -1)
-    hard = one_hot(labels.clamp(min=0), answers.shape[-1])
+    probabilities = torch.softmax(teacher_logits.float(), -1)
+    hard = one_hot(labels.clamp(min=0), probabilities.shape[-1])
     known, counted = (labels >= 0).unsqueeze(-1), (labels != IGNORE_INDEX).unsqueeze(-1)
-    return torch.where(known, (1 - share) * hard + share * answers, answers) * counted
+    return torch.where(known, (1 - weight) * hard + weight * probabilities, probabilities) * counted
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:
@@ -35,7 +35,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:
 
     Args:
         logits: [..., labels]; computed in float32 whatever their type.
-        labels: int [...], or float32 [..., labels] as `mixed` gives them.
+        labels: int [...], or float32 [..., labels] as `soft_targets` returns them.
         gamma: not used; the three losses share one signature.
 
     Returns:

@@ -27,7 +27,7 @@ from xner_ray.training.data import IGNORE_INDEX, TrainSet, share_of, steps_of
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
 from xner_ray.training.job import Result, TrainJob
-from xner_ray.training.losses import LOSSES, mixed
+from xner_ray.training.losses import LOSSES, soft_targets
 
 if TYPE_CHECKING:
     from xner_ray.config import Training  # needs pydantic, which a GPU box for measurements may lack
@@ -96,20 +96,7 @@ def train(job: TrainJob, hooks: TrainBackend, device: str | None = None) -> tupl
         if n + 1 < len(steps) and hooks.due():
             hooks.save(job, lambda folder, n=n: _store(folder, n + 1, raw, optimizer, schedule, scaler, result))  # type: ignore[misc]
     restore_dropout(raw)
-    if job.start_share:
-        _lean_back(raw, job, where)
     return raw.eval(), result
-
-
-@torch.no_grad()
-def _lean_back(model: torch.nn.Module, job: TrainJob, where: torch.device) -> None:
-    """Move the weights back towards those that they began with, which keeps some of what fine-tuning makes a model forget.
-
-    The interpolation of Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022).
-    """
-    start = load_model(job.start).float().to(where).state_dict()  # no tagger: an error, and not a new head of noise
-    for name, parameter in model.named_parameters():
-        parameter.lerp_(start[name], job.start_share)
 
 
 def _step(
@@ -151,13 +138,13 @@ def _teacher(job: TrainJob, where: torch.device, dtype: torch.dtype) -> Teach | 
     It answers beside the training, on the same padded rows: a forward pass, a third of a step's work, instead of an array of
     tokens x labels that every worker would read and a stage of its own to write it.
     """
-    if job.taught_by is None:
+    if job.distill_from is None:
         return None
-    model = load_model(job.taught_by).eval().to(where, dtype)
+    model = load_model(job.distill_from).eval().to(where, dtype)
 
     @torch.no_grad()
     def teach(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        return mixed(labels, model(**inputs).logits, job.taught_share)
+        return soft_targets(labels, model(**inputs).logits, job.distill_weight)
 
     return teach
 

@@ -1,15 +1,13 @@
 """Students: what was fine-tuned on English goes on with the projected sentences of one target language.
 
-`student.schedule` has the paper's other ways as well: both kinds of sentences at once, no English, nothing but English. With
-`student.rounds` it is done again, from English, with labels into which the student before mixes its answers: it found names
-that the English side lacks, and is unsure where projections contradict each other.
+`student.schedule` has the paper's other ways as well: both kinds of sentences at once, no English, nothing but English.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +35,7 @@ from xner_ray.pipeline.stages.source_models import (
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.text.words import join_tokens, tokenize_words
 from xner_ray.training.checkpoint import is_trained
-from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet
+from xner_ray.training.data import IGNORE_INDEX, TrainSet
 from xner_ray.training.job import TrainJob
 
 
@@ -73,25 +71,19 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
     models: dict[ModelSpec, Path] = english_models(run, list(wanted.values()))
     if config.schedule == "english_only":
         return [Student(x, encoder, seed, models[e], models[e]) for (encoder, x, seed), e in wanted.items()]
-    found: dict[tuple[str, str, int], Student] = {}
-    for number in range(1, config.rounds + 1):
-        jobs = []
-        for key, item in wanted.items():
-            (encoder, language, seed), english = key, models[item]
-            start, taught_by = _start(run, encoder, english), found[key].folder if key in found else None
-            folder = _folder(run, language, seed, start, taught_by)
-            found[key] = Student(language, encoder, seed, folder, english)
-            name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
-            name += f" round {number}" if config.rounds > 1 else ""
-            data = str(folder.with_name("data.npz"))
-            labels, share = labels_in(english), _english_share(run)
-            job = TrainJob(name, str(start), labels, config.training, seed, data, str(folder), start_share=share)
-            if taught_by:
-                job = replace(job, taught_by=str(taught_by), taught_share=config.taught_share)
-            if not is_trained(job):
-                jobs.append(_prepared(run, job, dataset(run).train[language], language))
-        run.train(jobs)
-    return list(found.values())
+    trained, jobs = [], []
+    for (encoder, language, seed), item in wanted.items():
+        english = models[item]
+        start = _start(run, encoder, english)
+        folder = _folder(run, language, seed, start)
+        trained.append(Student(language, encoder, seed, folder, english))
+        name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
+        data = str(folder.with_name("data.npz"))
+        job = TrainJob(name, str(start), labels_in(english), config.training, seed, data, str(folder))
+        if not is_trained(job):
+            jobs.append(_prepared(run, job, dataset(run).train[language], language))
+    run.train(jobs)
+    return trained
 
 
 def _start(run: Run, encoder: str, english: Path) -> Path:
@@ -99,13 +91,8 @@ def _start(run: Run, encoder: str, english: Path) -> Path:
     return english if run.config.student.schedule == "sequential" else start_folder(run, encoder)
 
 
-def _english_share(run: Run) -> float:
-    """What the English model weighs in a student that began as it; nothing in one that began elsewhere."""
-    return run.config.student.english_share if run.config.student.schedule == "sequential" else 0.0
-
-
-def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | None) -> Path:
-    """Where a student lies, named by all that it depends on; one of the first round as it is without others."""
+def _folder(run: Run, language: str, seed: int, start: Path) -> Path:
+    """Where a student lies, named by all that it depends on."""
     config = run.config.student
     parts: dict[str, Any] = {
         "base": model_identity(start),
@@ -115,10 +102,6 @@ def _folder(run: Run, language: str, seed: int, start: Path, taught_by: Path | N
         "doubt_capitals": config.doubt_capitals,
         "seed": seed,
     }
-    if taught_by:
-        parts["taught"] = {"by": taught_by.parent.name, "share": config.taught_share}
-    if share := _english_share(run):
-        parts["english_share"] = share
     if config.schedule == "mixed":
         english = {**gold_identity(run), "without": without_types(run, language)}
         parts["english"] = {**english, "epochs": english_training(run).epochs}
@@ -134,9 +117,9 @@ def labels_in(model: Path) -> list[str]:
 def _prepared(run: Run, job: TrainJob, train: Path, language: str) -> TrainJob:
     """Write the training data of a job, and say what it is."""
     tokenizer, limit = Tokenizer(job.start), longest_row(job.start)
-    doubt = (TEACHER_ONLY_INDEX if job.taught_by else IGNORE_INDEX) if run.config.student.doubt_capitals else None
+    doubt = IGNORE_INDEX if run.config.student.doubt_capitals else None
     data, cut = encode_dataset(train, tokenizer, job.labels, language, limit, doubt)
-    told = describe(job.training) + (", taught by the round before" if job.taught_by else "")
+    told = describe(job.training)
     if run.config.student.schedule == "mixed":
         sentences = training_gold(run, without_types(run, language))
         english, more = encode_gold(sentences, tokenizer, job.labels, limit)
@@ -163,7 +146,7 @@ def encode_dataset(
 ) -> tuple[TrainSet, int]:
     """Training data of an exported file: every second sentence as it was written, the others spaced as CoNLL spaces tokens.
 
-    `doubt`: IGNORE_INDEX or TEACHER_ONLY_INDEX, the label of capitalized words without a label; None: O.
+    `doubt`: the label of capitalized words without a label, such as IGNORE_INDEX; None: O.
     """
     table = pq.read_table(path, columns=["target", "tokens", "ner_tags"])
     texts, spans = [], []

@@ -80,7 +80,7 @@ def cells(study: str, config: Config, there: Stock) -> list[Cell]:
     told: Ablation = getattr(config.study, study)
     encoders = config.student.encoder
     first = encoders if isinstance(encoders, str) else encoders[0]
-    common = {"student.encoder": config.study.encoder or first, "student.english_per_seed": True, "student.rounds": 1}
+    common = {"student.encoder": config.study.encoder or first, "student.english_per_seed": True}
     found = []
     for language in told.languages or config.languages:
         if language not in config.languages:
