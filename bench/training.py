@@ -169,7 +169,7 @@ def compare_workers(
     import ray
 
     from xner_ray.config import RayConfig
-    from xner_ray.pipeline.context import connect
+    from xner_ray.preflight.ray_session import connect
 
     connect(RayConfig(num_cpus=cores))
 

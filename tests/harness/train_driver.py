@@ -9,7 +9,7 @@ from pathlib import Path
 
 def main() -> None:
     from xner_ray.config import RayConfig, Training
-    from xner_ray.pipeline.context import connect
+    from xner_ray.preflight.ray_session import connect
     from xner_ray.training.backends.ray_train import fit
     from xner_ray.training.job import TrainJob
 

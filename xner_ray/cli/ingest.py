@@ -137,8 +137,8 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
     mapper: Callable = map
     if ray:
         from xner_ray.config import RayConfig
-        from xner_ray.pipeline.context import connect
         from xner_ray.pipeline.stages.ingest import spread
+        from xner_ray.preflight.ray_session import connect
 
         connect(settings or RayConfig())
         mapper = spread

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -10,7 +9,7 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xner_ray.config import Config, Gold, RayConfig
+from xner_ray.config import Config, Gold
 from xner_ray.corpora.opus.resolve import resolve
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.errors import UserError
@@ -19,6 +18,8 @@ from xner_ray.observability.logs import teller
 from xner_ray.observability.metrics import Recorder
 from xner_ray.observability.progress import Progress
 from xner_ray.observability.work_log import worked
+from xner_ray.preflight.checks import refuse_url
+from xner_ray.preflight.ray_session import connect
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 from xner_ray.storage.stage_dir import StageDir, claim_out, open_stage
 from xner_ray.training.job import TrainJob
@@ -175,48 +176,6 @@ def once(stage: Callable[[Run], T]) -> Callable[[Run], T]:
     return remembered
 
 
-def refuse_url(out: str) -> None:
-    """Models and checkpoints are folders; only labeled shards may lie in a bucket."""
-    if "://" in out:
-        remedy = "give a folder that all nodes share, and the bucket for labeled shards with label.store=..."
-        raise UserError("models need a file system", file=out, key="out", remedy=remedy)
-
-
 def model_identity(folder: str | Path) -> str:
     """Hash of weights, config and tokenizer of a model folder."""
     return hash_folder(folder)
-
-
-def connect(settings: RayConfig) -> None:
-    """ray.init, once a process: `ray.address`, else the cluster around us (RAY_ADDRESS), else a local one."""
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")  # we print lines; Ray's bars garble a job's log
-    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # The driver prints C++ log lines of Ray's core, such as a false alarm for each actor pool; its files keep them.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    import logging
-
-    import ray
-    import ray.data
-
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    if ray.is_initialized():
-        pass  # by who calls us
-    elif address:
-        ray.init(address=address, **common)
-    else:
-        # Ray 2.60 writes a token file on first use and then asks for it; a local session needs none.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=settings.num_cpus, include_dashboard=False, **common)
-        if settings.max_gpus > ray.cluster_resources().get("GPU", 0.0):
-            remedy = "set ray.address to a cluster with an autoscaler, or leave ray.max_gpus away"
-            raise UserError("a local Ray brings no GPUs that are not here", key="ray.max_gpus", remedy=remedy)
-
-    # Ray Data tells its own story at INFO and warns of memory that small tasks use; ours is told by `say`.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # Ray Data's own wrapper arrives without what it wraps
-    context.issue_detectors_config.detectors = []

@@ -211,3 +211,10 @@ def check_model_files(key: str, model: str, files: Iterable[str]) -> str:
         remedy = "name a revision or a copy with safetensors: model.save_pretrained writes them"
         raise UserError(f"`{model}` holds no *.safetensors", key=key, remedy=remedy)
     return f"{model}: the hub has its safetensors"
+
+
+def refuse_url(out: str) -> None:
+    """Models and checkpoints are folders; only labeled shards may lie in a bucket."""
+    if "://" in out:
+        remedy = "give a folder that all nodes share, and the bucket for labeled shards with label.store=..."
+        raise UserError("models need a file system", file=out, key="out", remedy=remedy)

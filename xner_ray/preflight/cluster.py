@@ -67,7 +67,7 @@ class RayCluster:
         import ray
         from ray.exceptions import AuthenticationError
 
-        from xner_ray.pipeline.context import connect
+        from xner_ray.preflight.ray_session import connect
 
         try:
             connect(settings)

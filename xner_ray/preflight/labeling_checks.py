@@ -20,7 +20,7 @@ from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.labeling.isolation.subprocess_worker import named
 from xner_ray.labeling.pools import Pools
-from xner_ray.pipeline.stages.ingest import Descriptor
+from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.preflight.checks import check_gpu, check_precision, unplaced
 from xner_ray.preflight.cluster import this_gpu
 from xner_ray.storage.shard_store import ShardStore
@@ -40,7 +40,7 @@ Works = dict[str, tuple[str, dict[str, Any]]]
 
 
 def preflight(
-    config: Config, pools: Pools, todo: list[Descriptor], root: str, works: Works, log: Callable[[str], None]
+    config: Config, pools: Pools, todo: list[ShardDescriptor], root: str, works: Works, log: Callable[[str], None]
 ) -> str:
     """Look at all of it; returns a few words on the precision.
 

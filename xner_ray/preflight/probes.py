@@ -16,9 +16,8 @@ from pathlib import Path
 from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.labeling.pools import plan_pools
-from xner_ray.pipeline.context import refuse_url
 from xner_ray.preflight import checks
-from xner_ray.preflight.checks import Finding, finding
+from xner_ray.preflight.checks import Finding, finding, refuse_url
 from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
 from xner_ray.storage.blob_store import open_blob_store, random_id

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xner_ray.config import Aligner, Config
+from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Run, model_identity, once
-from xner_ray.pipeline.stages.ingest import Descriptor, founding_shards
+from xner_ray.pipeline.stages.ingest import founding_shards
 from xner_ray.pipeline.stages.source_models import english_models, start_folder, teachers
 from xner_ray.training.checkpoint import is_trained
 from xner_ray.training.job import TrainJob
@@ -74,7 +75,7 @@ def _keep_similarity(encoder: str, layer: int, folder: str, threads: int) -> Non
     save_similarity(encoder, layer, folder)
 
 
-def _some(descriptors: list[Descriptor], config: Config) -> list[Descriptor]:
+def _some(descriptors: list[ShardDescriptor], config: Config) -> list[ShardDescriptor]:
     """The first shards of each language that hold enough pairs: about as many as examples are wanted."""
     chosen, pairs = [], dict.fromkeys(config.languages, 0)
     for d in descriptors:
@@ -84,7 +85,7 @@ def _some(descriptors: list[Descriptor], config: Config) -> list[Descriptor]:
     return chosen
 
 
-def _prepare(run: Run, job: TrainJob, tagging: dict[str, Path], shards: list[Descriptor]) -> None:
+def _prepare(run: Run, job: TrainJob, tagging: dict[str, Path], shards: list[ShardDescriptor]) -> None:
     """Build the examples in one Ray task, which gets the GPU where there is one."""
     run.log(f"[aligner] looking for examples in {sum(d.rows for d in shards):,} pairs")
     told = run.compute(

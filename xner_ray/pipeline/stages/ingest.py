@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,11 @@ from xner_ray.corpora.dedup_keys import VERSION as KEYS
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
+from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.observability.run_metrics import book_ingest
 from xner_ray.pipeline.context import Run, once
 from xner_ray.projection.ledger import Ledger
 from xner_ray.schema import DUPLICATE
-
-
-@dataclass(frozen=True)
-class Descriptor:
-    """A shard to label: `shard` names it in the whole run, `input_hash` is its file's sha256."""
-
-    shard: str
-    language: str
-    path: str
-    rows: int
-    input_hash: str
 
 
 def shard_folder(run: Run, language: str) -> Path:
@@ -142,7 +131,7 @@ def ingest_books(run: Run) -> Ledger:
 
 
 @once
-def shard_descriptors(run: Run) -> list[Descriptor]:
+def shard_descriptors(run: Run) -> list[ShardDescriptor]:
     """All shards of the run."""
     found = []
     for language, report in ingest_all(run).items():
@@ -150,11 +139,11 @@ def shard_descriptors(run: Run) -> list[Descriptor]:
         for shard in report.shards:
             # The hash in the name: a corpus that changed makes other shards, and those that did not stay labeled.
             name = f"{language}-{Path(shard.file).stem}-{shard.sha256[:8]}"
-            found.append(Descriptor(name, language, str(folder / shard.file), shard.rows, shard.sha256))
+            found.append(ShardDescriptor(name, language, str(folder / shard.file), shard.rows, shard.sha256))
     return found
 
 
-def founding_shards(run: Run) -> list[Descriptor]:
+def founding_shards(run: Run) -> list[ShardDescriptor]:
     """Those that growth does not change, for models that must not be trained anew each time: a collection's first generation."""
     shards = shard_descriptors(run)
     return [d for d in shards if not run.config.ingest.grow or Path(d.path).parent.name == FIRST]

@@ -33,13 +33,14 @@ from xner_ray.labeling.actors import (
     TokenizeShards,
 )
 from xner_ray.labeling.pools import Pool, Pools, plan_pools
+from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.status import PLAN
 from xner_ray.ner.external_teacher import model_types
 from xner_ray.observability.run_metrics import LabelMetrics
 from xner_ray.observability.shard_timer import LogContext
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.aligner import aligner_folder
-from xner_ray.pipeline.stages.ingest import Descriptor, ingest_books, shard_descriptors, shard_folder
+from xner_ray.pipeline.stages.ingest import ingest_books, shard_descriptors, shard_folder
 from xner_ray.pipeline.stages.source_models import english_models, teachers
 from xner_ray.preflight.labeling_checks import Works, preflight
 from xner_ray.storage.blob_store import LocalDisk
@@ -139,7 +140,7 @@ def _null_models(run: Run) -> Models:
     return Models(dict.fromkeys(run.config.languages, str(folder)), str(folder), True, parts)
 
 
-def _write_plan(run: Run, folder: StageDir, root: str, descriptors: list[Descriptor]) -> None:
+def _write_plan(run: Run, folder: StageDir, root: str, descriptors: list[ShardDescriptor]) -> None:
     """What `xner status` compares manifests with, and where `xner quarantine` finds what ingest set aside."""
     files = [f for x in run.config.languages for f in quarantine_files(shard_folder(run, x))]
     plan = {
@@ -151,7 +152,7 @@ def _write_plan(run: Run, folder: StageDir, root: str, descriptors: list[Descrip
     LocalDisk(folder.path).put(PLAN, json.dumps(plan).encode(), "plan")
 
 
-def _stream(run: Run, todo: list[Descriptor], models: Models, root: str, planned: int) -> None:
+def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, planned: int) -> None:
     """`planned`: shards of the whole labeling, those that were done before included."""
     run.ray()
     pools = plan_pools(run.config.label, nodes_up(), len(todo), run.config.ray.max_gpus)
@@ -179,7 +180,7 @@ def _stream(run: Run, todo: list[Descriptor], models: Models, root: str, planned
                 progress.advance(row["rows"], row["quarantined"])
 
 
-def _graph(run: Run, todo: list[Descriptor], pools: Pools, works: Works, root: str) -> Any:
+def _graph(run: Run, todo: list[ShardDescriptor], pools: Pools, works: Works, root: str) -> Any:
     """The Ray Data graph of one wave.
 
     Reading and committing are actors too, or part of one. As tasks they are many more processes than the node has CPUs, so

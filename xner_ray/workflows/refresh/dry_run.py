@@ -7,7 +7,7 @@ from pathlib import Path
 from xner_ray.config import Config
 from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
 from xner_ray.corpora.opus.resolve import Log
-from xner_ray.pipeline.context import refuse_url
+from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.workflows.refresh.change_detection import look
 from xner_ray.workflows.refresh.cost_estimate import Plan, estimate

@@ -22,11 +22,12 @@ from xner_ray.corpora.opus.resolve import Log
 from xner_ray.errors import UserError
 from xner_ray.observability.work_log import read_work
 from xner_ray.pipeline import pipeline
-from xner_ray.pipeline.context import Run, model_identity, refuse_url
+from xner_ray.pipeline.context import Run, model_identity
 from xner_ray.pipeline.stages.dataset import Dataset, dataset, judged
 from xner_ray.pipeline.stages.ingest import collection_folder, ingest_all
 from xner_ray.pipeline.stages.label import label
 from xner_ray.pipeline.stages.student import Student, students
+from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.fingerprint import describe_change
 from xner_ray.storage.lock import Lock
