@@ -1,4 +1,4 @@
-"""The PromQL of the dashboard and the alert rules, and what it asks for: metrics, and labels of theirs."""
+"""The PromQL of the dashboard and the alert rules, and the metrics and labels that it queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 DASHBOARD, RULES = CLUSTER / "grafana" / "xner.json", CLUSTER / "prometheus" / "rules.yaml"
-ADDED = {"instance", "job"}  # labels that Prometheus adds when it scrapes
+SCRAPE_LABELS = {"instance", "job"}  # Prometheus adds them
 SUFFIXES = ("_bucket", "_count", "_sum")  # of a histogram's series
 
 
@@ -21,9 +21,9 @@ def dashboard() -> dict[str, Any]:
 
 
 def targets() -> list[tuple[str, str]]:
-    """(panel, expression) of the dashboard, with what Grafana fills in for "All"."""
-    found = [(p["title"], t["expr"]) for p in dashboard()["panels"] for t in p.get("targets", [])]
-    return [(title, expr.replace("$run", ".*").replace("$SessionName", ".*")) for title, expr in found]
+    """(panel, expression) of the dashboard, with the values that Grafana fills in for "All"."""
+    pairs = [(p["title"], t["expr"]) for p in dashboard()["panels"] for t in p.get("targets", [])]
+    return [(title, expr.replace("$run", ".*").replace("$SessionName", ".*")) for title, expr in pairs]
 
 
 def rules() -> list[tuple[str, str]]:
@@ -33,22 +33,26 @@ def rules() -> list[tuple[str, str]]:
 
 
 def variables() -> list[str]:
-    """Selectors that the dashboard's variables take their values from, each with the label that it is asked for."""
-    asked = [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["type"] == "query"]
-    split = [a.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1) for a in asked]
+    """The queries of the dashboard's variables, as PromQL that groups by the queried label."""
+    queries = [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["type"] == "query"]
+    split = [query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1) for query in queries]
     return [f"sum by ({label}) ({selector.replace('$SessionName', '.*')})" for selector, label in split]
 
 
-def asked_for(expression: str) -> dict[str, set[str]]:
-    """Metric -> labels that an expression selects or groups by. Raises: ValueError where it is no PromQL."""
-    found: dict[str, set[str]] = {}
+def queried_labels(expression: str) -> dict[str, set[str]]:
+    """Metric -> labels that an expression selects or groups by.
+
+    Raises:
+        ValueError: the expression is not PromQL.
+    """
+    metrics: dict[str, set[str]] = {}
     for name, labels in _selectors(promql.parse(expression), frozenset()):
-        found.setdefault(name, set()).update(labels - ADDED)
-    return found
+        metrics.setdefault(name, set()).update(labels - SCRAPE_LABELS)
+    return metrics
 
 
 def base_name(metric: str) -> str:
-    """The name under which a series' metric was declared."""
+    """The declared name of the metric of a series."""
     stem = next((metric.removesuffix(s) for s in SUFFIXES if metric.endswith(s)), metric)
     return stem.removeprefix("ray_")
 
@@ -60,7 +64,7 @@ def _selectors(node: Any, grouped: frozenset[str]) -> Iterator[tuple[str, frozen
     elif kind == "MatrixSelector":
         yield from _selectors(node.vector_selector, grouped)
     elif kind == "AggregateExpr":
-        # What a group is matched by further out is there because of this group's own labels.
+        # An outer matching can only use the labels of this grouping, so the outer labels are not passed on.
         yield from _selectors(node.expr, frozenset(node.modifier.labels) if node.modifier else frozenset())
     elif kind == "Call":
         for argument in node.args:
@@ -73,4 +77,4 @@ def _selectors(node: Any, grouped: frozenset[str]) -> Iterator[tuple[str, frozen
     elif kind in ("ParenExpr", "UnaryExpr", "SubqueryExpr"):
         yield from _selectors(node.expr, grouped)
     elif kind not in ("NumberLiteral", "StringLiteral"):
-        raise TypeError(f"{kind} is new to this test")
+        raise TypeError(f"{kind} is not supported")

@@ -1,6 +1,6 @@
-"""Dashboard and rules: Grafana's and Prometheus' own readers take them, and they ask for metrics that we declare.
+"""Dashboard and alert rules: Grafana's and Prometheus' own parsers accept them, and they query declared metrics only.
 
-That Ray really exports these is seen by tests/system/test_telemetry.py.
+tests/system/test_telemetry.py checks that Ray exports these metrics.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tests.harness.promql_queries import RULES, asked_for, base_name, dashboard, rules, targets, variables
+from tests.harness.promql_queries import RULES, base_name, dashboard, queried_labels, rules, targets, variables
 from xner_ray.observability.metrics import METRICS
 
-RAYS = {"ray_node_cpu_utilization", "ray_node_mem_used", "ray_node_mem_total", "ray_object_store_memory"}
+RAY_METRICS = {"ray_node_cpu_utilization", "ray_node_mem_used", "ray_node_mem_total", "ray_object_store_memory"}
 RAY_LABELS = {"SessionName", "Location"}
 ALL = [*targets(), *rules(), *(("variable", q) for q in variables())]
 
 
-@pytest.mark.parametrize(("where", "expression"), ALL)
-def test_every_query_asks_for_declared_metrics_and_labels(where, expression):
-    for metric, labels in asked_for(expression).items():
-        if metric in RAYS:
+@pytest.mark.parametrize(("source", "expression"), ALL)
+def test_every_query_uses_declared_metrics_and_labels(source, expression):
+    for metric, labels in queried_labels(expression).items():
+        if metric in RAY_METRICS:
             continue
         declared = METRICS[base_name(metric)]
         assert (declared.kind == "histogram") == metric.endswith("_bucket")
@@ -35,12 +35,12 @@ def test_every_query_asks_for_declared_metrics_and_labels(where, expression):
         assert labels <= known
 
 
-def test_every_metric_is_shown():
-    shown = {base_name(metric) for _, expression in ALL for metric in asked_for(expression)}
+def test_every_metric_is_in_a_panel_or_an_alert():
+    shown = {base_name(metric) for _, expression in ALL for metric in queried_labels(expression)}
     assert shown >= METRICS.keys()
 
 
-def test_names_follow_the_conventions_of_prometheus():
+def test_names_follow_the_prometheus_conventions():
     for name, metric in METRICS.items():
         assert name.startswith("xner_") and name == name.lower()
         assert name.endswith("_total") == (metric.kind == "counter")
@@ -48,7 +48,7 @@ def test_names_follow_the_conventions_of_prometheus():
         assert metric.help.strip().endswith(".")
 
 
-def test_nothing_of_the_dashboard_is_unknown_to_grafana():
+def test_grafana_knows_every_field_of_the_dashboard():
     plugins.register_default_plugins()
     ours = dashboard()
     theirs = json.loads(json.dumps(Dashboard.from_json(ours), cls=JSONEncoder))
@@ -59,7 +59,7 @@ def test_nothing_of_the_dashboard_is_unknown_to_grafana():
 
 
 def _kept(ours, theirs):
-    """Those parts of ours that are in theirs, which also has defaults."""
+    """The parts of `ours` that are also in `theirs`, which has defaults besides."""
     if isinstance(ours, dict):
         return {k: _kept(v, theirs[k]) for k, v in ours.items() if k in theirs}
     if isinstance(ours, list):
@@ -67,9 +67,9 @@ def _kept(ours, theirs):
     return theirs
 
 
-def test_the_reader_of_queries_sees_what_is_asked_for():
-    told = asked_for('sum by (a) (rate(x{b="1"}[5m])) / on (a) (y{c!="2"} or 0 * max(z))')
-    assert told == {"x": {"a", "b"}, "y": {"a", "c"}, "z": set()}
+def test_labels_of_selectors_and_groupings_are_found():
+    labels = queried_labels('sum by (a) (rate(x{b="1"}[5m])) / on (a) (y{c!="2"} or 0 * max(z))')
+    assert labels == {"x": {"a", "b"}, "y": {"a", "c"}, "z": set()}
     with pytest.raises(ValueError):
         promql.parse("sum by (x (y)")
 
@@ -80,7 +80,7 @@ evaluation_interval: 1m
 tests:
   - interval: 1m
     input_series:
-      # Commits until minute 5, then none; the whole hour some; none, but nothing waits.
+      # stuck: commits until minute 5, then none. fine: commits all the time. over: no commits, but no shard waits.
       - {{series: 'ray_xner_progress_timestamp_seconds{{run="stuck"}}', values: '0+60x5 300x60'}}
       - {{series: 'ray_xner_shards_waiting{{run="stuck"}}', values: '5x66'}}
       - {{series: 'ray_xner_progress_timestamp_seconds{{run="fine"}}', values: '0+60x66'}}
@@ -98,7 +98,7 @@ tests:
               description: {no_progress}
   - interval: 1m
     input_series:
-      # 2% at first sight, in two stages on one node and labeled on two; exactly 1%; 5% in ingest; 5% of a run that is over.
+      # bad: 2%, in two stages on one node, labeled on two nodes. fine: exactly 1%, and 5% in ingest. over: 5%, but finished.
       - {{series: 'ray_xner_pairs_quarantined_total{{run="bad", stage="label", language="de"}}', values: '15x5'}}
       - {{series: 'ray_xner_pairs_quarantined_total{{run="bad", stage="align", language="zh"}}', values: '5x5'}}
       - {{series: 'ray_xner_pairs_labeled_total{{run="bad", instance="a"}}', values: '400x5'}}
@@ -120,7 +120,7 @@ tests:
               description: {quarantine}
   - interval: 1m
     input_series:
-      # Two actors on GPUs that are busy 6 s a minute together; 48 s each; idle, but on a CPU; idle, and nothing waits.
+      # idle: two GPU actors, busy for 6 s per minute together. busy: 48 s per minute. cpu: idle CPU. over: no shard waits.
       - {{series: 'ray_xner_forward_seconds_total{{run="idle", device="gpu", stage="label"}}', values: '0+6x40'}}
       - {{series: 'ray_xner_model_actors{{run="idle", device="gpu", WorkerId="1"}}', values: '1x40'}}
       - {{series: 'ray_xner_model_actors{{run="idle", device="gpu", WorkerId="2"}}', values: '1x40'}}
@@ -147,10 +147,10 @@ tests:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: package prometheus)")
-def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path):
+def test_alerts_fire_exactly_when_their_condition_holds(tmp_path: Path):
     import yaml
 
-    told = {
+    descriptions = {
         rule["alert"]: json.dumps(rule["annotations"]["description"])
         for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
     }
@@ -158,9 +158,9 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path):
     case.write_text(
         ALERTS.format(
             rules=RULES,
-            no_progress=told["XnerNoProgress"],
-            quarantine=told["XnerQuarantineHigh"],
-            gpu_idle=told["XnerGpuIdle"],
+            no_progress=descriptions["XnerNoProgress"],
+            quarantine=descriptions["XnerQuarantineHigh"],
+            gpu_idle=descriptions["XnerGpuIdle"],
         )
     )
     config = str(RULES.with_name("prometheus.yaml"))

@@ -1,4 +1,4 @@
-"""What is logged can be read by people, and by machines that ask for JSON."""
+"""Logs in both formats: plain lines, and JSON objects with run, stage and shard as fields."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ def lines(text: str) -> list[dict]:
 
 
 @pytest.fixture
-def own_log():
-    """The package's logger, put back as it was."""
-    log = logging.getLogger("xner_ray")
-    before = log.handlers[:], log.level, log.propagate
-    yield log
-    log.handlers, log.level, log.propagate = before
+def package_logger():
+    """The package's logger; its handlers are restored after the test."""
+    logger = logging.getLogger("xner_ray")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield logger
+    logger.handlers, logger.level, logger.propagate = before
 
 
-def test_lines_are_printed_as_they_are(monkeypatch, capsys, own_log):
+def test_lines_are_printed_as_they_are(monkeypatch, capsys, package_logger):
     monkeypatch.delenv(logs.VARIABLE, raising=False)
-    logs.teller("night")("[label] 2 shards")
-    assert capsys.readouterr().out == "[label] 2 shards\n" and not own_log.handlers
+    logs.run_logger("nightly")("[label] 2 shards")
+    assert capsys.readouterr().out == "[label] 2 shards\n" and not package_logger.handlers
 
 
-def test_json_tells_run_and_stage_apart(monkeypatch, capsys, own_log):
+def test_json_has_run_and_stage_as_fields(monkeypatch, capsys, package_logger):
     monkeypatch.setenv(logs.VARIABLE, "json")
-    log = logs.teller("night")
-    with logs.about(pairs=7):
+    log = logs.run_logger("nightly")
+    with logs.log_fields(pairs=7):
         log("[label] zwölf \n Paare")
     log("no stage: [x] comes later")
     first, second = lines(capsys.readouterr().out)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first.pop("time"))
-    expected = {"level": "info", "run": "night", "stage": "label", "pairs": 7, "message": "zwölf \n Paare"}
+    expected = {"level": "info", "run": "nightly", "stage": "label", "pairs": 7, "message": "zwölf \n Paare"}
     assert first == expected
     assert "stage" not in second and second["message"] == "no stage: [x] comes later"
 
 
-def test_library_records_carry_what_they_are_about(monkeypatch, capsys, own_log):
+def test_log_records_carry_the_fields_of_their_block(monkeypatch, capsys, package_logger):
     logs.log_to_stderr("json")
-    logs.log_to_stderr("json")  # once a process
+    logs.log_to_stderr("json")  # adds no second handler
     log = logging.getLogger("xner_ray.storage.shard_store")
-    with logs.about(run="night", stage="commit", shard="de-1"):
+    with logs.log_fields(run="nightly", stage="commit", shard="de-1"):
         log.warning("came %s", "second")
         try:
             raise ValueError("boom")
@@ -57,38 +57,38 @@ def test_library_records_carry_what_they_are_about(monkeypatch, capsys, own_log)
             log.exception("failed")
     log.info("outside")
     warned, failed, outside = lines(capsys.readouterr().err)
-    assert (warned["run"], warned["stage"], warned["shard"]) == ("night", "commit", "de-1")
+    assert (warned["run"], warned["stage"], warned["shard"]) == ("nightly", "commit", "de-1")
     assert (warned["level"], warned["message"], warned["logger"]) == ("warning", "came second", log.name)
     assert failed["traceback"].endswith("ValueError: boom") and "shard" not in outside
 
 
-def test_plain_records_name_stage_and_shard(capsys, own_log):
+def test_plain_records_name_stage_and_shard(capsys, package_logger):
     logs.log_to_stderr("lines")
-    with logs.about(run="night", stage="label", shard="de-1"):
+    with logs.log_fields(run="nightly", stage="label", shard="de-1"):
         logging.getLogger("xner_ray.labeling.isolation.bisection").warning("row %d is set aside: %s", 3, "killed")
-    told = capsys.readouterr().err
-    assert re.fullmatch(r"[\d-]+ [\d:,]+ WARNING \[label\] de-1: row 3 is set aside: killed\n", told)
+    text = capsys.readouterr().err
+    assert re.fullmatch(r"[\d-]+ [\d:,]+ WARNING \[label\] de-1: row 3 is set aside: killed\n", text)
 
 
-def test_errors_for_the_user_are_json_too(monkeypatch, capsys):
+def test_user_errors_are_json_too(monkeypatch, capsys):
     monkeypatch.setenv(logs.VARIABLE, "json")
     with pytest.raises(SystemExit), report_user_errors():
         raise UserError("no such config", file="x.yaml", remedy="check the path")
-    told = lines(capsys.readouterr().err)[0]
-    assert told["level"] == "error" and "x.yaml: no such config" in told["message"]
+    record = lines(capsys.readouterr().err)[0]
+    assert record["level"] == "error" and "x.yaml: no such config" in record["message"]
 
 
-def test_an_unknown_form_is_refused(monkeypatch):
+def test_unknown_format_is_an_error(monkeypatch):
     monkeypatch.setenv(logs.VARIABLE, "xml")
-    with pytest.raises(UserError, match="`xml` is no form of logs"):
-        logs.teller("night")
+    with pytest.raises(UserError, match="XNER_LOG"):
+        logs.run_logger("nightly")
 
 
-def test_preflight_in_front_of_a_job_speaks_json_too(monkeypatch):
+def test_preflight_of_a_job_logs_json_too(monkeypatch):
     from xner_ray.cli.preflight import line
     from xner_ray.preflight.checks import Finding
 
     monkeypatch.setenv(logs.VARIABLE, "json")
-    told = json.loads(line(Finding("gpu", False, "no kernels", "another torch")))
-    assert (told["level"], told["stage"], told["check"]) == ("error", "preflight", "gpu")
-    assert told["message"] == "no kernels" and told["remedy"] == "another torch"
+    record = json.loads(line(Finding("gpu", False, "no kernels", "another torch")))
+    assert (record["level"], record["stage"], record["check"]) == ("error", "preflight", "gpu")
+    assert record["message"] == "no kernels" and record["remedy"] == "another torch"

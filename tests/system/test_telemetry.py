@@ -19,7 +19,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.ordeal import Ordeal, free_port, ray_head
-from tests.harness.promql_queries import RULES, asked_for, rules, targets, variables
+from tests.harness.promql_queries import RULES, queried_labels, rules, targets, variables
 from xner_ray.observability.metrics import METRICS
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.shard_store import ShardStore
@@ -168,7 +168,7 @@ def _actors(dashboard: str) -> set[str]:
 
 @pytest.mark.parametrize("query", [*variables(), *(q for _, q in targets()), *(q for _, q in rules())])
 def test_what_is_asked_for_is_exported(seen, query):
-    for metric, labels in asked_for(query).items():
+    for metric, labels in queried_labels(query).items():
         assert metric in seen.labels, f"{metric} is not exported"
         assert labels <= seen.labels[metric], f"{metric} has no {labels - seen.labels[metric]}"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from xner_ray.cli.options import AsJson, ConfigFile, Overrides
-from xner_ray.observability.logs import json_line, log_form
+from xner_ray.observability.logs import json_line, log_format
 
 if TYPE_CHECKING:
     from xner_ray.preflight.checks import Finding
@@ -53,7 +53,7 @@ def look(config_file: Path, overrides: Sequence[str] | None, as_json: bool = Fal
 
 def line(found: Finding) -> str:
     """`ok       auth: ...`, or `problem  auth: ...` with the remedy below it; JSON where XNER_LOG asks for it."""
-    if log_form() == "json":
+    if log_format() == "json":
         fields = {"stage": "preflight", "check": found.name, "ok": found.ok, "remedy": found.remedy or None}
         return json_line("info" if found.ok else "error", found.told, **fields)
     head = f"{'ok' if found.ok else 'problem':<8} {found.name}: {found.told}"

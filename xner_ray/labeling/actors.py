@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from xner_ray import schema
 from xner_ray.errors import UserError
 from xner_ray.labeling.isolation import Bisection, SubprocessWorker
-from xner_ray.observability.shard_timer import LogContext, Watch
+from xner_ray.observability.shard_timer import LogContext, ShardTimer
 from xner_ray.storage.envelope import pack, repack, unpack
 from xner_ray.storage.shard_store import ShardStore
 
@@ -59,7 +59,7 @@ class ReadShards:
     """Actor: `read_shard`."""
 
     def __init__(self, out: str, telling: LogContext):
-        self.out, self.watch = out, Watch(telling, "read")
+        self.out, self.watch = out, ShardTimer(telling, "read")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with self.watch.shard(batch):
@@ -70,7 +70,7 @@ class CommitShards:
     """Actor: `commit_shard`."""
 
     def __init__(self, out: str, telling: LogContext):
-        self.out, self.watch = out, Watch(telling, "commit")
+        self.out, self.watch = out, ShardTimer(telling, "commit")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with self.watch.shard(batch):
@@ -82,7 +82,7 @@ class _GuardedShards:
 
     def __init__(self, guard: Bisection, telling: LogContext, model: bool = True, last: bool = False):
         self.guard, self.last = guard, last
-        self.watch = Watch(telling, guard.stage, model=model)
+        self.watch = ShardTimer(telling, guard.stage, model=model)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with self.watch.shard(batch) as told:

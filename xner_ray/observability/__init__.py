@@ -1,5 +1,5 @@
-"""What a run lets be seen while it runs: metrics for Prometheus, structured logs, progress on a terminal.
+"""What can be watched while a run works: Prometheus metrics, structured logs, progress on a terminal, and a work log.
 
-Nothing rests on it. The account of a run is its ledger and its manifests; here are their numbers while they grow, at the cost
-of a few counters a shard.
+No result depends on this package. The run's own account is its ledger and its manifests; the metrics show the same numbers
+while they grow, at the cost of a few counters per shard.
 """

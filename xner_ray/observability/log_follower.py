@@ -1,4 +1,4 @@
-"""Progress of workers on a driver's screen: they append lines to a file that all nodes see, and the driver reads it out."""
+"""Progress lines of workers on the driver's screen: workers append to a shared file, and the driver prints what is appended."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+_POLL_SECONDS = 0.5
 
-def append(path: Path, line: str) -> None:
-    """What a worker says; its own output is Ray's, and noisy."""
+
+def append_line(path: Path, line: str) -> None:
+    """Append a progress line. Workers do not print: Ray adds a prefix to what they print."""
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
 @contextlib.contextmanager
-def followed(path: Path, log: Callable[[str], None]) -> Iterator[None]:
-    """Pass on the lines that appear in a file, from a thread, until the block ends."""
+def follow_log(path: Path, log: Callable[[str], None]) -> Iterator[None]:
+    """Pass each line that is appended to a file to `log`, from a thread, until the block ends."""
     stop = threading.Event()
 
     def follow() -> None:
         with path.open(encoding="utf-8") as file:
             while True:
-                ending = stop.is_set()
+                last_pass = stop.is_set()
                 for line in file:
                     log(line.rstrip("\n"))
-                if ending:
+                if last_pass:
                     return
-                stop.wait(0.5)
+                stop.wait(_POLL_SECONDS)
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()

@@ -1,8 +1,8 @@
-"""Logs: lines for people, or with XNER_LOG=json one JSON object a line, with run, stage and shard as fields of their own.
+"""Logs as plain lines, or with XNER_LOG=json as one JSON object per line with run, stage and shard as fields.
 
-A run tells its story through one function, `say`; workers log through `logging`, into the files that Ray keeps of each actor.
-Both end in the same two formats, so that a collector finds the same fields in all of them. It trades Ray's own JSON logging
-(`ray.LoggingConfig`) for fields that are ours, since that one knows actors and no shards.
+The driver logs through one function, see `run_logger`. Workers log through `logging`, into the files that Ray keeps of each
+actor. Both write the same two formats, so a log collector finds the same fields everywhere. Ray's own JSON logging
+(`ray.LoggingConfig`) is not used, because it knows actors but no shards.
 """
 
 from __future__ import annotations
@@ -21,40 +21,46 @@ from typing import Any
 from xner_ray.errors import UserError
 
 VARIABLE = "XNER_LOG"
-FORMS = ("lines", "json")
+FORMATS = ("lines", "json")
 Log = Callable[[str], None]
 
-_STAGE = re.compile(r"\[([^\]]+)\] ")  # what our lines begin with
-_ABOUT: ContextVar[dict[str, Any]] = ContextVar("xner_about", default={})  # noqa: B039  # never changed, only replaced
+_STAGE = re.compile(r"\[([^\]]+)\] ")  # how the driver's lines begin
+_FIELDS: ContextVar[dict[str, Any]] = ContextVar("xner_log_fields", default={})  # noqa: B039  # replaced, never changed
 
 
-def log_form() -> str:
-    """What XNER_LOG asks for. Raises: UserError where it is none of FORMS."""
-    form = os.environ.get(VARIABLE) or FORMS[0]
-    if form not in FORMS:
-        raise UserError(f"`{form}` is no form of logs", key=VARIABLE, remedy=f"one of {', '.join(FORMS)}, or nothing")
-    return form
+def log_format() -> str:
+    """The format that XNER_LOG names.
+
+    Raises:
+        UserError: it is not one of FORMATS.
+    """
+    name = os.environ.get(VARIABLE) or FORMATS[0]
+    if name not in FORMATS:
+        raise UserError(
+            f"unknown log format `{name}`", key=VARIABLE, remedy=f"use one of {', '.join(FORMATS)}, or unset it"
+        )
+    return name
 
 
 @contextmanager
-def about(**fields: Any) -> Iterator[None]:
-    """What is logged inside has these fields: run, stage, shard, or figures."""
-    token = _ABOUT.set({**_ABOUT.get(), **fields})
+def log_fields(**fields: Any) -> Iterator[None]:
+    """Add fields (run, stage, shard, or measurements) to all that is logged inside the block."""
+    token = _FIELDS.set({**_FIELDS.get(), **fields})
     try:
         yield
     finally:
-        _ABOUT.reset(token)
+        _FIELDS.reset(token)
 
 
 def json_line(level: str, message: str, **fields: Any) -> str:
-    """One object: time (UTC), level, message, and the fields, beside those that `about` gave."""
+    """A log record as a JSON object: time (UTC), level, the fields of `log_fields`, the given fields, and the message."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    told = {"time": now, "level": level, **_ABOUT.get(), **fields, "message": message}
-    return json.dumps(told, ensure_ascii=False, default=str)
+    record = {"time": now, "level": level, **_FIELDS.get(), **fields, "message": message}
+    return json.dumps(record, ensure_ascii=False, default=str)
 
 
-class JsonLines(logging.Formatter):
-    """A record as `json_line`; a traceback is the field `traceback`."""
+class JsonFormatter(logging.Formatter):
+    """Formats a record as `json_line`; a traceback becomes the field `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {"logger": record.name}
@@ -63,37 +69,46 @@ class JsonLines(logging.Formatter):
         return json_line(record.levelname.lower(), record.getMessage(), **fields)
 
 
-class PlainLines(logging.Formatter):
-    """A record as `time level [stage] shard: message`."""
+class PlainFormatter(logging.Formatter):
+    """Formats a record as `time level [stage] shard: message`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        known = _ABOUT.get()
-        stage = f"[{known['stage']}] " if "stage" in known else ""
-        shard = f"{known['shard']}: " if "shard" in known else ""
+        fields = _FIELDS.get()
+        stage = f"[{fields['stage']}] " if "stage" in fields else ""
+        shard = f"{fields['shard']}: " if "shard" in fields else ""
         text = f"{self.formatTime(record)} {record.levelname} {stage}{shard}{record.getMessage()}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
-def teller(run: str) -> Log:
-    """The `say` of a run: lines go to standard output, as they are or as JSON."""
-    if log_form() == "lines":
+def run_logger(run: str) -> Log:
+    """The log function of a run's driver.
+
+    It prints each line to standard output, plain or as JSON. In JSON a leading `[stage]` becomes the field `stage`.
+
+    Args:
+        run: the run's name, a field of each JSON object.
+
+    Raises:
+        UserError: XNER_LOG names an unknown format.
+    """
+    if log_format() == "lines":
         return lambda line: print(line, flush=True)  # noqa: T201
     log_to_stderr("json")
 
-    def tell(line: str) -> None:
+    def log(line: str) -> None:
         stage = _STAGE.match(line)
         fields = {"run": run, **({"stage": stage[1]} if stage else {})}
         print(json_line("info", line[stage.end() :] if stage else line, **fields), flush=True)  # noqa: T201
 
-    return tell
+    return log
 
 
-def log_to_stderr(form: str) -> None:
-    """Send what this package logs, from INFO on, to standard error; once a process."""
+def log_to_stderr(format: str) -> None:
+    """Send this package's log records, from INFO on, to standard error. A second call in a process does nothing."""
     logger = logging.getLogger("xner_ray")
-    if not any(isinstance(h.formatter, JsonLines | PlainLines) for h in logger.handlers):
+    if not any(isinstance(h.formatter, JsonFormatter | PlainFormatter) for h in logger.handlers):
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLines() if form == "json" else PlainLines())
+        handler.setFormatter(JsonFormatter() if format == "json" else PlainFormatter())
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-        logger.propagate = False  # Ray's root logger would print it again
+        logger.propagate = False  # Ray's root logger would print the record a second time

@@ -1,11 +1,11 @@
-"""The metrics of a run, exported by Ray beside its own: each node's agent serves them, with `ray_` in front of the name.
+"""The metrics of a run. Ray exports them beside its own: the agent of each node serves them, prefixed with `ray_`.
 
-The driver counts pairs, as each committed shard is reported to it, once: so the sums agree with the ledger, and do not suffer
-when workers come and go. Workers count only seconds, of which a killed one may lose the last ten. What it trades: commits by
-workers that outlive a killed driver are in the ledger and in no counter.
+The driver counts pairs. Each committed shard is reported to it once, so the sums agree with the ledger when workers start and
+stop. Workers count only seconds; a killed worker may lose the last ten. Limit: a shard that a worker commits after the driver
+was killed is in the ledger but in no counter.
 
-A gauge keeps its last value until its process ends. Ray 2.60 alone does not see to that: its agent forgets a gauge that was
-not set for two report intervals (`RAY_metrics_report_interval_ms`, 10 s each), so a thread sets them again.
+A gauge keeps its last value until its process ends. Ray 2.60 does not ensure this: its agent drops a gauge that was not set for
+two report intervals (`RAY_metrics_report_interval_ms`, 10 s each). A thread therefore sets all gauges again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-_AGAIN = 1.0  # seconds; less than two of any report interval that people use
-_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+_GAUGE_INTERVAL = 1.0  # seconds; shorter than any usual report interval
+_BUCKETS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`labels`: beside `run`, which all have."""
+    """A declared metric.
+
+    Attributes:
+        kind: how values are combined.
+        help: the text that Prometheus shows.
+        labels: label names, without `run`, which every metric has.
+    """
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -35,11 +41,11 @@ METRICS = {
     ),
     "xner_pairs_labeled_total": Metric(
         "counter",
-        "Pairs of shards that were labeled and committed, each shard once, quarantined pairs included.",
+        "Pairs of labeled and committed shards, quarantined pairs included; each shard counts once.",
         ("language",),
     ),
     "xner_pairs_kept_total": Metric(
-        "counter", "Pairs of judged shards that the rules kept; verdict: kept or kept_no_entity.", ("language", "verdict")
+        "counter", "Pairs that the rules kept; verdict: kept or kept_no_entity.", ("language", "verdict")
     ),
     "xner_pairs_dropped_total": Metric(
         "counter",
@@ -48,8 +54,8 @@ METRICS = {
     ),
     "xner_pairs_quarantined_total": Metric(
         "counter",
-        "Pairs set aside because they cannot be read, labeled or aligned, counted when their shard is committed;"
-        " stage: ingest, label or align.",
+        "Pairs that cannot be read, labeled or aligned, counted when their shard is committed;"
+        " stage: ingest, tokenize, label or align.",
         ("language", "stage"),
     ),
     "xner_entities_labeled_total": Metric(
@@ -57,26 +63,27 @@ METRICS = {
     ),
     "xner_tokens_total": Metric(
         "counter",
-        "Tokens that models read for committed shards, without padding; stage: label or align. Work that was lost"
-        " and done again counts once.",
+        "Tokens that models processed for committed shards, without padding; stage: label or align. A repeated attempt"
+        " counts once.",
         ("language", "stage"),
     ),
-    "xner_shards_planned": Metric("gauge", "Shards of this labeling, done ones included."),
+    "xner_shards_planned": Metric("gauge", "Shards of this labeling, including those that are done."),
     "xner_shards_waiting": Metric("gauge", "Shards of this labeling that are not committed."),
     "xner_pairs_waiting": Metric("gauge", "Pairs of shards that are not committed."),
     "xner_progress_timestamp_seconds": Metric(
-        "gauge", "Unix time of the last commit, or of the start of labeling while there was none."
+        "gauge", "Unix time of the last commit; before the first commit, Unix time of the start of labeling."
     ),
     "xner_model_actors": Metric(
         "gauge",
-        "1 for each actor that holds a model; stage: label or align (on CPUs an actor is both); device: gpu or cpu, as Ray"
-        " assigned it.",
+        "1 for each actor that holds a model; stage: label or align; device: gpu or cpu, as Ray assigned it. On CPUs one"
+        " actor does both stages.",
         ("stage", "device"),
     ),
     "xner_forward_seconds_total": Metric(
         "counter",
-        "Seconds in forward passes, counted at the end of each shard, lost attempts included. Its rate over the sum of"
-        " xner_model_actors is the busy share, stage by stage; on CPUs the two stages share an actor, and their shares add up.",
+        "Seconds in forward passes, counted at the end of each shard, failed attempts included. Its rate divided by the sum"
+        " of xner_model_actors is the utilization of a stage; on CPUs both stages share an actor, so their utilizations add"
+        " up.",
         ("stage", "device"),
     ),
     "xner_shard_queue_seconds": Metric(
@@ -89,71 +96,79 @@ METRICS = {
 
 
 class Recorder:
-    """Records metrics of one run in this process.
+    """Records the metrics of one run in this process.
 
-    What is recorded before this process has joined a Ray waits until it has; in a process that never does, nothing happens.
+    Values that are recorded before this process is connected to Ray are exported once it is. In a process that never connects,
+    nothing is exported.
 
     Args:
-        run: the run's name, a label of all.
+        run: the run's name, a label of every metric.
     """
 
     def __init__(self, run: str):
         self.run = run
-        self._waiting: list[tuple[str, float, dict[str, str]]] = []
+        self._pending: list[tuple[str, float, dict[str, str]]] = []
 
     def record(self, name: str, value: float, **labels: str) -> None:
-        """Add to a counter (nothing for 0), set a gauge, or observe.
+        """Add to a counter (0 is ignored), set a gauge, or observe a value for a histogram.
+
+        Args:
+            name: a key of METRICS.
+            value: in the metric's unit.
+            labels: exactly the metric's labels.
 
         Raises:
-            KeyError: no such metric. ValueError: not the metric's labels.
+            KeyError: no such metric.
+            ValueError: the labels are not the metric's.
         """
         metric = METRICS[name]
         if set(labels) != set(metric.labels):
             raise ValueError(f"{name} has the labels {metric.labels}, got {tuple(labels)}")
         if value or metric.kind != "counter":
-            self._waiting.append((name, float(value), {"run": self.run, **labels}))
-        if _joined():
-            waiting, self._waiting = self._waiting, []
-            for item in waiting:
-                _write(*item)
+            self._pending.append((name, float(value), {"run": self.run, **labels}))
+        if _ray_is_initialized():
+            pending, self._pending = self._pending, []
+            for record in pending:
+                _export(*record)
 
 
-def _joined() -> bool:
-    """Whether this process belongs to a Ray. Ray is not imported to find out: it costs a second."""
+def _ray_is_initialized() -> bool:
+    """Whether this process is connected to Ray. It does not import Ray, which takes a second."""
     import sys
 
-    joined = getattr(sys.modules.get("ray"), "is_initialized", None)  # none, too, while another thread imports it
-    return joined is not None and joined()
+    # The attribute is missing while another thread imports Ray.
+    is_initialized = getattr(sys.modules.get("ray"), "is_initialized", None)
+    return is_initialized is not None and is_initialized()
 
 
-def _write(name: str, value: float, labels: dict[str, str]) -> None:
+def _export(name: str, value: float, labels: dict[str, str]) -> None:
     instrument, metric = _instrument(name), METRICS[name]
-    act = {"counter": "inc", "gauge": "set", "histogram": "observe"}[metric.kind]
-    getattr(instrument, act)(value, tags=labels)
+    method = {"counter": "inc", "gauge": "set", "histogram": "observe"}[metric.kind]
+    getattr(instrument, method)(value, tags=labels)
     if metric.kind == "gauge":
         _gauges[name, tuple(labels.items())] = value
-        _keeper()
+        _gauge_thread()
 
 
 _gauges: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
 
 
 @functools.cache
-def _keeper() -> threading.Thread:
-    """The thread that sets this process's gauges again; it starts at the first one."""
-    thread = threading.Thread(target=_keep, name="xner-gauges", daemon=True)
+def _gauge_thread() -> threading.Thread:
+    """The thread that sets this process's gauges again; the first gauge starts it."""
+    thread = threading.Thread(target=_repeat_gauges, name="xner-gauges", daemon=True)
     thread.start()
     return thread
 
 
-def _keep() -> None:
+def _repeat_gauges() -> None:
     while True:
-        time.sleep(_AGAIN)
-        if not _joined():
-            _gauges.clear()  # the next Ray that this process joins is another one
+        time.sleep(_GAUGE_INTERVAL)
+        if not _ray_is_initialized():
+            _gauges.clear()  # they belong to the Ray cluster that this process has left
             continue
         for (name, labels), value in list(_gauges.items()):
-            # A value that was set since `items` is not lost for long: the next round has it.
+            # This may overwrite a value that was set after `items`; the next iteration restores it.
             _instrument(name).set(value, tags=dict(labels))
 
 
@@ -164,5 +179,5 @@ def _instrument(name: str) -> Any:
     metric = METRICS[name]
     labels = ("run", *metric.labels)
     if metric.kind == "histogram":
-        return metrics.Histogram(name, metric.help, list(_SECONDS), labels)
+        return metrics.Histogram(name, metric.help, list(_BUCKETS), labels)
     return (metrics.Counter if metric.kind == "counter" else metrics.Gauge)(name, metric.help, labels)

@@ -1,7 +1,7 @@
-r"""How far a stage is: a bar where somebody watches a terminal, a line every ten seconds in a job's log.
+r"""Progress of a stage: a bar on a terminal; in a job's log a line every ten seconds.
 
-The lines are the same for every reader, so that `grep '\[label\]'` over a log gives speed over time; with XNER_LOG=json their
-figures are fields. XNER_LOG_EVERY gives other seconds between them, 0 a line for each shard.
+The lines have one fixed form, so `grep '\[label\]'` over a log shows speed over time. With XNER_LOG=json their numbers are
+fields. XNER_LOG_EVERY sets the seconds between lines; 0 logs a line for each shard.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ import time
 from typing import Any
 
 from xner_ray.errors import UserError
-from xner_ray.observability.logs import Log, about, log_form
+from xner_ray.observability.logs import Log, log_fields, log_format
 
-VARIABLE, EVERY = "XNER_LOG_EVERY", 10.0
+VARIABLE, DEFAULT_SECONDS = "XNER_LOG_EVERY", 10.0
 
 
 class Progress:
-    """Shards and pairs of a stage while they are done; a context, because a bar has to be taken down.
+    """Counts the finished shards and pairs of a stage and reports them. Use it as a context manager: the exit removes the bar.
 
     Args:
-        say: where lines go.
-        stage: what lines begin with.
-        shards, pairs: all that are to be done.
-        bar: draw one; default: where standard output is a terminal and logs are lines.
+        log: receives the lines.
+        stage: the stage's name, which begins each line.
+        shards: number of shards to do.
+        pairs: number of pairs in these shards.
+        bar: whether to draw a bar. Default: if standard output is a terminal and the log format is `lines`.
     """
 
     def __init__(self, log: Log, stage: str, shards: int, pairs: int, bar: bool | None = None):
         self.log, self.stage, self.shards, self.pairs = log, stage, shards, pairs
         self.done = self.done_pairs = self.quarantined = 0
-        self.every, self.began = seconds_between(), time.monotonic()
-        self.told = float("-inf")
-        self.bar = _Bar(stage, pairs) if (_watched() if bar is None else bar) else None
+        self.interval, self.started = log_interval(), time.monotonic()
+        self.last_logged = float("-inf")
+        self.bar = _Bar(stage, pairs) if (_on_terminal() if bar is None else bar) else None
 
     def __enter__(self) -> Progress:
         if self.bar:
@@ -43,22 +44,27 @@ class Progress:
         if self.bar:
             self.bar.rich.stop()
         if self.bar and self.done:
-            self.log(self.line())  # the bar leaves, this stays
+            self.log(self.line())  # the bar disappears, this line remains
 
     def advance(self, pairs: int, quarantined: int = 0) -> None:
-        """One more shard is done."""
+        """Count one finished shard.
+
+        Args:
+            pairs: its pairs.
+            quarantined: those of its pairs that were quarantined.
+        """
         self.done, self.done_pairs = self.done + 1, self.done_pairs + pairs
         self.quarantined += quarantined
         if self.bar:
             self.bar.show(self.done_pairs, f"{self.done}/{self.shards} shards, {self.quarantined} quarantined")
-        elif self.done == self.shards or time.monotonic() - self.told >= self.every:
-            self.told = time.monotonic()
-            with about(**self.figures()):
+        elif self.done == self.shards or time.monotonic() - self.last_logged >= self.interval:
+            self.last_logged = time.monotonic()
+            with log_fields(**self.fields()):
                 self.log(self.line())
 
-    def figures(self) -> dict[str, Any]:
-        """What the line says, for machines."""
-        rate = self.done_pairs / max(1e-3, time.monotonic() - self.began)
+    def fields(self) -> dict[str, Any]:
+        """The numbers of `line`, as fields of a JSON log."""
+        rate = self.done_pairs / max(1e-3, time.monotonic() - self.started)
         return {
             "shards": self.done,
             "shards_planned": self.shards,
@@ -70,32 +76,37 @@ class Progress:
         }
 
     def line(self) -> str:
-        told = self.figures()
-        left = "" if told["minutes_left"] is None else f", {told['minutes_left']} min left"
+        """The progress line, with the stage in front."""
+        fields = self.fields()
+        left = "" if fields["minutes_left"] is None else f", {fields['minutes_left']} min left"
         return (
             f"[{self.stage}] {self.done}/{self.shards} shards, {self.done_pairs:,}/{self.pairs:,} pairs,"
-            f" {self.quarantined} quarantined, {told['pairs_per_second']:,.0f} pairs/s{left}"
+            f" {self.quarantined} quarantined, {fields['pairs_per_second']:,.0f} pairs/s{left}"
         )
 
 
-def seconds_between() -> float:
-    """What XNER_LOG_EVERY asks for. Raises: UserError where that is no number of seconds."""
-    text = os.environ.get(VARIABLE) or str(EVERY)
+def log_interval() -> float:
+    """Seconds between two lines, from XNER_LOG_EVERY.
+
+    Raises:
+        UserError: the value is not a number of seconds.
+    """
+    text = os.environ.get(VARIABLE) or str(DEFAULT_SECONDS)
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
-        raise UserError(f"`{text}` is no number of seconds", key=VARIABLE, remedy="give one from 0 on, or nothing")
+        raise UserError(f"`{text}` is not a number of seconds", key=VARIABLE, remedy="use 0 or more, or unset it")
     return seconds
 
 
-def _watched() -> bool:
-    return sys.stdout.isatty() and log_form() == "lines"
+def _on_terminal() -> bool:
+    return sys.stdout.isatty() and log_format() == "lines"
 
 
 class _Bar:
-    """A rich progress bar; lines printed meanwhile go above it."""
+    """A rich progress bar. Lines that are printed meanwhile appear above it."""
 
     def __init__(self, stage: str, pairs: int):
         from rich.console import Console
@@ -103,10 +114,10 @@ class _Bar:
 
         columns = (
             TextColumn(f"{stage}"), BarColumn(), MofNCompleteColumn(), TextColumn("pairs"), TimeRemainingColumn(),
-            TextColumn("{task.fields[more]}"),
+            TextColumn("{task.fields[details]}"),
         )  # fmt: skip
         self.rich = Progress(*columns, console=Console(), transient=True)
-        self.task = self.rich.add_task(stage, total=pairs, more="")
+        self.task = self.rich.add_task(stage, total=pairs, details="")
 
-    def show(self, pairs: int, more: str) -> None:
-        self.rich.update(self.task, completed=pairs, more=more)
+    def show(self, pairs: int, details: str) -> None:
+        self.rich.update(self.task, completed=pairs, details=details)

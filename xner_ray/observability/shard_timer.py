@@ -1,4 +1,4 @@
-"""What an actor of the labeling graph tells of the shards that pass it: seconds waited and worked, and a log line each."""
+"""Times the shards that pass an actor of the labeling graph: seconds waited and worked as metrics, and one log line per shard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from xner_ray.observability.logs import about, log_form, log_to_stderr
+from xner_ray.observability.logs import log_fields, log_format, log_to_stderr
 from xner_ray.observability.metrics import Recorder
 
 log = logging.getLogger(__name__)
@@ -19,57 +19,61 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LogContext:
-    """What a driver hands to its actors: the run's name, and the form of logs, since XNER_LOG is the driver's alone."""
+    """What a driver passes to its actors: the run's name, and the log format, because XNER_LOG is set for the driver alone."""
 
     run: str
-    form: str = "lines"
+    format: str = "lines"
 
     @classmethod
     def of(cls, run: str) -> LogContext:
-        return cls(run, log_form())
+        return cls(run, log_format())
 
 
-class Watch:
-    """The eyes of one actor; outside of an actor it sees and says nothing.
+class ShardTimer:
+    """Times the shards of one actor. Outside of a Ray actor it exports and logs nothing.
 
     Args:
+        context: of the run.
         stage: read, tokenize, label, align or commit.
-        model: the actor holds one.
+        model: whether the actor holds a model.
     """
 
-    def __init__(self, telling: LogContext, stage: str, model: bool = False):
-        self.telling, self.stage = telling, stage
-        self.recorder = Recorder(telling.run)
-        actor, self.device = _this_actor()
-        if actor:
-            log_to_stderr(telling.form)
+    def __init__(self, context: LogContext, stage: str, model: bool = False):
+        self.context, self.stage = context, stage
+        self.recorder = Recorder(context.run)
+        is_actor, self.device = _this_actor()
+        if is_actor:
+            log_to_stderr(context.format)
         if model:
             self.recorder.record("xner_model_actors", 1, stage=stage, device=self.device)
 
     @contextmanager
     def shard(self, batch: pa.Table) -> Iterator[dict[str, Any]]:
-        """Watch over the work on a batch of one row with `shard`, and `sent` where a stage came before.
+        """Time the work on a shard inside the block.
+
+        Args:
+            batch: one row with the columns `shard` (its name) and, after the first stage, `sent` (Unix time).
 
         Yields:
-            a dict for what else is to be logged of the shard; `forward_seconds` in it is counted too.
+            a dict for further fields of the log line. `forward_seconds` in it is also counted as a metric.
         """
         waited = 0.0
         if "sent" in batch.column_names:
-            # Clocks of two nodes differ by some milliseconds, and a wait is not negative.
+            # The clocks of two nodes may differ by some milliseconds.
             waited = max(0.0, time.time() - batch.column("sent")[0].as_py())
             self.recorder.record("xner_shard_queue_seconds", waited, stage=self.stage)
-        told: dict[str, Any] = {}
-        with about(run=self.telling.run, stage=self.stage, shard=batch.column("shard")[0].as_py()):
-            began = time.monotonic()
-            yield told
-            seconds = time.monotonic() - began
+        extra: dict[str, Any] = {}
+        with log_fields(run=self.context.run, stage=self.stage, shard=batch.column("shard")[0].as_py()):
+            started = time.monotonic()
+            yield extra
+            seconds = time.monotonic() - started
             self.recorder.record("xner_shard_processing_seconds", seconds, stage=self.stage)
-            forward = told.get("forward_seconds", 0.0)
+            forward = extra.get("forward_seconds", 0.0)
             if forward:
                 self.recorder.record("xner_forward_seconds_total", forward, stage=self.stage, device=self.device)
-            told = {"seconds": round(seconds, 3), "waited_seconds": round(waited, 3), **told}
-            with about(**told):
-                log.info("%s", ", ".join(f"{name} {value}" for name, value in told.items()))
+            fields = {"seconds": round(seconds, 3), "waited_seconds": round(waited, 3), **extra}
+            with log_fields(**fields):
+                log.info("%s", ", ".join(f"{name} {value}" for name, value in fields.items()))
 
 
 def _this_actor() -> tuple[bool, str]:

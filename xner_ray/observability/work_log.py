@@ -1,7 +1,7 @@
-"""What a run really did, with its seconds: a line of JSON for each piece of work, so that the report can tell throughput.
+"""The work log: one line of JSON for each piece of work that a run did, with its seconds; the report's throughput comes from it.
 
-A run that skips a stage takes no time for it, so the seconds of one run say little of a stage; these lines stay. Of work
-that is killed half-way only the part is told that the next run still had to do.
+A run skips stages that are done, so the seconds of one run say little about a stage. The lines of earlier runs stay in the log.
+Work that was killed leaves no line; the next run logs the part that it still had to do.
 """
 
 from __future__ import annotations
@@ -17,21 +17,26 @@ FILE = "work.jsonl"
 
 
 @contextmanager
-def worked(out: Path, stage: str, of: str, **amount: int) -> Iterator[dict[str, int]]:
-    """Write down the work done inside.
+def log_work(out: Path, stage: str, folder: str, **amount: int) -> Iterator[dict[str, int]]:
+    """Time the block and append a line to the work log. A block that raises is not logged.
 
     Args:
-        of: the name of the folder that the work is for.
-        amount: what is done, by unit (pairs=8000); also what the caller adds to the yielded dict.
+        out: the output folder of the run.
+        stage: the stage's name.
+        folder: the name of the folder that the work is for; the key `of` of the line.
+        amount: how much work, by unit, such as `pairs=8000`.
+
+    Yields:
+        `amount`, to which the block may add.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     yield amount
-    row = {"stage": stage, "of": of, "seconds": round(time.monotonic() - began, 2), "amount": amount}
+    row = {"stage": stage, "of": folder, "seconds": round(time.monotonic() - started, 2), "amount": amount}
     with (out / FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def read_work(out: Path) -> list[dict[str, Any]]:
-    """All lines: `stage`, `of`, `seconds`, `amount`; none where no work was written down."""
+    """All lines of an output folder: `stage`, `of`, `seconds`, `amount`. Empty if there is no work log."""
     file = out / FILE
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []

@@ -14,10 +14,10 @@ from xner_ray.corpora.opus.resolve import resolve
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.errors import UserError
 from xner_ray.evaluation.decontamination import HeldOut
-from xner_ray.observability.logs import teller
+from xner_ray.observability.logs import run_logger
 from xner_ray.observability.metrics import Recorder
 from xner_ray.observability.progress import Progress
-from xner_ray.observability.work_log import worked
+from xner_ray.observability.work_log import log_work
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.preflight.ray_session import connect
 from xner_ray.storage.fingerprint import hash_file, hash_folder
@@ -42,7 +42,7 @@ class Run:
 
     def __init__(self, config: Config, config_file: str | Path = "", log: Callable[[str], None] | None = None):
         refuse_url(config.out)
-        self.log, self._watched = log or teller(config.name), None if log is None else False
+        self.log, self._watched = log or run_logger(config.name), None if log is None else False
         self.metrics = Recorder(config.name)
         self.config, self.config_file = resolve(config, self.log), str(config_file)
         self.out = Path(config.out).absolute()
@@ -60,8 +60,8 @@ class Run:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - began, 1)
 
     def work(self, stage: str, of: str, **amount: int) -> AbstractContextManager[dict[str, int]]:
-        """Write down what is really done, for the report; see `runs.work.worked`."""
-        return worked(self.out, stage, of, **amount)
+        """Write down what is really done, for the report; see `observability.work_log`."""
+        return log_work(self.out, stage, of, **amount)
 
     def progress(self, stage: str, shards: int, pairs: int) -> Progress:
         """A context that tells how far a stage is: a bar on a terminal, else lines."""

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from xner_ray.config import Rules
 from xner_ray.corpora.collection import Collection
 from xner_ray.evaluation.decontamination import HeldOut
-from xner_ray.observability.run_metrics import book_verdicts
+from xner_ray.observability.run_metrics import record_verdicts
 from xner_ray.pipeline.context import Run, once
 from xner_ray.pipeline.stages.ingest import ingest_books, shard_descriptors, shard_folder
 from xner_ray.pipeline.stages.label import label
@@ -173,7 +173,7 @@ def _judge_all(run: Run, labeled: str, shards: dict[str, Manifest], lacking: dic
     with run.progress("dataset", len(items), sum(m.rows for m in shards.values())) as progress:
         for row in graph.iter_rows():
             progress.advance(row["rows"])
-            book_verdicts(run.metrics, json.loads(row["ledger"]))
+            record_verdicts(run.metrics, json.loads(row["ledger"]))
     run.log(f"[dataset] {progress.done_pairs:,} pairs judged in {len(items)} shards")
 
 

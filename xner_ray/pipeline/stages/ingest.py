@@ -19,7 +19,7 @@ from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
-from xner_ray.observability.run_metrics import book_ingest
+from xner_ray.observability.run_metrics import record_ingest
 from xner_ray.pipeline.context import Run, once
 from xner_ray.projection.ledger import Ledger
 from xner_ray.schema import DUPLICATE
@@ -67,7 +67,7 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
                 amount["pairs"] = sum(c.read for c in report.corpora.values())
         reports[language] = report
         if not done:
-            book_ingest(run.metrics, report)
+            record_ingest(run.metrics, language, report.corpora.values())
             run.log(f"[ingest] {language}: {told(report)}")
     return reports
 

@@ -176,7 +176,7 @@ def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, pl
     with run.progress("label", len(todo), pairs) as progress:
         for start in range(0, len(todo), WAVE):
             for row in _graph(run, todo[start : start + WAVE], pools, works, root).iter_rows():
-                seen.committed(row)
+                seen.shard_committed(row)
                 progress.advance(row["rows"], row["quarantined"])
 
 

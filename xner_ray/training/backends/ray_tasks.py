@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from xner_ray.errors import UserError
-from xner_ray.observability.log_follower import append, followed
+from xner_ray.observability.log_follower import append_line, follow_log
 from xner_ray.training.backends.local import train_here
 from xner_ray.training.job import TrainJob
 from xner_ray.training.resource_split import beside, cpus_each, split
@@ -52,7 +52,7 @@ def train_in_tasks(
         task.options(name=f"train:{share[0].name}").remote(share, progress, number, cpus, checkpoint_seconds)
         for number, share in enumerate(shares)
     ]
-    with followed(progress, log):
+    with follow_log(progress, log):
         try:
             while running:
                 done, running = ray.wait(running)
@@ -74,9 +74,9 @@ def _train(jobs: list[TrainJob], progress: Path, number: int, threads: int, chec
             remedy="set it lower, or train fewer models at a time with ray.num_cpus",
         )
     if tried:
-        append(progress, f"[{jobs[0].name}] its process died; try {tried + 1} of {TRIES}")
+        append_line(progress, f"[{jobs[0].name}] its process died; try {tried + 1} of {TRIES}")
     tries.write_bytes(bytes(tried + 1))
-    train_here(jobs, threads, partial(append, progress), checkpoint_seconds)
+    train_here(jobs, threads, partial(append_line, progress), checkpoint_seconds)
 
 
 def _tries(progress: Path, number: int) -> Path:

@@ -21,7 +21,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 
 from xner_ray.config import Training
 from xner_ray.errors import UserError
-from xner_ray.observability.log_follower import append, followed
+from xner_ray.observability.log_follower import append_line, follow_log
 from xner_ray.storage.fingerprint import fingerprint
 from xner_ray.training.backends.local import LocalBackend
 from xner_ray.training.backends.ray_tasks import train_in_tasks
@@ -91,7 +91,7 @@ class RayHooks:
         return value
 
     def log(self, line: str) -> None:
-        append(self.progress, line)
+        append_line(self.progress, line)
 
 
 def _plain(job: TrainJob) -> dict:
@@ -189,7 +189,7 @@ def fit(
     many = "s" if len(todo) > 1 else ""
     group = f"{fewest} to {workers}" if fewest < workers else f"{workers}"
     log(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {group} worker{'s'[: workers > 1]}")
-    with followed(progress, log):
+    with follow_log(progress, log):
         try:
             trainer.fit()
         except WorkerGroupError as e:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
-from xner_ray.observability.log_follower import followed
+from xner_ray.observability.log_follower import follow_log
 from xner_ray.pipeline.context import Run
 from xner_ray.pipeline.pipeline import sample
 from xner_ray.pipeline.stages.dataset import Dataset, dataset_of, judged
@@ -141,7 +141,7 @@ def _train(run: Run, name: str, todo: list[Planned]) -> None:
         for p in items:
             order = Order(p.cell, p.config, p.data, str(p.file), p.parts, str(log_file), threads)
             waiting[cell.remote(order, before)] = p.cell.name
-    with followed(log_file, run.log):
+    with follow_log(log_file, run.log):
         _wait(run, waiting)
 
 
