@@ -1,9 +1,10 @@
 """The sides without Ray: bare forward passes, and what users write today. Each core has a process with one thread.
 
 The rows are recorded from the labeling works themselves: teacher sentences, aligner queries, and the sentences that the
-untrained similarity reads (`aligner.similarity`, the default). Limit and pipeline run all of them: every name is asked about,
-those that are spelled alike, too (`aligner.alike`), which labeling takes without asking. What it does ask is a second, smaller
-limit.
+untrained similarity reads (`aligner.similarity_fallback_score`, the default). Limit and pipeline run all of them: every name
+is asked about, those that are spelled alike, too (`aligner.exact_match_score`), which labeling takes without asking.
+What it does ask is a
+second, smaller limit.
 """
 
 from __future__ import annotations

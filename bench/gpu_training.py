@@ -18,8 +18,8 @@ from xner_ray.training import trainer as loop
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 DEFAULTS = {  # of config.Training, which needs pydantic
-    "epochs": 1, "learning_rate": 2e-5, "warmup": 0.1, "weight_decay": 0.01, "loss": "cross_entropy", "gamma": 2.0,
-    "freeze_embeddings": True, "freeze_layers": 0, "layer_decay": 1.0, "clip": 1.0,
+    "epochs": 1, "learning_rate": 2e-5, "warmup_ratio": 0.1, "weight_decay": 0.01, "loss": "cross_entropy", "gamma": 2.0,
+    "freeze_embeddings": True, "num_frozen_layers": 0, "layerwise_lr_decay": 1.0, "max_grad_norm": 1.0,
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def compare(shape: str, precision: str, device: str, text: Text, rounds: int, sm
 
 
 def _settings(precision: str, tokens: int) -> Any:
-    return SimpleNamespace(**DEFAULTS, precision=precision, batch_tokens=tokens, micro_tokens=tokens)
+    return SimpleNamespace(**DEFAULTS, precision=precision, tokens_per_step=tokens, max_micro_batch_tokens=tokens)
 
 
 def _data(text: Text, tokens: int) -> TrainSet:

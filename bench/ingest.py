@@ -61,7 +61,11 @@ def measure(case: str, archive: str, source: str, target: str, folder: Path) -> 
     if case in ("tsv", "tmx"):
         path, form = folder / f"all.{case}", case
         rewrite(archive, source, target, path)
-    rules = Ingest(pairs=None, shard_rows=20_000, clean={"min_language_score": 0.1 if case == "language" else None})
+    rules = Ingest(
+        max_pairs_per_language=None,
+        shard_rows=20_000,
+        clean={"min_language_score": 0.1 if case == "language" else None},
+    )
     if case in ("half", "again"):
         held = folder / "held.tsv"
         rewrite(archive, source, target, held, step=2 if case == "half" else 1)

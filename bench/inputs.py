@@ -22,7 +22,7 @@ out: {out}
 languages: [{language}]
 gold: [{{path: none}}]
 corpora: [{{name: bench, format: tsv, path: {pairs}}}]
-ingest: {{pairs: {count}, shard_rows: {rows}}}
+ingest: {{max_pairs_per_language: {count}, shard_rows: {rows}}}
 label: {{batch_tokens: {budget}, precision: {precision}}}
 """
 MODELS = """\
@@ -32,9 +32,9 @@ languages: [{language}]
 sample: {{pairs: 1500, seed: 7, gold_sentences: 1200, eval_sentences: 5}}
 gold: [{{path: "{{data}}/gold/en.train.conll"}}]
 corpora: [{{name: SampleNews, format: moses, path: "{{data}}/SampleNews/v1/moses/{{pair}}.txt.zip"}}]
-ingest: {{pairs: 1000}}
+ingest: {{max_pairs_per_language: 1000}}
 teacher: {{encoder: {encoder}}}
-aligner: {{encoder: {encoder}, examples: 1000}}
+aligner: {{encoder: {encoder}, num_examples: 1000}}
 """
 LONGEST = 1000  # characters of a side, as ingest takes them
 

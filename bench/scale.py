@@ -34,7 +34,7 @@ gold: [{{path: "{{data}}/gold/en.train.conll"}}]
 corpora:
   - {{name: SampleNews, domain: news, format: moses, path: "{{data}}/SampleNews/v1/moses/{{pair}}.txt.zip"}}
   - {{name: SampleTalks, domain: talks, format: moses, path: "{{data}}/SampleTalks/v1/moses/{{pair}}.txt.zip"}}
-ingest: {{pairs: null, shard_rows: {shard_rows}, max_quarantined: 1.0}}
+ingest: {{max_pairs_per_language: null, shard_rows: {shard_rows}, max_quarantined: 1.0}}
 teacher: {{encoder: embedded}}
 label: {{null_model: true}}
 """

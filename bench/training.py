@@ -52,7 +52,7 @@ def main() -> None:
         pin(str(cores[0]))
         results |= compare_loop(start, data, settings, asked.rounds, work)
         layers = json.loads((Path(start) / "config.json").read_text())["num_hidden_layers"]
-        settings["freeze_layers"] = min(FROZEN, layers - 1)
+        settings["num_frozen_layers"] = min(FROZEN, layers - 1)
         results["frozen"] = compare_loop(start, data, settings, asked.rounds, work)
     print(json.dumps({k: v for k, v in results.items() if k != "machine"}, indent=1))
     write_json(asked.json, results)
@@ -126,7 +126,7 @@ def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], floa
     training = job.training
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = (model or load_model(job.start, job.labels)).float().to(where).train()
-    freeze(model, training.freeze_embeddings, training.freeze_layers)
+    freeze(model, training.freeze_embeddings, training.num_frozen_layers)
     if where.type == "cpu":
         use_byte_dropout(model, job.seed)
     dtype = choose_precision(training.precision, where)
@@ -141,8 +141,8 @@ def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], floa
 
     # The loop's own tensors: a stand-in for the model takes them down.
     keep.config = model.config  # type: ignore[attr-defined]
-    for step in steps_of(lengths, training.batch_tokens, job.seed, 0):
-        for micro in share_of(step, lengths, training.micro_tokens, 0, 1):
+    for step in steps_of(lengths, training.tokens_per_step, job.seed, 0):
+        for micro in share_of(step, lengths, training.max_micro_batch_tokens, 0, 1):
             _, labels, _ = _forward(keep, data, micro, where)
             batches[-1] = (batches[-1][0], labels)
             padded += labels.numel()

@@ -76,7 +76,9 @@ class XnerSide:
         from xner_ray.config.load import load_config
         from xner_ray.pipeline.context import Run
 
-        return Run(load_config(self.config, [f"label.store={self.work / store}"]), self.config, log=lambda line: None)
+        return Run(
+            load_config(self.config, [f"label.output_uri={self.work / store}"]), self.config, log=lambda line: None
+        )
 
     def tables(self) -> list[Any]:
         """The shards as they are read, in order."""

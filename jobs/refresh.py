@@ -19,5 +19,5 @@ if __name__ == "__main__":
     config, overrides = config_arguments([a for a in sys.argv if a != "--dry-run"], __doc__)
     if not dry:
         with report_user_errors():
-            look(config, [*overrides, "ingest.pairs=null"])  # as the refresh takes it
+            look(config, [*overrides, "ingest.max_pairs_per_language=null"])  # as the refresh takes it
     night(config, overrides, dry)

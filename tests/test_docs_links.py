@@ -39,7 +39,7 @@ MISTAKES = {"student.sed"}  # shown as such in docs/operations.md
 
 
 def is_key(dotted: str) -> bool:
-    """Whether a config has this key; below a mapping of the user's own names (`rules.derived.de`) all are."""
+    """Whether a config has this key; below a mapping of the user's own names (`rules.derived_word_type.de`) all are."""
     models: list[type[BaseModel]] = [Config]
     annotation: Any = None
     for name in dotted.split("."):
@@ -120,7 +120,7 @@ def test_the_checks_see_something():
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert len(set(KEY.findall(text))) > 30 and len(set(NAMED.findall(text))) > 40
     assert len(set(commands_in(text))) > 40
-    assert is_key("student.training.gamma") and is_key("corpora.0.path") and is_key("rules.derived.de")
+    assert is_key("student.training.gamma") and is_key("corpora.0.path") and is_key("rules.derived_word_type.de")
     assert not is_key("student.sed") and not is_key("rules.threshold") and not is_key("student.seeds.first")
     assert problem("xner tag --model DIR TEXT") is None and problem("xner corpus fetch NAME --target de") is None
     assert problem("xner tug") and problem("xner corpus fetsh") and problem("xner tag --modell DIR")

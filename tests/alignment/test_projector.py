@@ -186,7 +186,12 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     data, _ = encode_examples(Tokenizer(str(tiny)), examples, 128)
     data.save(tmp_path / "data.npz")
     training = Training(
-        epochs=6, learning_rate=5e-3, batch_tokens=256, micro_tokens=256, freeze_embeddings=False, precision="fp32"
+        epochs=6,
+        learning_rate=5e-3,
+        tokens_per_step=256,
+        max_micro_batch_tokens=256,
+        freeze_embeddings=False,
+        precision="fp32",
     )
     job = TrainJob("aligner", str(tiny), LABELS, training, 1, str(tmp_path / "data.npz"), str(tmp_path / "model"))
     model, result = train(job, LocalBackend(log=lambda line: None), "cpu")

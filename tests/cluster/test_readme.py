@@ -81,7 +81,7 @@ def test_every_block_is_shell():
         ("    kubectl apply -f cluster/kuberay/rayjobs.yaml", "no file cluster/kuberay/rayjobs.yaml"),
         ("    sed -i s/a/b/ cluster/kubray/*.yaml", "no file cluster/kubray/*.yaml"),
         ("    xner preflihgt configs/tiny.yaml", "no command `xner preflihgt`"),
-        ("    python jobs/pipeline.py configs/tiny.yaml labl.store=s3://b", "unknown key"),
+        ("    python jobs/pipeline.py configs/tiny.yaml labl.output_uri=s3://b", "unknown key"),
         ("    kubectl create configmap x --from-file=cluster/none.yaml", "no file cluster/none.yaml"),
     ],
 )

@@ -45,10 +45,12 @@ def failure(path, *overrides) -> UserError:
 
 
 def test_a_good_one(write):
-    config = load_config(write(GOOD), ["student.seeds=[1,2]", "corpora.0.min_score=0.5", "student.english.epochs=1"])
+    config = load_config(
+        write(GOOD), ["student.seeds=[1,2]", "corpora.0.min_score=0.5", "student.source_training.epochs=1"]
+    )
     assert config.student.seeds == [1, 2]
     assert config.corpora[0].min_score == 0.5
-    assert config.student.english.epochs == 1
+    assert config.student.source_training.epochs == 1
     assert config.teacher.training.epochs == 2
     assert config.fill(config.corpora[0].path, "zh") == "/d/en-zh/zh.tsv"
     assert config.fill(config.corpora[0].path, "de") == "/d/de-en/de.tsv"
@@ -95,7 +97,7 @@ def test_the_language_without_a_corpus(write):
 
 
 def test_an_origin_that_lacks_its_file(write):
-    error = failure(write(GOOD), "aligner.origins={pairs: 1.0}")
+    error = failure(write(GOOD), "aligner.example_sources={pairs: 1.0}")
     assert "origin `pairs`" in error.problem
     assert error.key == "aligner"
 
@@ -113,7 +115,9 @@ def test_corpora_of_the_dataset(write):
     assert (by_language.of("de").corpora, by_language.of("zh").corpora) == (["news"], None)
     alike = dataset("dataset.corpora=[talk]")
     assert alike.of("de").corpora == alike.of("zh").corpora == ["talk"]
-    assert dataset("dataset.quoted=[de]").identity() == dataset("name=t").identity() | {"quoted": ["de"]}
+    assert dataset("dataset.quotes_inside_entity=[de]").identity() == dataset("name=t").identity() | {
+        "quotes_inside_entity": ["de"]
+    }
     for wrong in ("dataset.corpora=[news, tolk]", "dataset.corpora={de: [tolk]}"):
         assert "no corpus is named `tolk`" in failure(write(GOOD), wrong).problem
 

@@ -87,7 +87,7 @@ def test_bomb_stops_early(tmp_path):
                 for _ in range(BOMB_BYTES // 1_000_000 + 20):
                     entry.write(line * 1000)
     lines = []
-    made = config([corpus(path, "moses")], pairs=10)
+    made = config([corpus(path, "moses")], max_pairs_per_language=10)
     with pytest.raises(UserError, match="bomb"):
         ingest(made, "de", tmp_path / "out", progress=lambda _, n: lines.append(n))
     assert max(lines) * 1000 <= BOMB_BYTES
@@ -96,7 +96,7 @@ def test_bomb_stops_early(tmp_path):
 def test_gzip_bomb_and_truncated_gzip(tmp_path):
     path = tmp_path / "a.tsv.gz"
     path.write_bytes(gzip.compress((b"1\tx\ty" + b"z" * 994 + b"\n") * (BOMB_BYTES // 1000 + 9000)))
-    assert "bomb" in fails(tmp_path, corpus(path, "tsv"), pairs=10).problem
+    assert "bomb" in fails(tmp_path, corpus(path, "tsv"), max_pairs_per_language=10).problem
     whole = gzip.compress(text([f"{i}\t{a}\t{b}" for i, (a, b) in enumerate(GOOD)]))
     path.write_bytes(whole[:-30])
     assert "truncated" in fails(tmp_path, corpus(path, "tsv")).problem

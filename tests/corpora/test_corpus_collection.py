@@ -29,7 +29,14 @@ VERSIONS = st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 12), 
 
 def source(path: Path, name: str = "c", label: str | None = None, **keys) -> Source:
     corpus = Corpus(name=name, format="moses", path=str(path))
-    return Source(corpus, label or name, str(path), None, ("en", "de"), Ingest(pairs=None, **{"shard_rows": 3} | keys))
+    return Source(
+        corpus,
+        label or name,
+        str(path),
+        None,
+        ("en", "de"),
+        Ingest(max_pairs_per_language=None, **{"shard_rows": 3} | keys),
+    )
 
 
 def write(path: Path, numbers: list[int]) -> Path:

@@ -83,23 +83,23 @@ def test_sample_is_deterministic_fair_and_shuffled(tmp_path):
     items = [
         corpus(good_moses(tmp_path / f"{n}.zip", p), "moses", n) for n, p in (("small", GOOD[:20]), ("many", many))
     ]
-    first = ingest(config(items, pairs=100), "de", tmp_path / "a")
-    again = ingest(config(items, pairs=100), "de", tmp_path / "b")
+    first = ingest(config(items, max_pairs_per_language=100), "de", tmp_path / "a")
+    again = ingest(config(items, max_pairs_per_language=100), "de", tmp_path / "b")
     assert first == again  # shards are compared by their hashes
     assert {n: c.sampled for n, c in first.corpora.items()} == {"small": 20, "many": 80}
     check_ledger(tmp_path / "a", first)
     names = [row["corpus"] for row in rows_of(tmp_path / "a", first)]
     assert "small" in names[:50] and "small" in names[50:]
-    turned = ingest(config(items[::-1], pairs=100), "de", tmp_path / "c")
+    turned = ingest(config(items[::-1], max_pairs_per_language=100), "de", tmp_path / "c")
     assert sorted(pairs_of(tmp_path / "c", turned)) == sorted(pairs_of(tmp_path / "a", first))
-    other = config(items, pairs=100)
+    other = config(items, max_pairs_per_language=100)
     other.seed = 2
     assert set(pairs_of(tmp_path / "d", ingest(other, "de", tmp_path / "d"))) != set(pairs_of(tmp_path / "a", first))
 
 
 def test_exact_duplicates_in_a_sample_are_dropped_once(tmp_path):
     items = [corpus(good_moses(tmp_path / f"{n}.zip"), "moses", n) for n in ("first", "second")]
-    report = ingest(config(items, pairs=1000), "de", tmp_path / "out")
+    report = ingest(config(items, max_pairs_per_language=1000), "de", tmp_path / "out")
     assert sorted(pairs_of(tmp_path / "out", report)) == sorted(GOOD)
     assert [(c.rows, c.duplicates) for c in report.corpora.values()] == [(40, 0), (0, 40)]
     check_ledger(tmp_path / "out", report)

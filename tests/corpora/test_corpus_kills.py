@@ -18,7 +18,7 @@ from xner_ray.corpora.readers.corpus_reader import Source
 from xner_ray.storage.blob_store import TEMP
 
 FORK = multiprocessing.get_context("fork")  # real processes that need not import Arrow again
-RULES = Ingest(pairs=None, shard_rows=100, clean={})
+RULES = Ingest(max_pairs_per_language=None, shard_rows=100, clean={})
 
 
 def sources(folder: Path, versions: dict[str, range]) -> list[Source]:

@@ -61,7 +61,12 @@ RUNS = settings(max_examples=int(os.environ.get("XNER_EXAMPLES", "30")), deadlin
 
 CLEAN = {"max_length_ratio": 1.2}
 INGESTS = st.sampled_from(
-    [{"pairs": None}, {"pairs": 3}, {"pairs": None, "clean": CLEAN}, {"pairs": 3, "clean": CLEAN}]
+    [
+        {"max_pairs_per_language": None},
+        {"max_pairs_per_language": 3},
+        {"max_pairs_per_language": None, "clean": CLEAN},
+        {"max_pairs_per_language": 3, "clean": CLEAN},
+    ]
 )
 
 
@@ -118,13 +123,18 @@ def test_tmx_counts_every_unit(units, ingests):
 @given(UNITS)
 def test_tmx_units_with_any_text_are_read(units):
     good = b'<tu><tuv lang="en"><seg>a</seg></tuv><tuv lang="de"><seg>b</seg></tuv></tu>'
-    assert run(lambda path: path.write_bytes(b"<tmx>" + good + units + b"</tmx>"), "tmx", {"pairs": None}) is not None
+    assert (
+        run(
+            lambda path: path.write_bytes(b"<tmx>" + good + units + b"</tmx>"), "tmx", {"max_pairs_per_language": None}
+        )
+        is not None
+    )
 
 
 @RUNS
 @given(st.binary(max_size=200), st.sampled_from(["moses", "tsv", "tmx", "wikimatrix"]))
 def test_arbitrary_files_end_in_a_user_error_or_a_ledger(data, format):
-    run(lambda path: path.write_bytes(data), format, {"pairs": None})
+    run(lambda path: path.write_bytes(data), format, {"max_pairs_per_language": None})
 
 
 @RUNS
@@ -136,7 +146,7 @@ def test_damaged_zips(source, target, data):
             whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
         path.write_bytes(bytes(whole))
 
-    run(write, "moses", {"pairs": None})
+    run(write, "moses", {"max_pairs_per_language": None})
 
 
 @LAWS

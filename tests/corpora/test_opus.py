@@ -16,7 +16,13 @@ PAPER = ["TED2013", "OpenSubtitles/v2018", "UNPC", "Europarl", "WMT-News", "JW30
 
 
 def config(data, corpora: list[dict], languages=("de",), **opus) -> Config:
-    keys = {"name": "t", "out": str(data / "out"), "data": str(data), "gold": [{"path": "g"}], "ingest": {"pairs": 20}}
+    keys = {
+        "name": "t",
+        "out": str(data / "out"),
+        "data": str(data),
+        "gold": [{"path": "g"}],
+        "ingest": {"max_pairs_per_language": 20},
+    }
     return Config(**keys, languages=list(languages), corpora=corpora, opus=opus)
 
 

@@ -15,7 +15,7 @@ GOOD = [(f"Anna saw {i} birds.", f"Anna sah {i} Vögel.") for i in range(40)]
 
 
 def config(corpora: list[dict], language: str = "de", **ingest) -> Config:
-    keys = {"pairs": None, "shard_rows": 16, "max_quarantined": 1.0} | ingest
+    keys = {"max_pairs_per_language": None, "shard_rows": 16, "max_quarantined": 1.0} | ingest
     return Config(name="t", out="out", languages=[language], gold=[{"path": "g"}], corpora=corpora, ingest=keys)
 
 

@@ -29,7 +29,7 @@ gold: [{{path: "{{data}}/gold/en.train.conll"}}]
 corpora:
   - {{name: SampleNews, domain: news, format: moses, path: "{{data}}/SampleNews/v1/moses/{{pair}}.txt.zip"}}
   - {{name: SampleTalks, domain: talks, format: moses, path: "{{data}}/SampleTalks/v1/moses/{{pair}}.txt.zip"}}
-ingest: {{pairs: {pairs}, shard_rows: {shard_rows}}}
+ingest: {{max_pairs_per_language: {pairs}, shard_rows: {shard_rows}}}
 teacher: {{encoder: tiny}}
 label: {{null_model: true, max_quarantined: 0.5}}
 """

@@ -30,7 +30,7 @@ def cell_result(cell: Cell, sentences: int = 1000) -> dict[str, Any]:
     }
     scores = {"precision": f1, "recall": f1, "f1": f1, "support": 33, "types": types, "sentences": 20}
     data = {"sentences": sentences, "without_entity": 200, "entities": {"LOC": 700, "PER": 300}}
-    english = cell.changes["student.schedule"] == "english_only" if "student.schedule" in cell.changes else False
+    english = cell.changes["student.schedule"] == "source_only" if "student.schedule" in cell.changes else False
     return {
         "data": None if english else data,
         "sets": {f"{cell.language} news": scores, f"{cell.language} web": scores},
@@ -43,5 +43,5 @@ def table(study: str, *overrides: str, stock=STOCK) -> pa.Table:
     rows = []
     for cell in cells(study, config, stock):
         own = changed(config, cell.changes)
-        rows += row_values(study, cell, own, cell_result(cell, own.dataset.sentences))
+        rows += row_values(study, cell, own, cell_result(cell, own.dataset.max_sentences))
     return table_of(rows)

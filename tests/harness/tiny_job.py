@@ -27,7 +27,13 @@ def make_job(start: Path, folder: Path, weights: bool = False, rows: int = 60, *
     drawn = random.uniform(0.1, 1, len(labels)).astype(np.float32) if weights else None
     folder.mkdir(exist_ok=True)
     TrainSet(ids, labels, weights=drawn).save(folder / "data.npz")
-    asked = {"epochs": 6, "learning_rate": 1e-2, "batch_tokens": 128, "micro_tokens": 128, "precision": "fp32"}
+    asked = {
+        "epochs": 6,
+        "learning_rate": 1e-2,
+        "tokens_per_step": 128,
+        "max_micro_batch_tokens": 128,
+        "precision": "fp32",
+    }
     settings = Training(**{"freeze_embeddings": False, **asked, **training})
     return TrainJob("test", str(start), LABELS, settings, 1, str(folder / "data.npz"), str(folder / "model"))
 

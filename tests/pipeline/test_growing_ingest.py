@@ -22,7 +22,7 @@ def run_over(tmp_path, numbers: range, name: str = "a") -> Run:
         archive.writestr(english, "".join(f"{x} bird\n" if x else "\n" for x in lines))
         archive.writestr(german, "".join(f"{x} Vogel\n" for x in lines))
     corpora = [{"name": "a", "domain": "zoo", "format": "moses", "path": str(tmp_path / name)}]
-    rules = {"pairs": None, "shard_rows": 16, "grow": True}
+    rules = {"max_pairs_per_language": None, "shard_rows": 16, "incremental": True}
     config = Config(
         name="t", out=str(tmp_path / "out"), languages=["de"], gold=[{"path": "g"}], corpora=corpora, ingest=rules
     )
@@ -55,5 +55,5 @@ def test_only_what_is_new_makes_shards(ray_session, tmp_path):
 
 def test_it_takes_every_pair():
     with pytest.raises(ValueError, match="takes every pair"):
-        Ingest(pairs=10, grow=True)
-    assert "grow" not in Ingest(pairs=None, grow=True).identity()
+        Ingest(max_pairs_per_language=10, incremental=True)
+    assert "incremental" not in Ingest(max_pairs_per_language=None, incremental=True).identity()

@@ -29,23 +29,29 @@ def check(teachers, **rules):
 
 
 def test_types_of_own_and_adopted_teachers(teachers):
-    check(teachers, derived={"de": "MISC", "nl": "MISC", "es": "LOC"}, lowercase={"de": "O"})
+    check(teachers, derived_word_type={"de": "MISC", "nl": "MISC", "es": "LOC"}, lowercase_word_type={"de": "O"})
 
 
 def test_a_language_that_the_run_leaves_out_is_no_mistake(teachers):
-    check({"de": teachers["de"]}, derived={"de": "MISC", "nl": "MISC"}, lowercase={"es": "O"})
+    check({"de": teachers["de"]}, derived_word_type={"de": "MISC", "nl": "MISC"}, lowercase_word_type={"es": "O"})
 
 
 @pytest.mark.parametrize("language", ["de", "nl", "es"])
 def test_an_unknown_type_names_key_and_remedy(teachers, language):
     with pytest.raises(UserError) as e:
-        check(teachers, lowercase={language: "MISK"})
-    assert e.value.key == f"rules.lowercase.{language}" and e.value.file == "mine.yaml"
+        check(teachers, lowercase_word_type={language: "MISK"})
+    assert e.value.key == f"rules.lowercase_word_type.{language}" and e.value.file == "mine.yaml"
     assert "MISC" in e.value.remedy and "O," not in e.value.remedy
 
 
 def test_an_unknown_type_of_a_word(teachers):
-    check(teachers, words={"de": {"EU": "MISC", "Kanzler": "O"}, "zh": {"我国": "whatever: the run leaves it out"}})
+    check(
+        teachers,
+        surface_type_overrides={
+            "de": {"EU": "MISC", "Kanzler": "O"},
+            "zh": {"我国": "whatever: the run leaves it out"},
+        },
+    )
     with pytest.raises(UserError) as e:
-        check(teachers, words={"de": {"EU": "ORGANIZATION"}})
-    assert e.value.key == "rules.words.de.EU" and "LOC" in e.value.remedy
+        check(teachers, surface_type_overrides={"de": {"EU": "ORGANIZATION"}})
+    assert e.value.key == "rules.surface_type_overrides.de.EU" and "LOC" in e.value.remedy

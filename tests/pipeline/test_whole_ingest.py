@@ -23,7 +23,7 @@ def config(tmp_path) -> Config:
             archive.writestr("N.en", "".join(f"{x} bird\n" if x else "\n" for x in lines))
             archive.writestr("N.de", "".join(f"{x} {'bird' if x == 'same' else 'Vogel'}\n" for x in lines))
     corpora = [{"name": n, "format": "moses", "path": str(tmp_path / n)} for n in "ba"]
-    rules = {"pairs": None, "shard_rows": 16, "clean": {}}
+    rules = {"max_pairs_per_language": None, "shard_rows": 16, "clean": {}}
     return Config(
         name="t", out=str(tmp_path / "out"), languages=["de"], gold=[{"path": "g"}], corpora=corpora, ingest=rules
     )

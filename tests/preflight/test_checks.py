@@ -95,9 +95,9 @@ def test_the_engine_chooses_what_the_check_says():
 
 
 def test_every_precision_of_a_config_is_asked():
-    config = load_config("configs/tiny.yaml", ["student.english={precision: fp16}", "label.precision=bf16"])
+    config = load_config("configs/tiny.yaml", ["student.source_training={precision: fp16}", "label.precision=bf16"])
     found = precisions(config)
-    assert found["student.english.precision"] == "fp16"
+    assert found["student.source_training.precision"] == "fp16"
     assert found["label.precision"] == "bf16"
     assert set(found) > {"teacher.training.precision", "aligner.training.precision", "student.training.precision"}
 

@@ -19,7 +19,7 @@ def test_a_disk_without_room(tmp_path):
     check_disk("s3://bucket/run", 1e18)
     with pytest.raises(UserError, match="GB are free") as e:
         check_disk(str(tmp_path), 1e18)
-    assert "label.store" in e.value.remedy
+    assert "label.output_uri" in e.value.remedy
 
 
 def test_an_object_store_without_room():

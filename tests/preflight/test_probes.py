@@ -69,7 +69,7 @@ def test_a_job_does_not_start_where_there_is_a_problem(tmp_path, capsys):
 
 
 def test_a_config_that_is_wrong(tmp_path):
-    result = xner("configs/tiny.yaml", "labl.workers=2")
+    result = xner("configs/tiny.yaml", "labl.max_actors=2")
     assert result.exit_code == 2 and "did you mean `label`?" in result.stderr
 
 

@@ -85,7 +85,9 @@ def test_judge_applies_them_by_language_and_moves_rows_without_entities():
         row(5, "zh", "Our China", "我国", [(4, 9, "LOC")], [(0, 0, 2)]),
     ]  # fmt: skip
     table = pa.Table.from_pylist(rows, schema=schema.ALIGNED)
-    rules = Rules(derived={"de": "MISC"}, lowercase={"es": "O"}, words={"zh": {"我国": "O"}})
+    rules = Rules(
+        derived_word_type={"de": "MISC"}, lowercase_word_type={"es": "O"}, surface_type_overrides={"zh": {"我国": "O"}}
+    )
     judged = judge(table, rules).to_pylist()
     none = schema.KEPT_NO_ENTITY
     assert [r["verdict"] for r in judged] == [schema.KEPT, none, schema.KEPT, none, none]

@@ -52,7 +52,7 @@ def ids(table: pa.Table) -> set:
 
 
 def test_cap_and_equal_share(choose):
-    summary, table, _ = choose(sentences=100, empty_share=0.2)
+    summary, table, _ = choose(max_sentences=100, no_entity_ratio=0.2)
     assert summary["sentences"] == table.num_rows == len(ids(table)) == 100
     assert (summary["with_entity"], summary["without_entity"], summary["notes"]) == (80, 20, [])
     for domain in summary["domains"].values():
@@ -62,7 +62,7 @@ def test_cap_and_equal_share(choose):
 
 
 def test_what_is_written_is_exported(choose):
-    summary, table, _ = choose(sentences=50)
+    summary, table, _ = choose(max_sentences=50)
     assert table.schema.equals(schema.EXPORTED)
     assert (summary["entities"], summary["unlabeled"]) == (summary["with_entity"], 0)
     for one in table.to_pylist():
@@ -70,25 +70,27 @@ def test_what_is_written_is_exported(choose):
 
 
 def test_one_seed_one_choice_however_it_is_cut(choose):
-    _, table, data = choose(sentences=100)
-    _, again, same = choose(sentences=100, name="again.parquet")
+    _, table, data = choose(max_sentences=100)
+    _, again, same = choose(max_sentences=100, name="again.parquet")
     assert data == same
-    _, cut, _ = choose(sentences=100, sizes=(7, 100, 211))
+    _, cut, _ = choose(max_sentences=100, sizes=(7, 100, 211))
     assert ids(cut) == ids(again)
-    _, turned, _ = choose(ROWS[::-1], sentences=100)
+    _, turned, _ = choose(ROWS[::-1], max_sentences=100)
     assert ids(turned) == ids(table)
-    _, other, _ = choose(sentences=100, seed=2)
+    _, other, _ = choose(max_sentences=100, seed=2)
     assert ids(other) != ids(table)
 
 
 def test_a_larger_choice_holds_the_smaller(choose):
-    _, small, _ = choose(sentences=50)
-    _, large, _ = choose(sentences=200)
+    _, small, _ = choose(max_sentences=50)
+    _, large, _ = choose(max_sentences=200)
     assert ids(small) <= ids(large)
 
 
 def test_too_few_without_entity_are_all_taken_and_reported(choose):
-    summary, _, _ = choose(corpus("a", "news", 100, 5) + corpus("b", "talk", 100, 100), sentences=200, empty_share=0.4)
+    summary, _, _ = choose(
+        corpus("a", "news", 100, 5) + corpus("b", "talk", 100, 100), max_sentences=200, no_entity_ratio=0.4
+    )
     assert summary["domains"]["news"]["without_entity"] == 5
     assert summary["domains"]["talk"]["empty_share"] == pytest.approx(0.4, abs=0.01)
     assert len(summary["notes"]) == 1
@@ -97,21 +99,21 @@ def test_too_few_without_entity_are_all_taken_and_reported(choose):
 
 @pytest.mark.parametrize(("share", "full", "empty"), [(0.0, 600, 0), (0.5, 600, 350), (1.0, 0, 450)])
 def test_no_more_than_there_is(choose, share, full, empty):
-    summary, _, _ = choose(sentences=2000, empty_share=share)
+    summary, _, _ = choose(max_sentences=2000, no_entity_ratio=share)
     assert (summary["with_entity"], summary["without_entity"]) == (full, empty)
 
 
 def test_corpora_that_ingest_thinned_differently_are_chosen_alike(choose):
     """Ingest took the smallest plain hashes; the choice must not prefer the corpus that was thinned more."""
     summary, table, _ = choose(
-        corpus("a", "news", 1000, 0) + corpus("b", "talk", 1000, 0), sentences=500, empty_share=0
+        corpus("a", "news", 1000, 0) + corpus("b", "talk", 1000, 0), max_sentences=500, no_entity_ratio=0
     )
     assert summary["domains"]["news"]["with_entity"] == pytest.approx(250, abs=60)
     assert table.num_rows == 500
 
 
 def test_more_rows_than_a_row_group(choose):
-    summary, table, _ = choose(corpus("a", "news", 5000, 0), sizes=(1500,), sentences=40000, empty_share=0)
+    summary, table, _ = choose(corpus("a", "news", 5000, 0), sizes=(1500,), max_sentences=40000, no_entity_ratio=0)
     assert table.num_rows == summary["entities"] == 5000
     assert table.column("pair_id").to_pylist() == list(range(5000))
 
@@ -127,15 +129,15 @@ def test_nothing_to_choose_from(choose, tmp_path):
 def test_a_pair_in_two_shards_is_found(choose, tmp_path):
     rows = corpus("a", "news", 20, 0)
     with pytest.raises(RuntimeError, match="twice"):
-        choose([*rows, *rows], sizes=(23,), sentences=10, empty_share=0)
+        choose([*rows, *rows], sizes=(23,), max_sentences=10, no_entity_ratio=0)
     assert not list(tmp_path.glob(".train*"))
 
 
 def test_only_the_corpora_that_are_named(choose):
-    summary, table, _ = choose(sentences=100, empty_share=0.2, corpora=["b", "c"])
+    summary, table, _ = choose(max_sentences=100, no_entity_ratio=0.2, corpora=["b", "c"])
     assert set(table.column("corpus").to_pylist()) == {"b", "c"} and table.num_rows == 100
     assert set(summary["domains"]) == {"news", "talk"}
-    everything = choose(sentences=100, empty_share=0.2, corpora=["a", "b", "c"])
-    assert everything[2] == choose(sentences=100, empty_share=0.2)[2]
+    everything = choose(max_sentences=100, no_entity_ratio=0.2, corpora=["a", "b", "c"])
+    assert everything[2] == choose(max_sentences=100, no_entity_ratio=0.2)[2]
     with pytest.raises(UserError, match="no sentence with entities"):
         choose(corpora=["d"])

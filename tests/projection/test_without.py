@@ -18,7 +18,7 @@ def rows(numbers: range) -> list[dict]:
 def chosen(tmp_path, without: Without | None) -> tuple[set[int], dict]:
     pq.write_table(judge(aligned(rows(range(40))), Rules()), tmp_path / "shard.parquet")
     out = tmp_path / "train.parquet"
-    summary = select([tmp_path / "shard.parquet"], out, DatasetConfig(sentences=100), 1, without)
+    summary = select([tmp_path / "shard.parquet"], out, DatasetConfig(max_sentences=100), 1, without)
     assert summary["sentences"] == summary["available"] == pq.read_table(out).num_rows
     return set(pq.read_table(out).column("pair_id").to_pylist()), summary
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 def undisturbed(encoder: Path, folder: Path, epochs: int) -> tuple[TrainJob, list[float]]:
     """A job, and the losses of its steps in one process."""
-    settings = {"epochs": epochs, "learning_rate": 1e-3, "micro_tokens": 64}
+    settings = {"epochs": epochs, "learning_rate": 1e-3, "max_micro_batch_tokens": 64}
     job = without_dropout(make_job(encoder, folder / "alone", rows=400, **settings))
     _, result = train(job, Silent(), device="cpu")
     return job, result.losses

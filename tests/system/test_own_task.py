@@ -31,11 +31,11 @@ languages: [fr, ja]
 gold: [{{path: "{{data}}/train.conll", scheme: iob1}}]
 dev: [{{path: "{{data}}/dev.conll", name: english, scheme: iob1}}]
 corpora: [{{name: leaflets, format: tsv, path: "{{data}}/{{language}}.tsv"}}]
-ingest: {{pairs: 60, shard_rows: 20}}
+ingest: {{max_pairs_per_language: 60, shard_rows: 20}}
 teacher:
   encoder: tiny
-  training: {{epochs: 8, learning_rate: 3.0e-3, batch_tokens: 256, freeze_embeddings: false}}
-aligner: {{encoder: tiny, layer: 1, examples: 40, threshold: 0.0, training: {{learning_rate: 5.0e-3}}}}
+  training: {{epochs: 8, learning_rate: 3.0e-3, tokens_per_step: 256, freeze_embeddings: false}}
+aligner: {{encoder: tiny, similarity_layer: 1, num_examples: 40, threshold: 0.0, training: {{learning_rate: 5.0e-3}}}}
 student: {{encoder: tiny, training: {{learning_rate: 1.0e-3}}}}
 evaluation:
   - {{name: french, language: fr, path: "{{data}}/fr.conll"}}

@@ -177,7 +177,7 @@ def test_plan_of_the_paper():
     assert "40 models" in told["student"]
     assert config.teacher.encoder == config.aligner.encoder == "FacebookAI/xlm-roberta-large"
     assert config.student.training.gamma == 4 and len(config.student.seeds) == 5
-    assert config.dataset.sentences == 40_000
+    assert config.dataset.max_sentences == 40_000
 
 
 def test_unknown_stage():

@@ -45,18 +45,18 @@ opus: {{catalog: api, api: "{url}/api", base_url: "{url}"}}
 ingest: {{shard_rows: 50}}
 teacher:
   encoder: tiny
-  training: {{epochs: 8, learning_rate: 3.0e-3, loss: cross_entropy, batch_tokens: 256, freeze_embeddings: false}}
+  training: {{epochs: 8, learning_rate: 3.0e-3, loss: cross_entropy, tokens_per_step: 256, freeze_embeddings: false}}
 aligner:
   encoder: tiny
-  layer: 1
-  examples: 60
+  similarity_layer: 1
+  num_examples: 60
   threshold: 0.0 # an aligner that knows nothing: every word is a span's, so that some sentences are kept
   training: {{epochs: 1, learning_rate: 5.0e-3, freeze_embeddings: false}}
 student:
   encoder: tiny
-  training: {{epochs: 8, learning_rate: 5.0e-3, loss: cross_entropy, batch_tokens: 256, freeze_embeddings: false}}
+  training: {{epochs: 8, learning_rate: 5.0e-3, loss: cross_entropy, tokens_per_step: 256, freeze_embeddings: false}}
 evaluation: [{{name: chinese, language: zh, path: "{{data}}/gold/zh.eval.conll"}}]
-refresh: {{silver_pairs: 30, retrain_share: 0.03, tolerance: 100, keep: 2, lease: 20}}
+refresh: {{silver_sentences: 30, min_growth: 0.03, max_f1_drop: 100, keep_versions: 2, lock_timeout_s: 20}}
 """
 
 
@@ -242,7 +242,7 @@ def test_a_worse_model_is_not_promoted(nights):
     """A learning rate that ruins the student. One that moves nothing would not do: the English tagger knows German names that are
     spelled alike, and may be the better one on silver."""
     before = nights.current()
-    report = nights.night("student.training.learning_rate=0.5", "refresh.tolerance=1")
+    report = nights.night("student.training.learning_rate=0.5", "refresh.max_f1_drop=1")
     assert report["status"] == "not promoted", report["compared"]
     lost = {c["language"] for c in report["compared"] if c["change"] < -1}
     assert "de" in lost and {line.split(" lost ")[0] for line in report["decision"]} == lost
@@ -251,7 +251,7 @@ def test_a_worse_model_is_not_promoted(nights):
     assert "Not promoted: " in (nights.out / f"published/nights/{report['night']:06d}.md").read_text()
 
     worse = nights.trained()
-    report = nights.night("refresh.tolerance=100")  # the config is as it was
+    report = nights.night("refresh.max_f1_drop=100")  # the config is as it was
     assert report["status"] == "promoted" and nights.trained() != worse
 
 

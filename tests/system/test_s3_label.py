@@ -30,7 +30,7 @@ def test_a_server_that_restarts_and_a_driver_that_dies(tmp_path, monkeypatch):
             local = ordeal.new_out()
             ordeal.finish(local)
             out = ordeal.new_out(local)
-            store = "label.store=s3://bucket/runs"
+            store = "label.output_uri=s3://bucket/runs"
             ordeal.killed_at(out, "manifest.opened", store)
             driver = ordeal.start(out, store)
             deadline = time.monotonic() + 300

@@ -117,8 +117,8 @@ def test_schedules_train_on_what_they_say(work):
 @pytest.mark.parametrize(
     ("study", "more"),
     [
-        ("size", ["--sizes", "2,16", "--seeds", "1", "dataset.empty_share=0"]),
-        ("domain", ["--seeds", "1", "dataset.empty_share=0"]),
+        ("size", ["--sizes", "2,16", "--seeds", "1", "dataset.no_entity_ratio=0"]),
+        ("domain", ["--seeds", "1", "dataset.no_entity_ratio=0"]),
         ("loss", ["--gammas", "0,4", "--frozen", "0,1"]),
     ],
 )

@@ -111,7 +111,7 @@ def test_accumulation_does_not_change_the_gradient(job):
         total = None
         for rank in range(ranks):
             model.zero_grad()
-            training = job.training.model_copy(update={"micro_tokens": micro})
+            training = job.training.model_copy(update={"max_micro_batch_tokens": micro})
             _step(model, data, step, training, Silent(rank, ranks), scaler, autocast, torch.device("cpu"))
             # Each rank scales by the world size because DistributedDataParallel averages; so do we.
             mine = [p.grad / ranks for p in model.parameters() if p.grad is not None]

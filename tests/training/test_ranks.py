@@ -43,7 +43,7 @@ def gradient(job: TrainJob, hooks: Silent, rows: list[int], micro: int) -> tuple
     torch.manual_seed(3)
     raw = load_model(job.start, LABELS).train()
     model = hooks.prepare(raw)
-    training = job.training.model_copy(update={"micro_tokens": micro})
+    training = job.training.model_copy(update={"max_micro_batch_tokens": micro})
     scaler, autocast = torch.amp.GradScaler("cpu", enabled=False), torch.autocast("cpu", enabled=False)
     data = TrainSet.load(Path(job.data))
     loss, _ = _step(model, data, np.array(rows), training, hooks, scaler, autocast, torch.device("cpu"))
@@ -54,7 +54,7 @@ def work(rank: int, world: int, job: TrainJob, micro: int) -> dict:
     """All that is compared, on one rank."""
     hooks = Gloo(rank, world)
     found = {name: gradient(job, hooks, *step) for name, step in STEPS.items()}
-    job.training = job.training.model_copy(update={"micro_tokens": micro})
+    job.training = job.training.model_copy(update={"max_micro_batch_tokens": micro})
     model, result = train(job, hooks, device="cpu")
     return {**found, "losses": result.losses, "weights": torch.cat([p.detach().flatten() for p in model.parameters()])}
 
@@ -71,7 +71,13 @@ def in_a_process(rank: int, job: TrainJob, port: int, folder: str) -> None:
 def both(tiny_encoder, tmp_path_factory):
     """What one worker found, whose micro-batches are half as large, and what each of two found."""
     folder = tmp_path_factory.mktemp("ranks")
-    settings = {"loss": "reweighted", "gamma": 4.0, "epochs": 2, "batch_tokens": 2 * MICRO, "micro_tokens": MICRO}
+    settings = {
+        "loss": "reweighted",
+        "gamma": 4.0,
+        "epochs": 2,
+        "tokens_per_step": 2 * MICRO,
+        "max_micro_batch_tokens": MICRO,
+    }
     job = without_dropout(make_job(tiny_encoder, folder, weights=True, **settings))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -100,7 +106,7 @@ def test_a_training_of_two_is_one_with_twice_the_accumulation(both):
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_accumulation_follows_the_world(world):
-    lengths, training = np.full(256, 16), Training(batch_tokens=1024, micro_tokens=256)
-    for step in steps_of(lengths, training.batch_tokens, 1, 0):
-        counts = [len(share_of(step, lengths, training.micro_tokens, rank, world)) for rank in range(world)]
+    lengths, training = np.full(256, 16), Training(tokens_per_step=1024, max_micro_batch_tokens=256)
+    for step in steps_of(lengths, training.tokens_per_step, 1, 0):
+        counts = [len(share_of(step, lengths, training.max_micro_batch_tokens, rank, world)) for rank in range(world)]
         assert counts == [4 // world] * world  # a step is 1024 tokens whoever runs it

@@ -167,7 +167,9 @@ def _lower_layers(folder: Path, layer: int):
         model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
     stack = layers_of(model)
     if layer > len(stack):
-        raise UserError(f"the encoder has {len(stack)} layers", key="aligner.layer", remedy=f"at most {len(stack)}")
+        raise UserError(
+            f"the encoder has {len(stack)} layers", key="aligner.similarity_layer", remedy=f"at most {len(stack)}"
+        )
     # One layer stays above: some models normalize the last one's states.
     del stack[layer + 1 :]
     model.config.num_hidden_layers = len(stack)

@@ -78,7 +78,7 @@ def ingest(
                 "max_length_ratio": max_ratio,
                 "min_language_score": language_score,
             }
-            keys = {"pairs": None, "shard_rows": shard_rows, "clean": rules}
+            keys = {"max_pairs_per_language": None, "shard_rows": shard_rows, "clean": rules}
             items = [_corpus(path, name, format, domain, min_score) for path in inputs]
             collections, settings = {out: [_source(x, label, (source, target), keys) for x, label in items]}, None
         results = _add_all(collections, settings, ray)

@@ -120,7 +120,7 @@ class Clean(Model):
 class Ingest(Model):
     """Reading, cleaning and sampling the corpora into shards."""
 
-    pairs: Positive | None = Field(
+    max_pairs_per_language: Positive | None = Field(
         8000, description="Pairs a language, quotas over corpora by `weight`; null: every pair."
     )
     shard_rows: Positive = Field(2000, description="Pairs in a shard, the unit of work and of commit.")
@@ -129,18 +129,20 @@ class Ingest(Model):
         0.2, description="Stop when a larger share of a corpus's sampled pairs cannot be read."
     )
     clean: Clean | None = Field(None, description="Rules against bad pairs; default: only unreadable ones go.")
-    grow: bool = Field(
+    incremental: bool = Field(
         False,
-        description="With `pairs: null`: pairs go to collections that grow, OUT/corpus/LANGUAGE, and a corpus that changed"
-        " costs only its new pairs. `xner refresh` always does so.",
+        description="With `max_pairs_per_language: null`: pairs go to collections that grow, OUT/corpus/LANGUAGE, and a"
+        " corpus that changed costs only its new pairs. `xner refresh` always does so.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Ingest:
-        if self.grow and self.pairs is not None:
-            raise ValueError("a collection that grows takes every pair: set `pairs: null` beside `grow`")
+        if self.incremental and self.max_pairs_per_language is not None:
+            raise ValueError(
+                "a collection that grows takes every pair: set `max_pairs_per_language: null` beside `incremental`"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:
         """What decides about the content, for fingerprints: rules that are not set leave no trace in older ones."""
-        return self.model_dump(mode="json", exclude={"grow"} if self.clean else {"grow", "clean"})
+        return self.model_dump(mode="json", exclude={"incremental"} if self.clean else {"incremental", "clean"})

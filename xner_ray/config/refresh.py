@@ -25,20 +25,20 @@ class Rate(Model):
 class Refresh(Model):
     """The nightly refresh, `xner refresh`."""
 
-    retrain_share: float = Field(
+    min_growth: float = Field(
         0.05,
         ge=0,
         description="Train when a language has so much more to choose training sentences from than at the last training.",
     )
-    tolerance: float = Field(
+    max_f1_drop: float = Field(
         0.5, ge=0, description="Promote only where no language loses more F1 than this, in points of a percent."
     )
-    keep: Positive = Field(3, description="Promoted students that are kept, the current one included.")
-    silver_pairs: Positive = Field(
+    keep_versions: Positive = Field(3, description="Promoted students that are kept, the current one included.")
+    silver_sentences: Positive = Field(
         1000,
         description="Sentences of a frozen silver set for languages that `evaluation` has no gold for; at most a tenth of all.",
     )
-    lease: float = Field(
+    lock_timeout_s: float = Field(
         300.0, gt=0, description="Seconds after which the lock of a refresh that died is another's to take."
     )
     publish: str | None = Field(

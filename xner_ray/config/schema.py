@@ -26,28 +26,30 @@ class Training(Model):
 
     epochs: Positive = Field(3, description="Passes over the training data.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak; linear warm-up, then linear decay to 0.")
-    warmup: Share = Field(0.1, description="Share of the steps.")
+    warmup_ratio: Share = Field(0.1, description="Share of the steps.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
-    batch_tokens: Positive = Field(1024, description="Real tokens in an optimizer step, over all workers.")
-    micro_tokens: Positive = Field(1024, description="Padded tokens in one forward pass of one worker.")
+    tokens_per_step: Positive = Field(1024, description="Real tokens in an optimizer step, over all workers.")
+    max_micro_batch_tokens: Positive = Field(1024, description="Padded tokens in one forward pass of one worker.")
     loss: Literal["cross_entropy", "focal", "reweighted"] = Field(
         "cross_entropy", description="focal weighs sure tokens down, reweighted weighs them up."
     )
     gamma: float = Field(2.0, ge=0, description="Exponent of focal (1-p)^gamma and reweighted (1+p)^gamma.")
     freeze_embeddings: bool = Field(True, description="Do not train the embedding tables.")
-    freeze_layers: int = Field(0, ge=0, description="The lowest n transformer layers are not trained.")
-    layer_decay: float = Field(1.0, gt=0, le=1, description="Learning rate factor from each layer to the one below.")
+    num_frozen_layers: int = Field(0, ge=0, description="The lowest n transformer layers are not trained.")
+    layerwise_lr_decay: float = Field(
+        1.0, gt=0, le=1, description="Learning rate factor from each layer to the one below."
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: as `label.precision`; weights stay fp32, passes run in it."
     )
-    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
 
 class Teacher(Model):
     """The English tagger that labels the source side."""
 
     encoder: str = Field("embedded", description="embedded | hub id | folder.")
-    to_o: dict[str, list[str]] = Field(
+    drop_types: dict[str, list[str]] = Field(
         {},
         description="Types relabeled O before training, by target language: {zh: [MISC]}. Each distinct set is a teacher.",
     )
@@ -72,19 +74,19 @@ class Aligner(Model):
     """The model that finds an English name in a target sentence."""
 
     encoder: str = Field("embedded", description="embedded | hub id | folder.")
-    examples: Positive = Field(4000, description="Training examples a language.")
-    negatives: Share = Field(0.25, description="Share of examples whose name is not in the sentence.")
-    noun_phrases: Share = Field(0.3, description="Share of the positives that are noun phrases, not entities.")
-    origins: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], float] = Field(
+    num_examples: Positive = Field(4000, description="Training examples a language.")
+    negative_ratio: Share = Field(0.25, description="Share of examples whose name is not in the sentence.")
+    noun_phrase_ratio: Share = Field(0.3, description="Share of the positives that are noun phrases, not entities.")
+    example_sources: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], float] = Field(
         {"bootstrap": 0.85, "lexicon": 0.15}, description="Where examples come from, with their shares."
     )
-    pairs: str | None = Field(
-        None, description="TSV `name, sentence, start, end` for origin `pairs`; `{language}` is filled in."
+    examples_file: str | None = Field(
+        None, description="TSV `name, sentence, start, end` for source `pairs`; `{language}` is filled in."
     )
     lexicon: str | None = Field(None, description="TSV `name, target name`; default: CLDR countries and languages.")
     translator: str | None = Field(None, description="A seq2seq folder of transformers, target language to English.")
-    layer: int = Field(7, ge=0, description="Hidden layer whose similarities bootstrap the examples.")
-    similarity: Share = Field(
+    similarity_layer: int = Field(7, ge=0, description="Hidden layer whose similarities bootstrap the examples.")
+    similarity_fallback_score: Share = Field(
         0.5,
         description="Score of spans that only the untrained similarity finds, in languages with spaces;"
         " 0, as in the paper: none.",
@@ -94,13 +96,13 @@ class Aligner(Model):
         description="The similarity is asked about all names, is a second choice and mends names that were cut (with"
         " `one_to_one`); false: only about those that the aligner does not find, which is faster.",
     )
-    alike: Share = Field(
+    exact_match_score: Share = Field(
         0.99,
         description="Score of names that stand in the target as they are spelled in English, as often, in languages with"
         " spaces: nobody is asked about them; 0, as in the paper: they are asked like all others.",
     )
     threshold: Share = Field(0.5, description="A word belongs to the entity from this probability on.")
-    gap: int = Field(1, ge=0, description="Words below the threshold that a span may step over.")
+    max_gap_words: int = Field(1, ge=0, description="Words below the threshold that a span may step over.")
     one_to_one: bool = Field(
         True,
         description="Names of a pair do not share a place, and none has more forms than mentions; false, as in the paper:"
@@ -110,11 +112,11 @@ class Aligner(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Aligner:
-        for origin, key in (("pairs", self.pairs), ("translator", self.translator)):
-            if self.origins.get(origin, 0) > 0 and key is None:  # type: ignore[call-overload]
+        for origin, key in (("pairs", self.examples_file), ("translator", self.translator)):
+            if self.example_sources.get(origin, 0) > 0 and key is None:  # type: ignore[call-overload]
                 raise ValueError(f"origin `{origin}` needs the key `{origin}`")
-        if sum(self.origins.values()) <= 0:
-            raise ValueError("the shares of `origins` add up to nothing")
+        if sum(self.example_sources.values()) <= 0:
+            raise ValueError("the shares of `example_sources` add up to nothing")
         return self
 
 
@@ -126,13 +128,13 @@ class Label(Model):
         "auto",
         description="auto: bf16 on GPUs from Ampere on and on CPUs that multiply in it, else fp16 (GPU) or fp32.",
     )
-    workers: Positive | None = Field(
+    max_actors: Positive | None = Field(
         None,
         description="Most actors that align. With GPUs, those that label are fewer, as they cost less; on CPUs each does both."
         " Default: what GPUs or cores hold.",
     )
-    gpu_share: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
-    store: str | None = Field(
+    num_gpus_per_actor: float = Field(0.5, gt=0, le=1, description="GPU that one actor takes, where there are GPUs.")
+    output_uri: str | None = Field(
         None, description="Where labeled shards go: a folder, or a URL such as s3://bucket/prefix; default: `out`."
     )
     max_quarantined: Share = Field(0.01, description="Stop when a larger share of a shard's rows cannot be run.")
@@ -146,20 +148,20 @@ class Student(Model):
 
     encoder: str | list[str] = Field("embedded", description="embedded | hub id | folder; a list trains each.")
     seeds: list[int] = Field([1], min_length=1, description="One student each; scores are their mean.")
-    schedule: Literal["sequential", "mixed", "target_only", "english_only"] = Field(
+    schedule: Literal["sequential", "mixed", "target_only", "source_only"] = Field(
         "sequential",
         description="sequential: English first, then projected sentences; mixed: both at once, each as often as sequential"
-        " sees it; target_only: no English; english_only: zero-transfer.",
+        " sees it; target_only: no English; source_only: zero-transfer.",
     )
-    english: Training | None = Field(
+    source_training: Training | None = Field(
         None, description="English fine-tuning that comes first; default: as the teacher's."
     )
-    english_per_seed: bool = Field(
+    source_model_per_seed: bool = Field(
         False,
         description="Each seed begins with an English fine-tuning of its own; default: one for all, of key `seed`.",
     )
-    training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, freeze_layers=3)
-    doubt_capitals: bool = Field(
+    training: Training = Training(epochs=1, loss="reweighted", gamma=4.0, num_frozen_layers=3)
+    mask_unlabeled_capitalized: bool = Field(
         True,
         description="Unlabeled words with a capital letter inside a sentence are not labeled O, in languages where it"
         " marks names: they carry no loss. The paper has no such rule.",

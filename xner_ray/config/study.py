@@ -19,7 +19,8 @@ class Ablation(Model):
     seeds: list[int] = Field([1, 2, 3], min_length=1, description="Each setting is trained once with each.")
     languages: list[str] | None = Field(None, description="Target languages of the study; default: all of the config.")
     override: dict[str, Any] = Field(
-        {}, description="Other keys for this study alone, dotted as on the command line: {ingest.pairs: 400000}."
+        {},
+        description="Other keys for this study alone, dotted as on the command line: {ingest.max_pairs_per_language: 400000}.",
     )
 
 

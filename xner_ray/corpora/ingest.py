@@ -1,6 +1,6 @@
 """Archives -> shards for one target language: a streaming pass over each corpus, never unpacked to disk.
 
-Two ways through, with the same reading, cleaning and shards. With `ingest.pairs` the sample is drawn first; only
+Two ways through, with the same reading, cleaning and shards. With `ingest.max_pairs_per_language` the sample is drawn first; only
 sampled rows are decoded, cleaned, freed of exact duplicates and shuffled across corpora, all in memory. Without it
 every pair streams through, corpora by name and lines in order, and duplicates by key are found through sorted runs on
 disk (generation.py), in memory that does not depend on how much there is; nothing is shuffled.
@@ -50,12 +50,12 @@ def ingest(
         return done
     with appearing_folder(out) as folder:
         sources = sources_of(config, language)
-        if config.ingest.pairs is None:
+        if config.ingest.max_pairs_per_language is None:
             counts, shards = _whole(folder, sources, progress, mapper)
         else:
             with quarantine_writer(folder / "quarantine.parquet") as quarantine:
                 sample = _Sample(sources, config.seed, ShardWriter(folder, config.ingest.shard_rows), quarantine)
-                counts, shards = sample.draw(config.ingest.pairs, progress)
+                counts, shards = sample.draw(config.ingest.max_pairs_per_language, progress)
         report = IngestReport(language, config.seed, counts, shards, made_from)
         if not report.rows:
             remedy = "check the files and `min_score`"

@@ -101,7 +101,7 @@ def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int =
     cpus, up = _sum(nodes, "CPU"), int(_sum(nodes, "GPU"))
     if gpus := max(up, max_gpus):
         return _on_gpus(label, nodes, shards, gpus, gpus > up)
-    actors = min(label.workers or max(1, int(cpus)), shards)
+    actors = min(label.max_actors or max(1, int(cpus)), shards)
     # No more than its thread can use: few shards on many small nodes would else ask for an actor that no node holds.
     share = {"num_cpus": _down(min(1.0, max(1.0, cpus) / actors))}
     return Pools(Pool(actors, share), None, 1, f"{cpus:.0f} CPUs")
@@ -109,11 +109,11 @@ def plan_pools(label: Label, nodes: Sequence[Node], shards: int, max_gpus: int =
 
 def _on_gpus(label: Label, nodes: Sequence[Node], shards: int, gpus: int, grow: bool) -> Pools:
     """A node's CPUs: a third for its actors with models, a third for those that tokenize, the rest to read and commit."""
-    share = min(label.gpu_share, gpus / 2)  # one GPU holds a label and an align actor, or nothing moves
+    share = min(label.num_gpus_per_actor, gpus / 2)  # one GPU holds a label and an align actor, or nothing moves
     each = int(1 / share + 1e-6)  # an actor lies on one GPU: a share of 0.4 leaves the last fifth of each free
     slots = each * gpus
     tag = max(1, round(slots / (1 + ALIGN_COST)))
-    tag, align = (min(n, label.workers or n, shards) for n in (tag, slots - tag))
+    tag, align = (min(n, label.max_actors or n, shards) for n in (tag, slots - tag))
     beside = [node.get("CPU", 0.0) / (3 * each * node["GPU"]) for node in nodes if node.get("GPU", 0.0)]
     resources = {"num_gpus": share, "num_cpus": _down(min(BESIDE if grow else 1.0, *beside, 1.0))}
     cpus, cut = _sum(nodes, "CPU"), min(TOKENIZERS * gpus, shards)

@@ -205,19 +205,19 @@ def plan(config: Config) -> list[tuple[str, str]]:
     """What each stage would do, from the config alone: needs neither data nor models."""
     languages = ", ".join(config.languages)
     encoders = config.student.encoder if isinstance(config.student.encoder, list) else [config.student.encoder]
-    pairs = f"{config.ingest.pairs:,}" if config.ingest.pairs else "all"
+    pairs = f"{config.ingest.max_pairs_per_language:,}" if config.ingest.max_pairs_per_language else "all"
     lines = [
         ("sample", f"{config.sample.pairs:,} pairs a language" if config.sample else "not asked for"),
         ("ingest", f"{pairs} pairs for each of {languages}, in shards of {config.ingest.shard_rows:,}"),
         ("teacher", _teacher(config)),
         (
             "aligner",
-            f"{config.aligner.encoder}, {config.aligner.examples:,} examples a language, {_told(config.aligner.training)}",
+            f"{config.aligner.encoder}, {config.aligner.num_examples:,} examples a language, {_told(config.aligner.training)}",
         ),
         ("label", f"teacher and aligner over {pairs} pairs a language"),
         (
             "dataset",
-            f"at most {config.dataset.sentences:,} sentences a language, {config.dataset.empty_share:.0%} without entity",
+            f"at most {config.dataset.max_sentences:,} sentences a language, {config.dataset.no_entity_ratio:.0%} without entity",
         ),
     ]
     count = len(encoders) * len(config.languages) * len(config.student.seeds)
@@ -229,7 +229,7 @@ def plan(config: Config) -> list[tuple[str, str]]:
 def _teacher(config: Config) -> str:
     if config.teacher.model:
         return f"{config.teacher.model}, as it is"
-    teachers = len({tuple(sorted(config.teacher.to_o.get(x, []))) for x in config.languages})
+    teachers = len({tuple(sorted(config.teacher.drop_types.get(x, []))) for x in config.languages})
     return f"{teachers} x {config.teacher.encoder}, {_told(config.teacher.training)}"
 
 

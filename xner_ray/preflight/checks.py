@@ -131,8 +131,8 @@ def precisions(config: Config) -> dict[str, str]:
         "aligner.training.precision": config.aligner.training.precision,
         "student.training.precision": config.student.training.precision,
     }
-    if config.student.english:
-        found["student.english.precision"] = config.student.english.precision
+    if config.student.source_training:
+        found["student.source_training.precision"] = config.student.source_training.precision
     return found
 
 
@@ -196,7 +196,7 @@ def models_of(config: Config) -> dict[str, str]:
     students = config.student.encoder
     for i, encoder in enumerate([students] if isinstance(students, str) else students):
         found["student.encoder" if isinstance(students, str) else f"student.encoder.{i}"] = encoder
-    if config.aligner.translator and config.aligner.origins.get("translator"):
+    if config.aligner.translator and config.aligner.example_sources.get("translator"):
         for language in config.languages:
             found[f"aligner.translator ({language})"] = config.fill(config.aligner.translator, language)
     return found

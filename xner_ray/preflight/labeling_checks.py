@@ -73,7 +73,7 @@ def check_disk(root: str, needed: float) -> None:
         raise UserError(
             f"{free / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB will be written",
             file=root,
-            remedy="free space, or choose another disk with out=... or a bucket with label.store=s3://...",
+            remedy="free space, or choose another disk with out=... or a bucket with label.output_uri=s3://...",
         )
 
 
@@ -89,7 +89,7 @@ def check_object_store(resources: dict[str, float], pools: Pools, shard: float) 
             f"{actors} actors hold {needed / 2**20:,.0f} MB of shards, and Ray's object"
             f" store has {room / 2**20:,.0f} MB for them",
             key="ingest.shard_rows",
-            remedy="make shards smaller, set label.workers, or start Ray with a larger object store",
+            remedy="make shards smaller, set label.max_actors, or start Ray with a larger object store",
         )
 
 
@@ -106,8 +106,8 @@ def check_placement(pools: Pools, nodes: list[dict[str, float]]) -> None:
         told = " and ".join(f"{v:g} {k}" for k, v in left.items())
         raise UserError(
             f"no node has room for an actor that takes {told}, beside the others",
-            key="label.workers",
-            remedy="give the nodes with GPUs more CPUs, or set label.workers lower",
+            key="label.max_actors",
+            remedy="give the nodes with GPUs more CPUs, or set label.max_actors lower",
         )
 
 
@@ -131,8 +131,8 @@ def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE)
             name, needed, has = short[0]
             raise UserError(
                 f"labeling needs {needed:.2f} {name}s at once and the cluster has {has:.2f} free",
-                key="label.workers",
-                remedy="wait for other jobs, set label.workers lower, or add nodes",
+                key="label.max_actors",
+                remedy="wait for other jobs, set label.max_actors lower, or add nodes",
             )
         time.sleep(1.0)
 

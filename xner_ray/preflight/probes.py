@@ -44,8 +44,8 @@ def survey(config: Config) -> Iterator[Finding]:
         yield finding("training", checks.check_training, machines.nodes, *workers)
         yield from _gpus(config, machines)
     yield finding("out", check_storage, config.out, machines, True)
-    if store := config.label.store:
-        yield finding("label.store", check_storage, store, machines)
+    if store := config.label.output_uri:
+        yield finding("label.output_uri", check_storage, store, machines)
     if publish := config.refresh.publish:
         yield finding("refresh.publish", check_storage, publish, machines)
     for key, model in checks.models_of(config).items():
@@ -70,7 +70,7 @@ def _cluster(config: Config, machines: Machines) -> str:
 
 def _labeling(config: Config, machines: Machines) -> str:
     """The deadlocks of `preflight.py`, for as many shards as the config can give."""
-    pairs, rows = config.ingest.pairs, config.ingest.shard_rows
+    pairs, rows = config.ingest.max_pairs_per_language, config.ingest.shard_rows
     shards = math.ceil(pairs / rows) * len(config.languages) if pairs else MANY
     pools = plan_pools(config.label, machines.nodes, shards, config.ray.max_gpus)
     if pools.grow:

@@ -94,7 +94,7 @@ def _judge(batch: pa.RecordBatch, rules: Rules, held_out: HeldOut) -> pa.RecordB
     chosen = _chosen(span_row, p_start, p_end, score, kept)
     of = pa.array(owner[chosen])
     types = entities.flatten().field("type").take(of)
-    if rules.lowercase or rules.derived or rules.words:
+    if rules.lowercase_word_type or rules.derived_word_type or rules.surface_type_overrides:
         texts = name_texts.take(of), span_texts.take(pa.array(chosen))
         types = _by_convention(batch, rules, types, *texts, span_row[chosen], p_end[chosen])
     entity = is_entity(types)
@@ -126,7 +126,16 @@ def _by_convention(
     targets, languages = batch.column("target"), batch.column("language").dictionary_encode()
     after = slices(targets, rows, ends, np.minimum(ends + 2, char_lengths(targets)[rows]))
     for code, language in enumerate(languages.dictionary.to_pylist()):
-        changed = retype(types, names, surfaces, after, language, rules.lowercase, rules.derived, rules.words)
+        changed = retype(
+            types,
+            names,
+            surfaces,
+            after,
+            language,
+            rules.lowercase_word_type,
+            rules.derived_word_type,
+            rules.surface_type_overrides,
+        )
         types = pc.if_else(pa.array(languages.indices.to_numpy()[rows] == code), changed, types)
     return types
 

@@ -71,7 +71,7 @@ def select(
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.{uuid4().hex}")
     try:
-        counts = _write(_chosen(source, limits, seed), draft, config.quoted)
+        counts = _write(_chosen(source, limits, seed), draft, config.quotes_inside_entity)
         if counts["sentences"] != summary["sentences"]:
             raise RuntimeError(
                 f"{counts['sentences']} rows instead of {summary['sentences']}: the shards changed meanwhile"
@@ -125,7 +125,7 @@ def _plan(source: _Candidates, config: DatasetConfig, seed: int) -> tuple[dict[G
     pools: dict[Group, _Smallest] = {}
     for batch in source.batches(_SMALL):
         for key, rows, hashes in _hashed(batch, seed):
-            pools.setdefault(key, _Smallest(config.sentences)).add(hashes[rows])
+            pools.setdefault(key, _Smallest(config.max_sentences)).add(hashes[rows])
     smallest = {key: pool.sorted() for key, pool in pools.items()}
     for (domain, _), values in smallest.items():
         if (values[1:] == values[:-1]).any():
@@ -149,7 +149,7 @@ def _plan(source: _Candidates, config: DatasetConfig, seed: int) -> tuple[dict[G
         if empty < want:
             notes.append(
                 f"{domain}: only {empty} of {want} sentences without entity are there, so their share is"
-                f" {100 * share:.1f}% instead of {100 * config.empty_share:.1f}%"
+                f" {100 * share:.1f}% instead of {100 * config.no_entity_ratio:.1f}%"
             )
     total = {key: sum(row[key] for row in domains.values()) for key in ("with_entity", "without_entity")}
     available = sum(pool.seen for pool in pools.values())
@@ -165,14 +165,14 @@ def _plan(source: _Candidates, config: DatasetConfig, seed: int) -> tuple[dict[G
 def _with_entity(smallest: dict[Group, np.ndarray], config: DatasetConfig) -> dict[str, int]:
     """How many sentences with entities each domain gives: the smallest hashes of all domains together."""
     pools = {domain: values for (domain, verdict), values in smallest.items() if verdict == schema.KEPT}
-    number = config.sentences - round(config.sentences * config.empty_share)
+    number = config.max_sentences - round(config.max_sentences * config.no_entity_ratio)
     best = np.sort(np.concatenate([*pools.values(), np.zeros(0, np.uint64)]))[:number]
     return {d: int(np.searchsorted(v, best[-1], side="right")) if len(best) else 0 for d, v in pools.items()}
 
 
 def _without_entity(taken: dict[str, int], domains: Sequence[str], config: DatasetConfig) -> dict[str, int]:
     """How many sentences without entity each domain should give: the same share of each, adding up within the cap."""
-    share, cap = config.empty_share, round(config.sentences * config.empty_share)
+    share, cap = config.no_entity_ratio, round(config.max_sentences * config.no_entity_ratio)
     if share == 1:
         parts = {domain: cap / len(domains) for domain in domains}
         total = cap

@@ -17,7 +17,7 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
     """
     lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
     if not lists:
-        raise UserError(f"{type(model).__name__} has no list of layers", key="freeze_layers", remedy="set it to 0")
+        raise UserError(f"{type(model).__name__} has no list of layers", key="num_frozen_layers", remedy="set it to 0")
     return max(lists, key=len)
 
 
@@ -34,7 +34,9 @@ def freeze(model: nn.Module, embeddings: bool, layers: int) -> None:
     """
     stack = list(layers_of(model)) if layers else []
     if layers and layers > len(stack):
-        raise UserError(f"the encoder has {len(stack)} layers", key="freeze_layers", remedy=f"at most {len(stack)}")
+        raise UserError(
+            f"the encoder has {len(stack)} layers", key="num_frozen_layers", remedy=f"at most {len(stack)}"
+        )
     if embeddings or layers:
         for module in _embeddings(model):
             module.requires_grad_(False)

@@ -57,17 +57,19 @@ def train(job: TrainJob, hooks: TrainBackend, device: str | None = None) -> tupl
     if not len(data.ids):
         raise ValueError(f"{job.data} holds no training examples")
     raw = load_model(job.start, job.labels).float().to(where).train()
-    freeze(raw, training.freeze_embeddings, training.freeze_layers)
+    freeze(raw, training.freeze_embeddings, training.num_frozen_layers)
     if where.type == "cpu":
         use_byte_dropout(raw, job.seed)
-    groups = parameter_groups(raw, training.learning_rate, training.weight_decay, training.layer_decay)
+    groups = parameter_groups(raw, training.learning_rate, training.weight_decay, training.layerwise_lr_decay)
     optimizer = torch.optim.AdamW(groups, fused=True)
     model = hooks.prepare(raw)
     dtype = choose_precision(training.precision, where)
     teach = _teacher(job, where, dtype)
     scaler = torch.amp.GradScaler(where.type, enabled=dtype == torch.float16)
-    steps = [s for e in range(training.epochs) for s in steps_of(data.ids.lengths, training.batch_tokens, job.seed, e)]
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _rate(n, len(steps), training.warmup))
+    steps = [
+        s for e in range(training.epochs) for s in steps_of(data.ids.lengths, training.tokens_per_step, job.seed, e)
+    ]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _rate(n, len(steps), training.warmup_ratio))
     done, result = 0, Result()
     state = hooks.load(job)
     if state is not None:
@@ -81,7 +83,7 @@ def train(job: TrainJob, hooks: TrainBackend, device: str | None = None) -> tupl
         autocast = torch.autocast(where.type, dtype, enabled=dtype != torch.float32)
         loss, tokens = _step(model, data, steps[n], training, hooks, scaler, autocast, where, teach)
         scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_([p for p in raw.parameters() if p.requires_grad], training.clip)
+        torch.nn.utils.clip_grad_norm_([p for p in raw.parameters() if p.requires_grad], training.max_grad_norm)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
@@ -113,7 +115,7 @@ def _step(
     """Forward and backward of one step; its mean loss a token over all ranks, and its tokens."""
     lengths = data.ids.lengths
     total = max(1e-9, float(data.row_weights[step].sum()))
-    mine = share_of(step, lengths, training.micro_tokens, hooks.rank, hooks.world)
+    mine = share_of(step, lengths, training.max_micro_batch_tokens, hooks.rank, hooks.world)
     seen, tokens = torch.zeros((), device=where), int(lengths[step].sum())
     # A rank without work still takes part in the exchange of gradients, with a loss of 0.
     batches = mine or [step[:1]]

@@ -102,7 +102,7 @@ def config(tmp_path, url: str, **refresh) -> Config:
             gold=[{"path": "g"}],
             corpora=[{"opus": "TED2013"}],
             opus={"base_url": url},
-            ingest={"pairs": None, "shard_rows": 16},
+            ingest={"max_pairs_per_language": None, "shard_rows": 16},
             refresh=refresh,
         )
     )

@@ -42,13 +42,13 @@ def test_ablation_is_the_papers_table():
         "mixed, cross entropy": ("mixed", "cross_entropy", 4.0),
         "mixed, reweighted": ("mixed", "reweighted", 4.0),
     }
-    assert made[ZERO].schedule == "english_only"
+    assert made[ZERO].schedule == "source_only"
     for name, student in made.items():
-        assert student.seeds == [2] and student.english_per_seed
+        assert student.seeds == [2] and student.source_model_per_seed
         begins_bare = student.schedule in ("mixed", "target_only")
         training = config.teacher.training if begins_bare else config.student.training
         assert student.training.learning_rate == training.learning_rate, name
-        assert student.training.freeze_layers == training.freeze_layers, name
+        assert student.training.num_frozen_layers == training.num_frozen_layers, name
 
 
 def test_sizes_go_as_far_as_the_data():
@@ -58,7 +58,7 @@ def test_sizes_go_as_far_as_the_data():
     # 4,000 with entities and a fifth without make 5,000, a quarter more than the last doubling.
     assert german == [*((n, s) for n in ("1000", "2000") for s in (1, 2, 3)), ("4000", 1), ("5000", 1)]
     assert settings(c for c in found if c.language == "zh") == [ZERO, "1000", "1700"]
-    assert all(c.changes["dataset.sentences"] == int(c.setting) for c in found if c.setting != ZERO)
+    assert all(c.changes["dataset.max_sentences"] == int(c.setting) for c in found if c.setting != ZERO)
 
 
 def test_no_size_of_its_own_for_little_more():
@@ -73,12 +73,12 @@ def test_paper_sizes_are_doublings():
 
 
 def test_domains_are_alike_in_size_and_empty_share():
-    config = tiny("dataset.empty_share=0.25", GERMAN)
+    config = tiny("dataset.no_entity_ratio=0.25", GERMAN)
     found = cells("domain", config, STOCK)
     assert settings(found) == [ZERO, "news", "talks", ALL]
     chosen = {c.setting: c.changes for c in found if c.setting != ZERO}
     # SampleTalks has 800 with entities, so 1,066 sentences of which a quarter has none.
-    assert {changes["dataset.sentences"] for changes in chosen.values()} == {1066}
+    assert {changes["dataset.max_sentences"] for changes in chosen.values()} == {1066}
     assert chosen["news"]["dataset.corpora"] == ["SampleNews"]
     assert chosen[ALL]["dataset.corpora"] == ["SampleNews", "SampleTalks"]
 
@@ -101,7 +101,7 @@ def test_losses():
     config = tiny(GERMAN, "study.loss.frozen=[0, 1]")
     found = [c for c in cells("loss", config, STOCK) if c.setting != ZERO]
     trained = [changed(config, c.changes).student.training for c in found]
-    assert {(t.gamma, t.freeze_layers) for t in trained} == {(float(g), n) for g in range(6) for n in (0, 1)}
+    assert {(t.gamma, t.num_frozen_layers) for t in trained} == {(float(g), n) for g in range(6) for n in (0, 1)}
     assert len(found) == 12 and {t.loss for t in trained} == {"reweighted"}
 
 
@@ -125,10 +125,10 @@ def test_only_what_keeps_the_labels_may_change():
 
 
 def test_an_override_of_the_study_goes_behind_the_command_line():
-    told = "study.size.override={ingest.pairs: 20, dataset.sentences: 7}"
-    config = tiny(told, "dataset.sentences=9", study="size")
-    assert (config.ingest.pairs, config.dataset.sentences) == (20, 9)
-    assert tiny(told, study="loss").ingest.pairs == 40
+    told = "study.size.override={ingest.max_pairs_per_language: 20, dataset.max_sentences: 7}"
+    config = tiny(told, "dataset.max_sentences=9", study="size")
+    assert (config.ingest.max_pairs_per_language, config.dataset.max_sentences) == (20, 9)
+    assert tiny(told, study="loss").ingest.max_pairs_per_language == 40
 
 
 def test_stock_is_the_ledgers_kept():

@@ -16,7 +16,7 @@ from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import open_stage
-from xner_ray.workflows.study.grid import ALL, ENGLISH_ONLY, ZERO, cells, changed, stock
+from xner_ray.workflows.study.grid import ALL, SOURCE_ONLY, ZERO, cells, changed, stock
 from xner_ray.workflows.study.run import _planned, _train
 from xner_ray.workflows.study.study_task import LaneRun, Order, train_cell, train_english
 from xner_ray.workflows.study.table import row_values, table_of
@@ -63,7 +63,7 @@ def done(run, tmp_path_factory):
     files: dict = {}
     planned = [_planned(run, cell, files) for cell in grid]
     for p in {p.english_folder: p for p in planned}.values():
-        train_english(changed(p.config, ENGLISH_ONLY), ["de"], p.english.name, log_file, 1)
+        train_english(changed(p.config, SOURCE_ONLY), ["de"], p.english.name, log_file, 1)
     for p in planned:
         train_cell(Order(p.cell, p.config, p.data, str(p.file), p.parts, log_file, 1))
     return [(p, json.loads(p.file.read_text())) for p in planned]
@@ -123,7 +123,7 @@ def test_what_is_done_is_found_again(run, done, tmp_path):
 def test_one_recipe_is_one_cell_in_all_studies(run, done):
     usual = run.config.student.training
     config = run.config.model_copy(deep=True)
-    config.study.loss.frozen, config.study.loss.gammas = [usual.freeze_layers], [usual.gamma]
+    config.study.loss.frozen, config.study.loss.gammas = [usual.num_frozen_layers], [usual.gamma]
     grid = cells("loss", config, stock(run.results["judged"].ledger.to_rows()))
     files = {_planned(run, cell, {}).file for cell in grid}
     assert files == {

@@ -74,7 +74,7 @@ def test_configs_have_grids(name, kind):
     assert {c.seed for c in found} == set(range(1, seeds + 1))
     if kind == "domain":
         assert settings == {"subtitles", "un", "news", ALL} if name == "paper" else {"news", "wiki", "talk", ALL}
-        assert {c.changes["dataset.sentences"] for c in found if c.setting != ZERO} == {40_000}
+        assert {c.changes["dataset.max_sentences"] for c in found if c.setting != ZERO} == {40_000}
     if kind == "size" and name == "paper":
         assert "200000" in settings and {c.seed for c in found if c.setting == "200000"} == {1}
     if kind == "loss":

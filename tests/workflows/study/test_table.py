@@ -22,7 +22,7 @@ def test_a_row_for_each_set_and_type():
 
 def test_zero_transfer_has_no_training():
     zero = [r for r in table("ablation").to_pylist() if r["setting"] == ZERO]
-    assert zero and {r["schedule"] for r in zero} == {"english_only"}
+    assert zero and {r["schedule"] for r in zero} == {"source_only"}
     for key in ("loss", "gamma", "frozen_layers", "corpora", "train_sentences", "train_entities"):
         assert {r[key] for r in zero} == {None}
 

@@ -88,8 +88,8 @@ def build_examples(
     random, report = np.random.default_rng([seed, *language.encode()]), Report()
     table = _usable(table, language)
     table = table.take(random.permutation(table.num_rows))
-    wanted = round(config.examples * (1 - config.negatives))
-    shares = {k: v for k, v in config.origins.items() if v > 0}
+    wanted = round(config.num_examples * (1 - config.negative_ratio))
+    shares = {k: v for k, v in config.example_sources.items() if v > 0}
     quota: dict[str, int] = {
         str(origin): round(wanted * share / sum(shares.values())) for origin, share in shares.items()
     }
@@ -105,7 +105,7 @@ def build_examples(
             report.missing[origin] = quota[origin] - len(chosen)
 
     if "pairs" in quota:
-        draw("pairs", [(0, pair) for pair in read_pairs(fill(str(config.pairs), language))], known=False)
+        draw("pairs", [(0, pair) for pair in read_pairs(fill(str(config.examples_file), language))], known=False)
     if "lexicon" in quota:
         entries = read_lexicon(fill(config.lexicon, language)) if config.lexicon else cldr(language)
         draw("lexicon", _first(from_lexicon(Lexicon(entries, language), sources, targets), 4 * quota["lexicon"]))
@@ -115,9 +115,9 @@ def build_examples(
         if similarity is None:
             raise ValueError("origin `bootstrap` needs a Similarity")
         need = wanted - len(positives)
-        positives += bootstrapped(similarity, table, language, need, config.noun_phrases, random, report)
+        positives += bootstrapped(similarity, table, language, need, config.noun_phrase_ratio, random, report)
     examples = positives + negatives(
-        positives, round(len(positives) * config.negatives / max(1e-9, 1 - config.negatives)), random
+        positives, round(len(positives) * config.negative_ratio / max(1e-9, 1 - config.negative_ratio)), random
     )
     report.counts.update(e.origin if e.spans else "negative" for e in examples)
     return [examples[i] for i in random.permutation(len(examples))], report

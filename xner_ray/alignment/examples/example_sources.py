@@ -42,7 +42,7 @@ def read_pairs(path: str | Path) -> list[Found]:
             raise UserError(problem, file=path, line=number, remedy=remedy)
         merged.setdefault((name.strip(), sentence), []).append((start, end))
     if not merged:
-        raise UserError("holds no example", file=path, key="aligner.pairs", remedy=remedy)
+        raise UserError("holds no example", file=path, key="aligner.examples_file", remedy=remedy)
     return [(name, sentence, sorted(set(spans))) for (name, sentence), spans in merged.items()]
 
 

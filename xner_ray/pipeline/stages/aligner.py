@@ -23,7 +23,15 @@ from xner_ray.training.checkpoint import is_trained
 from xner_ray.training.job import TrainJob
 
 # Settings of `aligner` that need no training: they go into projector.json.
-_DECODING = ("threshold", "gap", "similarity", "everywhere", "alike", "one_to_one")
+# Config key -> field of `Decoding`.
+_DECODING = {
+    "threshold": "threshold",
+    "max_gap_words": "gap",
+    "similarity_fallback_score": "similarity",
+    "everywhere": "everywhere",
+    "exact_match_score": "alike",
+    "one_to_one": "one_to_one",
+}
 
 
 @once
@@ -61,10 +69,12 @@ def aligner_folder(run: Run) -> Path:
         run.train([job])
     # Written each time: a threshold moves without training. Labels know the file by its hash.
     asked = config.aligner
-    how = {key: getattr(asked, key) for key in _DECODING}
-    if asked.similarity and not (Path(job.out) / FOLDER).exists():
-        run.compute(_keep_similarity, str(start), asked.layer, job.out)
-    save_projector(job.out, Decoding(**how), asked.layer, str(start), languages=config.languages, run=config.name)
+    how = {field: getattr(asked, key) for key, field in _DECODING.items()}
+    if asked.similarity_fallback_score and not (Path(job.out) / FOLDER).exists():
+        run.compute(_keep_similarity, str(start), asked.similarity_layer, job.out)
+    save_projector(
+        job.out, Decoding(**how), asked.similarity_layer, str(start), languages=config.languages, run=config.name
+    )
     return Path(job.out)
 
 
@@ -79,7 +89,7 @@ def _some(descriptors: list[ShardDescriptor], config: Config) -> list[ShardDescr
     """The first shards of each language that hold enough pairs: about as many as examples are wanted."""
     chosen, pairs = [], dict.fromkeys(config.languages, 0)
     for d in descriptors:
-        if pairs[d.language] < config.aligner.examples:
+        if pairs[d.language] < config.aligner.num_examples:
             chosen.append(d)
             pairs[d.language] += d.rows
     return chosen
@@ -127,7 +137,9 @@ def make_examples(
 
     torch.set_num_threads(threads)
     settings = Aligner(**aligner)
-    similarity = Similarity.load(start, settings.layer) if settings.origins.get("bootstrap", 0) > 0 else None
+    similarity = (
+        Similarity.load(start, settings.similarity_layer) if settings.example_sources.get("bootstrap", 0) > 0 else None
+    )
     taggers = {folder: open_tagger(folder) for folder in set(tagging.values())}
     pairs, reports = [], {}
     for language in dict.fromkeys(s["language"] for s in shards):

@@ -70,7 +70,7 @@ def judged(run: Run) -> Judged:
     wanted = {d.shard for d in shard_descriptors(run)}
     # The hash in the name: a shard whose quarantined rows are tried again is another input, not a changed one.
     source = {f"{s}-{m.sha256[:8]}": m for s, m in ShardStore(labeled.root).committed().items() if s in wanted}
-    lacking = {x: config.teacher.to_o.get(x, []) for x in config.rules.countries}
+    lacking = {x: config.teacher.drop_types.get(x, []) for x in config.rules.demonym_country_type}
     parts: dict[str, Any] = {
         "label": labeled.folder.path.name,
         "rules": config.rules.identity(),
@@ -137,7 +137,7 @@ def silver_file(run: Run, language: str) -> Path:
 def left_out(run: Run, language: str) -> Without:
     """What a language's training file must not hold."""
     file, withdrawn = silver_file(run, language), np.zeros(0, np.uint64)
-    if run.config.ingest.grow:
+    if run.config.ingest.incremental:
         withdrawn = Collection(shard_folder(run, language)).tombstones()
     if not file.exists():
         return Without(withdrawn)
@@ -187,7 +187,7 @@ def judge_shard(
 ) -> pa.Table:
     """Judge one labeled shard and commit it with its counts; `held_out` are the keys of `HeldOut`."""
     row, asked = batch.to_pylist()[0], Rules(**rules)
-    labeled = to_countries(ShardStore(root).read(row["labeled"]), asked.countries, lacking)
+    labeled = to_countries(ShardStore(root).read(row["labeled"]), asked.demonym_country_type, lacking)
     table = judge(labeled, asked, HeldOut(held_out))
     ledger = Ledger()
     ledger.add(table)

@@ -1,4 +1,4 @@
-"""Corpora to shards, one folder a target language: a sample or all pairs, made once; or, with `ingest.grow`, a collection.
+"""Corpora to shards, one folder a target language: a sample or all pairs, made once; or, with `ingest.incremental`, a collection.
 
 A collection (`corpora/collection.py`) only adds shards, so its folder belongs to no fingerprint, and labeling, which asks for
 the shards that lack a manifest, does the new ones alone.
@@ -28,7 +28,7 @@ from xner_ray.schema import DUPLICATE
 def shard_folder(run: Run, language: str) -> Path:
     """Where a language's shards are: what their report names is relative to it."""
     config = run.config
-    if config.ingest.grow:
+    if config.ingest.incremental:
         return collection_folder(config.out, language)
     parts = {
         "corpora": run.corpus_parts(language),
@@ -37,7 +37,7 @@ def shard_folder(run: Run, language: str) -> Path:
         "source_language": config.source_language,
         "seed": config.seed,
     }
-    if config.ingest.pairs is None:
+    if config.ingest.max_pairs_per_language is None:
         parts["keys"] = KEYS  # a whole ingest is free of duplicates by key
     return run.folder(f"ingest/{language}", parts, version="ingest").path / "shards"
 
@@ -52,7 +52,7 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
     """Ingest every language; what is done is read back from its report."""
     reports = {}
     for language in run.config.languages:
-        if run.config.ingest.grow:
+        if run.config.ingest.incremental:
             reports[language] = _grown(run, language)
             continue
         folder = shard_folder(run, language)
@@ -60,7 +60,7 @@ def ingest_all(run: Run) -> dict[str, IngestReport]:
         if done:
             report = ingest(run.config, language, folder)
         else:
-            if whole := run.config.ingest.pairs is None:
+            if whole := run.config.ingest.max_pairs_per_language is None:
                 run.ray()
             with run.work("ingest", folder.parent.name) as amount:
                 report = ingest(run.config, language, folder, mapper=spread if whole else map)
@@ -146,4 +146,4 @@ def shard_descriptors(run: Run) -> list[ShardDescriptor]:
 def founding_shards(run: Run) -> list[ShardDescriptor]:
     """Those that growth does not change, for models that must not be trained anew each time: a collection's first generation."""
     shards = shard_descriptors(run)
-    return [d for d in shards if not run.config.ingest.grow or Path(d.path).parent.name == FIRST]
+    return [d for d in shards if not run.config.ingest.incremental or Path(d.path).parent.name == FIRST]

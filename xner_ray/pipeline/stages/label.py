@@ -79,9 +79,11 @@ def label(run: Run) -> Labeled:
     config = run.config.label
     descriptors = shard_descriptors(run)
     models = _null_models(run) if config.null_model else _models(run)
-    settings = config.model_dump(exclude={"workers", "gpu_share", "store", "max_quarantined", "null_model"})
+    settings = config.model_dump(
+        exclude={"max_actors", "num_gpus_per_actor", "output_uri", "max_quarantined", "null_model"}
+    )
     folder = run.folder("label", {**models.parts, "label": settings})
-    root = f"{config.store.rstrip('/')}/label/{folder.path.name}" if config.store else str(folder.path)
+    root = f"{config.output_uri.rstrip('/')}/label/{folder.path.name}" if config.output_uri else str(folder.path)
     store = ShardStore(root)
     _write_plan(run, folder, root, descriptors)
     missing = set(store.missing({d.shard: d.input_hash for d in descriptors}))
@@ -115,10 +117,14 @@ def _check_conventions(run: Run, teachers: dict[str, str]) -> None:
     rules = run.config.rules
     asked = [
         (f"{key}.{x}", x, kind)
-        for key in ("derived", "lowercase", "countries")
+        for key in ("derived_word_type", "lowercase_word_type", "demonym_country_type")
         for x, kind in getattr(rules, key).items()
     ]
-    asked += [(f"words.{x}.{text}", x, kind) for x, words in rules.words.items() for text, kind in words.items()]
+    asked += [
+        (f"surface_type_overrides.{x}.{text}", x, kind)
+        for x, words in rules.surface_type_overrides.items()
+        for text, kind in words.items()
+    ]
     for key, language, kind in asked:
         if language not in teachers:
             continue  # this run leaves the language out

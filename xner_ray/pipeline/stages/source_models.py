@@ -43,27 +43,29 @@ class ModelSpec:
 
 def without_types(run: Run, language: str) -> tuple[str, ...]:
     """Types that become O for a target language."""
-    return tuple(sorted(run.config.teacher.to_o.get(language, [])))
+    return tuple(sorted(run.config.teacher.drop_types.get(language, [])))
 
 
 def teachers(run: Run) -> dict[str, ModelSpec]:
     """The teacher of each target language; where countries' names are looked for it keeps all types, as they decide."""
     teacher = run.config.teacher
     outside = (teacher.model, tuple(sorted(teacher.label_map.items())))
-    without = {x: () if x in run.config.rules.countries else without_types(run, x) for x in run.config.languages}
+    without = {
+        x: () if x in run.config.rules.demonym_country_type else without_types(run, x) for x in run.config.languages
+    }
     return {x: ModelSpec(teacher.encoder, teacher.training, without[x], *outside) for x in run.config.languages}
 
 
 def base(run: Run, encoder: str, language: str, seed: int) -> ModelSpec:
     """The English model that a student starts from, or is compared with."""
     student = run.config.student
-    own = seed if student.english_per_seed and seed != run.config.seed else None
+    own = seed if student.source_model_per_seed and seed != run.config.seed else None
     return ModelSpec(encoder, english_training(run), without_types(run, language), seed=own)
 
 
 def english_training(run: Run) -> Training:
     """How the English part of a student is trained."""
-    return run.config.student.english or run.config.teacher.training
+    return run.config.student.source_training or run.config.teacher.training
 
 
 def start_folder(run: Run, encoder: str) -> Path:

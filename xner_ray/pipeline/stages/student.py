@@ -69,7 +69,7 @@ def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
     config = run.config.student
     wanted = wanted_bases(run, languages)
     models: dict[ModelSpec, Path] = english_models(run, list(wanted.values()))
-    if config.schedule == "english_only":
+    if config.schedule == "source_only":
         return [Student(x, encoder, seed, models[e], models[e]) for (encoder, x, seed), e in wanted.items()]
     trained, jobs = [], []
     for (encoder, language, seed), item in wanted.items():
@@ -99,7 +99,7 @@ def _folder(run: Run, language: str, seed: int, start: Path) -> Path:
         "data": hash_file(dataset(run).train[language]),
         "training": config.training.model_dump(),
         "language": language,
-        "doubt_capitals": config.doubt_capitals,
+        "mask_unlabeled_capitalized": config.mask_unlabeled_capitalized,
         "seed": seed,
     }
     if config.schedule == "mixed":
@@ -117,7 +117,7 @@ def labels_in(model: Path) -> list[str]:
 def _prepared(run: Run, job: TrainJob, train: Path, language: str) -> TrainJob:
     """Write the training data of a job, and say what it is."""
     tokenizer, limit = Tokenizer(job.start), longest_row(job.start)
-    doubt = IGNORE_INDEX if run.config.student.doubt_capitals else None
+    doubt = IGNORE_INDEX if run.config.student.mask_unlabeled_capitalized else None
     data, cut = encode_dataset(train, tokenizer, job.labels, language, limit, doubt)
     told = describe(job.training)
     if run.config.student.schedule == "mixed":
@@ -137,7 +137,7 @@ def _prepared(run: Run, job: TrainJob, train: Path, language: str) -> TrainJob:
 
 def describe(training: Training) -> str:
     loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} gamma {training.gamma:g}"
-    frozen = f", {training.freeze_layers} layers frozen" if training.freeze_layers else ""
+    frozen = f", {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
     return f"{training.epochs} epoch{'s'[: training.epochs > 1]}, {loss}{frozen}"
 
 

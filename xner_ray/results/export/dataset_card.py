@@ -127,7 +127,7 @@ def _sources(run: RunResults) -> str:
 
 def _making(run: RunResults) -> str:
     config, aligner = run.config, run.config.aligner
-    pairs = f"{config.ingest.pairs:,}" if config.ingest.pairs else "all"
+    pairs = f"{config.ingest.max_pairs_per_language:,}" if config.ingest.max_pairs_per_language else "all"
     gold = ", ".join(escaped(g.name or Path(g.path).name) for g in config.gold)
     lines = [
         f"xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {config.seed}",
@@ -135,9 +135,10 @@ def _making(run: RunResults) -> str:
         f"teacher: `{config.teacher.model}`, as it is"
         if config.teacher.model
         else f"teacher: `{config.teacher.encoder}`, trained on {gold}",
-        f"aligner: `{aligner.encoder}`, {aligner.examples:,} examples a language, threshold {aligner.threshold}",
+        f"aligner: `{aligner.encoder}`, {aligner.num_examples:,} examples a language, threshold {aligner.threshold}",
         f"thresholds: entity {config.rules.min_entity_score}, projection {config.rules.min_projection_score}",
-        f"at most {config.dataset.sentences:,} sentences a language, {config.dataset.empty_share:.0%} of them without entity",
+        f"at most {config.dataset.max_sentences:,} sentences a language,"
+        f" {config.dataset.no_entity_ratio:.0%} of them without entity",
     ]
     return "".join(f"- {line}\n" for line in lines)
 

@@ -110,7 +110,7 @@ def _protocol(run: RunResults, language: str, told: dict[str, Any]) -> str:
     corpora = ", ".join(
         escaped(s.corpus + (f" {s.version}" if s.version else "")) for s in sources(run) if s.language == language
     )
-    english = config.student.english or config.teacher.training
+    english = config.student.source_training or config.teacher.training
     encoders = config.student.encoder if isinstance(config.student.encoder, str) else ", ".join(config.student.encoder)
     lines = [
         f"made by xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {told['job']['seed']}",
@@ -127,8 +127,8 @@ def _protocol(run: RunResults, language: str, told: dict[str, Any]) -> str:
 
 def _training(training: Training) -> str:
     loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} (gamma {training.gamma:g})"
-    frozen = f", lowest {training.freeze_layers} layers frozen" if training.freeze_layers else ""
+    frozen = f", lowest {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
     return (
-        f"{training.epochs} epoch(s), {loss}, learning rate {training.learning_rate:g}, {training.batch_tokens:,} tokens a"
+        f"{training.epochs} epoch(s), {loss}, learning rate {training.learning_rate:g}, {training.tokens_per_step:,} tokens a"
         f" step{frozen}"
     )

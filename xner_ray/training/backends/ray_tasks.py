@@ -70,7 +70,7 @@ def _train(jobs: list[TrainJob], progress: Path, number: int, threads: int, chec
         raise UserError(
             f"its process died {TRIES} times, most likely for want of memory",
             file=jobs[0].out,
-            key="student.training.micro_tokens",
+            key="student.training.max_micro_batch_tokens",
             remedy="set it lower, or train fewer models at a time with ray.num_cpus",
         )
     if tried:

@@ -91,7 +91,7 @@ def look(config: Config, http: Http, watch: Watch, log: Log, dry: bool = False) 
     """See what is new.
 
     Args:
-        config: with `ingest.grow`.
+        config: with `ingest.incremental`.
         dry: only say what a night would do; where a server cannot be reached, its archives are taken as they are.
 
     Raises:

@@ -18,7 +18,7 @@ def nightly(config: Config) -> Config:
     """The config as a refresh takes it: every pair, in collections that grow, and one student a language to promote."""
     first = config.student.encoder if isinstance(config.student.encoder, str) else config.student.encoder[0]
     student = config.student.model_copy(update={"encoder": first, "seeds": config.student.seeds[:1]})
-    ingest = config.ingest.model_copy(update={"pairs": None, "grow": True})
+    ingest = config.ingest.model_copy(update={"max_pairs_per_language": None, "incremental": True})
     return config.model_copy(update={"ingest": ingest, "student": student})
 
 

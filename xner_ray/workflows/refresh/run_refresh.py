@@ -63,7 +63,7 @@ def refresh(
     refuse_url(config.out)
     claim_out(config.out, config.name, config_file)
     place = open_blob_store(shelf_root(config))
-    with Lock(place, config.refresh.lease, log) as lease:
+    with Lock(place, config.refresh.lock_timeout_s, log) as lease:
         nights = RefreshReports(place)
         report = nights.begin(lease.number, config.name, models_told(config))
         began = time.monotonic()
@@ -137,7 +137,7 @@ class _Night:
         self.lease.check()
         with run.timed("dataset"):
             judged(run)
-            freeze(run, self.config.refresh.silver_pairs)
+            freeze(run, self.config.refresh.silver_sentences)
             data = dataset(run)
         run.config = run.config.model_copy(update={"evaluation": [*run.config.evaluation, *silver_gold(run)]})
         keys = ("sentences", "entities", "available")
@@ -149,7 +149,7 @@ class _Night:
         available = {x: told["available"] for x, told in data.summary.items()}
         recipe = _recipe(run.config)
         changed = describe_change(state["recipe"], recipe) if state["recipe"] else []
-        why = reasons_to_train(available, state["trained"], self.config.refresh.retrain_share, changed)
+        why = reasons_to_train(available, state["trained"], self.config.refresh.min_growth, changed)
         used = dict.fromkeys([next(iter(data.train.values())).parents[1]], self.lease.number)
         self.report["why"] = why
         if not why:
@@ -175,7 +175,7 @@ class _Night:
             return
         with run.timed("evaluate"):
             compared = compare(run, trained, before)
-        decision = decide(compared, self.config.refresh.tolerance)
+        decision = decide(compared, self.config.refresh.max_f1_drop)
         self.report |= {"compared": as_rows(compared), "decision": decision.why}
         self.report["status"] = "promoted" if decision.promote else "not promoted"
         for line in decision.why:
@@ -214,7 +214,7 @@ class _Night:
 
     def _tidy(self, state: dict[str, Any]) -> None:
         """Write the state, and delete what no kept version is made of; only folders that nights made are touched."""
-        self.shelf.keep(self.config.refresh.keep, self.lease.number)
+        self.shelf.keep(self.config.refresh.keep_versions, self.lease.number)
         kept = {folder for number in self.shelf.versions() for folder in self.shelf.version(number)["made_of"]}
         gone = [x for x, night in state["used"].items() if night < self.lease.number and x not in kept]
         for folder in gone:

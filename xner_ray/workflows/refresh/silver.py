@@ -36,7 +36,7 @@ def freeze(run: Run, sentences: int) -> None:
             continue
         kept = books[language]["kept"] + books[language]["kept_no_entity"]
         most = max(1, min(sentences, kept // SHARE))
-        wanted = DatasetConfig(sentences=most, empty_share=run.config.dataset.empty_share)
+        wanted = DatasetConfig(max_sentences=most, no_entity_ratio=run.config.dataset.no_entity_ratio)
         told = select(judged(run).files(language), file, wanted, run.config.seed + _SEED)
         run.log(
             f"[silver] {language}: {told['sentences']:,} sentences are held out, with {told['entities']:,} entities"

@@ -17,7 +17,7 @@ from xner_ray.schema import KEPT, KEPT_NO_ENTITY
 
 ZERO = "zero-transfer"
 ALL = "all"  # the setting of all domains together
-ENGLISH_ONLY = {"student.schedule": "english_only"}
+SOURCE_ONLY = {"student.schedule": "source_only"}
 _VARIED = ("dataset", "student")
 _LAST_STEP = 1.25  # all that a language has is a size of its own when it is so much more than the size before
 
@@ -80,13 +80,13 @@ def cells(study: str, config: Config, there: Stock) -> list[Cell]:
     told: Ablation = getattr(config.study, study)
     encoders = config.student.encoder
     first = encoders if isinstance(encoders, str) else encoders[0]
-    common = {"student.encoder": config.study.encoder or first, "student.english_per_seed": True}
+    common = {"student.encoder": config.study.encoder or first, "student.source_model_per_seed": True}
     found = []
     for language in told.languages or config.languages:
         if language not in config.languages:
             remedy = f"one of {', '.join(config.languages)}"
             raise UserError(f"the run has no language `{language}`", key=f"study.{study}.languages", remedy=remedy)
-        grid = [(ZERO, seed, ENGLISH_ONLY) for seed in told.seeds]
+        grid = [(ZERO, seed, SOURCE_ONLY) for seed in told.seeds]
         for setting, seed, changes in [*grid, *GRIDS[study](config, there.get(language, {}))]:
             found.append(Cell(setting, language, seed, {**common, **changes, "student.seeds": [seed]}))
     return found
@@ -103,11 +103,11 @@ def _ablation(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterato
         "reweighted": {"student.training.loss": "reweighted", "student.training.gamma": gamma},
         "cross entropy": {"student.training.loss": "cross_entropy"},
     }
-    english = student.english or config.teacher.training
+    english = student.source_training or config.teacher.training
     # What begins at the bare encoder is trained as English is, which begins there too; only the loss is the setting's.
     bare = {
         f"student.training.{key}": getattr(english, key)
-        for key in ("learning_rate", "freeze_layers", "freeze_embeddings", "layer_decay")
+        for key in ("learning_rate", "num_frozen_layers", "freeze_embeddings", "layerwise_lr_decay")
     }
     settings: dict[str, dict[str, Any]] = {
         "sequential, reweighted": {"student.schedule": "sequential", **losses["reweighted"]},
@@ -122,34 +122,34 @@ def _ablation(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterato
 
 
 def _size(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterator[Row]:
-    told, most = config.study.size, sentences_there(corpora.values(), config.dataset.empty_share)
+    told, most = config.study.size, sentences_there(corpora.values(), config.dataset.no_entity_ratio)
     sizes = sorted({size for size in told.sizes if size <= most})
     if any(size > most for size in told.sizes) and most >= _LAST_STEP * max(sizes, default=1):
         sizes.append(most)
     for size in sizes:
         for seed in told.seeds if size <= told.one_seed_above else told.seeds[:1]:
-            yield str(size), seed, {"dataset.sentences": size}
+            yield str(size), seed, {"dataset.max_sentences": size}
 
 
 def _domain(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterator[Row]:
-    share = config.dataset.empty_share
+    share = config.dataset.no_entity_ratio
     domains = {name: [c for c in listed if c in corpora] for name, listed in domains_of(config).items()}
     most = {name: equal_sentences([corpora[c] for c in names], share) for name, names in domains.items() if names}
     most = {name: n for name, n in most.items() if n}
     if not most:
         return
-    sentences = min(config.dataset.sentences, *most.values())
+    sentences = min(config.dataset.max_sentences, *most.values())
     everything = sorted({c for name in most for c in domains[name]})
     for name, names in [*((n, sorted(domains[n])) for n in most), (ALL, everything)]:
         for seed in config.study.domain.seeds:
-            yield name, seed, {"dataset.corpora": names, "dataset.sentences": sentences}
+            yield name, seed, {"dataset.corpora": names, "dataset.max_sentences": sentences}
 
 
 def _loss(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterator[Row]:
     told = config.study.loss
     for frozen in told.frozen:
         for gamma in told.gammas:
-            changes = {"student.training.gamma": float(gamma), "student.training.freeze_layers": frozen}
+            changes = {"student.training.gamma": float(gamma), "student.training.num_frozen_layers": frozen}
             for seed in told.seeds:
                 name = f"gamma {gamma:g}, {frozen} frozen"
                 yield name, seed, {"student.training.loss": "reweighted", **changes}

@@ -25,7 +25,7 @@ from xner_ray.pipeline.stages.source_models import ModelSpec, english_job
 from xner_ray.pipeline.stages.student import wanted_bases
 from xner_ray.storage.fingerprint import canonical, fingerprint, hash_file
 from xner_ray.training.resource_split import cpus_each
-from xner_ray.workflows.study.grid import ENGLISH_ONLY, GRIDS, Cell, cells, changed, stock
+from xner_ray.workflows.study.grid import GRIDS, SOURCE_ONLY, Cell, cells, changed, stock
 from xner_ray.workflows.study.table import row_values, table_of, write_table
 
 CELL_VERSION = 1  # of what a cell's file holds; another number makes the files anew, from models that are kept
@@ -93,14 +93,14 @@ def _planned(run: Run, cell: Cell, files: dict[str, Dataset]) -> Planned:
     """What a cell needs is made here, but for models: its training file, one of `files` if it is there, and its result's name."""
     own = run.varied(changed(run.config, cell.changes))
     student, data = own.config.student, None
-    if student.schedule != "english_only":
+    if student.schedule != "source_only":
         key = canonical([cell.language, own.config.dataset.identity()])
         data = files[key] if key in files else files.setdefault(key, dataset_of(own, [cell.language]))
     ((_, wanted),) = wanted_bases(own, [cell.language]).items()
     english = str(Path(english_job(own, wanted).out).parent.relative_to(own.out))
     gold = [g for g in own.config.evaluation if g.language == cell.language]
     # What English was trained on and how is in the name of its folder.
-    trained = student.model_dump(exclude={"english", "english_per_seed", "seeds"})
+    trained = student.model_dump(exclude={"source_training", "source_model_per_seed", "seeds"})
     parts = {
         "version": CELL_VERSION,
         "student": trained if data else {"schedule": student.schedule},
@@ -134,7 +134,7 @@ def _train(run: Run, name: str, todo: list[Planned]) -> None:
     run.log(f"[study] {len(shared)} English models, {len(todo)} students; each takes {_told(resources)}")
     waiting = {}
     for items in shared.values():
-        config, languages = changed(items[0].config, ENGLISH_ONLY), sorted({p.cell.language for p in items})
+        config, languages = changed(items[0].config, SOURCE_ONLY), sorted({p.cell.language for p in items})
         title = f"{items[0].english.name} for {', '.join(languages)}"
         before = english.remote(config, languages, title, str(log_file), threads)
         waiting[before] = title

@@ -60,7 +60,7 @@ def row_values(study: str, cell: Cell, config: Config, told: Mapping[str, Any]) 
     common: dict[str, Any] = {"study": study, "setting": cell.setting, "seed": cell.seed, "language": cell.language}
     common |= {"encoder": config.student.encoder, "schedule": config.student.schedule}
     if data:
-        common |= {"loss": training.loss, "frozen_layers": training.freeze_layers, "corpora": " ".join(corpora)}
+        common |= {"loss": training.loss, "frozen_layers": training.num_frozen_layers, "corpora": " ".join(corpora)}
         common |= {"gamma": None if training.loss == "cross_entropy" else training.gamma}
         common |= {"train_sentences": data["sentences"], "train_without_entity": data["without_entity"]}
     entities = data["entities"] if data else {}
