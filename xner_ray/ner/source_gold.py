@@ -15,11 +15,11 @@ from xner_ray.text.tags import label_list
 from xner_ray.training.data import TrainSet
 
 
-def read_gold(gold: Sequence[Gold], fill=lambda path: path, to_o: Sequence[str] = ()) -> list[Sentence]:
-    """All sentences of the gold files; the types in `to_o` become O."""
+def read_gold(gold: Sequence[Gold], fill=lambda path: path, drop_types: Sequence[str] = ()) -> list[Sentence]:
+    """All sentences of the gold files; the types in `drop_types` become O."""
     sentences: list[Sentence] = []
     for item in gold:
-        drop = dict.fromkeys(to_o, "O")
+        drop = dict.fromkeys(drop_types, "O")
         without = item.model_copy(update={"tag_map": {**item.tag_map, **drop}})
         sentences += read_gold_file(without, fill(item.path))
     return sentences

@@ -216,5 +216,5 @@ def check_model_files(key: str, model: str, files: Iterable[str]) -> str:
 def refuse_url(out: str) -> None:
     """Models and checkpoints are folders; only labeled shards may lie in a bucket."""
     if "://" in out:
-        remedy = "give a folder that all nodes share, and the bucket for labeled shards with label.store=..."
+        remedy = "give a folder that all nodes share, and the bucket for labeled shards with label.output_uri=..."
         raise UserError("models need a file system", file=out, key="out", remedy=remedy)
