@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from xner_ray.evaluation.project_files import Candidate, GoldPair
+from xner_ray.text.languages import get_language
 from xner_ray.text.tags import Span
-from xner_ray.text.words import UNSPACED
 
 Votes = list[list[Candidate]]
 GAP = 1  # words without a link that a span may step over, as in our own decoding
@@ -32,7 +32,7 @@ class Exact:
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
     ) -> Votes:
-        edge = ("", "") if language in UNSPACED else (r"(?<!\w)", r"(?!\w)")
+        edge = (r"(?<!\w)", r"(?!\w)") if get_language(language).uses_spaces else ("", "")
         return [
             [
                 (index, *match.span(), 1.0)

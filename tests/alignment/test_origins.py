@@ -2,7 +2,6 @@ import pytest
 
 from xner_ray.alignment.examples.example_sources import (
     Lexicon,
-    cldr,
     from_lexicon,
     from_translator,
     load_translator,
@@ -45,12 +44,6 @@ def test_a_bad_lexicon_names_file_and_line(tmp_path):
     with pytest.raises(UserError) as e:
         read_lexicon(file)
     assert (e.value.file, e.value.line) == (file, 2)
-
-
-def test_cldr_names():
-    assert ("Germany", "德国") in cldr("zh")
-    assert ("Spanish", "Spaans") in cldr("nl")
-    assert cldr("qq") == []
 
 
 def test_a_lexicon_finds_whole_words_longest_first():

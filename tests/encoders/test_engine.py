@@ -15,8 +15,9 @@ from xner_ray.encoders.engine_base import distinct
 from xner_ray.encoders.load import encoder_folder, load_model
 from xner_ray.encoders.ragged import Ragged, concatenate, constant, ranges
 from xner_ray.encoders.tokenizer import Tokenizer
-from xner_ray.encoders.vocab_trimming import glued, is_needed, scripts_of, trimmed_folder
+from xner_ray.encoders.vocab_trimming import glued, is_needed, trimmed_folder
 from xner_ray.encoders.windowing import windows
+from xner_ray.text.languages import script_ranges
 
 rows_strategy = st.lists(st.lists(st.integers(4, 90), min_size=0, max_size=30), max_size=12)
 
@@ -191,11 +192,11 @@ def test_names_are_pieces_of_their_own(tmp_path):
 
 
 def test_unknown_script_keeps_all(tiny_encoder, tmp_path):
-    assert scripts_of(["de", "xx"]) is None
+    assert script_ranges(["de", "xx"]) is None
     assert trimmed_folder(tiny_encoder, ["en", "xx"], tmp_path) == tiny_encoder
 
 
 @settings(max_examples=50)
 @given(st.text(st.characters(max_codepoint=0x17F), max_size=5))
 def test_latin_is_always_needed(piece):
-    assert is_needed(piece, scripts_of(["zh"]))
+    assert is_needed(piece, script_ranges(["zh"]))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tests.harness.projection_rows import aligned, aligned_rows, first_equal, row
 from xner_ray.config import Rules
-from xner_ray.projection import demonyms as countries
-from xner_ray.projection.demonyms import names, to_countries
+from xner_ray.projection import demonyms
+from xner_ray.projection.demonyms import to_countries
 from xner_ray.projection.filters import judge
 
 CHINESE = ("Chinese tea, Chinese Open", "中国茶，中国公开赛", [(0, 7, "MISC"), (13, 25, "MISC")])
@@ -48,16 +48,11 @@ def test_other_languages_and_types_stay():
     assert changed(german, known) == aligned([german, known]).to_pylist()
 
 
-def test_names_come_from_cldr():
-    assert {"中国", "美国", "俄罗斯"} <= set(names("zh")) and "欧盟" not in names("zh")
-    assert names("xx") == ()
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.lists(aligned_rows(), min_size=1, max_size=6))
 def test_agrees_with_a_slow_version(rows):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(countries, "names", lambda language: ("好", "aé", "a"))
+        patch.setattr(demonyms, "country_names", lambda language: ("好", "aé", "a"))
         table = to_countries(aligned(rows), {"zh": "PER"}, {"zh": ["LOC"]})
     table.validate(full=True)
     for before, after in zip(rows, table.to_pylist(), strict=True):

@@ -29,7 +29,7 @@ from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.errors import UserError
 from xner_ray.ner.pretokenize import TARGET, pieces_and_words
 from xner_ray.ner.token_labels import Words, words_of
-from xner_ray.text.words import UNSPACED
+from xner_ray.text.languages import get_language
 
 if TYPE_CHECKING:
     from xner_ray.alignment.similarity import Similarity  # imports torch
@@ -179,7 +179,7 @@ class Projector:
 
     def _alike(self, queries: Queries, targets: list[str], text: np.ndarray, words: Words, language: str) -> Found:
         """Candidates of the names that nobody need look for; none where every character is a word."""
-        if not self.decoding.alike or language in UNSPACED or not len(queries):
+        if not self.decoding.alike or not get_language(language).uses_spaces or not len(queries):
             return nothing()
         known = alike(queries, targets, text, words, language, self.decoding.alike)
         self.counts.extra["alike_names"] = self.counts.extra.get("alike_names", 0) + len(np.unique(known["query"]))
@@ -210,7 +210,7 @@ class Projector:
 
     def _second(self, asked, queries: Queries, sources, targets, text, words, language: str) -> Found:
         """What the similarity would take, tidy; nothing where there is none, or none for the language."""
-        if self.similarity is None or language in UNSPACED or not len(asked):
+        if self.similarity is None or not get_language(language).uses_spaces or not len(asked):
             return nothing()
         extra = similar(asked, self.similarity, queries, sources, targets, text, words, self.decoding)
         return tidy_found(extra, targets, text, language, self.decoding.one_to_one)

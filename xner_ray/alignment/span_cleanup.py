@@ -17,18 +17,10 @@ import pyarrow.compute as pc
 from xner_ray.alignment.assignment import Found, distinct, take
 from xner_ray.encoders.ragged import offsets_of
 from xner_ray.text.arrow_strings import slices
-from xner_ray.text.words import UNSPACED
+from xner_ray.text.languages import get_language
 
 # A Latin word or a number: what Chinese and Japanese writers set apart by script.
 _FOREIGN = re.compile(r"[0-9A-Za-z\u00c0-\u024f](?:[.'’&-]?[0-9A-Za-z\u00c0-\u024f])*")
-_ARTICLES = {
-    "de": "der|die|das|dem|den|des",
-    "es": "el|la|los|las",
-    "fr": "le|la|les",
-    "it": "il|lo|la|i|gli|le",
-    "nl": "de|het",
-    "pt": "o|a|os|as",
-}
 _EDGE = " \u3000\t·・、，。：；！？,.:;!?-–—…~～《》〈〉「」『』“”‘’\"'()（）[]【】/|"
 
 
@@ -66,16 +58,17 @@ def tidy_found(found: Found, texts: Sequence[str], text: np.ndarray, language: s
         articles: whether they are left out.
     """
     rows, start, end = text[found["query"]], found["start"], found["end"]
-    if language in UNSPACED:
+    known = get_language(language)
+    if not known.uses_spaces:
         start, end = tidy(texts, rows, start, end)
-    elif articles and language in _ARTICLES:
-        start = _after_article(slices(pa.array(texts, pa.string()), rows, start, end), start, language)
+    elif articles and known.articles:
+        start = _after_article(slices(pa.array(texts, pa.string()), rows, start, end), start, known.articles)
     return distinct(take(found | {"start": start, "end": end}, start < end))
 
 
-def _after_article(surfaces: pa.Array, start: np.ndarray, language: str) -> np.ndarray:
+def _after_article(surfaces: pa.Array, start: np.ndarray, articles: Sequence[str]) -> np.ndarray:
     """Starts moved behind an article and its space, where more follows."""
-    rest = pc.replace_substring_regex(surfaces, rf"^(?:{_ARTICLES[language]})\s+(\S)", r"\1")
+    rest = pc.replace_substring_regex(surfaces, rf"^(?:{'|'.join(articles)})\s+(\S)", r"\1")
     return start + (pc.utf8_length(surfaces).to_numpy() - pc.utf8_length(rest).to_numpy())
 
 

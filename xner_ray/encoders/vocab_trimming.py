@@ -22,50 +22,9 @@ import numpy as np
 
 from xner_ray.storage.atomic import create_once
 from xner_ray.storage.fingerprint import fingerprint, hash_folder
+from xner_ray.text.languages import get_language, script_ranges
 
-_HAN, _KANA = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)), ((0x3040, 0x30FF), (0x31F0, 0x31FF))
-_LATIN = ((0x0, 0x2AF), (0x300, 0x36F), (0x1E00, 0x1EFF), (0xFB00, 0xFB06), (0xFF21, 0xFF5A))
-_CYRILLIC, _GREEK = ((0x400, 0x52F),), ((0x370, 0x3FF), (0x1F00, 0x1FFF))
 _SPACE = "\u2581"  # SentencePiece's
-_SCRIPTS = {
-    **dict.fromkeys(["ru", "uk", "bg", "sr", "mk", "be", "kk"], _CYRILLIC),
-    **dict.fromkeys(["el"], _GREEK),
-    **dict.fromkeys(["zh"], _HAN),
-    **dict.fromkeys(["ja"], _HAN + _KANA),
-    **dict.fromkeys(
-        ["ar", "fa", "ur", "ps", "ug"], ((0x600, 0x77F), (0x8A0, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFF))
-    ),
-    **dict.fromkeys(["he", "yi"], ((0x590, 0x5FF), (0xFB1D, 0xFB4F))),
-    **dict.fromkeys(["hi", "mr", "ne", "sa"], ((0x900, 0x97F),)),
-    **dict.fromkeys(["ko"], ((0x1100, 0x11FF), (0x3130, 0x318F), (0xAC00, 0xD7AF))),
-    **dict.fromkeys(["th"], ((0xE00, 0xE7F),)),
-}
-# By language: what stands before a word as a piece of its own, what behind it, and pairs of abbreviated names (中美, 美方).
-_PARTICLES = {
-    "zh": (
-        tuple("在对與与是和从向到为于由把被让將将给该各这那也就等的"),
-        (*"的在和是与了对等也都人", "人民", "主义"),
-        frozenset(["中美", "欧美", "港澳", "中方", "美方", "美军"]),
-    )
-}
-_LATIN_LANGUAGES = frozenset(  # one string: a list would take a page
-    (  # noqa: SIM905
-        "af az bs ca cs cy da de en eo es et eu fi fr fy ga gl ha hr hu id ig is it jv ku la lt lv mg ms nb nl nn no ny "
-        "oc pl pt ro rw sk sl sn so sq sv sw tl tr uz vi xh yo zu"
-    ).split()
-)
-
-
-def scripts_of(languages: Iterable[str]) -> tuple[tuple[int, int], ...] | None:
-    """Code point ranges of the languages' letters; Latin is always among them. None: a language whose script we don't know."""
-    ranges = set(_LATIN)
-    for language in languages:
-        if language in _LATIN_LANGUAGES:
-            continue
-        if language not in _SCRIPTS:
-            return None
-        ranges |= set(_SCRIPTS[language])
-    return tuple(sorted(ranges))
 
 
 def is_needed(piece: str, ranges: tuple[tuple[int, int], ...]) -> bool:
@@ -78,13 +37,13 @@ def is_needed(piece: str, ranges: tuple[tuple[int, int], ...]) -> bool:
 def glued(pieces: Iterable[str], languages: Iterable[str]) -> set[str]:
     """Those of a vocabulary's pieces that hold a word and a particle of one of the languages, with both there as pieces."""
     there, found = set(pieces), set()
-    for before, behind, pairs in (_PARTICLES[x] for x in set(languages) if x in _PARTICLES):
+    for particles in filter(None, (get_language(x).particles for x in set(languages))):
         for piece in there:
             word = piece.lstrip(_SPACE)
-            heads = [x for x in before if word.startswith(x) and len(word) - len(x) > 1]
-            tails = [x for x in behind if word.endswith(x) and len(word) - len(x) > 1]
+            heads = [x for x in particles.before if word.startswith(x) and len(word) - len(x) > 1]
+            tails = [x for x in particles.after if word.endswith(x) and len(word) - len(x) > 1]
             parts = [(x, word[len(x) :]) for x in heads] + [(word[: -len(x)], x) for x in tails]
-            if word in pairs or any(a in there and b in there for a, b in parts):
+            if word in particles.compounds or any(a in there and b in there for a, b in parts):
                 found.add(piece)
     return found
 
@@ -101,7 +60,7 @@ def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
         The copy, or `folder` itself where nothing can be trimmed.
     """
     languages = sorted(languages)
-    ranges = scripts_of(languages)
+    ranges = script_ranges(languages)
     file = Path(folder) / "tokenizer.json"
     if ranges is None or not file.exists():
         return Path(folder)
@@ -110,7 +69,9 @@ def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
         return Path(folder)
     parts = {"of": hash_folder(folder), "ranges": ranges, "version": 1}
     particles = {
-        x: [sorted(words) for words in _PARTICLES[x]] for x in languages if x in _PARTICLES and kind == "Unigram"
+        x: [sorted(words) for words in (known.before, known.after, known.compounds)]
+        for x in languages
+        if (known := get_language(x).particles) and kind == "Unigram"
     }
     if particles:
         parts["particles"] = particles

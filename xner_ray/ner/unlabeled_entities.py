@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray.encoders.ragged import offsets_of
+from xner_ray.text.languages import get_language
 
-# German and Luxembourgish write every noun with a capital; scripts without case never match.
-NOUNS = frozenset({"de", "lb"})
 _OPENING = [
     ".",
     ":",
@@ -49,7 +48,7 @@ def doubtful(tokens: pa.ListArray, tags: pa.ListArray, language: str) -> pa.Arra
         language: of the sentences, ISO 639-1.
     """
     words = tokens.flatten()
-    if language in NOUNS or not len(words):
+    if get_language(language).capitalizes_nouns or not len(words):
         return pa.array([False] * len(words), pa.bool_())
     before = pa.concat_arrays([pa.array([None], words.type), words.slice(0, len(words) - 1)])
     first = pa.array(range(len(words)), pa.int64())

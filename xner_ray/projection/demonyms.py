@@ -9,7 +9,6 @@ and else is as if it had not been found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -19,21 +18,7 @@ from xner_ray import schema
 from xner_ray.encoders.ragged import offsets_of
 from xner_ray.text.arrow_lists import codes, first_equal, flat
 from xner_ray.text.arrow_strings import list_offsets, slices
-
-# CLDR's two-letter codes that are no countries: the European Union, the euro zone, the United Nations, unknown, pseudo ones.
-_NO_COUNTRY = frozenset({"EU", "EZ", "UN", "QO", "ZZ", "XA", "XB"})
-
-
-@cache
-def names(language: str) -> tuple[str, ...]:
-    """Names of countries in a language; none for one that CLDR lacks."""
-    from babel import Locale, UnknownLocaleError
-
-    try:
-        territories = Locale.parse(language).territories
-    except (UnknownLocaleError, ValueError):
-        return ()
-    return tuple(sorted({str(n) for c, n in territories.items() if len(c) == 2 and c not in _NO_COUNTRY}))
+from xner_ray.text.languages import country_names
 
 
 def to_countries(table: pa.Table, countries: Mapping[str, str], lacking: Mapping[str, Sequence[str]]) -> pa.Table:
@@ -67,7 +52,7 @@ def _changed(batch: pa.RecordBatch, countries, lacking, wanted: Sequence[str]) -
     for code in wanted:
         mine = pc.equal(language, code).to_numpy(zero_copy_only=False)
         no_type = mine[entity_row] & pc.is_in(types, pa.array(lacking[code])).to_numpy(zero_copy_only=False)
-        country = pc.is_in(surfaces, pa.array(names(code), surfaces.type)).to_numpy(zero_copy_only=False)
+        country = pc.is_in(surfaces, pa.array(country_names(code), surfaces.type)).to_numpy(zero_copy_only=False)
         place = (spans > 0) & (np.bincount(owner[country], minlength=len(types)) == spans)
         # Equal entities share the spans of the first of them.
         first = first_equal(entity_row, *_keys(batch, entity_row, e_start, e_end, types))

@@ -17,11 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Which places give a word of another kind: (ending, English names that end like it, what has to follow).
-_ENDINGS = {
-    "de": (r"\p{L}er$", r"(?i)ers?$", r"^\s\p{Lu}"),  # Berliner Mauer, and not Hannover
-    "nl": (r"\p{L}(?:se|ers?)$", r"(?i)(?:se|ers?)$", ""),  # Londense, Londenaars; and not Toulouse
-}
+from xner_ray.text.languages import get_language
+
 _COMPOUND = r"[^\s-]-\p{L}[^\s-]*$"
 _NAMES_PART = r"^(?:nord|süd|ost|west|nordost|nordwest|südost|südwest|zentral|mittel|ober|unter|nieder|neu|alt|groß)$"
 _LIKE = 4  # letters that a word and its translation share at least, when they are one word
@@ -71,11 +68,12 @@ def _matches(strings: pa.Array, pattern: str) -> np.ndarray:
 
 
 def _endings(types: pa.Array, names: pa.Array, surfaces: pa.Array, after: pa.Array, language: str) -> np.ndarray:
-    if language not in _ENDINGS:
+    derived = get_language(language).derived_ending
+    if derived is None:
         return np.zeros(len(types), bool)
-    ending, english, follows = _ENDINGS[language]
     places = pc.equal(types, "LOC").to_numpy(zero_copy_only=False).astype(bool)
-    return places & _matches(surfaces, ending) & ~_matches(names, english) & _matches(after, follows)
+    words = _matches(surfaces, derived.ending) & ~_matches(names, derived.source_ending)
+    return places & words & _matches(after, derived.followed_by)
 
 
 def _compounds(names: pa.Array, surfaces: pa.Array, language: str) -> np.ndarray:
@@ -93,6 +91,6 @@ def _compounds(names: pa.Array, surfaces: pa.Array, language: str) -> np.ndarray
 def _is_compound(name: str, surface: str, language: str) -> bool:
     parts, own = re.split(r"[\s-]+", surface.casefold()), re.split(r"[\s-]+", name.casefold())
     tail, before = parts[-1], parts[-2]
-    if (language == "nl" and surface[-len(tail)].isupper()) or re.match(_NAMES_PART, before):
+    if (get_language(language).capital_marks_name and surface[-len(tail)].isupper()) or re.match(_NAMES_PART, before):
         return False  # Groot-Brittannië, Nord-Irak: a part of the name; Dutch writes nouns in lower case
     return len(parts) > len(own) and not any(tail[:_LIKE] == part[:_LIKE] for part in own)

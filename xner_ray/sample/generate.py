@@ -22,7 +22,7 @@ from xner_ray.sample.french import agree
 from xner_ray.sample.inflect import capitalize, genitive, spanish_conjunction
 from xner_ray.sample.names import LANGUAGES, PARTS, Value, values
 from xner_ray.sample.template import FREE, UNIT, Frame, Slot, frames
-from xner_ray.text.words import UNSPACED
+from xner_ray.text.languages import get_language
 
 FIRST_EPOCH = 4096
 EPOCHS = 32
@@ -143,7 +143,7 @@ class _Filler:
             written += literal
             kind = self.kinds[slot.variable]
             again = kind == "PER.full" and slot.kind == "PER.last"
-            opens = language not in UNSPACED and _OPENS.search(written) is not None
+            opens = get_language(language).uses_spaces and _OPENS.search(written) is not None
             surfaces = _surfaces(kind, self.frame.part, again, language, slot.form, opens)
             befores = None
             if language == "es" and (match := re.search(r"(?<= )([yo]) $", literal)):

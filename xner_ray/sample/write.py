@@ -22,7 +22,7 @@ from xner_ray.errors import UserError
 from xner_ray.sample.generate import Span
 from xner_ray.sample.generate import pairs as generate_pairs
 from xner_ray.sample.names import DEFAULT, LANGUAGES
-from xner_ray.text.words import ELISION, UNSPACED
+from xner_ray.text.languages import get_language
 
 CORPORA = {
     "SampleNews": ("news", "politics", "business", "sport"),
@@ -42,8 +42,8 @@ _CHINESE = re.compile(r"[A-Za-z0-9]+|\S")
 # Hyphens, apostrophes and decimal points stay inside a word (foto's, 't, 14:30); English alone cuts off 's.
 _WORDS = re.compile(r"(?<!\w)['’]\w\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
 _ENGLISH = re.compile(r"['’]s\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.]\w+|['’](?!s\b)\w+)*|\S")
-_FRENCH = re.compile(rf"{ELISION}|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
-_OUTSIDE = {"en": _ENGLISH, "fr": _FRENCH, **dict.fromkeys(UNSPACED, _CHINESE)}
+_FRENCH = re.compile(rf"{get_language('fr').elision}|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
+_OUTSIDE = {"en": _ENGLISH, "fr": _FRENCH}
 _ENTITY_WORDS = re.compile(r"\w+(?:[-.'’]\w+)*-?['’]?|\S")
 
 
@@ -52,8 +52,9 @@ def tokens(text: str, entities: Sequence[Span], language: str) -> list[tuple[str
 
     Chinese and Japanese give a token for each character, but a run of ASCII letters or digits stays together.
     """
-    inside = _OUTSIDE[language] if language in (*UNSPACED, "fr") else _ENTITY_WORDS
-    outside = _OUTSIDE.get(language, _WORDS)
+    spaced = get_language(language).uses_spaces
+    outside = _OUTSIDE.get(language, _WORDS) if spaced else _CHINESE
+    inside = _ENTITY_WORDS if spaced and language != "fr" else outside
     found: list[tuple[str, str]] = []
     done = 0
     for start, end, kind in entities:

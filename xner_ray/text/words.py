@@ -21,15 +21,9 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
+from xner_ray.text.languages import Language, get_language
+
 CharSpan = tuple[int, int]
-UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
-# Words that lose their vowel before another: l'Italie, qu'elle. Not aujourd'hui, where nothing is a word by itself.
-ELISION = r"(?i:\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)['’](?=\w))"
-_ELIDED = {
-    "fr": ELISION,
-    "it": r"(?i:\b(?:[cdlmnstv]|un|all|dell|dall|nell|sull|quell|quest|gl|coll|bell|sant)['’](?=\w))",
-    "ca": r"(?i:\b(?:[dlmnst])['’](?=\w))",
-}
 # Marks that stand before or after the letter that carries them, and are no word without it.
 _LEADING = r"\u0e40-\u0e44\u0ec0-\u0ec4"
 _MARKS = (
@@ -49,26 +43,15 @@ _PUNCT = (
 _W = f"[^{_GAP}{_PUNCT}]"
 _APOSTROPHE = "['’]"
 
-# Kept with their full stop unless the text ends there. Only those frequent in news and in parliament.
-_ABBREVIATIONS = {
-    "en": "Mr Mrs Ms Dr Prof St Jr Sr Gen Col Lt Sgt Gov Sen Rep Rev Corp Inc Ltd Co Bros No vs Jan Feb Aug Sept Oct"
-    " Nov Dec etc",
-    "de": "Dr Prof Nr St Hl ca bzw usw etc evtl ggf vgl Bd Abs Art Mio Mrd Str Tel Chr Hrsg Jh II III IV VI VII VIII"
-    " IX XI XII",
-    "es": "Sr Sra Sres Sras Srta Dr Dra Prof Ud Uds Vd Vds Excmo Excma Gral pág núm art etc",
-    "fr": "M MM Mme Mmes Mlle Dr Pr Me Mgr St Ste av apr etc env art vol éd p pp",
-    "nl": "dr drs mr ir prof ds St Dr Mr Prof nr blz bijv enz etc ca resp jl Jr mevr dhr",
-}
 
-
-def _kept_stop(language: str) -> str:
+def _kept_stop(language: Language) -> str:
     """A regular expression for a full stop that stays with the word before it."""
     by_length: dict[int, list[str]] = {}
-    for name in _ABBREVIATIONS.get(language, "").split():
+    for name in language.abbreviations:
         by_length.setdefault(len(name), []).append(name)
     behind = [f"(?<=(?<!{_W})(?:{'|'.join(names)}))" for _, names in sorted(by_length.items())]
     behind.append(rf"(?<=(?<!{_W})[^\W\d_])")  # an initial
-    if language == "de":
+    if language.ordinal_stops:
         behind.append(r"(?<=\d)(?<!\d\d\d)(?<![.,:/]\d)(?<![.,:/]\d\d)")  # an ordinal: dem 17. Dezember
     else:
         behind.append(r"(?:(?<=\A\d)|(?<=\A\d\d))")  # a list's number: 1. Schumacher
@@ -77,27 +60,27 @@ def _kept_stop(language: str) -> str:
 
 
 @cache
-def _pattern(language: str) -> re.Pattern[str]:
-    if language in UNSPACED:
+def _pattern(code: str) -> re.Pattern[str]:
+    language = get_language(code)
+    if not language.uses_spaces:
         return re.compile(f"[{_LEADING}]?[^{_GAP}][{_MARKS}]*")
-    english = language == "en"
     clitic = rf"{_APOSTROPHE}(?:[sSmMdD]|re|ve|ll|RE|VE|LL)(?!{_W})"
     joint = "|".join(
         [
             "[-\u2010\u2011&@·]",
-            rf"(?!{clitic}){_APOSTROPHE}" if english else _APOSTROPHE,
+            rf"(?!{clitic}){_APOSTROPHE}" if language.english_clitics else _APOSTROPHE,
             r"(?<=\d)[.,:/–](?=\d)",
             r"\.(?=[a-zß-öø-ÿ\d])|(?<=\d)\.",  # fnac.com, N.7, 1.FC; but `Berlin.Dann` lacks a space and is cut
             rf"(?<!{_W}{_W})\.",  # U.S, T.O'Gorman
         ]
     )
     core = rf"{_W}+(?:(?:{joint}){_W}+)*{_kept_stop(language)}?"
-    if language in ("de", "nl"):
+    if language.suspended_hyphens:
         core += rf"(?:-(?=[{_GAP},/)]))?"  # Mittel- und Osteuropa
-    if english:
+    if language.english_clitics:
         core = rf"(?<={_W}){clitic}|n{_APOSTROPHE}t(?!{_W})|{_W}+?(?=n{_APOSTROPHE}t(?!{_W}))|{core}"
-    elif language in _ELIDED:
-        core = rf"{_ELIDED[language]}|{core}"
+    elif language.elision:
+        core = rf"{language.elision}|{core}"
     else:
         core = rf"{_APOSTROPHE}(?=(?:s|t|n|k|m|r|ne|nen)(?!{_W})){_W}+|{core}"  # 's avonds, 'n
     return re.compile(
@@ -122,7 +105,7 @@ def tokenize_words(text: str, language: str) -> list[CharSpan]:
 
 def join_tokens(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan]]:
     """Raw text of CoNLL tokens, and the character span of each: one space between, nothing in languages written without."""
-    gap = 0 if language in UNSPACED else 1
+    gap = 1 if get_language(language).uses_spaces else 0
     spans, at = [], 0
     for token in tokens:
         spans.append((at, at + len(token)))
@@ -144,11 +127,12 @@ def detokenize(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan
     them.
     A model that reads raw text sees here what it saw in training; `join_tokens` is the plain alternative.
     """
+    row = get_language(language)
     pieces: list[str] = []
     spans, at, glue = [], 0, True
     inside: dict[str, bool] = {}
     for i, token in enumerate(tokens):
-        before, after = _sides(tokens, i, language, inside)
+        before, after = _sides(tokens, i, row, inside)
         if not (glue or before):
             pieces.append(" ")
             at += 1
@@ -159,10 +143,10 @@ def detokenize(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan
     return "".join(pieces), spans
 
 
-def _sides(tokens: Sequence[str], i: int, language: str, inside: dict[str, bool]) -> tuple[bool, bool]:
+def _sides(tokens: Sequence[str], i: int, language: Language, inside: dict[str, bool]) -> tuple[bool, bool]:
     """Whether token i sticks to the one before it and to the one after it."""
     token, last = tokens[i], i == len(tokens) - 1
-    if language in UNSPACED:
+    if not language.uses_spaces:
         latin = not last and all(len(t) > 1 and t.isascii() and t.isalnum() for t in tokens[i : i + 2])
         return False, not latin
     if token in ('"', "''", "``", "'", "«", "»", "“"):
@@ -171,23 +155,23 @@ def _sides(tokens: Sequence[str], i: int, language: str, inside: dict[str, bool]
         return True, True
     if token in _CURRENCY:
         return False, not last and tokens[i + 1][:1].isdigit()
-    if token == "%" and language == "de":
+    if token == "%" and language.percent_after_space:
         return False, False
-    if language in _ELIDED and re.fullmatch(_ELIDED[language].replace(r"(?=\w)", ""), token):
+    if language.elision and re.fullmatch(language.elision.replace(r"(?=\w)", ""), token):
         return False, True
-    if token in _NO_SPACE_BEFORE or (language == "en" and _CLITIC.fullmatch(token)):
+    if token in _NO_SPACE_BEFORE or (language.english_clitics and _CLITIC.fullmatch(token)):
         return True, False
     return False, token in _NO_SPACE_AFTER
 
 
-def _quote(tokens: Sequence[str], i: int, language: str, inside: dict[str, bool]) -> tuple[bool, bool]:
+def _quote(tokens: Sequence[str], i: int, language: Language, inside: dict[str, bool]) -> tuple[bool, bool]:
     """Sides of a quotation mark; `inside` remembers which kinds are open."""
     token = tokens[i]
-    if token in ("``", "“") and language != "de":
+    if token in ("``", "“") and not language.german_quotes:
         return False, True
     if token in ("“", "''"):
         return True, False
-    if token in ("«", "»") and language != "de":
+    if token in ("«", "»") and not language.german_quotes:
         return token == "»", token == "«"
     kind = "«" if token == "»" else token
     closes = inside.get(kind, False)

@@ -20,7 +20,7 @@ from xner_ray.alignment.span_cleanup import tidy
 from xner_ray.alignment.span_expansion import GROWTH, project_spans
 from xner_ray.encoders.ragged import ranges
 from xner_ray.ner.token_labels import Words, words_of
-from xner_ray.text.words import UNSPACED
+from xner_ray.text.languages import get_language
 
 FLOOR = 0.5  # mean similarity of matched tokens times the share of tokens that match
 PHRASES = 4  # noun phrases tried in a pair
@@ -89,7 +89,7 @@ def agree(
     matches = similarity.match(sources, targets)
     theirs, ours = words_of(targets, language), words_of(sources, "en")
     t_start, t_end, score = project_spans(matches, theirs, row, start, end, growth=GROWTH)
-    if language in UNSPACED:
+    if not get_language(language).uses_spaces:
         t_start, t_end = tidy(targets, row, t_start, t_end)
     back_start, back_end, _ = project_spans(matches.reversed(), ours, row, t_start, t_end)
     wide_start, wide_end = _whole_words(ours, row, start, end)

@@ -20,7 +20,6 @@ from xner_ray.alignment.examples.example_sources import (
     Found,
     Lexicon,
     Translate,
-    cldr,
     from_lexicon,
     from_translator,
     read_lexicon,
@@ -28,7 +27,7 @@ from xner_ray.alignment.examples.example_sources import (
 )
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import Aligner
-from xner_ray.text.words import UNSPACED
+from xner_ray.text.languages import cldr_translations, get_language
 
 Spans = tuple[tuple[int, int], ...]
 Tag = Callable[[list[str]], list[list[tuple]]]  # texts -> entities (start, end, ...)
@@ -107,7 +106,7 @@ def build_examples(
     if "pairs" in quota:
         draw("pairs", [(0, pair) for pair in read_pairs(fill(str(config.examples_file), language))], known=False)
     if "lexicon" in quota:
-        entries = read_lexicon(fill(config.lexicon, language)) if config.lexicon else cldr(language)
+        entries = read_lexicon(fill(config.lexicon, language)) if config.lexicon else cldr_translations("en", language)
         draw("lexicon", _first(from_lexicon(Lexicon(entries, language), sources, targets), 4 * quota["lexicon"]))
     if "translator" in quota:
         draw("translator", _translated(config, language, targets, quota["translator"], tag, translate, fill))
@@ -125,7 +124,7 @@ def build_examples(
 
 def _usable(table: pa.Table, language: str) -> pa.Table:
     """Pairs short enough to be cheap."""
-    limit = LONGEST // 3 if language in UNSPACED else LONGEST
+    limit = LONGEST if get_language(language).uses_spaces else LONGEST // 3
     source, target = (pc.utf8_length(table.column(c)) for c in ("source", "target"))
     fits = pc.and_(pc.less_equal(source, LONGEST), pc.less_equal(target, limit))
     return table.filter(pc.and_(fits, pc.and_(pc.greater(source, 0), pc.greater(target, 0))))
@@ -201,12 +200,12 @@ def _apart(spans: list[tuple[int, int]]) -> bool:
 
 def equal_spans(text: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
     """All places of `text` with the same surface as the span, as whole words: an aligner must find each of them."""
-    surface, at = text[start:end], -1
+    surface, at, spaced = text[start:end], -1, get_language(language).uses_spaces
     found: list[tuple[int, int]] = []
     while (at := text.find(surface, at + 1)) >= 0:
         after = at + len(surface)
         inner = text[at - 1 : at].isalnum() or text[after : after + 1].isalnum()
-        whole = language in UNSPACED or at == start or not inner
+        whole = not spaced or at == start or not inner
         if whole and (not found or found[-1][1] <= at):
             found.append((at, after))
     return found if (start, end) in found else [(start, end)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xner_ray.errors import UserError
 from xner_ray.text.conll import read_lines
-from xner_ray.text.words import UNSPACED, tokenize_words
+from xner_ray.text.words import tokenize_words
 
 Found = tuple[str, str, list[tuple[int, int]]]  # name, sentence, spans
 Translate = Callable[[list[str]], list[str]]
@@ -61,23 +61,6 @@ def read_lexicon(path: str | Path) -> list[tuple[str, str]]:
             raise UserError("not two columns", file=path, line=number, remedy="write English name, tab, target name")
         entries.append((columns[0], columns[1]))
     return entries
-
-
-def cldr(language: str, source_language: str = "en") -> list[tuple[str, str]]:
-    """Names of countries and languages in Unicode CLDR, as (English, target); none for a language that CLDR lacks."""
-    from babel import Locale, UnknownLocaleError
-
-    try:
-        here, there = Locale.parse(source_language), Locale.parse(language)
-    except (UnknownLocaleError, ValueError):
-        return []
-    entries = [
-        (str(ours[code]), str(theirs[code]))
-        for ours, theirs in ((here.territories, there.territories), (here.languages, there.languages))
-        for code in sorted(set(ours) & set(theirs))
-    ]
-    least = 2 if language in UNSPACED else 3
-    return list(dict.fromkeys(e for e in entries if len(e[1]) >= least and len(e[0]) >= 3))
 
 
 class Lexicon:

@@ -20,12 +20,12 @@ from typing import Any, Literal, Protocol
 from xner_ray.corpora.opus.domains import domain_of
 from xner_ray.corpora.opus.opus_index import API, LiveIndex, PackageIndex
 from xner_ray.errors import UserError
+from xner_ray.text.languages import get_language
 
 PUBLISHED = "https://object.pouta.csc.fi/OPUS-"  # what stands before a corpus's name in the addresses of the index
 PAPER = ("TED2013", "OpenSubtitles", "WikiMatrix", "UNPC", "Europarl", "WMT-News", "News-Commentary", "JW300")
 GONE = {"JW300": "it was withdrawn"}
 Choice = Literal["auto", "package", "api"]
-_SPELLINGS = {"zh": ("zh", "zh_cn", "zh_CN")}
 _ADDRESS = re.compile(r".*/OPUS-(?P<corpus>[^/]+)/(?P<version>[^/]+)/[^/]+/[^/]+")
 _SAFE = re.compile(r"\w[\w.+-]*")
 _EMPTY_KB = 8  # LICENSE and README alone take up to this
@@ -170,7 +170,7 @@ def spellings(language: str) -> list[str]:
     """A language in the spellings of OPUS: `zh_TW` is `zh_tw` in some corpora, and `zh` also means `zh_cn`."""
     code, _, region = language.replace("-", "_").partition("_")
     if not region:
-        return list(_SPELLINGS.get(code.lower(), (code,)))
+        return list(get_language(code.lower()).opus_codes or (code,))
     return list(dict.fromkeys((f"{code}_{region}", f"{code}_{region.upper()}", f"{code}_{region.lower()}")))
 
 

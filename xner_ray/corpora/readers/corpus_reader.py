@@ -23,7 +23,7 @@ from xner_ray.corpora.readers.formats import Chunk, read_corpus
 from xner_ray.corpora.shard_writer import as_pairs
 from xner_ray.errors import UserError
 from xner_ray.schema import CLEANED, PAIR, QUARANTINE
-from xner_ray.text.words import UNSPACED
+from xner_ray.text.languages import get_language
 
 Progress = Callable[[str, int], None]
 
@@ -167,7 +167,7 @@ def _good_rows(source: Source, chunk: Chunk, pairs: Pairs, good: np.ndarray) -> 
         "language": _same(source.languages[1], n),
         "pair_id": pa.array(chunk.pair_id[good]),
         "source": pairs.source if n == len(good) else pairs.source.filter(kept),
-        "target": without_gaps(target) if source.languages[1] in UNSPACED else target,
+        "target": target if get_language(source.languages[1]).uses_spaces else without_gaps(target),
         "corpus_score": pa.array(score, mask=np.isnan(score)),
     }
     return as_pairs(columns) if n else PAIR.empty_table()

@@ -9,7 +9,6 @@ from collections import Counter
 from typing import Any
 
 import yaml
-from babel import Locale
 
 from xner_ray import schema
 from xner_ray.evaluation.calibration import expected_error
@@ -51,11 +50,6 @@ def figures(run: RunResults, tally: Tally) -> dict[str, Any]:
         "throughput": _throughput(run),
         "last_run": {stage: duration(s) for stage, s in results["seconds"].items() if s >= 0.5},
     }
-
-
-def language_name(code: str) -> str:
-    """`German` for `de`; the code itself where nobody named it."""
-    return Locale("en").languages.get(code, code)
 
 
 def _corpora(run: RunResults, config: dict[str, Any]) -> list[dict[str, Any]]:

@@ -25,10 +25,11 @@ import pyarrow.parquet as pq
 from xner_ray import schema
 from xner_ray.corpora.sampling import BottomK, mix, pair_hash, quotas
 from xner_ray.results.report.examples import VERDICTS, example, quarantined
-from xner_ray.results.report.figures import figures, language_name
+from xner_ray.results.report.figures import figures
 from xner_ray.results.report.rows import Cell, Sample, Tally, batches
 from xner_ray.results.run_results import RunResults
 from xner_ray.storage.blob_store import open_blob_store
+from xner_ray.text.languages import display_name
 
 EXAMPLES = 2000  # about a megabyte; the page says how many of how many
 SEED = 1
@@ -64,7 +65,7 @@ def page_data(run: RunResults, examples: int = EXAMPLES) -> dict[str, Any]:
         **figures(run, tally),
         "verdicts": VERDICTS,
         "examples": _mixed(shown),
-        "languages": {code: language_name(code) for code in run.datasets},
+        "languages": {code: display_name(code) for code in run.datasets},
     }
 
 
