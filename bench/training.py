@@ -177,11 +177,11 @@ def compare_workers(
         """Seconds a model."""
         from xner_ray.config import Training
         from xner_ray.training.backends.ray_train import fit
-        from xner_ray.training.job import TrainJob
+        from xner_ray.training.job import TrainJob, TrainResources
 
         outs = [work / f"workers-{workers}-{time.time_ns()}-{i}" for i in range(models)]
         jobs = [TrainJob("bench", start, LABELS, Training(**settings), 1, data, str(out)) for out in outs]
-        fit(jobs, work / "ray_train", workers, print)
+        fit(jobs, work / "ray_train", TrainResources(workers), print)
         told = [json.loads((out / "training.json").read_text()) for out in outs]
         tokens.append(told[0]["tokens"])
         return max(one["seconds"] for one in told) / models

@@ -1,4 +1,7 @@
-"""Trains models over the Ray of RAY_ADDRESS, as a run does: `train_driver.py JOBS.json`."""
+"""Trains models on the Ray of RAY_ADDRESS, as a run does: `train_driver ARGUMENTS.json`.
+
+The file has the arguments of `fit`, with `jobs` and `resources` as JSON objects.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ from pathlib import Path
 
 
 def main() -> None:
-    from xner_ray.config import RayConfig, Training
+    from xner_ray.config import RayConfig
     from xner_ray.preflight.ray_session import connect
     from xner_ray.training.backends.ray_train import fit
-    from xner_ray.training.job import TrainJob
+    from xner_ray.training.job import TrainJob, TrainResources
 
-    told = json.loads(Path(sys.argv[1]).read_text())
-    jobs = [TrainJob(**{**job, "training": Training(**job["training"])}) for job in told.pop("jobs")]
+    arguments = json.loads(Path(sys.argv[1]).read_text())
+    jobs = [TrainJob.from_dict(job) for job in arguments.pop("jobs")]
+    resources = TrainResources(**arguments.pop("resources", {}))
     connect(RayConfig())
-    fit(jobs, log=lambda line: print(line, flush=True), **told)
+    fit(jobs, resources=resources, log=lambda line: print(line, flush=True), **arguments)
 
 
 if __name__ == "__main__":

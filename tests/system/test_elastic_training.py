@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Training:
         self.outs = [folder / f"model{i}" for i in range(len(jobs))]
         self.storage, self.log = folder / "ray_train", folder / "log"
         outs = zip(jobs, self.outs, strict=True)
-        told = [{**asdict(job), "training": job.training.model_dump(), "out": str(out)} for job, out in outs]
+        told = [replace(job, out=str(out)).to_dict() for job, out in outs]
         (folder / "job.json").write_text(json.dumps({"jobs": told, "storage": str(self.storage), **arguments}))
         env = {**os.environ, "RAY_ADDRESS": head.address, "RAY_AUTH_MODE": "disabled"}
         command = [sys.executable, "-m", "tests.harness.train_driver", str(folder / "job.json")]
@@ -116,7 +116,7 @@ def the_same_end(losses: list[float], wanted: list[float]) -> bool:
 def test_a_worker_is_killed(tiny_encoder, tmp_path):
     job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=30)
     with ray_head(cpus=2) as head:
-        training = Training([job], tmp_path, head, workers=2, checkpoint_seconds=2.0)
+        training = Training([job], tmp_path, head, resources={"workers": 2}, checkpoint_seconds=2.0)
         training.wait(training.checkpoints)
         two = workers_of(head)
         assert len(two) == 2
@@ -136,7 +136,8 @@ def test_a_group_grows_when_a_node_comes(tiny_encoder, tmp_path):
     # A node and its worker take 20 to 45 seconds to come, in which the one worker that is there trains on.
     job, wanted = undisturbed(tiny_encoder, tmp_path, epochs=epochs_of(40, tiny_encoder, tmp_path))
     with ray_head(cpus=1) as head:
-        training = Training([job], tmp_path, head, workers=2, fewest=1, checkpoint_seconds=1.0)
+        resources = {"workers": 2, "min_workers": 1}
+        training = Training([job], tmp_path, head, resources=resources, checkpoint_seconds=1.0)
         training.wait(training.checkpoints)
         assert len(workers_of(head)) == 1
         came = time.monotonic()

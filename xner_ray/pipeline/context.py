@@ -22,8 +22,9 @@ from xner_ray.preflight.checks import refuse_url
 from xner_ray.preflight.ray_session import connect
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 from xner_ray.storage.stage_dir import StageDir, claim_out, open_stage
-from xner_ray.training.job import TrainJob
-from xner_ray.training.resource_split import cpus_each, nodes_up
+from xner_ray.training.backends.nodes import nodes_up
+from xner_ray.training.job import TrainJob, TrainResources
+from xner_ray.training.resource_split import cpus_each
 
 T = TypeVar("T")
 
@@ -85,14 +86,8 @@ class Run:
 
             self.ray()
             settings = self.config.ray
-            fit(
-                jobs,
-                self.out / "ray_train",
-                settings.train_workers,
-                self.log,
-                fewest=settings.min_train_workers,
-                max_gpus=settings.max_gpus,
-            )
+            resources = TrainResources(settings.train_workers, settings.min_train_workers, settings.max_gpus)
+            fit(jobs, self.out / "ray_train", resources, self.log)
 
     def compute(self, work: Callable[..., T], *arguments: Any) -> T:
         """What `work(*arguments, threads)` returns, run as a Ray task with a GPU or a node's CPUs: a driver may have neither."""

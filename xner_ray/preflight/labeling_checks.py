@@ -24,7 +24,7 @@ from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.preflight.checks import check_gpu, check_precision, unplaced
 from xner_ray.preflight.cluster import this_gpu
 from xner_ray.storage.shard_store import ShardStore
-from xner_ray.training.resource_split import nodes_up
+from xner_ray.training.backends.nodes import nodes_up
 
 PATIENCE = 60.0  # seconds in which the workers of a driver that died give back what they hold
 GROWTH = 2.0  # a labeled shard against its input, in bytes of Parquet; measured 1.2 to 1.5

@@ -1,4 +1,4 @@
-"""A trained model as an ordinary Hugging Face folder that appears whole or not at all."""
+"""A trained model as a Hugging Face folder that appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 from xner_ray.encoders.load import save_tokenizer
@@ -14,28 +13,35 @@ from xner_ray.training.job import Result, TrainJob
 
 
 def is_trained(job: TrainJob) -> bool:
-    """`training.json` is the last file of a trained folder."""
-    return (Path(job.out) / "training.json").exists()
+    """Whether the job is done: its stage folder is committed or, for a job without a marker, its model folder is complete."""
+    out = Path(job.out)
+    return (out.parent / "done.json" if job.marker is not None else out / "training.json").exists()
 
 
 def save_model(model, job: TrainJob, result: Result) -> None:
-    """Write weights (safetensors), tokenizer and `training.json` beside `job.out`, then rename."""
+    """Write weights (safetensors), tokenizer and `training.json`, then commit the stage folder if the job has a marker.
+
+    The files are written to a temporary folder, which is renamed to `job.out`. The last checkpoint is deleted at the end.
+    """
     out = Path(job.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=out.name + ".", dir=out.parent))
+    draft = Path(tempfile.mkdtemp(prefix=out.name + ".", dir=out.parent))
     try:
-        model.save_pretrained(made)
-        if not list(made.glob("*.safetensors")):
+        model.save_pretrained(draft)
+        if not list(draft.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
-        save_tokenizer(job.start, made)
-        told = {"job": {**asdict(job), "training": job.training.model_dump()}, "steps": len(result.losses)}
-        told |= {"tokens": result.tokens, "seconds": round(result.seconds, 1)}
-        told["losses"] = [round(x, 5) for x in result.losses]
-        (made / "training.json").write_text(json.dumps(told, indent=1))
-        made.chmod(0o755)
+        save_tokenizer(job.start, draft)
+        summary = {"job": job.identity(), "steps": len(result.losses), "tokens": result.tokens}
+        summary |= {"seconds": round(result.seconds, 1), "losses": [round(x, 5) for x in result.losses]}
+        (draft / "training.json").write_text(json.dumps(summary, indent=1))
+        draft.chmod(0o755)
         if out.exists():
-            shutil.rmtree(out)  # a half-finished folder of an older version; trained ones are never trained again
-        os.rename(made, out)
+            shutil.rmtree(out)  # a damaged or unfinished result
+        os.rename(draft, out)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
+    if job.marker is not None:
+        from xner_ray.storage import stage_dir
+
+        getattr(stage_dir, "commit_dir")(out.parent, job.marker)  # noqa: B009
     shutil.rmtree(str(out) + ".checkpoint", ignore_errors=True)

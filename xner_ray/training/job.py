@@ -1,12 +1,14 @@
-"""What a training is told and what it tells: no torch here, since a driver plans trainings that its workers do."""
+"""The description of one training and its result. No torch here: a driver describes trainings that workers run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xner_ray.config import Training  # needs pydantic, which a GPU box for measurements may lack
+    from xner_ray.config import Training  # needs pydantic, which a GPU machine for measurements may lack
 
 
 @dataclass
@@ -14,14 +16,18 @@ class TrainJob:
     """One model to train.
 
     Attributes:
-        name: for progress lines.
-        start: folder of the encoder or of the model to go on from.
-        labels: names of the labels, `id2label` of the result.
-        data: the file of a TrainSet.
+        name: prefix of progress lines.
+        start: folder of the encoder or tagger whose weights the model starts from.
+        labels: names of the labels, the `id2label` of the result.
+        training: hyperparameters.
+        seed: of initialization, dropout and the order of rows.
+        data: file of a TrainSet.
         out: folder of the result.
         distill_from: folder of a model with the same labels, whose probabilities are mixed into the targets, see
             `losses.soft_targets`; None: the labels are the targets.
         distill_weight: weight of those probabilities, 0..1.
+        marker: what the completion marker of the parent folder of `out` says. The process that saves the model commits that
+            folder as soon as the model is complete, see `storage.stage_dir.commit_dir`. None: nothing is committed.
     """
 
     name: str
@@ -33,6 +39,22 @@ class TrainJob:
     out: str
     distill_from: str | None = None
     distill_weight: float = 0.0
+    marker: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return json.loads(json.dumps({**asdict(self), "training": self.training.model_dump()}))
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> TrainJob:
+        """The job that `to_dict` described."""
+        from xner_ray.config import Training
+
+        return cls(**{**fields, "training": Training(**fields["training"])})
+
+    def identity(self) -> dict[str, Any]:
+        """What the weights depend on, as JSON values. A checkpoint belongs to the job of the same identity."""
+        return {key: value for key, value in self.to_dict().items() if key != "marker"}
 
 
 @dataclass
@@ -40,11 +62,27 @@ class Result:
     """Of the whole training, whatever interrupted it and on how many workers it ran.
 
     Attributes:
-        losses: mean loss a token of each step.
-        tokens: real tokens seen.
-        seconds: without start-up and without what was done again after a checkpoint.
+        losses: mean loss per token of each step.
+        tokens: tokens seen, without padding.
+        seconds: without start-up and without steps that were repeated after a restart.
     """
 
     losses: list[float] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainResources:
+    """What Ray may use to train.
+
+    Attributes:
+        workers: Ray Train workers per model: one GPU each where there are GPUs, else as many CPUs as fit. With 1 and no GPU,
+            models are trained in Ray tasks, several at the same time.
+        min_workers: elastic training starts with this number while nodes are missing; None: always `workers`.
+        max_gpus: GPUs that an autoscaler may add up to; 0: no autoscaler.
+    """
+
+    workers: int = 1
+    min_workers: int | None = None
+    max_gpus: int = 0

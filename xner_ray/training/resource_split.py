@@ -1,15 +1,8 @@
-"""The nodes that are up, how many CPUs of them each training worker gets, and which models."""
+"""How many CPUs each training worker gets, how many models train at the same time, and which worker trains which."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-
-def nodes_up() -> list[dict[str, float]]:
-    """What each node has that is up, by Ray's names (CPU, GPU)."""
-    import ray
-
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def cpus_each(nodes: Sequence[Mapping[str, float]], workers: int) -> int:

@@ -47,7 +47,7 @@ from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
-from xner_ray.training.resource_split import nodes_up
+from xner_ray.training.backends.nodes import nodes_up
 
 WAVE = 500  # shards of one graph: starting the pools anew costs seconds, and a wave takes an hour
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))

@@ -1,4 +1,4 @@
-"""Hooks of a training in this process: for unit tests, notebooks and machines without Ray."""
+"""Backend of a training in this process: for unit tests, notebooks and machines without Ray."""
 
 from __future__ import annotations
 

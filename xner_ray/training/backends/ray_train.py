@@ -12,21 +12,21 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import ray
 import ray.train
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 
-from xner_ray.config import Training
 from xner_ray.errors import UserError
 from xner_ray.observability.log_follower import append_line, follow_log
 from xner_ray.storage.fingerprint import fingerprint
 from xner_ray.training.backends.local import LocalBackend
+from xner_ray.training.backends.nodes import nodes_up
 from xner_ray.training.backends.ray_tasks import train_in_tasks
-from xner_ray.training.job import TrainJob
-from xner_ray.training.resource_split import cpus_each, nodes_up
+from xner_ray.training.job import TrainJob, TrainResources
+from xner_ray.training.resource_split import cpus_each
 
 CHECKPOINT_SECONDS = 300.0
 FAILURES = 3  # workers lost without notice; a bug is tried as often, at half a minute each
@@ -52,7 +52,7 @@ class RayHooks:
         if checkpoint is None:
             return LocalBackend().load(job)
         folder = Path(checkpoint.to_directory())
-        same = json.loads((folder / "job.json").read_text()) == _plain(job)
+        same = json.loads((folder / "job.json").read_text()) == job.identity()
         return folder if same else None
 
     def save(self, job: TrainJob, write: Callable[[Path], None]) -> None:
@@ -61,7 +61,7 @@ class RayHooks:
             checkpoint = None
             if self.rank == 0:
                 write(Path(folder))
-                (Path(folder) / "job.json").write_text(json.dumps(_plain(job)))
+                (Path(folder) / "job.json").write_text(json.dumps(job.identity()))
                 checkpoint = Checkpoint.from_directory(folder)
             ray.train.report({"job": job.name}, checkpoint=checkpoint)
         self.last = time.monotonic()
@@ -94,14 +94,6 @@ class RayHooks:
         append_line(self.progress, line)
 
 
-def _plain(job: TrainJob) -> dict:
-    return json.loads(json.dumps({**asdict(job), "training": job.training.model_dump()}))
-
-
-def _job(told: dict) -> TrainJob:
-    return TrainJob(**{**told, "training": Training(**told["training"])})
-
-
 def _worker(config: dict) -> None:
     """What each worker of the group does: the jobs, with the others."""
     import torch
@@ -111,7 +103,7 @@ def _worker(config: dict) -> None:
 
     torch.set_num_threads(config["threads"])
     hooks = RayHooks(Path(config["progress"]), config["checkpoint_seconds"])
-    for job in map(_job, config["jobs"]):
+    for job in map(TrainJob.from_dict, config["jobs"]):
         if is_trained(job):
             continue
         model, result = train(job, hooks)
@@ -124,39 +116,38 @@ def _worker(config: dict) -> None:
 def fit(
     jobs: Sequence[TrainJob],
     storage: str | Path,
-    workers: int = 1,
+    resources: TrainResources = TrainResources(),  # noqa: B008 - frozen
     log: Callable[[str], None] = print,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    fewest: int | None = None,
-    max_gpus: int = 0,
 ) -> None:
-    """Train models that are not trained yet; returns when all folders are there.
+    """Train the models that are not trained yet. Returns when all of them are saved.
+
+    Each model is saved, and its stage folder committed (`TrainJob.marker`), by its worker as soon as it is trained. So a
+    driver that is killed loses no finished model.
 
     Args:
-        jobs: see `training.job.Job`.
+        jobs: models to train. None of them needs another one.
         storage: folder for Ray Train's own state and checkpoints, seen by all nodes.
-        workers: Ray Train workers a model, one GPU each where there are GPUs, else as many CPUs as fit. With 1 and no
-            GPU, several models are trained at a time, as many as `shares.beside` has room for, in tasks.
-        say: called with progress lines.
-        checkpoint_seconds: between checkpoints; as often the group asks whether it may grow, which costs what was done
-            since the last one.
-        fewest: the group may have as few workers while there are not more; default: always `workers`.
-        max_gpus: up to which an autoscaler grows.
+        resources: of the cluster.
+        log: called with each progress line.
+        checkpoint_seconds: between checkpoints. An elastic group tries to grow as often, which costs the work since the last
+            checkpoint.
 
     Raises:
-        UserError: a worker met one; any other error of training as Ray reports it.
+        UserError: a worker raised one. Any other error of a worker arrives as Ray reports it.
     """
     from xner_ray.training.checkpoint import is_trained
 
     todo = [replace(job, out=str(Path(job.out).absolute())) for job in jobs if not is_trained(job)]
     if not todo:
         return
-    nodes, fewest = nodes_up(), fewest or workers
-    gpu = max(max_gpus, sum(node.get("GPU", 0) for node in nodes)) >= fewest
+    nodes, workers = nodes_up(), resources.workers
+    fewest = resources.min_workers or workers
+    gpu = max(resources.max_gpus, sum(node.get("GPU", 0) for node in nodes)) >= fewest
     storage = Path(storage).absolute()
     storage.mkdir(parents=True, exist_ok=True)
     # The same jobs go on where they stopped; Ray finds their checkpoints by this name.
-    name = f"train-{fingerprint({'jobs': [_plain(job) for job in jobs]})}"
+    name = f"train-{fingerprint({'jobs': [job.identity() for job in jobs]})}"
     progress = storage / f"{name}.log"
     progress.write_text("")
     if not gpu and workers == 1:
@@ -168,7 +159,7 @@ def fit(
     trainer = TorchTrainer(
         _worker,
         train_loop_config={
-            "jobs": [_plain(job) for job in todo],
+            "jobs": [job.to_dict() for job in todo],
             "threads": cpus,
             "checkpoint_seconds": checkpoint_seconds,
             "progress": str(progress),

@@ -8,7 +8,7 @@ named by what it depends on and not by its study, so the recipe that stands in a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from xner_ray.pipeline.stages.dataset import Dataset, dataset_of, judged
 from xner_ray.pipeline.stages.source_models import ModelSpec, english_job
 from xner_ray.pipeline.stages.student import wanted_bases
 from xner_ray.storage.fingerprint import canonical, fingerprint, hash_file
+from xner_ray.training.backends.nodes import nodes_up
 from xner_ray.training.resource_split import cpus_each
 from xner_ray.workflows.study.grid import GRIDS, SOURCE_ONLY, Cell, cells, changed, stock
 from xner_ray.workflows.study.table import row_values, table_of, write_table
@@ -119,7 +120,7 @@ def _train(run: Run, name: str, todo: list[Planned]) -> None:
     import ray
 
     run.ray()
-    resources, threads = one_student(run.config, [n["Resources"] for n in ray.nodes() if n["Alive"]])
+    resources, threads = one_student(run.config, nodes_up())
     # GPU tasks take a process each by default; ours leave their GPU's memory empty, so the next one may have it.
     options: dict[str, Any] = {**resources, "max_retries": RETRIES, "max_calls": 0}
     from xner_ray.workflows.study.study_task import Order, train_cell, train_english
@@ -164,7 +165,7 @@ def _wait(run: Run, waiting: dict[Any, str]) -> None:
         raise failed[0]
 
 
-def one_student(config: Config, nodes: list[Mapping[str, float]]) -> tuple[dict[str, float], int]:
+def one_student(config: Config, nodes: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], int]:
     """What a task asks of Ray, and its threads: a share of a GPU where there is one, else the CPUs of a node.
 
     Args:
