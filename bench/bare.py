@@ -86,10 +86,10 @@ class Models:
         self.labeled = []
         projector = self.align.projector
         usual = projector.decoding
-        projector.decoding = replace(usual, alike=0.0)
+        projector.decoding = replace(usual, exact_match_score=0.0)
         every = self._recorded(tables)
         projector.decoding = usual
-        if not usual.alike:
+        if not usual.exact_match_score:
             return {"limit": every, "asked": every}
         fewer = self._recorded(self.labeled)
         fewer.ids["teacher"], fewer.types["teacher"] = every.ids["teacher"], every.types["teacher"]

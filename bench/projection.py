@@ -83,19 +83,16 @@ def _arguments() -> argparse.Namespace:
 
 
 def _ours(asked: argparse.Namespace) -> dict[str, Projects]:
-    """Exact match and the similarity; of a trained aligner itself, with the similarity behind it, with names
-    matched at once, with cut names mended, and the whole projector, which takes names spelled alike without asking."""
+    """Exact match, the untrained similarity, the aligner alone, and the projector with and without exact matching."""
     ours: dict[str, Projects] = {"exact": Exact(), "similarity": Similarity.load(asked.encoder, asked.layer)}
     if asked.aligner:
         whole = Projector.load(asked.aligner)
-        parts = whole.engine, whole.tokenizer
-        every = replace(whole.decoding, alike=0.0)
-        plain = replace(every, one_to_one=False)
-        ours["aligner"] = Projector(*parts, replace(plain, similarity=0.0))
-        if whole.similarity:
-            ours["aligner, else similarity"] = Projector(*parts, plain, whole.similarity)
-            ours["one to one"] = Projector(*parts, replace(every, everywhere=False), whole.similarity)
-            ours["mended"] = Projector(*parts, every, whole.similarity)
+        no_exact_match = replace(whole.decoding, exact_match_score=0.0)
+        alone = replace(no_exact_match, similarity_fallback_score=0.0, one_to_one=False)
+        ours["aligner"] = Projector(whole.engine, whole.tokenizer, alone)
+        ours["projector without exact match"] = Projector(
+            whole.engine, whole.tokenizer, no_exact_match, whole.similarity
+        )
         ours["projector"] = whole
     return ours
 

@@ -115,19 +115,6 @@ def _runs(positions: Sequence[int]) -> list[list[int]]:
 # --- fusions -------------------------------------------------------------------------------------------------------
 
 
-def cascade(*votes: Votes) -> Votes:
-    """The first projector that finds anything for an entity answers for it."""
-    return [_cascade(rows) for rows in zip(*votes, strict=True)]
-
-
-def _cascade(rows: Sequence[list[Candidate]]) -> list[Candidate]:
-    taken: list[Candidate] = []
-    for row in rows:
-        answered = {c[0] for c in taken}
-        taken += [c for c in row if c[0] not in answered]
-    return sorted(taken)
-
-
 def agreed(ours: Votes, theirs: Votes) -> Votes:
     """Spans that both projectors find, with the mean of their scores."""
     rows = []
@@ -139,7 +126,5 @@ def agreed(ours: Votes, theirs: Votes) -> Votes:
 
 Fusion = tuple[Callable[..., Votes], tuple[str, ...]]
 FUSIONS: dict[str, Fusion] = {  # what is fused must be there
-    "similarity, else aligner": (cascade, ("similarity", "aligner")),
-    "exact, else aligner, else similarity": (cascade, ("exact", "aligner", "similarity")),
     "aligner and similarity agree": (agreed, ("aligner", "similarity")),
 }

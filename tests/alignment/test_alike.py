@@ -100,7 +100,7 @@ def test_as_often_and_word_for_word(rows):
 def test_nobody_is_asked(folder):
     table = pairs(ANNA, ("Rome", "Rom", [("Rome", "LOC")]))
     projector = Projector.load(folder, "fp32", 256, "cpu")
-    projector.decoding = Decoding(0.0, alike=0.99)
+    projector.decoding = Decoding(0.0, exact_match_score=0.99)
     known, asked = projector.project(table, "de").to_pylist()
     assert known == [
         {"entity": 0, "start": 12, "end": 21, "score": np.float32(0.99), "aligner": None, "similarity": None}
@@ -114,6 +114,6 @@ def test_nobody_is_asked(folder):
 
 def test_where_every_character_is_a_word_all_are_asked(folder):
     projector = Projector.load(folder, "fp32", 256, "cpu")
-    projector.decoding = Decoding(0.0, alike=0.99)
+    projector.decoding = Decoding(0.0, exact_match_score=0.99)
     (row,) = projector.project(pairs(("In Ulm", "Ulm。", [("Ulm", "LOC")])), "zh").to_pylist()
     assert all(p["aligner"] is not None for p in row) and "alike_names" not in projector.counts.extra

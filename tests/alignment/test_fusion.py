@@ -83,14 +83,14 @@ def test_votes_are_in_the_row(folder, tiny):
     ]
     pair = pa.table({"source": [text], "target": [text], "entities": pa.array(entities, schema.ENTITIES.type)})
 
-    def project(threshold, **how):
-        save_projector(folder, Decoding(threshold, 0, similarity=0.7, **how), 1, str(tiny))
+    def project(threshold, fallback=0.7):
+        save_projector(folder, Decoding(threshold, 0, similarity_fallback_score=fallback), 1, str(tiny))
         (row,) = Projector.load(folder, "fp32", 256, "cpu").project(pair, "de").to_pylist()
         return row
 
     silent = project(1.0)
     assert [(p["start"], p["end"], p["score"]) for p in silent] == [(0, 9, np.float32(0.7)), (18, 21, np.float32(0.7))]
     assert all(p["aligner"] is None and p["similarity"] > 0.99 for p in silent)
-    sure = project(0.0, everywhere=False)  # the aligner takes all, and nobody else is asked
+    sure = project(0.0, fallback=0.0)  # the aligner alone
     assert sure and all(p["aligner"] == p["score"] and p["similarity"] is None for p in sure)
     assert any(p["similarity"] is not None for p in project(0.0))

@@ -75,7 +75,7 @@ def test_the_similarity_answers_where_the_aligner_is_silent(folder, tiny):
     copied = {0: [(0, 9), (26, 35)], 1: [(18, 21)]}
 
     def project(threshold, language="de"):
-        save_projector(folder, Decoding(threshold, 0, similarity=0.7, one_to_one=False), 1, str(tiny))
+        save_projector(folder, Decoding(threshold, 0, similarity_fallback_score=0.7), 1, str(tiny))
         found = Projector.load(folder, "fp32", 256, "cpu").project(pair, language).to_pylist()
         assert found[1] == []
         return [(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in found[0]]
@@ -85,23 +85,26 @@ def test_the_similarity_answers_where_the_aligner_is_silent(folder, tiny):
     everything = project(0.0)
     assert [found[:3] for found in everything] == [(0, 0, 35), (1, 0, 35)]
     assert all(score != 0.7 for *_, score in everything)
-    # Between the best words of the two queries one is silent, and only that one is answered by the similarity.
+    # Between the best words of the two names the aligner finds one name only. The other one gets the similarity's spans,
+    # except those that overlap the aligner's span.
     aligner = Projector.load(folder, "fp32", 256, "cpu")
     best = {}
     for threshold in [i / 1000 for i in range(1000)]:
-        aligner.similarity, aligner.decoding = None, Decoding(threshold, 0, one_to_one=False)
+        aligner.similarity, aligner.decoding = None, Decoding(threshold, 0)
         for found in aligner.project(pair, "de").to_pylist()[0]:
             best[found["entity"]] = threshold
     low, high = sorted(best, key=lambda entity: best[entity])
     assert best[low] < best[high]
     mixed = project(best[high])
-    assert [found for found in mixed if found[0] == low] == [(low, *span, 0.7) for span in copied[low]]
+    (taken,) = [found[1:3] for found in mixed if found[0] == high]
+    free = [span for span in copied[low] if span[1] <= taken[0] or taken[1] <= span[0]]
+    assert free and [found for found in mixed if found[0] == low] == [(low, *span, 0.7) for span in free]
     assert mixed == sorted(mixed) and all(score != 0.7 for entity, *_, score in mixed if entity == high)
 
 
 def test_a_projector_with_a_similarity_needs_its_encoder(folder):
     with pytest.raises(ValueError, match="encoder and layer"):
-        save_projector(folder, Decoding(similarity=0.5))
+        save_projector(folder, Decoding(similarity_fallback_score=0.5))
 
 
 def test_projector_json_says_how_to_decode(folder):

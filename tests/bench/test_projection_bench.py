@@ -3,7 +3,7 @@
 import pytest
 
 from bench.projection_scores import Asked, ceiling, curve, score
-from bench.projectors import Exact, agreed, by_query, cascade, linked
+from bench.projectors import Exact, agreed, by_query, linked
 from xner_ray.evaluation.project_files import read_gold_pair
 
 ENGLISH = "Bonn B-LOC\nbeat O\nParis B-LOC\nand O\nBonn B-LOC\n\nNobody O\n\nAnna B-PER\nand O\nEurope B-LOC\n"
@@ -61,7 +61,6 @@ def test_a_word_alignment_becomes_the_heaviest_run():
     assert linked(words, [(4, 8, "LOC")], target, [(0, 0, 1.0)]) == []
 
 
-def test_fusions():
+def test_agreement_of_two_projectors():
     ours, theirs = [[(0, 0, 4, 0.9)], []], [[(0, 0, 4, 0.5), (1, 5, 9, 0.4)], [(0, 1, 2, 0.3)]]
-    assert cascade(ours, theirs) == [[(0, 0, 4, 0.9), (1, 5, 9, 0.4)], [(0, 1, 2, 0.3)]]
     assert agreed(ours, theirs) == [[(0, 0, 4, pytest.approx(0.7))], []]

@@ -145,9 +145,9 @@ def test_names_spelled_alike_are_in_the_limit_alone(models):
     import pyarrow as pa
 
     usual = models.align.projector.decoding
-    models.align.projector.decoding = replace(usual, alike=0.99)
+    models.align.projector.decoding = replace(usual, exact_match_score=0.99)
     work = models.record([pa.table({"source": TEXTS, "target": TEXTS})])
-    assert models.align.projector.decoding.alike
+    assert models.align.projector.decoding.exact_match_score
     models.align.projector.decoding = usual
     rows = [{name: len(ids) for name, ids in work[kind].ids.items()} for kind in ("limit", "asked")]
     assert rows[0]["teacher"] == rows[1]["teacher"] and rows[0]["aligner"] > rows[1]["aligner"]

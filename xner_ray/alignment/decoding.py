@@ -12,36 +12,47 @@ from typing import Literal
 
 import numpy as np
 
+from xner_ray.config import Aligner
 from xner_ray.encoders.ragged import offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.token_labels import Words
 
 WordPooling = Literal["first", "mean"]
+# Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
+DECODING_KEYS = ("threshold", "max_gap_words", "similarity_fallback_score", "exact_match_score", "one_to_one")
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How words become spans.
+    """How a projector turns the aligner's token probabilities into spans.
 
     Attributes:
-        threshold: a word is positive from this score on.
-        gap: words below it that a span may step over.
-        word: a word's probability is that of its `first` piece or the `mean` of its pieces.
-        similarity: the score, 0 to 1, of spans that only the untrained similarity finds; 0: it is not asked.
-        everywhere: it is asked about all names and mends those that the aligner cut (`fusion.py`), with `one_to_one`; else
-            about those that the aligner does not find.
-        alike: the score, 0 to 1, of names that are spelled alike on both sides and so are not asked about (`alike.py`); 0:
-            they are asked, too.
-        one_to_one: names of a pair do not share a place (`match.py`), and articles are left out.
+        threshold: minimum probability of a word that belongs to the entity.
+        max_gap_words: number of words below the threshold that a span may contain between two words above it.
+        word_pooling: the probability of a word is that of its `first` token, or the `mean` of its tokens.
+        similarity_fallback_score: score, 0 to 1, of spans that only the untrained similarity finds. 0 disables the
+            similarity. Needs `one_to_one`.
+        exact_match_score: score, 0 to 1, of exact string matches (`exact_match.py`), which skip both models. 0 disables
+            exact matching.
+        one_to_one: assign the entities of a pair to disjoint spans (`assignment.py`), without leading articles. False:
+            decode each entity alone, as in the paper.
     """
 
     threshold: float = 0.5
-    gap: int = 1
-    word: WordPooling = "mean"
-    similarity: float = 0.0
-    everywhere: bool = True
-    alike: float = 0.0
+    max_gap_words: int = 1
+    word_pooling: WordPooling = "mean"
+    similarity_fallback_score: float = 0.0
+    exact_match_score: float = 0.0
     one_to_one: bool = True
+
+    def __post_init__(self) -> None:
+        if self.similarity_fallback_score and not self.one_to_one:
+            raise ValueError("`similarity_fallback_score` above 0 needs `one_to_one`")
+
+    @classmethod
+    def from_config(cls, aligner: Aligner) -> Decoding:
+        """The decoding that a config asks for."""
+        return cls(**{key: getattr(aligner, key) for key in DECODING_KEYS})
 
 
 def token_range(
@@ -70,7 +81,9 @@ def token_range(
     return first, np.maximum(first, last)
 
 
-def spans(answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, how: Decoding) -> dict[str, np.ndarray]:
+def spans(
+    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, decoding: Decoding
+) -> dict[str, np.ndarray]:
     """Candidates of all queries.
 
     Args:
@@ -83,8 +96,8 @@ def spans(answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, h
         Arrays with one element a span, ordered by query and start: `query`, `start`, `end` (characters of the target),
         `score` (float32, mean score of its words, 4 decimals). Spans of one query neither overlap nor touch.
     """
-    query, word, score = word_scores(answers, tokens, text, words, how.word)
-    first, last = runs(np.flatnonzero(score >= how.threshold), query, how.gap)
+    query, word, score = word_scores(answers, tokens, text, words, decoding.word_pooling)
+    first, last = runs(np.flatnonzero(score >= decoding.threshold), query, decoding.max_gap_words)
     total = np.concatenate([[0.0], np.cumsum(score, dtype=np.float64)])
     mean = (total[last + 1] - total[first]) / (last + 1 - first)
     return {
@@ -95,22 +108,22 @@ def spans(answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, h
     }
 
 
-def runs(positive: np.ndarray, query: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray]:
+def runs(positive: np.ndarray, query: np.ndarray, max_gap_words: int) -> tuple[np.ndarray, np.ndarray]:
     """First and last (inclusive) word of each maximal run.
 
     Args:
         positive: int64, ascending: the positive ones among the target words of all queries.
         query: int64 [sum of the target words of the queries].
-        gap: words that a run may step over.
+        max_gap_words: number of other words that a run may contain between two positive ones.
     """
     begins = np.ones(len(positive), bool)
-    begins[1:] = (query[positive[1:]] != query[positive[:-1]]) | (np.diff(positive) > gap + 1)
+    begins[1:] = (query[positive[1:]] != query[positive[:-1]]) | (np.diff(positive) > max_gap_words + 1)
     heads = np.flatnonzero(begins)
     return positive[heads], positive[np.append(heads[1:], len(positive)) - 1] if len(heads) else heads
 
 
 def word_scores(
-    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, how: WordPooling
+    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, pooling: WordPooling
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The probability of each word of each query; 0 for words without a piece.
 
@@ -127,7 +140,7 @@ def word_scores(
     first, last = low[word] + shift, high[word] + shift
     if not len(answers):
         return query, word, np.zeros(len(word), np.float32)
-    if how == "first":
+    if pooling == "first":
         score = answers[np.minimum(first, len(answers) - 1)]
     else:
         total = np.concatenate([[0.0], np.cumsum(answers, dtype=np.float64)])

@@ -4,7 +4,7 @@ The aligner reads the name and not its sentence: it finds names whole, and misse
 away (House, Parlament). The similarity sees both sentences and no names: it nearly always finds the place, and its spans hold
 every word that is near to the name. So the aligner speaks first, the similarity's spans are second choices, and where one of
 them holds the aligner's and more, the name was cut. What that costs: a pass of both sentences through the lower layers, for
-pairs with a name; where it is asked only about the names that the aligner does not find, for few of them. Not in languages
+pairs with a name. Not in languages
 without spaces: there a span ends anywhere, and most that the similarity finds end wrongly.
 
 Both votes stay with a span: `aligner`, the mean score of the words that it found, and `similarity`, the cosine of the span
@@ -46,7 +46,7 @@ def similar(
     targets: Sequence[str],
     text: np.ndarray,
     words: Words,
-    how: Decoding,
+    decoding: Decoding,
 ) -> Found:
     """Candidates of the similarity: maximal runs of the words that any of a name's mentions is aligned with.
 
@@ -56,7 +56,7 @@ def similar(
         text: int64 [queries], the pair of each.
 
     Returns:
-        As `decode.spans`, with votes; the score is `how.similarity`.
+        As `decode.spans`, with votes; the score is `decoding.similarity_fallback_score`.
     """
     from xner_ray.alignment.span_expansion import GROWTH, project_spans
 
@@ -74,7 +74,7 @@ def similar(
     low, high = token_range(words.starts, words.ends, words.offsets, rows, start, end)
     near, cosine = ranges(low - words.offsets[rows] + begins[query], high - low), np.zeros(int(begins[-1]) + 1)
     np.maximum.at(cosine, near, np.repeat(score, high - low))
-    first, last = runs(np.unique(near), np.repeat(np.arange(len(asked)), counts), how.gap)
+    first, last = runs(np.unique(near), np.repeat(np.arange(len(asked)), counts), decoding.max_gap_words)
     vote = np.maximum.reduceat(cosine, np.stack([first, last + 1], axis=1).ravel())[::2] if len(first) else cosine[:0]
     which = np.searchsorted(begins, first, side="right") - 1
     shift = words.offsets[pair[which]] - begins[which]
@@ -82,7 +82,7 @@ def similar(
         "query": asked[which],
         "start": words.starts[first + shift],
         "end": words.ends[last + shift],
-        "score": np.full(len(first), how.similarity, np.float32),
+        "score": np.full(len(first), decoding.similarity_fallback_score, np.float32),
         "aligner": np.full(len(first), np.nan, np.float32),
         "similarity": np.round(vote, 4).astype(np.float32),
     }

@@ -34,7 +34,7 @@ from xner_ray.text.languages import get_language
 if TYPE_CHECKING:
     from xner_ray.alignment.similarity import Similarity  # imports torch
 
-FILE, VERSION, KIND = "projector.json", 6, "aligner"
+FILE, VERSION, KIND = "projector.json", 7, "aligner"
 LABELS = ["OUTSIDE", "INSIDE"]
 
 
@@ -46,14 +46,14 @@ def save_projector(
     Args:
         decoding: how probabilities become spans.
         layer: of the similarity.
-        encoder: of the similarity (`embedded | hub id | folder`); needed where `decoding.similarity` is above 0.
+        encoder: of the similarity (`embedded | hub id | folder`); needed where `decoding.similarity_fallback_score` is above 0.
         facts: whatever else a reader may want to know, such as languages or scores.
     """
-    if decoding.similarity:
+    if decoding.similarity_fallback_score:
         if layer is None or not encoder:
             raise ValueError("a projector with a similarity needs its encoder and layer")
         save_similarity(encoder, layer, folder)
-    content = {"version": VERSION, "kind": KIND, **asdict(decoding), "layer": layer, "facts": facts}
+    content = {"version": VERSION, "kind": KIND, **asdict(decoding), "similarity_layer": layer, "facts": facts}
     draft = Path(folder) / f".{FILE}.new"
     draft.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     draft.replace(Path(folder) / FILE)
@@ -72,7 +72,7 @@ def read_projector(folder: str | Path) -> tuple[Decoding, int]:
         if (content["version"], content["kind"]) != (VERSION, KIND):
             raise UserError(f"is of version {content['version']}, kind {content['kind']}", file=file, remedy=remedy)
         decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
-        return decoding, int(content["layer"] or 0)
+        return decoding, int(content["similarity_layer"] or 0)
     except FileNotFoundError:
         raise UserError("no such file, so this is no projector", file=file, remedy=remedy) from None
     except (ValueError, KeyError, TypeError) as e:
@@ -107,7 +107,7 @@ class Projector:
 
         decoding, layer = read_projector(folder)
         similarity = None
-        if decoding.similarity:
+        if decoding.similarity_fallback_score:
             from xner_ray.alignment.similarity import Similarity
 
             similarity = Similarity.load(str(Path(folder) / FOLDER), layer, precision, batch_tokens, device)
@@ -118,7 +118,7 @@ class Projector:
     def null(cls, folder: str | Path) -> Projector:
         """The projector that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
         tokenizer = Tokenizer(str(folder), plain=True)
-        return cls(NullEngine(tokenizer.begins()), tokenizer, Decoding(word="first"))
+        return cls(NullEngine(tokenizer.begins()), tokenizer, Decoding(word_pooling="first"))
 
     @property
     def counts(self) -> Counts:
@@ -162,26 +162,18 @@ class Projector:
         found = self._ask(np.flatnonzero(unknown), queries, targets, text, tokens, words)
         candidates = tidy_found(found, targets, text, language, self.decoding.one_to_one)
 
-        def second(wanted: np.ndarray) -> Found:
-            return self._second(np.flatnonzero(wanted), queries, sources, targets, text, words, language)
-
         if not self.decoding.one_to_one:
-            candidates = join(candidates, known)
-            return queries, join(candidates, second(silent(candidates, queries)))
-        if self.decoding.everywhere:
-            extra = second(unknown)
-            candidates = mended(candidates, extra, targets, text)
-            taken = chosen(candidates, queries, targets, text, before=known)
-        else:
-            taken = chosen(candidates, queries, targets, text, before=known)
-            extra = second(silent(taken, queries))
+            return queries, join(candidates, known)
+        extra = self._second(np.flatnonzero(unknown), queries, sources, targets, text, words, language)
+        candidates = mended(candidates, extra, targets, text)
+        taken = chosen(candidates, queries, targets, text, before=known)
         return queries, with_shared(chosen(extra, queries, targets, text, before=taken), candidates, queries)
 
     def _alike(self, queries: Queries, targets: list[str], text: np.ndarray, words: Words, language: str) -> Found:
         """Candidates of the names that nobody need look for; none where every character is a word."""
-        if not self.decoding.alike or not get_language(language).uses_spaces or not len(queries):
+        if not self.decoding.exact_match_score or not get_language(language).uses_spaces or not len(queries):
             return nothing()
-        known = alike(queries, targets, text, words, language, self.decoding.alike)
+        known = alike(queries, targets, text, words, language, self.decoding.exact_match_score)
         self.counts.extra["alike_names"] = self.counts.extra.get("alike_names", 0) + len(np.unique(known["query"]))
         return known
 

@@ -91,11 +91,6 @@ class Aligner(Model):
         description="Score of spans that only the untrained similarity finds, in languages with spaces;"
         " 0, as in the paper: none.",
     )
-    everywhere: bool = Field(
-        True,
-        description="The similarity is asked about all names, is a second choice and mends names that were cut (with"
-        " `one_to_one`); false: only about those that the aligner does not find, which is faster.",
-    )
     exact_match_score: Share = Field(
         0.99,
         description="Score of names that stand in the target as they are spelled in English, as often, in languages with"
@@ -117,6 +112,8 @@ class Aligner(Model):
                 raise ValueError(f"origin `{origin}` needs the key `{origin}`")
         if sum(self.example_sources.values()) <= 0:
             raise ValueError("the shares of `example_sources` add up to nothing")
+        if self.similarity_fallback_score and not self.one_to_one:
+            raise ValueError("`similarity_fallback_score` needs `one_to_one`; set it to 0 to use the aligner alone")
         return self
 
 

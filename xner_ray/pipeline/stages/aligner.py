@@ -22,22 +22,11 @@ from xner_ray.pipeline.stages.source_models import english_models, start_folder,
 from xner_ray.training.checkpoint import is_trained
 from xner_ray.training.job import TrainJob
 
-# Settings of `aligner` that need no training: they go into projector.json.
-# Config key -> field of `Decoding`.
-_DECODING = {
-    "threshold": "threshold",
-    "max_gap_words": "gap",
-    "similarity_fallback_score": "similarity",
-    "everywhere": "everywhere",
-    "exact_match_score": "alike",
-    "one_to_one": "one_to_one",
-}
-
 
 @once
 def aligner_folder(run: Run) -> Path:
     """The folder of the trained aligner with its projector.json; trained if it is missing."""
-    from xner_ray.alignment.decoding import Decoding
+    from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
     from xner_ray.alignment.ensemble import FOLDER
     from xner_ray.alignment.projector import LABELS, save_projector
 
@@ -48,7 +37,7 @@ def aligner_folder(run: Run) -> Path:
     descriptors = founding_shards(run)
     parts = {
         "encoder": model_identity(start),
-        "aligner": config.aligner.model_dump(exclude=set(_DECODING)),
+        "aligner": config.aligner.model_dump(exclude=set(DECODING_KEYS)),
         "teachers": {language: model_identity(folder) for language, folder in tagging.items()},
         "shards": {d.shard: d.input_hash for d in _some(descriptors, config)},
         "seed": config.seed,
@@ -69,12 +58,10 @@ def aligner_folder(run: Run) -> Path:
         run.train([job])
     # Written each time: a threshold moves without training. Labels know the file by its hash.
     asked = config.aligner
-    how = {field: getattr(asked, key) for key, field in _DECODING.items()}
+    decoding = Decoding.from_config(asked)
     if asked.similarity_fallback_score and not (Path(job.out) / FOLDER).exists():
         run.compute(_keep_similarity, str(start), asked.similarity_layer, job.out)
-    save_projector(
-        job.out, Decoding(**how), asked.similarity_layer, str(start), languages=config.languages, run=config.name
-    )
+    save_projector(job.out, decoding, asked.similarity_layer, str(start), languages=config.languages, run=config.name)
     return Path(job.out)
 
 
