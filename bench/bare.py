@@ -62,15 +62,14 @@ class Models:
 
         import torch
 
-        from xner_ray.labeling.shard_functions import AlignWork, LabelWork
+        from xner_ray.labeling.shard_functions import AlignFunction, LabelFunction, LabelingModels
 
         if core is not None:
             os.sched_setaffinity(0, [core])
         torch.set_num_threads(1)
         self.language, self.teacher, self.aligner, self.device = language, teacher, aligner, device
-        common: dict[str, Any] = {"null": False, "budget": budget, "precision": precision, "threads": 1}
-        self.label = LabelWork(folders={language: teacher}, source_language="en", **common)
-        self.align = AlignWork(folder=aligner, **common)
+        labeling_models = LabelingModels({language: teacher}, aligner, "en", False, budget, precision, 1)
+        self.label, self.align = LabelFunction(labeling_models), AlignFunction(labeling_models)
         similar = self.align.projector.similarity
         self.engines = {"teacher": self.label.tagger(language).engine, "aligner": self.align.projector.engine}
         self.engines |= {"similarity": similar.engine} if similar else {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from xner_ray.encoders.engine_stats import Counts
 from xner_ray.labeling.actors import CommitShards, ReadLabelAlignCommit, ReadShards
-from xner_ray.labeling.shard_functions import AlignWork, LabelWork
+from xner_ray.labeling.shard_functions import AlignFunction, LabelFunction, LabelingModels
 
 FOLDER, DEVICE = "XNER_BENCH_EVENTS", "XNER_BENCH_DEVICE"
 
@@ -43,19 +43,19 @@ def timed(what: str, counts: list[Counts], call: Callable[..., Any], *arguments:
     return answer
 
 
-class TimedLabel(LabelWork):
+class TimedLabel(LabelFunction):
     """Teachers are loaded at the start: loading is start-up."""
 
-    def __init__(self, **settings: Any):
-        super().__init__(**settings)
-        for language in self.folders:
+    def __init__(self, models: LabelingModels):
+        super().__init__(models)
+        for language in models.teachers:
             self.tagger(language)
 
     def __call__(self, table, language):
         return timed("label", [t.counts for t in self.taggers.values()], super().__call__, table, language)
 
 
-class TimedAlign(AlignWork):
+class TimedAlign(AlignFunction):
     def __call__(self, table, language):
         other = self.projector.similarity
         counts = [self.projector.counts, *([other.engine.counts] if other else [])]
@@ -73,11 +73,9 @@ class TimedCommit(CommitShards):
 
 
 class TimedWhole(ReadLabelAlignCommit):
-    """`reads` and `commits` are the arguments of those two."""
-
-    def __init__(self, reads, labels, aligns, commits):
-        super().__init__(reads, labels, aligns, commits)
-        self.read, self.commit = TimedRead(*reads), TimedCommit(*commits)
+    def __init__(self, job):
+        super().__init__(job)
+        self.read, self.commit = TimedRead(job), TimedCommit(job)
 
 
 def events(folder: Path) -> list[dict[str, Any]]:

@@ -92,9 +92,10 @@ class XnerSide:
         """One round; its seconds from the first batch to the last commit."""
         import ray.data
 
+        from xner_ray.labeling.shard_functions import ShardFunctions
         from xner_ray.pipeline.stages import label as stage
 
-        stage.LABEL_WORK, stage.ALIGN_WORK = "timed:TimedLabel", "timed:TimedAlign"
+        stage.FUNCTIONS = ShardFunctions(label=timed.TimedLabel, align=timed.TimedAlign)
         stage.ReadShards, stage.CommitShards = timed.TimedRead, timed.TimedCommit
         stage.ReadLabelAlignCommit = timed.TimedWhole
         stage._models = lambda run: stage.Models({self.language: self.teacher}, self.aligner, False, {})

@@ -124,16 +124,13 @@ def test_the_account_adds_up():
 def test_timed_work_answers_as_the_work(tiny_models, tmp_path, monkeypatch):
     import pyarrow as pa
 
-    from xner_ray.labeling.shard_functions import LabelWork
+    from xner_ray.labeling.shard_functions import LabelFunction, LabelingModels
 
     monkeypatch.setenv(timed.FOLDER, str(tmp_path))
-    settings = {
-        "folders": {"de": tiny_models[0]}, "source_language": "en", "null": False, "budget": 256, "precision": "fp32",
-        "threads": 1,
-    }  # fmt: skip
+    settings = LabelingModels({"de": tiny_models[0]}, tiny_models[1], "en", False, 256, "fp32", 1)
     table = pa.table({"source": TEXTS})
-    ours, _ = timed.TimedLabel(**settings)(table, "de")
-    theirs, _ = LabelWork(**settings)(table, "de")
+    ours, _ = timed.TimedLabel(settings)(table, "de")
+    theirs, _ = LabelFunction(settings)(table, "de")
     assert ours.equals(theirs)
     (told,) = timed.events(tmp_path)
     assert told["what"] == "label" and 0 < sum(told["parts"].values()) <= told["seconds"]

@@ -31,14 +31,12 @@ def main() -> None:
     parser.add_argument("--told", type=Path, help="write seconds and the peak of the object store here")
     asked = parser.parse_intermixed_args()
     start_ray(asked.failpoint, asked.local, asked.store_mb)
+    from tests.harness.poisoned import POISONED
     from xner_ray.cli.common import run_stages
     from xner_ray.pipeline.stages import label
 
     if asked.poison:
-        label.LABEL_WORK, label.ALIGN_WORK = (
-            "tests.harness.poisoned:PoisonedLabel",
-            "tests.harness.poisoned:PoisonedAlign",
-        )
+        label.FUNCTIONS = POISONED
     peak = [0]
     if asked.told:
         threading.Thread(target=_watch_object_store, args=(peak,), daemon=True).start()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+FUNCTION_ACTORS = ("LabelShards", "AlignShards", "ReadLabelAlignCommit")
 
 CONFIG = """\
 name: ordeal
@@ -187,13 +188,13 @@ def planted_rows(out: Path) -> list[tuple[str, str, int]]:
     """(language, corpus, pair_id) of the poison in what was ingested."""
     import pyarrow.parquet as pq
 
-    from tests.harness.poisoned import planted
+    from tests.harness.poisoned import is_poisoned
 
     found = []
     for file in sorted(out.glob("ingest/*/*/shards/shard-*.parquet")):
         table = pq.read_table(file)
         names = zip(*(table[c].to_pylist() for c in ("language", "corpus", "pair_id")), strict=True)
-        found += [name for name, bad in zip(names, planted(table["source"].to_pylist()), strict=True) if bad]
+        found += [name for name, bad in zip(names, is_poisoned(table["source"].to_pylist()), strict=True) if bad]
     return sorted(found)
 
 
@@ -212,9 +213,7 @@ def kill_an_actor(head: Head, choice: random.Random) -> bool:
     for process in psutil.Process(head.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
             title = " ".join(process.cmdline())
-            if title.startswith("ray::MapWorker") and any(
-                f"({x}Shards)" in title for x in ("Label", "Align", "Whole")
-            ):
+            if title.startswith("ray::MapWorker") and any(f"({x})" in title for x in FUNCTION_ACTORS):
                 actors.append(process)
     if not actors:
         return False

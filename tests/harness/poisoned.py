@@ -1,4 +1,4 @@
-"""Work that some rows are poison to: a few in a hundred raise, kill their process, or are too much for the aligner."""
+"""Shard functions that fail for a few percent of all rows: the teacher raises an error or dies, or the aligner dies."""
 
 from __future__ import annotations
 
@@ -9,33 +9,41 @@ from typing import Any
 
 import pyarrow as pa
 
-from xner_ray.labeling.shard_functions import AlignWork, LabelWork
+from xner_ray.labeling.shard_functions import AlignFunction, LabelFunction, ShardFunctions
 
-EVERY = 61  # of so many rows one is planted for each kind
+NUM_BUCKETS = 61  # rows are hashed into buckets; each of the three kinds below is one bucket
 RAISES, KILLS, KILLS_ALIGNER = 0, 1, 2
 
 
-def kinds(sources: list[str]) -> list[int]:
-    """The kind of each row; those that are none of the three are sound."""
-    return [zlib.crc32(text.encode()) % EVERY for text in sources]
+def buckets(sources: list[str]) -> list[int]:
+    """The bucket of each row; rows of other buckets than the three are sound."""
+    return [zlib.crc32(text.encode()) % NUM_BUCKETS for text in sources]
 
 
-def planted(sources: list[str]) -> list[bool]:
-    return [kind <= KILLS_ALIGNER for kind in kinds(sources)]
+def is_poisoned(sources: list[str]) -> list[bool]:
+    """Whether each row fails."""
+    return [bucket <= KILLS_ALIGNER for bucket in buckets(sources)]
 
 
-class PoisonedLabel(LabelWork):
+class PoisonedLabel(LabelFunction):
+    """Raises an error or dies if the table has such a row."""
+
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        found = kinds(table.column("source").to_pylist())
-        if KILLS in found:
+        present = buckets(table.column("source").to_pylist())
+        if KILLS in present:
             os.kill(os.getpid(), signal.SIGSEGV)
-        if RAISES in found:
+        if RAISES in present:
             raise ValueError("a row that nobody can read")
         return super().__call__(table, language)
 
 
-class PoisonedAlign(AlignWork):
+class PoisonedAlign(AlignFunction):
+    """Dies if the table has such a row."""
+
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        if KILLS_ALIGNER in kinds(table.column("source").to_pylist()):
+        if KILLS_ALIGNER in buckets(table.column("source").to_pylist()):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(table, language)
+
+
+POISONED = ShardFunctions(label=PoisonedLabel, align=PoisonedAlign)

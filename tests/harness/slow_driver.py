@@ -7,10 +7,11 @@ from pathlib import Path
 
 
 def main() -> None:
+    from tests.harness.slow_functions import SLOW
     from xner_ray.cli.common import run_stages
     from xner_ray.pipeline.stages import label
 
-    label.LABEL_WORK, label.ALIGN_WORK = "tests.harness.slow_work:SlowLabel", "tests.harness.slow_work:SlowAlign"
+    label.FUNCTIONS = SLOW
     run_stages(Path(sys.argv[1]), sys.argv[2:], ["dataset"])
 
 

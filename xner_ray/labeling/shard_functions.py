@@ -1,11 +1,13 @@
-"""What the actors of the labeling stage run in their child processes: models in, one column a shard out.
+"""The functions that the actors of the labeling graph run in their child processes.
 
-No Ray here; and no torch where the null model answers.
+This module does not import Ray. It imports torch only with real models, not with the null model.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,120 +15,140 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.encoders.engine_stats import Counts
 from xner_ray.encoders.tokenizer import Tokenizer
-from xner_ray.labeling.isolation.subprocess_worker import Work, named
+from xner_ray.labeling.isolation import ShardFunction
 from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.pretokenize import cut_table
 from xner_ray.ner.tagger import Tagger, is_spacy, open_tagger
 
 
-class TokenizeWork:
-    """What the other two would cut themselves, on CPUs, before a shard meets a GPU.
+@dataclass(frozen=True)
+class LabelingModels:
+    """The models of a labeling and how they run.
 
-    Args:
-        folders: of the teachers, by language.
-        aligner: its folder.
-        null: as theirs.
+    Attributes:
+        teachers: folder of the teacher, by target language.
+        aligner: folder of the aligner.
+        source_language: of the source sentences.
+        null_model: produce arbitrary entities and projections without a model; only the tokenizers are used.
+        max_batch_tokens: padded tokens of one forward pass.
+        precision: auto, fp32, bf16 or fp16.
+        num_threads: torch threads of each process.
     """
 
-    def __init__(self, folders: dict[str, str], aligner: str, source_language: str, null: bool):
-        self.folders, self.aligner, self.source_language, self.null = folders, aligner, source_language, null
+    teachers: dict[str, str]
+    aligner: str
+    source_language: str
+    null_model: bool
+    max_batch_tokens: int
+    precision: str
+    num_threads: int
+
+
+class TokenizeFunction:
+    """Computes subwords and words of both sides, so that actors with a GPU do not spend time on it."""
+
+    def __init__(self, models: LabelingModels):
+        self.models = models
         self.tokenizers: dict[str, Tokenizer | None] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """`cut` of a table with the columns `source` and `target`."""
-        source = self.tokenizer(self.folders[language]), self.source_language
-        return cut_table(table, source, (self.tokenizer(self.aligner), language)), {}
+        """The column `cut` of a table with the columns `source` and `target`; see `ShardFunction`."""
+        source = self.tokenizer(self.models.teachers[language]), self.models.source_language
+        return cut_table(table, source, (self.tokenizer(self.models.aligner), language)), {}
 
     def tokenizer(self, folder: str) -> Tokenizer | None:
+        """The tokenizer of a model; None for spaCy, which tokenizes itself."""
         if folder not in self.tokenizers:
-            self.tokenizers[folder] = None if is_spacy(folder) else Tokenizer(folder, plain=self.null)
+            self.tokenizers[folder] = None if is_spacy(folder) else Tokenizer(folder, plain=self.models.null_model)
         return self.tokenizers[folder]
 
 
-class LabelWork:
-    """The teacher of each shard's language, loaded when a shard first asks for it.
+class LabelFunction:
+    """Finds the entities of the source sentences with the teacher of the shard's language. A teacher is loaded when needed."""
 
-    Args:
-        folders: of the teachers, by language.
-        null: answer without a model, with the tokenizers of these folders.
-    """
-
-    def __init__(
-        self, folders: dict[str, str], source_language: str, null: bool, budget: int, precision: str, threads: int
-    ):
-        _set_threads(null, threads)
-        self.folders, self.source_language, self.null = folders, source_language, null
-        self.budget, self.precision = budget, precision
+    def __init__(self, models: LabelingModels):
+        _set_threads(models)
+        self.models = models
         self.taggers: dict[str, BaseTagger] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """`entities` of a table with the column `source`, and perhaps `cut`."""
+        """The column `entities` of a table with the column `source`, and perhaps `cut`; see `ShardFunction`."""
         from xner_ray.ner.label_table import label_table
 
         tagger = self.tagger(language)
-        before = _notable(tagger.counts)
-        column = label_table(tagger, table, self.source_language).column("entities").combine_chunks()
-        return column, _since(before, _notable(tagger.counts))
+        before = _counts(tagger.counts)
+        column = label_table(tagger, table, self.models.source_language).column("entities").combine_chunks()
+        return column, dict(_counts(tagger.counts) - before)
 
     def tagger(self, language: str) -> BaseTagger:
-        folder = self.folders[language]
+        """The teacher of a language."""
+        folder, models = self.models.teachers[language], self.models
         if folder not in self.taggers:
-            opened = Tagger.null(folder) if self.null else open_tagger(folder, self.budget, self.precision)
-            self.taggers[folder] = opened
+            self.taggers[folder] = (
+                Tagger.null(folder)
+                if models.null_model
+                else open_tagger(folder, models.max_batch_tokens, models.precision)
+            )
         return self.taggers[folder]
 
 
-class AlignWork:
-    """The aligner; pairs in which the teacher found nothing cost it nothing."""
+class AlignFunction:
+    """Projects the entities to the target sentences with the aligner. Pairs without entities cost nothing."""
 
-    def __init__(self, folder: str, null: bool, budget: int, precision: str, threads: int):
+    def __init__(self, models: LabelingModels):
         from xner_ray.alignment.projector import Projector
 
-        _set_threads(null, threads)
+        _set_threads(models)
         self.projector = (
-            Projector.null(folder) if null else Projector.load(folder, precision=precision, batch_tokens=budget)
+            Projector.null(models.aligner)
+            if models.null_model
+            else Projector.load(models.aligner, precision=models.precision, batch_tokens=models.max_batch_tokens)
         )
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """`projections` of a table with the columns `source`, `target` and `entities`, and perhaps `cut`."""
-        before = self._notable()
-        return self.projector.project(table, language), _since(before, self._notable())
+        """The column `projections` of a table with `source`, `target` and `entities`, and perhaps `cut`; see `ShardFunction`."""
+        before = self._counts()
+        return self.projector.project(table, language), dict(self._counts() - before)
 
-    def _notable(self) -> Counter[str]:
-        """Of the aligner, and of the encoder whose similarities it asks for where it finds nothing."""
-        told, similarity = _notable(self.projector.counts), self.projector.similarity
-        return told + _notable(similarity.engine.counts) if similarity else told
+    def _counts(self) -> Counter[str]:
+        """Of the aligner, and of the encoder whose similarities fill its gaps."""
+        counts, similarity = _counts(self.projector.counts), self.projector.similarity
+        return counts + _counts(similarity.engine.counts) if similarity else counts
 
 
-class BothWork:
-    """Labeling and aligning in one process, as an actor on a CPU asks for them in turn.
+@dataclass(frozen=True)
+class ShardFunctions:
+    """The classes of the functions. Each is constructed with the `LabelingModels` of the job.
 
-    Args:
-        label, align: `module:Class` and settings, those of `LabelWork` and `AlignWork`.
+    Child processes import them by name, so they must be defined at the top level of a module.
     """
 
-    def __init__(self, label: tuple[str, dict[str, Any]], align: tuple[str, dict[str, Any]]):
-        self.label, self.align = (named(work)(**settings) for work, settings in (label, align))
+    label: Callable[[LabelingModels], ShardFunction] = LabelFunction
+    align: Callable[[LabelingModels], ShardFunction] = AlignFunction
+    tokenize: Callable[[LabelingModels], ShardFunction] = TokenizeFunction
+
+
+class LabelAndAlignFunction:
+    """Labels and aligns in one process: an actor on a CPU calls it twice for each shard."""
+
+    def __init__(self, functions: ShardFunctions, models: LabelingModels):
+        self.label, self.align = functions.label(models), functions.align(models)
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """What the aligner says where entities are known, else what the teacher says."""
-        work: Work = self.align if schema.ENTITIES.name in table.column_names else self.label
-        return work(table, language)
+        """The column `projections` if the table has `entities`, else the column `entities`; see `ShardFunction`."""
+        function = self.align if schema.ENTITIES.name in table.column_names else self.label
+        return function(table, language)
 
 
-def _set_threads(null: bool, threads: int) -> None:
-    if not null:
+def _set_threads(models: LabelingModels) -> None:
+    if not models.null_model:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(models.num_threads)
 
 
-def _notable(counts: Counts) -> Counter[str]:
-    told: dict[str, Any] = {"halvings": counts.halvings, "windowed_rows": counts.windowed_rows}
-    told |= {"tokens": counts.tokens, "forward_seconds": counts.seconds.get("forward", 0.0), **counts.extra}
-    return Counter(told)
-
-
-def _since(before: Counter[str], now: Counter[str]) -> dict[str, float]:
-    """What is to be told of one shard, such as that memory ran out and its batches were made smaller."""
-    return dict(now - before)
+def _counts(counts: Counts) -> Counter[str]:
+    """The numbers that are logged and written to the manifest of a shard."""
+    numbers: dict[str, Any] = {"halvings": counts.halvings, "windowed_rows": counts.windowed_rows}
+    numbers |= {"tokens": counts.tokens, "forward_seconds": counts.seconds.get("forward", 0.0), **counts.extra}
+    return Counter(numbers)

@@ -11,16 +11,17 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.config import Config
 from xner_ray.errors import UserError
-from xner_ray.labeling.isolation.subprocess_worker import named
+from xner_ray.labeling.actors import LabelingJob
 from xner_ray.labeling.pools import Pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
+from xner_ray.labeling.shard_functions import AlignFunction
 from xner_ray.preflight.checks import check_gpu, check_precision, unplaced
 from xner_ray.preflight.cluster import this_gpu
 from xner_ray.storage.shard_store import ShardStore
@@ -36,32 +37,37 @@ IN_FLIGHT = 3  # shards that an actor and its queue hold
 
 _NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
 
-Works = dict[str, tuple[str, dict[str, Any]]]
 
-
-def preflight(
-    config: Config, pools: Pools, todo: list[ShardDescriptor], root: str, works: Works, log: Callable[[str], None]
+def check_labeling(
+    config: Config, pools: Pools, shards: list[ShardDescriptor], job: LabelingJob, log: Callable[[str], None]
 ) -> str:
-    """Look at all of it; returns a few words on the precision.
+    """Run all checks of this module.
 
     Args:
-        say: told how long a GPU is waited for, where the autoscaler has to bring one.
+        config: checked config of the run.
+        pools: actors of the graph.
+        shards: that will be labeled.
+        job: of the graph.
+        log: gets lines while an autoscaler brings a node with a GPU.
+
+    Returns:
+        Precision and device of the models, for a log line.
 
     Raises:
-        UserError: something would go wrong.
+        UserError: a check failed.
     """
     import ray
 
-    ShardStore(root).probe()
-    sizes = [os.path.getsize(d.path) for d in todo]
-    check_disk(root, sum(sizes) * GROWTH)
+    ShardStore(job.store).probe()
+    sizes = [os.path.getsize(shard.path) for shard in shards]
+    check_disk(job.store, sum(sizes) * GROWTH)
     check_object_store(ray.cluster_resources(), pools, max(sizes) * (UNPACKED + (CUT if pools.tokenize else 0.0)))
     if pools.grow:
         wait_for_a_node(pools, log)
     else:
         check_placement(pools, nodes_up())
         wait_for_resources(pools, ray.available_resources)
-    return _try_models(pools, works, config.languages)
+    return _check_models_in_task(pools, job, config.languages)
 
 
 def check_disk(root: str, needed: float) -> None:
@@ -158,36 +164,41 @@ def _nothing() -> None:
     pass
 
 
-def _try_models(pools: Pools, works: Works, languages: list[str]) -> str:
-    """Load and ask the models once, in a task that has what an actor has."""
+def _check_models_in_task(pools: Pools, job: LabelingJob, languages: list[str]) -> str:
+    """Run `check_models` in a Ray task with the resources of an actor."""
     import ray
 
-    if works["label"][1]["null"]:
+    if job.models.null_model:
         return "no model"
-    task = ray.remote(**pools.label.resources)(try_models)
-    return ray.get(task.remote(works, languages))
+    task = ray.remote(**pools.label.resources)(check_models)
+    return ray.get(task.remote(job, languages))
 
 
-def try_models(works: Works, languages: list[str]) -> str:
-    """Run one pair through teacher and aligner. Raises: UserError where the device cannot run them."""
+def check_models(job: LabelingJob, languages: list[str]) -> str:
+    """Label and align one sentence pair with the models of each language.
+
+    Returns:
+        Precision and device, such as `bf16 on cuda`.
+
+    Raises:
+        UserError: the device cannot run the models, or their weights overflow.
+    """
     import torch
 
-    check_device(works["label"][1]["precision"])
-    made = {}
-    for stage, (work, settings) in works.items():
-        made[stage] = named(work)(**settings)
-    plain = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
+    check_device(job.models.precision)
+    label, align = job.functions.label(job.models), job.functions.align(job.models)
+    tokenize = job.functions.tokenize(job.models) if job.pretokenized else None
+    pair = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
     for language in languages:
-        cut = "tokenize" in made
-        pair = plain.append_column(schema.CUT, made["tokenize"](plain, language)[0]) if cut else plain
-        entities, _ = made["label"](pair, language)
-        made["align"](pair.append_column(schema.ENTITIES, entities), language)
-    engine = made["align"].projector.engine
+        table = pair.append_column(schema.CUT, tokenize(pair, language)[0]) if tokenize else pair
+        entities, _ = label(table, language)
+        align(table.append_column(schema.ENTITIES, entities), language)
+    engine: Any = cast(AlignFunction, align).projector.engine
     for parameter in engine.model.parameters():
         if not torch.isfinite(parameter).all():
             raise UserError(
                 f"the aligner's weights overflow in {engine.dtype}",
-                file=Path(works["align"][1]["folder"]),
+                file=Path(job.models.aligner),
                 key="label.precision",
                 remedy="set label.precision=fp32",
             )

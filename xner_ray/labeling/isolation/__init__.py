@@ -1,15 +1,15 @@
-"""Poison: rows that make inference raise, or kill its process, found without a run stopping and without a neighbor lost.
+"""Isolation of rows that make a shard function raise an error or kill its process.
 
-A shard runs in a child process that its actor supervises (`child.py`). A run that raises or dies is bisected at once, and a
-row that fails alone is set aside with its reason (`guard.py`); the rest of the shard runs again as one, so its results are
-the same whatever was tried in between.
+A function runs in a child process of its actor (`subprocess_worker.py`). If a shard fails, the actor bisects it at once
+(`bisection.py`). A row that fails alone gets a fault, which is its reason. The other rows then run again as one table, so their
+results do not depend on the bisection.
 
-Why a child and no journal: whoever supervises knows who died. A killed actor, a lost node or a preempted machine take the
-supervisor along, so they leave no record and count against nobody; only the death of a child under a living supervisor
-does. It costs a light process an actor, and a start of the child for each death.
+Only the death of a child under a living actor counts against a row. A killed actor, a lost node or a preempted machine takes the
+child and its parent along, and leaves no record. The price is one light process for each actor, and one start of a child for each
+death.
 """
 
 from xner_ray.labeling.isolation.bisection import Bisection
-from xner_ray.labeling.isolation.subprocess_worker import SubprocessWorker
+from xner_ray.labeling.isolation.subprocess_worker import ShardFunction, SubprocessWorker
 
-__all__ = ["Bisection", "SubprocessWorker"]
+__all__ = ["Bisection", "ShardFunction", "SubprocessWorker"]

@@ -1,12 +1,13 @@
-"""Runs a stage over shards and sets aside the rows that cannot be run.
+"""Runs a shard function over shards and quarantines the rows that fail.
 
-A failed shard is cut into parts, a part that fails is cut again, down to single rows. What this trades: a part is a sixteenth
-and not a half, because each death costs the start of a process, which a shard of 2,000 rows then needs 3 times, not 11.
+A shard that fails is split into parts. A part that fails is split again, down to single rows. There are 16 parts and not 2,
+because each death costs the start of a process: one bad row in a shard of 2,000 kills it 3 times before it runs alone, not 11.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,70 +19,83 @@ from xner_ray.schema import FAULT
 
 log = logging.getLogger(__name__)
 
-PARTS = 16
-DEATHS = 2  # a row is set aside only after it killed its process so often, alone
-UNFOUND = 3  # failures of a shard in which no row fails alone; then something else is wrong
-FEW = 8  # so many bad rows of a shard are never too many
+NUM_PARTS = 16
+DEATHS_PER_ROW = 2  # a row is quarantined after it killed its process this often, alone
+MAX_UNEXPLAINED_FAILURES = 3  # failures of a shard of which no row fails alone
+MIN_QUARANTINE_LIMIT = 8  # this many bad rows of a shard are always accepted
 
 
 class Bisection:
-    """Adds a stage's column to shards, with empty lists and a reason for rows that raise or kill.
+    """Adds one column to shards. Rows that raise an error or kill the process get an empty list and a fault.
 
     Args:
-        stage: what reasons begin with.
-        needs: columns that the work is given.
-        column: the field that the work's column gets, a list.
-        child: runs the work.
-        max_share: of a shard's rows; where more fail, the run is wrong and not the rows.
+        stage: prefix of the faults.
+        input_columns: columns that the function gets.
+        output: field of the new column, a list.
+        worker: runs the function.
+        max_quarantined: largest allowed ratio of failed rows in a shard. If more rows fail, the models or the input are wrong.
     """
 
-    def __init__(self, stage: str, needs: list[str], column: pa.Field, child: SubprocessWorker, max_share: float):
-        self.stage, self.needs, self.column, self.max_share = stage, needs, column, max_share
-        self.child = child
+    def __init__(
+        self,
+        stage: str,
+        input_columns: Sequence[str],
+        output: pa.Field,
+        worker: SubprocessWorker,
+        max_quarantined: float,
+    ):
+        self.stage, self.input_columns, self.output = stage, list(input_columns), output
+        self.worker, self.max_quarantined = worker, max_quarantined
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Table, dict[str, Any]]:
-        """The table with the column and `fault` (rows that have one already are left alone), and the work's notes.
+        """Run the function over the rows that have no fault yet.
+
+        Args:
+            table: one shard, perhaps with the column `fault`.
+            language: target language of the shard.
+
+        Returns:
+            The table with the new column and `fault`, and the notes of the function.
 
         Raises:
-            UserError: the work raised it, or too many rows fail. RuntimeError: the shard fails, but none of its rows.
+            UserError: the function raised it, or too many rows fail.
+            RuntimeError: the shard fails, but none of its rows fails alone.
         """
         faults = _faults(table)
         table = table.drop_columns(FAULT.name) if FAULT.name in table.column_names else table
-        unfound = 0
+        unexplained = 0
         while True:
             rows = np.setdiff1d(np.arange(len(table)), list(faults))
             answer = self._run(table, rows, language)
             if isinstance(answer, Done):
                 break
-            before = len(faults)
-            self._search(table, rows, language, faults)
-            unfound += before == len(faults)
-            if unfound == UNFOUND:
+            num_before = len(faults)
+            self._find_faults(table, rows, language, faults)
+            unexplained += num_before == len(faults)
+            if unexplained == MAX_UNEXPLAINED_FAILURES:
                 problem = f"a shard of {len(rows)} rows fails and none of them alone: {answer.reason}"
                 raise RuntimeError(f"{self.stage}: {problem}")
         reasons = np.full(len(table), None, object)
         reasons[list(faults)] = list(faults.values())
-        spread = _spread(answer.column, rows, len(table), self.column)
-        return table.append_column(self.column, spread).append_column(
-            FAULT, pa.array(reasons, pa.string())
-        ), answer.notes
+        column = _scatter_lists(answer.column, rows, len(table), self.output)
+        table = table.append_column(self.output, column)
+        return table.append_column(FAULT, pa.array(reasons, pa.string())), answer.notes
 
     def _run(self, table: pa.Table, rows: np.ndarray, language: str) -> Done | Failed:
-        asked = table.select(self.needs)
-        return self.child.run(asked.take(pa.array(rows)) if len(rows) < len(table) else asked, language)
+        inputs = table.select(self.input_columns)
+        return self.worker.run(inputs.take(pa.array(rows)) if len(rows) < len(table) else inputs, language)
 
-    def _search(self, table: pa.Table, rows: np.ndarray, language: str, faults: dict[int, str]) -> None:
-        """Add those of the rows that fail alone to `faults`."""
+    def _find_faults(self, table: pa.Table, rows: np.ndarray, language: str, faults: dict[int, str]) -> None:
+        """Add the rows that fail alone to `faults`."""
         if len(rows) == 1:
-            self._judge(table, int(rows[0]), language, faults)
+            self._run_alone(table, int(rows[0]), language, faults)
             return
-        for part in np.array_split(rows, min(PARTS, len(rows))):
-            # A row by itself is judged at once: there is nothing to cut.
+        for part in np.array_split(rows, min(NUM_PARTS, len(rows))):
             if len(part) == 1 or isinstance(self._run(table, part, language), Failed):
-                self._search(table, part, language, faults)
+                self._find_faults(table, part, language, faults)
 
-    def _judge(self, table: pa.Table, row: int, language: str, faults: dict[int, str]) -> None:
-        for _ in range(DEATHS):
+    def _run_alone(self, table: pa.Table, row: int, language: str, faults: dict[int, str]) -> None:
+        for _ in range(DEATHS_PER_ROW):
             answer = self._run(table, np.array([row]), language)
             if isinstance(answer, Done):
                 return
@@ -89,26 +103,26 @@ class Bisection:
             if not answer.died:
                 break
         faults[row] = f"{self.stage}: {reason}"
-        log.warning("row %d is set aside: %s", row, reason)
-        if len(faults) > max(FEW, self.max_share * len(table)):
+        log.warning("row %d is quarantined: %s", row, reason)
+        if len(faults) > max(MIN_QUARANTINE_LIMIT, self.max_quarantined * len(table)):
             raise UserError(
-                f"{len(faults)} of a shard's {len(table)} rows cannot be run, the last: {reason}",
+                f"{len(faults)} of a shard's {len(table)} rows fail, the last one: {reason}",
                 key="label.max_quarantined",
-                remedy="check models and input; if the rows are really so bad, raise the share",
+                remedy="check the models and the input; if so many rows are really bad, raise the ratio",
             )
 
 
 def _faults(table: pa.Table) -> dict[int, str]:
-    """Row number -> reason, of the rows that an earlier stage set aside."""
+    """Row number -> reason, of the rows that failed in an earlier stage."""
     if FAULT.name not in table.column_names:
         return {}
-    known = table.column(FAULT.name)
-    return dict(zip(np.flatnonzero(known.is_valid()).tolist(), known.drop_null().to_pylist(), strict=True))
+    column = table.column(FAULT.name)
+    return dict(zip(np.flatnonzero(column.is_valid()).tolist(), column.drop_null().to_pylist(), strict=True))
 
 
-def _spread(column: pa.ListArray, rows: np.ndarray, total: int, field: pa.Field) -> pa.ListArray:
-    """The lists of some rows as the lists of all, empty for the others."""
-    lengths = np.zeros(total, np.int32)
+def _scatter_lists(column: pa.ListArray, rows: np.ndarray, num_rows: int, field: pa.Field) -> pa.ListArray:
+    """A list column of `num_rows` rows: the given lists at `rows`, empty lists elsewhere."""
+    lengths = np.zeros(num_rows, np.int32)
     lengths[rows] = column.value_lengths().to_numpy()
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), column.flatten(), type=field.type)

@@ -1,15 +1,14 @@
-"""A process of its own for code that may die: tables go in, tables come out, and its end is seen and told.
+"""Runs a shard function in a child process, which can die without its parent.
 
-    python -m xner_ray.labeling.isolation.subprocess_worker FD module:Class '{"settings": ...}'     is the other side
+The parent starts `python -m xner_ray.labeling.isolation.subprocess_worker FD`. Through the pipe FD it sends the class of the
+function with its arguments, and then one table after another. The child sends back a column for each table.
 
-The child ends with its parent: its standard input is a pipe that nobody writes to, whose end means that the parent is gone.
+The child ends with its parent. Its standard input is a pipe to which nobody writes. When this pipe ends, the parent is dead.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import json
 import os
 import signal
 import subprocess
@@ -25,86 +24,111 @@ import pyarrow as pa
 
 from xner_ray.errors import UserError
 
-REASON_CHARS = 160
-# After such an error the process can use its GPU no more, so that every row after it would raise too.
+MAX_REASON_CHARS = 160
+# After such an error the process can no longer use its GPU, so that every later row would fail too.
 _LOST_DEVICE = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "cudaErrorLaunchFailure")
 
 
-class Work(Protocol):
-    """What runs in a child: made once from its settings, then called for each table.
+class ShardFunction(Protocol):
+    """A function over tables that a child process runs. The child constructs it once and then calls it for each table."""
 
-    Returns:
-        A column with one value a row, and notes for the manifest.
-    """
+    def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
+        """Compute one column.
 
-    def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]: ...
+        Args:
+            table: rows of one shard.
+            language: target language of the shard.
+
+        Returns:
+            One value for each row, and notes for the manifest of the shard.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class Done:
+    """The return value of a function."""
+
     column: pa.Array
     notes: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Failed:
-    """`died`: the process ended; otherwise it raised and lives on."""
+    """A function failed.
+
+    Attributes:
+        reason: one line of text.
+        died: True if the child process died; False if the function raised an error.
+    """
 
     reason: str
     died: bool
 
 
 class SubprocessWorker:
-    """One child process, started again after each death.
+    """One child process that runs a shard function. A child that dies is replaced.
 
     Args:
-        work: `module:Class` of a Work, imported in the child.
-        settings: keyword arguments of the class, as JSON.
+        function: class of the function. It is pickled by reference, so the child must be able to import it.
+        *arguments: arguments of its constructor, pickled.
 
     Raises:
-        UserError: the class raised it, here or later. RuntimeError: it raised anything else, or died, while it started.
+        UserError: the constructor raised it. `run` can raise it too, when it replaces a child.
+        RuntimeError: the constructor raised another error, or the child died while it started.
     """
 
-    def __init__(self, work: str, settings: dict[str, Any]):
-        self.work, self.settings = work, settings
+    def __init__(self, function: Callable[..., ShardFunction], *arguments: Any):
+        self.function, self.arguments = function, arguments
         self._start()
 
     def run(self, table: pa.Table, language: str) -> Done | Failed:
-        """Run a table; afterwards a child is there for the next one."""
+        """Run the function over one table.
+
+        Raises:
+            UserError: the function raised it.
+        """
         try:
             self._pipe.send((table, language))
             kind, *answer = self._pipe.recv()
         except (EOFError, OSError):
-            reason = self._ended()
+            reason = self._reap()
             self._start()
             return Failed(reason, died=True)
-        if kind == "user":
+        if kind == "user_error":
             raise answer[0]
         return Done(*answer) if kind == "done" else Failed(answer[0], died=False)
 
     def close(self) -> None:
+        """Kill the child."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()
 
     def _start(self) -> None:
-        self._pipe, theirs = Pipe()
-        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), self.work, json.dumps(self.settings)]
-        # The same modules as here, whatever lies in the working directory (-P) or is installed.
-        paths = [str(Path(__file__).parents[2]), *(p or os.getcwd() for p in sys.path)]
+        self._pipe, child_end = Pipe()
+        command = [sys.executable, "-P", "-m", __name__, str(child_end.fileno())]
+        # The child imports the same modules as this process, whatever is in the working directory (-P) or installed.
+        paths = [str(Path(__file__).parents[3]), *(p or os.getcwd() for p in sys.path)]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[theirs.fileno()], env=env)
-        theirs.close()
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[child_end.fileno()], env=env)
+        child_end.close()
         try:
+            self._pipe.send((self.function, self.arguments))
             kind, *answer = self._pipe.recv()
         except (EOFError, OSError):
-            raise RuntimeError(f"{self.work} {self._ended()} while it started") from None
-        if kind == "user":
+            raise RuntimeError(f"{self._name} {self._reap()} while it started") from None
+        if kind == "user_error":
             raise answer[0]
         if kind != "ready":
-            raise RuntimeError(f"{self.work} could not start: {answer[0]}")
+            raise RuntimeError(f"{self._name} could not start: {answer[0]}")
 
-    def _ended(self) -> str:
+    @property
+    def _name(self) -> str:
+        return getattr(self.function, "__qualname__", repr(self.function))
+
+    def _reap(self) -> str:
+        """Wait for the dead child; returns how it ended."""
         self._pipe.close()
         code = self._process.wait()
         with contextlib.suppress(ValueError):
@@ -112,38 +136,38 @@ class SubprocessWorker:
         return f"ended its process (exit code {code})"
 
 
-def named(work: str) -> Callable[..., Any]:
-    """The class that `module:Class` names."""
-    module, _, name = work.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(0)
 
 
-def _try(act: Any, *args: Any) -> tuple[Any, ...]:
-    """("done", result), ("user", error) or ("raised", text)."""
+def _call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, ...]:
+    """Returns ("done", result), ("user_error", error) or ("raised", text)."""
     try:
-        return "done", act(*args)
+        return "done", function(*arguments)
     except UserError as e:
-        return "user", e
+        return "user_error", e
     except Exception as e:
-        if any(x in str(e) for x in _LOST_DEVICE):
+        if any(text in str(e) for text in _LOST_DEVICE):
             os.abort()
-        first = (str(e).splitlines() or [""])[0]
-        return "raised", f"{type(e).__name__}: {first}"[:REASON_CHARS]
+        first_line = (str(e).splitlines() or [""])[0]
+        return "raised", f"{type(e).__name__}: {first_line}"[:MAX_REASON_CHARS]
+
+
+def _construct(pipe: Connection) -> ShardFunction:
+    function, arguments = pipe.recv()
+    return function(*arguments)
 
 
 def main() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Run the child process."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     pipe = Connection(int(sys.argv[1]))
-    kind, work = _try(lambda: named(sys.argv[2])(**json.loads(sys.argv[3])))
-    pipe.send(("ready",) if kind == "done" else (kind, work))
     with contextlib.suppress(EOFError, BrokenPipeError):
+        kind, function = _call(_construct, pipe)
+        pipe.send(("ready",) if kind == "done" else (kind, function))
         while kind == "done":
-            answer = _try(work, *pipe.recv())
+            answer = _call(function, *pipe.recv())
             pipe.send(("done", *answer[1]) if answer[0] == "done" else answer)
 
 

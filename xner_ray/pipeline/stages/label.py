@@ -27,6 +27,7 @@ from xner_ray.errors import UserError
 from xner_ray.labeling.actors import (
     AlignShards,
     CommitShards,
+    LabelingJob,
     LabelShards,
     ReadLabelAlignCommit,
     ReadShards,
@@ -34,6 +35,7 @@ from xner_ray.labeling.actors import (
 )
 from xner_ray.labeling.pools import Pool, Pools, plan_pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
+from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
 from xner_ray.labeling.status import PLAN
 from xner_ray.ner.external_teacher import model_types
 from xner_ray.observability.run_metrics import LabelMetrics
@@ -42,7 +44,7 @@ from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.aligner import aligner_folder
 from xner_ray.pipeline.stages.ingest import ingest_books, shard_descriptors, shard_folder
 from xner_ray.pipeline.stages.source_models import english_models, teachers
-from xner_ray.preflight.labeling_checks import Works, preflight
+from xner_ray.preflight.labeling_checks import check_labeling
 from xner_ray.storage.blob_store import LocalDisk
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import ShardStore
@@ -51,8 +53,7 @@ from xner_ray.training.backends.nodes import nodes_up
 
 WAVE = 500  # shards of one graph: starting the pools anew costs seconds, and a wave takes an hour
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
-LABEL_WORK, ALIGN_WORK = "xner_ray.labeling.shard_functions:LabelWork", "xner_ray.labeling.shard_functions:AlignWork"
-TOKENIZE_WORK = "xner_ray.labeling.shard_functions:TokenizeWork"
+FUNCTIONS = ShardFunctions()
 
 
 @dataclass(frozen=True)
@@ -162,18 +163,25 @@ def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, pl
     """`planned`: shards of the whole labeling, those that were done before included."""
     run.ray()
     pools = plan_pools(run.config.label, nodes_up(), len(todo), run.config.ray.max_gpus)
-    settings: dict[str, Any] = {
-        "null": models.null,
-        "budget": run.config.label.batch_tokens,
-        "precision": run.config.label.precision,
-        "threads": pools.threads,
-    }
-    tagging: dict[str, Any] = {"folders": models.teachers, "source_language": run.config.source_language, **settings}
-    works: Works = {"label": (LABEL_WORK, tagging), "align": (ALIGN_WORK, {"folder": models.aligner, **settings})}
-    if pools.tokenize:
-        cutting = {key: tagging[key] for key in ("folders", "source_language", "null")}
-        works["tokenize"] = (TOKENIZE_WORK, {**cutting, "aligner": models.aligner})
-    told = preflight(run.config, pools, todo, root, works, run.log)
+    config = run.config
+    labeling_models = LabelingModels(
+        teachers=models.teachers,
+        aligner=models.aligner,
+        source_language=config.source_language,
+        null_model=models.null,
+        max_batch_tokens=config.label.batch_tokens,
+        precision=config.label.precision,
+        num_threads=pools.threads,
+    )
+    job = LabelingJob(
+        store=root,
+        functions=FUNCTIONS,
+        models=labeling_models,
+        max_quarantined=config.label.max_quarantined,
+        log_context=LogContext.of(config.name),
+        pretokenized=pools.tokenize is not None,
+    )
+    told = check_labeling(run.config, pools, todo, job, run.log)
     if pools.tokenize:
         run.log(f"[label] {pools.tokenize.told} actors tokenize on CPUs")
     run.log(f"[label] {pools.told}; {told}")
@@ -181,12 +189,12 @@ def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, pl
     seen = LabelMetrics(run.metrics, planned, len(todo), pairs)
     with run.progress("label", len(todo), pairs) as progress:
         for start in range(0, len(todo), WAVE):
-            for row in _graph(run, todo[start : start + WAVE], pools, works, root).iter_rows():
+            for row in _graph(todo[start : start + WAVE], pools, job).iter_rows():
                 seen.shard_committed(row)
                 progress.advance(row["rows"], row["quarantined"])
 
 
-def _graph(run: Run, todo: list[ShardDescriptor], pools: Pools, works: Works, root: str) -> Any:
+def _graph(todo: list[ShardDescriptor], pools: Pools, job: LabelingJob) -> Any:
     """The Ray Data graph of one wave.
 
     Reading and committing are actors too, or part of one. As tasks they are many more processes than the node has CPUs, so
@@ -196,27 +204,22 @@ def _graph(run: Run, todo: list[ShardDescriptor], pools: Pools, works: Works, ro
 
     # Nothing else gives an actor of Ray Data a name; Ray 2.64 is to have another way, and is not allowed in yet.
     warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
-    max_share, telling = run.config.label.max_quarantined, LogContext.of(run.config.name)
     items: list[dict[str, Any]] = [d.__dict__ for d in todo]
     graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
-    cut = bool(pools.tokenize)
-    labels, aligns = ((*works[name], max_share, telling, cut) for name in ("label", "align"))
-    stored = (root, telling)
-    stages: list[tuple[str, type, tuple[Any, ...], Pool]]
+    stages: list[tuple[str, type, Pool]]
     if pools.align:
-        stages = [("read:shard", ReadShards, stored, pools.read)]
+        stages = [("read:shard", ReadShards, pools.read)]
         if pools.tokenize:
-            cutting = (*works["tokenize"], max_share, telling)
-            stages.append(("tokenize:shard", TokenizeShards, cutting, pools.tokenize))
-        stages.append(("label:teacher", LabelShards, labels, pools.label))
-        stages.append(("align:aligner", AlignShards, aligns, pools.align))
-        stages.append(("commit:shard", CommitShards, stored, pools.commit))
+            stages.append(("tokenize:shard", TokenizeShards, pools.tokenize))
+        stages.append(("label:teacher", LabelShards, pools.label))
+        stages.append(("align:aligner", AlignShards, pools.align))
+        stages.append(("commit:shard", CommitShards, pools.commit))
     else:
-        stages = [("whole:shard", ReadLabelAlignCommit, (stored, labels, aligns, stored), pools.label)]
-    for name, stage, arguments, pool in stages:
+        stages = [("whole:shard", ReadLabelAlignCommit, pools.label)]
+    for name, actor, pool in stages:
         graph = graph.map_batches(
-            stage,
-            fn_constructor_args=arguments,
+            actor,
+            fn_constructor_args=(job,),
             compute=_strategy(pool),
             batch_size=1,
             batch_format="pyarrow",

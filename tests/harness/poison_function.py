@@ -1,4 +1,4 @@
-"""Work for a child: a row's list holds its number; some rows raise, some kill, and some only in company."""
+"""A shard function for tests: the text of a row decides whether it raises, kills the process, or fails beside another row."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import pyarrow as pa
 
 from xner_ray.errors import UserError
 
-COLUMN = pa.field("found", pa.list_(pa.int64()), nullable=False)
+COLUMN = pa.field("numbers", pa.list_(pa.int64()), nullable=False)
 
 
-class Rows:
+class PoisonFunction:
+    """The list of a row repeats its number. Starts and table lengths are appended to the file `log`."""
+
     def __init__(self, log: str, fail_to_start: str = ""):
         self.log = Path(log)
         with self.log.open("a") as f:
             f.write("start\n")
         if fail_to_start == "user":
-            raise UserError("no such model", remedy="give one")
+            raise UserError("no such model", remedy="name another one")
         if fail_to_start:
             os.kill(os.getpid(), getattr(signal, fail_to_start))
 

@@ -1,0 +1,154 @@
+"""The actors of the labeling graph, called without Ray: read, tokenize, label, align, commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from xner_ray import schema
+from xner_ray.config import Rules
+from xner_ray.errors import UserError
+from xner_ray.labeling import actors
+from xner_ray.labeling.actors import LabelingJob
+from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
+from xner_ray.observability.shard_timer import LogContext
+from xner_ray.projection.filters import judge
+from xner_ray.storage.shard_store import Manifest, ShardStore
+
+Actor = Callable[[pa.Table], pa.Table]
+
+
+def sentence_pairs(rows: int) -> pa.Table:
+    constants = {name: [name] * rows for name in ("corpus", "domain")} | {"language": ["de"] * rows}
+    texts = {
+        "source": [f"Anna met {i} friends in Vienna" for i in range(rows)],
+        "target": [f"Anna traf {i} Freunde in Wien" for i in range(rows)],
+    }
+    columns = {**constants, "pair_id": list(range(rows)), **texts, "corpus_score": [None] * rows}
+    return pa.table(columns, schema=schema.PAIR)
+
+
+def descriptor(tmp_path: Path, table: pa.Table, name: str = "s-1") -> pa.Table:
+    """Write a shard; its descriptor as a row of the graph."""
+    path = tmp_path / f"{name}.in"
+    pq.write_table(table, path)
+    row = {"shard": name, "language": "de", "path": str(path), "rows": len(table), "input_hash": "in"}
+    return pa.Table.from_pylist([row])
+
+
+@pytest.fixture(scope="module")
+def job(tiny_encoder) -> LabelingJob:
+    folder = str(tiny_encoder)
+    models = LabelingModels({"de": folder}, folder, "en", True, 4096, "auto", 1)
+    return LabelingJob("unused", ShardFunctions(), models, 0.01, LogContext("test"))
+
+
+@contextmanager
+def closing(*function_actors):
+    """Kill the child processes of actors at the end."""
+    try:
+        yield function_actors
+    finally:
+        for actor in function_actors:
+            actor.worker.close()
+
+
+@pytest.fixture(scope="module")
+def label_and_align(job) -> Iterator[tuple[actors.LabelShards, actors.AlignShards]]:
+    with closing(actors.LabelShards(job), actors.AlignShards(job)) as made:
+        yield made
+
+
+def label_shard(tmp_path: Path, store: Path, *function_actors: Actor) -> Manifest:
+    """Read a shard of 50 rows, pass it through actors, and commit it."""
+    batch = actors.read_shard(descriptor(tmp_path, sentence_pairs(50)), str(store))
+    for actor in function_actors:
+        batch = actor(batch)
+    assert schema.CUT.name not in actors.unpack(batch)[2].column_names
+    actors.commit_shard(batch, str(store))
+    return ShardStore(store).manifest("s-1")
+
+
+def test_shard_is_labeled_aligned_and_committed(tmp_path, label_and_align):
+    root = str(tmp_path / "store")
+    batch = actors.read_shard(descriptor(tmp_path, sentence_pairs(50)), root)
+    assert list(ShardStore(root).running()) == ["s-1"]
+    for actor in label_and_align:
+        batch = actor(batch)
+    row = actors.commit_shard(batch, root).to_pylist()[0]
+    table = ShardStore(root).read("s-1", verify=True)
+    assert table.schema.equals(schema.ALIGNED)
+    assert table.select(schema.PAIR.names).equals(sentence_pairs(50))
+    extra = ShardStore(root).manifest("s-1").extra
+    assert not [key for key in extra if "seconds" in key]  # a manifest is the same in every run
+    assert extra["label.tokens"] > 50 and extra["align.tokens"] > extra["label.tokens"]
+    assert row == {
+        "shard": "s-1",
+        "language": "de",
+        "rows": 50,
+        "entities": len(table["entities"].combine_chunks().values),
+        "quarantined": 0,
+        "tokenize.quarantined": 0,
+        "label.quarantined": 0,
+        "align.quarantined": 0,
+        "label.tokens": extra["label.tokens"],
+        "align.tokens": extra["align.tokens"],
+    }
+    assert row["entities"] > 25 and len(table["projections"].combine_chunks().values)
+    assert ShardStore(root).running() == {} and extra["quarantined"] == 0
+
+
+def test_same_input_gives_same_bytes(tmp_path, label_and_align):
+    first = label_shard(tmp_path, tmp_path / "a", *label_and_align)
+    second = label_shard(tmp_path, tmp_path / "b", *label_and_align)
+    assert (first.sha256, first.extra) == (second.sha256, second.extra)
+
+
+def test_one_actor_for_all_steps_gives_same_bytes(tmp_path, job, label_and_align):
+    whole = replace(job, store=str(tmp_path / "whole"))
+    with closing(actors.ReadLabelAlignCommit(whole)) as (actor,):
+        row = actor(descriptor(tmp_path, sentence_pairs(50)))
+    second = ShardStore(whole.store).manifest("s-1")
+    first = label_shard(tmp_path, tmp_path / "split", *label_and_align)
+    assert row["rows"].to_pylist() == [50]
+    assert (first.sha256, first.extra) == (second.sha256, second.extra)
+    assert not ShardStore(whole.store).running()
+
+
+def test_pretokenized_shard_gives_same_bytes(tmp_path, job, label_and_align):
+    job = replace(job, pretokenized=True)
+    with closing(actors.TokenizeShards(job), actors.LabelShards(job), actors.AlignShards(job)) as pretokenizing:
+        second = label_shard(tmp_path, tmp_path / "b", *pretokenizing)
+    first = label_shard(tmp_path, tmp_path / "a", *label_and_align)
+    assert (first.sha256, first.extra) == (second.sha256, second.extra)
+
+
+def test_faults_reach_the_verdicts_and_notes_the_manifest(tmp_path, label_and_align):
+    label, align = label_and_align
+    batch = label(actors.read_shard(descriptor(tmp_path, sentence_pairs(20)), str(tmp_path / "x")))
+    _, _, table = actors.unpack(batch)
+    faults = [None] * 20
+    faults[7] = "label: ValueError: x"
+    table = table.set_column(table.schema.get_field_index("fault"), schema.FAULT, pa.array(faults, pa.string()))
+    notes = {actors._NOTES: json.dumps({"label.halvings": 1})}
+    batch = align(actors.repack(batch, table.replace_schema_metadata(notes)))
+    row = actors.commit_shard(batch, str(tmp_path / "x")).to_pylist()[0]
+    assert (row["quarantined"], row["label.quarantined"], row["align.quarantined"]) == (1, 1, 0)
+    store = ShardStore(tmp_path / "x")
+    assert store.manifest("s-1").extra["label.halvings"] == 1
+    verdicts = judge(store.read("s-1"), Rules())["verdict"].to_pylist()
+    assert [i for i, verdict in enumerate(verdicts) if verdict == "quarantined"] == [7]
+
+
+def test_wrong_number_of_rows_is_an_error(tmp_path):
+    batch = descriptor(tmp_path, sentence_pairs(5)).set_column(3, "rows", pa.array([6]))
+    with pytest.raises(UserError, match="holds 5 rows, expected 6") as e:
+        actors.read_shard(batch, str(tmp_path / "store"))
+    assert e.value.file == str(tmp_path / "s-1.in") and e.value.remedy
