@@ -15,7 +15,7 @@ from tests.harness.corpus_files import good_moses
 from xner_ray.config import Corpus, Ingest
 from xner_ray.corpora.collection import Collection
 from xner_ray.corpora.readers.corpus_reader import Source
-from xner_ray.storage.blob_store import TEMP
+from xner_ray.storage.atomic import TEMP
 
 FORK = multiprocessing.get_context("fork")  # real processes that need not import Arrow again
 RULES = Ingest(max_pairs_per_language=None, shard_rows=100, clean={})

@@ -148,6 +148,7 @@ def test_wrong_sample_arguments_are_named(tmp_path, changed, key):
 
 def test_a_folder_that_is_a_file_is_a_user_error_and_leaves_nothing(tmp_path):
     (tmp_path / "taken").write_text("x")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError) as raised:
         write_sample(tmp_path / "taken", 5, 1)
+    assert raised.value.file == tmp_path / "taken" and raised.value.remedy
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -26,7 +26,7 @@ from xner_ray.alignment.decoding import Decoding, runs, token_range
 from xner_ray.alignment.queries import Queries
 from xner_ray.encoders.ragged import offsets_of, ranges
 from xner_ray.ner.token_labels import Words
-from xner_ray.storage.atomic import create_once
+from xner_ray.storage.atomic import create_dir_once
 from xner_ray.text.arrow_strings import slices
 
 if TYPE_CHECKING:
@@ -139,4 +139,4 @@ def save_similarity(encoder: str | Path, layer: int, folder: str | Path) -> None
 
         Similarity.save(str(encoder), layer, made)
 
-    create_once(Path(folder) / FOLDER, make)
+    create_dir_once(Path(folder) / FOLDER, make)

@@ -29,6 +29,7 @@ from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.errors import UserError
 from xner_ray.ner.pretokenize import TARGET, pieces_and_words
 from xner_ray.ner.token_labels import Words, words_of
+from xner_ray.storage.atomic import write_json
 from xner_ray.text.languages import get_language
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ def save_projector(
             raise ValueError("a projector with a similarity needs its encoder and layer")
         save_similarity(encoder, layer, folder)
     content = {"version": VERSION, "kind": KIND, **asdict(decoding), "similarity_layer": layer, "facts": facts}
-    draft = Path(folder) / f".{FILE}.new"
-    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    draft.replace(Path(folder) / FILE)
+    write_json(Path(folder) / FILE, content)
 
 
 def read_projector(folder: str | Path) -> tuple[Decoding, int]:

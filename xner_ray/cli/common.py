@@ -7,7 +7,6 @@ ours and keeps its traceback. Nothing heavy is imported before it is needed: `xn
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -151,7 +150,6 @@ def write_json(path: Path, tree: dict[str, Any]) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    from xner_ray.storage.blob_store import open_blob_store
+    from xner_ray.storage import atomic
 
-    data = json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
-    open_blob_store(path.absolute().parent).put(path.name, data.encode(), "json")
+    atomic.write_json(path.absolute(), tree)

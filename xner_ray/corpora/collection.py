@@ -39,9 +39,9 @@ from xner_ray.corpora.generation import Before, Mapper, build
 from xner_ray.corpora.ingest_report import IngestReport, load_report
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
-from xner_ray.corpora.shard_writer import appearing_folder
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import TEMP, failpoint, open_blob_store
+from xner_ray.storage.atomic import TEMP, new_dir, write_bytes
+from xner_ray.storage.failpoints import failpoint
 from xner_ray.storage.fingerprint import describe_change, fingerprint
 
 _NAME = re.compile(r"generation-(\d{6})")
@@ -134,7 +134,7 @@ class Collection:
         out = self.root / f"generation-{number:06d}"
         staging = {source.label: self._staging(source.label, identity) for source, identity in wanted}
         before = self._before(folders, held, {source.corpus.name for source, _ in wanted}, state["shards"])
-        with appearing_folder(out) as folder:
+        with new_dir(out) as folder:
             made = build(folder, staging, [source for source, _ in wanted], before, mapper, progress)
             for ordinal, (source, identity) in enumerate(wanted):
                 held[source.corpus.name] = CorpusVersion(source.label, identity, number, ordinal)
@@ -191,7 +191,7 @@ class Collection:
         foreign = [p for p in self.root.glob("*") if not TEMP.fullmatch(p.name)]
         if foreign and not file.exists():
             raise UserError("holds files but is no collection", file=self.root, remedy="choose another folder")
-        open_blob_store(self.root).put(file.name, (json.dumps(mine) + "\n").encode(), "collection", if_absent=True)
+        write_bytes(file, (json.dumps(mine) + "\n").encode(), if_absent=True)
         held = json.loads(file.read_text("utf-8"))
         for line in describe_change(held, mine):
             remedy = "choose another folder, or ask for what it was made with"

@@ -26,7 +26,7 @@ from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
 from xner_ray.corpora.shard_writer import Shard, ShardWriter
 from xner_ray.corpora.staging import Staged, concat_quarantine, stage, take_places
-from xner_ray.storage.blob_store import failpoint
+from xner_ray.storage.failpoints import failpoint
 
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]  # `map`, or one that spreads over a cluster
 _TASK_ROWS = 500_000

@@ -23,8 +23,9 @@ from xner_ray.corpora.generation import Mapper, build
 from xner_ray.corpora.ingest_report import CorpusCount, IngestReport, load_report
 from xner_ray.corpora.readers.corpus_reader import CorpusReader, Progress, Source, sources_of, to_chunk, to_table
 from xner_ray.corpora.sampling import ROUNDING, BottomK, mix, pair_hash, quotas
-from xner_ray.corpora.shard_writer import Shard, ShardWriter, appearing_folder, quarantine_writer
+from xner_ray.corpora.shard_writer import Shard, ShardWriter, quarantine_writer
 from xner_ray.errors import UserError
+from xner_ray.storage.atomic import new_dir
 
 _SLICE = 20_000  # sampled rows that are decoded at once
 
@@ -48,7 +49,7 @@ def ingest(
     if (done := load_report(out)) is not None:
         _check_same(done, made_from, out)
         return done
-    with appearing_folder(out) as folder:
+    with new_dir(out, "out") as folder:
         sources = sources_of(config, language)
         if config.ingest.max_pairs_per_language is None:
             counts, shards = _whole(folder, sources, progress, mapper)

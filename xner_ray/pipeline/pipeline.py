@@ -9,7 +9,6 @@ goes on where it stopped, and a single stage can be asked for.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from xner_ray import __version__
 from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.pipeline.context import Run
+from xner_ray.storage.atomic import write_json
 
 STAGES = ("sample", "ingest", "teacher", "aligner", "label", "dataset", "student", "evaluate")
 
@@ -181,9 +181,7 @@ def _finish(it: Run, done: dict[str, Any]) -> dict[str, Any]:
         "config": it.config.model_dump(mode="json"),
         "made_with": _made_with(),
     }
-    new = it.out / "results.json.new"
-    new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(new, it.out / "results.json")
+    write_json(it.out / "results.json", results)
     write_model_cards(RunResults(it.out, results))
     it.log(f"[report] {write_report(it.out)}")
     return results

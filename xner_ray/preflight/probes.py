@@ -20,7 +20,8 @@ from xner_ray.preflight import checks
 from xner_ray.preflight.checks import Finding, finding, refuse_url
 from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
-from xner_ray.storage.blob_store import open_blob_store, random_id
+from xner_ray.storage.atomic import random_id
+from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.shard_store import ShardStore
 
 MANY = 1_000_000  # shards, where a config takes all pairs there are

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ from xner_ray.corpora.sampling import mix, pair_hash
 from xner_ray.errors import UserError
 from xner_ray.projection.exclusions import Without
 from xner_ray.projection.tokenize import export, unlabeled
+from xner_ray.storage.atomic import replace_file
 
 _SMALL = ["verdict", "domain", "corpus", "language", "pair_id"]
 _ROW_GROUP = 4096
@@ -67,18 +67,16 @@ def select(
             key="rules",
             remedy="look at the ledger for the reason; lower rules.min_*_score, read more pairs or other dataset.corpora",
         )
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.{uuid4().hex}")
-    try:
-        counts = _write(_chosen(source, limits, seed), draft, config.quotes_inside_entity)
+    counts: dict[str, int] = {}
+
+    def write(path: Path) -> None:
+        counts.update(_write(_chosen(source, limits, seed), path, config.quotes_inside_entity))
         if counts["sentences"] != summary["sentences"]:
             raise RuntimeError(
                 f"{counts['sentences']} rows instead of {summary['sentences']}: the shards changed meanwhile"
             )
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+
+    replace_file(out, write)
     return summary | counts
 
 

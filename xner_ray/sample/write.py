@@ -7,11 +7,9 @@ long as zlib and CLDR stay the same release).
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -22,6 +20,8 @@ from xner_ray.errors import UserError
 from xner_ray.sample.generate import Span
 from xner_ray.sample.generate import pairs as generate_pairs
 from xner_ray.sample.names import DEFAULT, LANGUAGES
+from xner_ray.storage.atomic import make_folder, replace_file, write_json
+from xner_ray.storage.fingerprint import hash_file
 from xner_ray.text.languages import get_language
 
 CORPORA = {
@@ -101,7 +101,7 @@ def write_sample(
             entries[path.relative_to(out).as_posix()] = {"sentences": count}
         for name, entry in entries.items():
             entry["bytes"] = (out / name).stat().st_size
-            entry["sha256"] = _sha256(out / name)
+            entry["sha256"] = hash_file(out / name)
         manifest = {
             "format": 1,
             "seed": seed,
@@ -111,7 +111,7 @@ def write_sample(
             "eval_sentences": eval_sentences,
             "files": dict(sorted(entries.items())),
         }
-        _replace(out / "MANIFEST.json", [json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"])
+        write_json(out / "MANIFEST.json", manifest)
     except OSError as error:
         problem = f"the sample cannot be written: {error.strerror or error}"
         raise UserError(problem, file=error.filename or out, remedy="give a writable folder with room") from error
@@ -138,8 +138,9 @@ def _archives(
     sides = ("en", language)
     counts = dict.fromkeys(CORPORA, 0)
     target = {corpus: out / corpus / "v1" / "moses" / f"{pair}.txt.zip" for corpus in CORPORA}
-    plain = {(corpus, side): _temporary(target[corpus], f".{side}") for corpus in CORPORA for side in sides}
-    try:
+    make_folder(out)
+    with tempfile.TemporaryDirectory(prefix=".sample.", dir=out) as scratch:
+        plain = {(corpus, side): Path(scratch, f"{corpus}.{side}") for corpus in CORPORA for side in sides}
         with ExitStack() as stack:
             files = {
                 key: stack.enter_context(path.open("w", encoding="utf-8", newline="\n")) for key, path in plain.items()
@@ -154,9 +155,6 @@ def _archives(
         for corpus, path in target.items():
             if counts[corpus]:
                 _zip(path, corpus, pair, {side: plain[corpus, side] for side in sides})
-    finally:
-        for path in plain.values():
-            path.unlink(missing_ok=True)
     return [(target[corpus], count) for corpus, count in counts.items() if count]
 
 
@@ -166,8 +164,7 @@ def _zip(path: Path, corpus: str, pair: str, sides: dict[str, Path]) -> None:
         info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
         return info
 
-    temporary = _temporary(path)
-    try:
+    def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(entry("README"), _README.format(corpus=corpus, pair=pair))
             archive.writestr(entry("LICENSE"), _LICENSE)
@@ -176,9 +173,8 @@ def _zip(path: Path, corpus: str, pair: str, sides: dict[str, Path]) -> None:
                 info.file_size = plain.stat().st_size
                 with open(plain, "rb") as source, archive.open(info, "w") as sink:
                     shutil.copyfileobj(source, sink, 1 << 20)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    replace_file(path, write)
 
 
 def _gold(
@@ -204,21 +200,9 @@ def _write_conll(path: Path, part: str, language: str, count: int, seed: int | s
     _replace(path, blocks())
 
 
-def _temporary(path: Path, suffix: str = "") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}{suffix}.{os.getpid()}.tmp")
-
-
 def _replace(path: Path, blocks: Iterable[str]) -> None:
-    temporary = _temporary(path)
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(blocks)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    replace_file(path, write)

@@ -7,79 +7,14 @@ A store without create-if-absent is refused, since nothing else in the room can 
 from __future__ import annotations
 
 import contextlib
-import errno
-import mmap
 import os
-import re
-import signal
+import shutil
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from xner_ray.errors import UserError
-
-TEMP = re.compile(r".+\.[0-9a-f]{16}\.tmp")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG is ulimit -f
-_UNFIT = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM, errno.ENOTSUP, errno.EMLINK}  # the last 3: no links
-
-
-def failpoint(name: str) -> None:
-    """Die here if a test says so: XNER_FAILPOINT=name (SIGKILL), name:stop (SIGSTOP, a worker that hangs) or name:PID (that
-    process, the driver, is killed, and this one does nothing more)."""
-    point, _, how = os.environ.get("XNER_FAILPOINT", "").partition(":")
-    if point == name:
-        if how.isdigit():
-            os.kill(int(how), signal.SIGKILL)
-            time.sleep(3600)
-        os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
-
-
-def random_id() -> str:
-    return uuid.uuid4().hex[:16]
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """What the user can mend (a full disk, an unfit folder) becomes a UserError; the rest passes as it is."""
-    try:
-        yield
-    except OSError as e:
-        if e.errno not in _FULL | _UNFIT:
-            raise
-        remedy = "choose an out=... on a local disk (it needs hard links) where you may write"
-        if e.errno in _FULL:
-            remedy = "free space or raise the limit, and run again: what is committed is kept"
-        raise UserError(f"cannot be used: {os.strerror(e.errno)}", file=path, remedy=remedy) from e
-
-
-def sync_folder(path: Path) -> None:
-    """A name is durable only once the folder that holds it is."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_tree(root: Path) -> None:
-    """Make all below a folder durable, e.g. a checkpoint that a library wrote without fsync."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, name), "rb") as f:
-                os.fsync(f.fileno())
-        sync_folder(Path(folder))
-
-
-def make_folder(path: Path) -> None:
-    with explained(path):
-        missing = [p for p in (path, *path.parents) if not p.exists()]
-        if not missing and not path.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "a file has this name")
-        path.mkdir(parents=True, exist_ok=True)
-        for p in missing:
-            sync_folder(p.parent)
+from xner_ray.storage.atomic import TEMP, explained, make_folder, replace_file, sync_tree, write_bytes  # noqa: F401
 
 
 class BlobStore(Protocol):
@@ -112,40 +47,11 @@ class LocalDisk:
         Raises:
             UserError: no room, no permission, no hard links. The file was not written then and no temp file is left.
         """
-        target, half = self.root / name, len(data) // 2
-        make_folder(target.parent)
-        temp = target.with_name(f"{target.name}.{random_id()}.tmp")
-        settle, written = (os.link if if_absent else os.replace), True
-        try:
-            with explained(target):
-                with open(temp, "xb") as f:
-                    failpoint(f"{step}.opened")
-                    f.write(data[:half])
-                    f.flush()
-                    failpoint(f"{step}.half")
-                    f.write(data[half:])
-                    f.flush()
-                    failpoint(f"{step}.written")
-                    os.fsync(f.fileno())
-                failpoint(f"{step}.synced")
-                settle(temp, target)
-            failpoint(f"{step}.named")
-        except FileExistsError:
-            written = False
-        finally:
-            temp.unlink(missing_ok=True)
-        sync_folder(target.parent)  # a second writer waits too: what it reports must not vanish in a power cut
-        failpoint(f"{step}.durable")
-        return written
+        return write_bytes(self.root / name, data, if_absent=if_absent, step=step)
 
     def put_file(self, name: str, file: Path, step: str) -> None:
         """`put` of a file of any size."""
-        with open(file, "rb") as f:
-            if not os.fstat(f.fileno()).st_size:
-                self.put(name, b"", step)
-                return
-            with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as pages, memoryview(pages) as data:
-                self.put(name, data, step)
+        replace_file(self.root / name, lambda temporary: shutil.copyfile(file, temporary), step=step)
 
     def get(self, name: str) -> bytes | None:
         """The file's bytes; None where there is none."""

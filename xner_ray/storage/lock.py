@@ -23,7 +23,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import BlobStore, random_id
+from xner_ray.storage.atomic import random_id
+from xner_ray.storage.blob_store import BlobStore
 
 BEATS = 4  # in a lease, so that a lost one is no death
 _CLAIM = re.compile(r"(?:.*/)?(\d{6})\.json")

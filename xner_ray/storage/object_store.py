@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import failpoint
+from xner_ray.storage.failpoints import failpoint
 
 SCHEMES = ("s3", "gs", "az")
 AWAY = timedelta(minutes=5)  # how long a server may be gone before the run gives up

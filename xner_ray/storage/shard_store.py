@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import TEMP, failpoint, open_blob_store, random_id
+from xner_ray.storage.atomic import TEMP, random_id
+from xner_ray.storage.blob_store import open_blob_store
+from xner_ray.storage.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 

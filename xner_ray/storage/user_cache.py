@@ -1,21 +1,21 @@
-"""The user's cache: what takes seconds to make from an installed package is made once a machine.
+"""The user's cache folder: files and folders that are made once on a machine from an installed package.
 
-A file appears whole or not at all. Two processes that find it missing both make it, and the second rename replaces equal
-bytes by equal bytes: seconds lost now and then, and no lock that a killed process could leave behind.
+Two processes that find a file missing both make it, and the second rename replaces equal bytes by equal bytes. That needs no
+lock, which a killed process could leave behind.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from xner_ray.errors import UserError
+from xner_ray.storage.atomic import replace_file
 
 
 def cache_dir() -> Path:
-    """$XNER_CACHE, else the user's cache folder."""
+    """$XNER_CACHE, else `xner_ray` in $XDG_CACHE_HOME or `~/.cache`."""
     base = os.environ.get("XNER_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "xner_ray"
     )
@@ -23,27 +23,25 @@ def cache_dir() -> Path:
 
 
 def create_file_once(name: str, write: Callable[[Path], object]) -> Path:
-    """A file of the cache, filled by `write` beside its place and renamed. Its name must tell its content's version.
+    """Create a file of the cache unless it exists.
+
+    Args:
+        name: of the file. It has to name the version of the content.
+        write: is called with a temporary path, and writes the file there.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        UserError: the cache cannot be written, or has no room.
+        UserError: the cache cannot be written, or has no space.
     """
     path = cache_dir() / name
     if path.exists():
         return path
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=f"{name}.", dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            write(temporary)
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as e:
-        remedy = "make room, or set XNER_CACHE to a folder with write access"
-        raise UserError(f"the cache cannot be written: {e}", file=path, remedy=remedy) from e
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        replace_file(path, write)
+    except (OSError, UserError) as e:
+        problem = e.problem if isinstance(e, UserError) else str(e)
+        remedy = "free space, or set XNER_CACHE to a folder with write access"
+        raise UserError(f"the cache cannot be written: {problem}", file=path, remedy=remedy) from e
     return path

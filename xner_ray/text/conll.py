@@ -9,14 +9,13 @@ never come this way.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from xner_ray.config.data import Gold, Scheme
 from xner_ray.errors import UserError
+from xner_ray.storage.atomic import replace_file
 from xner_ray.text.tag_schemes import Columns, to_bio2
 from xner_ray.text.words import CharSpan, detokenize, join_tokens
 
@@ -180,17 +179,13 @@ def write_conll(path: str | Path, sentences: Iterable[Sentence]) -> None:
         UserError: a token that is empty or holds white space, or a sentence with more tags than tokens.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as out:
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="\n") as out:
             for i, sentence in enumerate(sentences, 1):
                 out.write(_lines(sentence, i, path))
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+
+    replace_file(path, write)
 
 
 def _lines(sentence: Sentence, number: int, path: Path) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from xner_ray.encoders.load import save_tokenizer
+from xner_ray.storage.atomic import replace_dir
 from xner_ray.training.job import Result, TrainJob
 
 
@@ -21,25 +20,20 @@ def is_trained(job: TrainJob) -> bool:
 def save_model(model, job: TrainJob, result: Result) -> None:
     """Write weights (safetensors), tokenizer and `training.json`, then commit the stage folder if the job has a marker.
 
-    The files are written to a temporary folder, which is renamed to `job.out`. The last checkpoint is deleted at the end.
+    The folder `job.out` appears whole. The last checkpoint is deleted at the end.
     """
     out = Path(job.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=out.name + ".", dir=out.parent))
-    try:
-        model.save_pretrained(draft)
-        if not list(draft.glob("*.safetensors")):
+
+    def write(folder: Path) -> None:
+        model.save_pretrained(folder)
+        if not list(folder.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
-        save_tokenizer(job.start, draft)
+        save_tokenizer(job.start, folder)
         summary = {"job": job.identity(), "steps": len(result.losses), "tokens": result.tokens}
         summary |= {"seconds": round(result.seconds, 1), "losses": [round(x, 5) for x in result.losses]}
-        (draft / "training.json").write_text(json.dumps(summary, indent=1))
-        draft.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)  # a damaged or unfinished result
-        os.rename(draft, out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        (folder / "training.json").write_text(json.dumps(summary, indent=1))
+
+    replace_dir(out, write)
     if job.marker is not None:
         from xner_ray.storage import stage_dir
 

@@ -7,7 +7,6 @@ What it trades: the tokenized set is in memory (200,000 sentences are about 60 M
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ import numpy as np
 
 from xner_ray.encoders.batching import plan
 from xner_ray.encoders.ragged import Ragged, offsets_of
+from xner_ray.storage.atomic import replace_file
 
 # Label of tokens that carry no loss: special tokens, segment A, pieces that an aligner does not ask, doubtful words.
 IGNORE_INDEX = -100
@@ -64,10 +64,13 @@ class TrainSet:
     def save(self, path: Path) -> None:
         arrays: dict[str, Any] = {"values": self.ids.values, "offsets": self.ids.offsets, "labels": self.labels}
         optional = {"types": self.types, "weights": self.weights}
-        draft = path.with_name(f".{path.name}.new.npz")
         arrays |= {k: v for k, v in optional.items() if v is not None}
-        np.savez(draft, **arrays)
-        os.replace(draft, path)
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:  # a path would get the suffix .npz
+                np.savez(file, **arrays)
+
+        replace_file(path, write)
 
     @classmethod
     def load(cls, path: Path) -> TrainSet:

@@ -102,11 +102,12 @@ def test_a_split_without_sentences_has_no_file(run, tmp_path):
 def test_folders_appear_whole(run, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("x")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError) as e:
         export_run(run, tmp_path / "full", "conll", SHARES, 1)
+    assert (e.value.file, e.value.key) == (tmp_path / "full", "--out")
     with pytest.raises(UserError, match="is no format"):
         export_run(run, tmp_path / "out", "xml", SHARES, 1)
     run.datasets["zh"].write_bytes(b"broken")
     with pytest.raises(Exception, match="Parquet"):
         export_run(run, tmp_path / "out", "conll", SHARES, 1)
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*out*"))

@@ -8,7 +8,6 @@ file without one was put there by somebody else: it is checked and gets one, wit
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -22,7 +21,7 @@ from xner_ray.corpora.opus.download import Http, Watch, no_room, told_path
 from xner_ray.corpora.opus.http_responses import Remote
 from xner_ray.corpora.readers.archive import entry_names, open_entry, open_text
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import sync_folder
+from xner_ray.storage.atomic import move_file, write_json
 from xner_ray.storage.fingerprint import hash_file
 
 _BLOCK = 1 << 20
@@ -138,9 +137,8 @@ def fetch(item: Item, http: Http, watch: Watch, catalog: str) -> dict[str, Any]:
             resumed = False
     receipt = _receipt(item, item.part, remote, entries, catalog)
     try:
-        _write(receipt_path(item.path), receipt)
-        os.replace(item.part, item.path)
-        sync_folder(item.path.parent)
+        write_json(receipt_path(item.path), receipt)
+        move_file(item.part, item.path)
     except OSError as e:
         raise no_room(e, item.path) from e
     told_path(item.part).unlink(missing_ok=True)
@@ -152,7 +150,7 @@ def _take_in(item: Item, watch: Watch, catalog: str) -> dict[str, Any]:
     entries = check(item.path, str(item.archive), watch, item.path.name)
     receipt = _receipt(item, item.path, Remote(item.url), entries, catalog)
     try:
-        _write(receipt_path(item.path), receipt)
+        write_json(receipt_path(item.path), receipt)
     except OSError as e:
         raise no_room(e, item.path) from e
     return receipt
@@ -233,13 +231,3 @@ def _license_name(text: str) -> str | None:
         re.IGNORECASE,
     )
     return known[0].strip() if known else None
-
-
-def _write(path: Path, tree: dict[str, Any]) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(tree, file, ensure_ascii=False, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)

@@ -62,7 +62,7 @@ def _pieces() -> list[tuple[str, float]]:
 
 def tiny_folder() -> Path:
     """The encoder that `encoder: tiny` names, in the user's cache; made on the first call, atomically."""
-    from xner_ray.storage.atomic import create_once
+    from xner_ray.storage.atomic import create_dir_once
     from xner_ray.storage.user_cache import cache_dir
 
-    return create_once(cache_dir() / f"tiny-{SEED}-v1", make_tiny_encoder)
+    return create_dir_once(cache_dir() / f"tiny-{SEED}-v1", make_tiny_encoder)

@@ -28,7 +28,7 @@ from xner_ray.projection.exclusions import Without, target_keys
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.sentence_sampling import select
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.atomic import write_json
 from xner_ray.storage.shard_store import Manifest, ShardStore
 from xner_ray.storage.stage_dir import StageDir
 
@@ -114,7 +114,7 @@ def dataset_of(run: Run, languages: Sequence[str]) -> Dataset:
             )
             for note in chosen.get("notes", []):
                 run.log(f"[dataset] {language}: {note}")
-            _write_json(told, chosen)
+            write_json(told, chosen)
         summary[language] = json.loads(told.read_text())
         counts = summary[language]
         run.log(
@@ -122,7 +122,7 @@ def dataset_of(run: Run, languages: Sequence[str]) -> Dataset:
             f" {counts['without_entity']:,} sentences without any"
         )
     ledger = found.ledger
-    _write_json(
+    write_json(
         out.path / "ledger.json",
         {"total": ledger.to_json(), "by_language": ledger.by("language"), "cells": ledger.to_rows()},
     )
@@ -194,7 +194,3 @@ def judge_shard(
     cells = ledger.to_rows()
     ShardStore(out).commit(row["shard"], table, row["input_hash"], {"ledger": cells})
     return pa.table({"shard": [row["shard"]], "rows": [table.num_rows], "ledger": [json.dumps(cells)]})
-
-
-def _write_json(path: Path, value: Any) -> None:
-    LocalDisk(path.parent).put(path.name, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(), "json")

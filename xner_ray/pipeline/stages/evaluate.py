@@ -18,7 +18,7 @@ from xner_ray.evaluation.scores import mean_scores, scores
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.source_models import english_models, teachers
 from xner_ray.pipeline.stages.student import Student, students
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.atomic import write_json
 from xner_ray.storage.fingerprint import fingerprint
 from xner_ray.text.conll import Sentence, read_conll, read_gold_file
 from xner_ray.text.tags import bio2_to_spans
@@ -184,7 +184,7 @@ def measure(run: Run, work: Work) -> Measured:
     run.log(f"[evaluate] {sum(map(len, todo.values()))} model and gold set pairs")
     with run.work("evaluate", folder.name) as amount:
         for model, path, file, result in run.compute(_score, todo):
-            LocalDisk(folder).put(file.name, json.dumps(result).encode(), "scores")
+            write_json(file, result)
             done[model, path] = result
             amount["sentences"] = amount.get("sentences", 0) + result["sentences"]
     return done

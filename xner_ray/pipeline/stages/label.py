@@ -13,7 +13,6 @@ that its memory does not grow with the corpus. What the actors do with a shard i
 from __future__ import annotations
 
 import itertools
-import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ from xner_ray.pipeline.stages.aligner import aligner_folder
 from xner_ray.pipeline.stages.ingest import ingest_books, shard_descriptors, shard_folder
 from xner_ray.pipeline.stages.source_models import english_models, teachers
 from xner_ray.preflight.labeling_checks import check_labeling
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.atomic import write_json
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
@@ -156,7 +155,7 @@ def _write_plan(run: Run, folder: StageDir, root: str, descriptors: list[ShardDe
         "ledger": ingest_books(run).to_rows(),
         "quarantine": [str(f.relative_to(run.out)) for f in files],
     }
-    LocalDisk(folder.path).put(PLAN, json.dumps(plan).encode(), "plan")
+    write_json(folder.path / PLAN, plan)
 
 
 def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, planned: int) -> None:

@@ -18,7 +18,7 @@ from xner_ray.results.export.formats import FORMATS, Rows, writer
 from xner_ray.results.export.huggingface import relisted
 from xner_ray.results.export.split import SPLITS, assign
 from xner_ray.results.run_results import RunResults
-from xner_ray.storage.output_folder import new_folder
+from xner_ray.storage.atomic import new_dir
 from xner_ray.text.tags import label_list
 
 BATCH = 4096
@@ -56,7 +56,7 @@ def export_run(
     """
     if format not in FORMATS:
         raise UserError(f"`{format}` is no format", key="--format", remedy=f"one of {', '.join(FORMATS)}")
-    with new_folder(out) as made:
+    with new_dir(out, "--out") as made:
         told = Exported()
         for language, path in run.datasets.items():
             names = {x: (tag_map or {}).get(x, x) for x in _types(run.labels(language))}

@@ -11,15 +11,16 @@ from xner_ray.config import Training
 from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.run_results import RunResults, Student
+from xner_ray.storage.atomic import write_text
 
 
 def write_model_cards(run: RunResults) -> list[Path]:
     """README.md in the folder of each student of a run, whole or not at all."""
     written = []
     for student in run.students:
-        new = student.folder / "README.md.new"
-        new.write_text(model_card(run, student), encoding="utf-8")
-        written.append(new.replace(student.folder / "README.md"))
+        card = student.folder / "README.md"
+        write_text(card, model_card(run, student))
+        written.append(card)
     return written
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from xner_ray.encoders.load import cut_at_spaces, load_model, load_tokenizer, save_tokenizer
 from xner_ray.encoders.quiet import quiet
 from xner_ray.errors import UserError
-from xner_ray.storage.output_folder import new_folder
+from xner_ray.storage.atomic import new_dir
 
 TOLERANCE = 1e-3
 OPSET = 18
@@ -43,7 +43,7 @@ def export_onnx(folder: str | Path, out: str | Path) -> float:
     Raises:
         UserError: onnx packages are missing, `out` holds something, or the difference exceeds TOLERANCE.
     """
-    with new_folder(out) as made:
+    with new_dir(out, "--out") as made:
         _check_packages()
         model, tokenizer = load_model(folder).eval().float(), load_tokenizer(folder)
         model.config._attn_implementation = "eager"  # traced without the shape tests of fused attention

@@ -28,7 +28,7 @@ from xner_ray.results.report.examples import VERDICTS, example, quarantined
 from xner_ray.results.report.figures import figures
 from xner_ray.results.report.rows import Cell, Sample, Tally, batches
 from xner_ray.results.run_results import RunResults
-from xner_ray.storage.blob_store import open_blob_store
+from xner_ray.storage.atomic import write_text
 from xner_ray.text.languages import display_name
 
 EXAMPLES = 2000  # about a megabyte; the page says how many of how many
@@ -47,7 +47,7 @@ def write_report(out: str | Path, examples: int = EXAMPLES) -> Path:
     """
     run = RunResults.open(out)
     page = render(page_data(run, examples))
-    open_blob_store(run.out).put("report.html", page.encode(), "report")
+    write_text(run.out / "report.html", page)
     return run.out / "report.html"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xner_ray.storage.atomic import replace_dir
 from xner_ray.training.job import TrainJob
 
 if TYPE_CHECKING:
@@ -36,12 +36,7 @@ class LocalBackend:
         return folder if (folder / "state.json").exists() else None
 
     def save(self, job: TrainJob, write: Callable[[Path], None]) -> None:
-        folder, new = Path(job.out + ".checkpoint"), Path(job.out + ".checkpoint.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        write(new)
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
+        replace_dir(job.out + ".checkpoint", write)
         self.last = time.monotonic()
 
     def total(self, value: torch.Tensor) -> torch.Tensor:

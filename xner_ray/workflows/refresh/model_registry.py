@@ -10,13 +10,14 @@ What a night is about to upload it lists first (`students/NUMBER.json`): so what
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from xner_ray.storage.blob_store import BlobStore, LocalDisk, failpoint, random_id
+from xner_ray.storage.atomic import replace_symlink
+from xner_ray.storage.blob_store import BlobStore, LocalDisk
+from xner_ray.storage.failpoints import failpoint
 
 POINTER, LINK = "current.json", "current"
 _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
@@ -70,7 +71,7 @@ class ModelRegistry:
             if self.place.get(POINTER) != record:
                 self.place.put(POINTER, record, "pointer")
             if isinstance(self.place, LocalDisk):
-                _link(self.place.root, f"students/{versions[-1]:06d}")
+                replace_symlink(self.place.root / LINK, f"students/{versions[-1]:06d}")
             if self.versions()[-1] == versions[-1]:
                 return
 
@@ -97,13 +98,3 @@ class ModelRegistry:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
-
-
-def _link(root: Path, target: str) -> None:
-    """A symlink that is replaced in one step."""
-    link = root / LINK
-    if link.is_symlink() and os.readlink(link) == target:
-        return
-    temp = root / f"{LINK}.{random_id()}.tmp"
-    os.symlink(target, temp)
-    os.replace(temp, link)

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.atomic import write_text
 from xner_ray.workflows.study.figures import FIGURES, can_draw, draw
 from xner_ray.workflows.study.grid import GRIDS
 from xner_ray.workflows.study.markdown_tables import SECTIONS
@@ -60,6 +60,5 @@ def write_page(page: Path, tables: Path) -> list[str]:
         return f"{mark}\n" + "\n".join(parts) + f"\n{end}"
 
     filled = MARKED.sub(section, text)
-    LocalDisk(page.absolute().parent).put(page.name, filled.encode(), "page")
-    page.chmod(0o644)
+    write_text(page.absolute(), filled)
     return list(found)

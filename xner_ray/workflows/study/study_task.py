@@ -8,7 +8,6 @@ on at its last checkpoint, finished models and scores are found by their fingerp
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from xner_ray.pipeline.context import Run
 from xner_ray.pipeline.stages.dataset import Dataset
 from xner_ray.pipeline.stages.evaluate import evaluate_students
 from xner_ray.pipeline.stages.student import students_of
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.atomic import write_json
 from xner_ray.training.backends.local import train_here
 from xner_ray.training.job import TrainJob
 from xner_ray.workflows.study.grid import Cell
@@ -84,8 +83,7 @@ def train_cell(order: Order, _after: Any = None) -> str:
         "sets": {name: {**row["student"], "sentences": row["sentences"]} for name, row in sets.items()},
         "seconds": round(time.monotonic() - began, 1),
     }
-    file = Path(order.file)
-    LocalDisk(file.parent).put(file.name, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode(), "cell")
+    write_json(order.file, told)
     return cell.name
 
 

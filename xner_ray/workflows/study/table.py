@@ -6,7 +6,6 @@ Figures and pages are made from the table alone, so a CSV in a repository is eno
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.atomic import write_bytes
 from xner_ray.workflows.study.grid import ALL, Cell
 
 SCHEMA = pa.schema(
@@ -85,8 +84,7 @@ def write_table(table: pa.Table, path: Path) -> Path:
         pa_csv.write_csv(table.cast(_written(table.schema)), sink, options)
     else:
         pq.write_table(table, sink)
-    LocalDisk(path.parent).put(path.name, sink.getvalue(), "table")
-    os.chmod(path, 0o644)
+    write_bytes(path, sink.getvalue())
     return path
 
 
