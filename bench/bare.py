@@ -139,15 +139,15 @@ class Models:
         return shares["limit"]
 
     def _prepare(self, kind: str, budget: int) -> float:
-        from xner_ray.encoders.batching import pad, tight
+        from xner_ray.encoders.batching import min_cost_batches, pad_batch
 
         work, padded = self.work[kind], 0
         self.inputs[kind] = []
         for name, ids in work.ids.items():
             engine, types = self.engines[name], work.types[name]
-            for batch in tight(ids.lengths, budget) if len(ids) else []:
-                tokens, mask = pad(ids, batch, engine.pad_id)
-                segments = pad(types, batch, 0)[0] if types is not None and engine.has_types else None
+            for batch in min_cost_batches(ids.lengths, budget) if len(ids) else []:
+                tokens, mask = pad_batch(ids, batch, engine.pad_id)
+                segments = pad_batch(types, batch, 0)[0] if types is not None and engine.has_segment_ids else None
                 self.inputs[kind].append((name, engine._inputs(tokens, mask, segments)))
                 padded += tokens.size
         return 1 - work.tokens / max(1, padded)
@@ -218,14 +218,14 @@ def _text_recorder(match, into):
 
 def _distinct(calls: list[tuple[Any, Any]]) -> tuple[Any, Any]:
     """All rows of the calls, each once, and their segment ids."""
-    from xner_ray.encoders.engine_base import distinct
+    from xner_ray.encoders.engine_base import deduplicate_rows
     from xner_ray.encoders.ragged import Ragged, offsets_of
 
     if not calls:
-        return Ragged.of([]), None
+        return Ragged.from_rows([]), None
     offsets = offsets_of(np.concatenate([ids.lengths for ids, _ in calls]))
     ids = Ragged(np.concatenate([ids.values for ids, _ in calls]), offsets)
-    first, _ = distinct(ids)
+    first, _ = deduplicate_rows(ids)
     if calls[0][1] is None:
         return ids.take(first), None
     return ids.take(first), Ragged(np.concatenate([types.values for _, types in calls]), offsets).take(first)

@@ -48,7 +48,7 @@ def pack(out: Path, encoder: str, text: Path | None, language: str, wanted: int)
     shutil.rmtree(out / "cache", ignore_errors=True)
     pairs = read_text(text, language, 10 * wanted, out / "sample").pairs
     shutil.rmtree(out / "sample", ignore_errors=True)
-    tagger = Tagger.null(out)
+    tagger = Tagger.load_null(out)
     lengths = tagger.tokenizer([s for s, _ in pairs]).ids.lengths
     chosen = np.flatnonzero((lengths >= 20) & (lengths <= 40))[:wanted].tolist()
     table = pa.table({"source": [pairs[i][0] for i in chosen], "target": [pairs[i][1] for i in chosen]})

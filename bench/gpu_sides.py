@@ -22,10 +22,10 @@ from bench.gpu_shape import SHAPES, Classifier
 from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.projector import LABELS, Projector
 from xner_ray.alignment.queries import queries_of, questions, rows_asked
-from xner_ray.encoders.batching import pad, padding, tight
-from xner_ray.encoders.engine import Engine
+from xner_ray.encoders.batching import min_cost_batches, pad_batch, padding_ratio
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.encoders.torch_engine import TorchEngine
 from xner_ray.ner.label_table import label_table
 from xner_ray.ner.tagger import Tagger
 from xner_ray.text.tags import label_list
@@ -46,7 +46,7 @@ class Text:
     def read(cls, folder: Path, pairs: int) -> Text:
         told = json.loads((folder / "pack.json").read_text())
         table = pq.read_table(folder / "pairs.parquet").slice(0, pairs).combine_chunks()
-        return cls(table, Tokenizer(str(folder), plain=True), told["vocabulary"], told["language"])
+        return cls(table, Tokenizer(str(folder), without_transformers=True), told["vocabulary"], told["language"])
 
 
 def matmul_tflops(device: str, precision: str, size: int) -> float:
@@ -105,7 +105,7 @@ class Sides:
         self.text, self.device = text, device
         torch.manual_seed(1)
         models = [Classifier(SHAPES[shape], text.vocabulary, n) for n in (len(TYPES), len(LABELS))]
-        teacher, aligner = (Engine(m, precision=precision, device=device) for m in models)
+        teacher, aligner = (TorchEngine(m, precision=precision, device=device) for m in models)
         self.tagger = Tagger(teacher, text.tokenizer, TYPES)
         self.projector = Projector(aligner, text.tokenizer, Decoding())
         self.engines = (teacher, aligner)
@@ -114,14 +114,17 @@ class Sides:
         asked = questions(text.tokenizer, queries.names, queries.name, self.targets, row, aligner.max_length)
         self.names, self.asked_targets = [queries.names[i] for i in queries.name], [self.targets[i] for i in row]
         self.sentences = text.table["source"].to_pylist()
-        self.rows: tuple[Ragged, Ragged] = (text.tokenizer.one(text.tokenizer(self.sentences).ids), asked.ids)
+        self.rows: tuple[Ragged, Ragged] = (
+            text.tokenizer.with_special_tokens(text.tokenizer(self.sentences).ids),
+            asked.ids,
+        )
         self.tokens = sum(len(r.values) for r in self.rows)
         self.flops = sum(SHAPES[shape].flops(r.lengths) for r in self.rows)
         self.queries = len(queries) / text.table.num_rows
         self.clock = Busy(models, device)
         self.busy: dict[str, list[float]] = {}
         self.stages: dict[str, list[float]] = {}
-        self.prepared: list[tuple[Engine, dict]] = []
+        self.prepared: list[tuple[TorchEngine, dict]] = []
         self.batch, self.padding = 1, 0.0
 
     def choose(self, budgets: Sequence[int], batches: Sequence[int]) -> dict[str, int]:
@@ -133,7 +136,7 @@ class Sides:
         best = min(found, key=found.__getitem__)
         self._prepare(best)
         for engine in self.engines:
-            engine.budget = best
+            engine.max_batch_tokens = best
         part = max(1, len(self.sentences) // 8)
         tried = {b: min(self._pipeline(b, part) for _ in range(2)) for b in batches}
         self.batch = min(tried, key=tried.__getitem__)
@@ -144,9 +147,9 @@ class Sides:
     def _prepare(self, budget: int) -> None:
         self.prepared, padded = [], 0.0
         for engine, rows in zip(self.engines, self.rows, strict=True):
-            batches = tight(rows.lengths, budget)
-            padded += len(rows.values) / (1 - padding(rows.lengths, batches))
-            self.prepared += [(engine, engine._inputs(*pad(rows, b, engine.pad_id), None)) for b in batches]
+            batches = min_cost_batches(rows.lengths, budget)
+            padded += len(rows.values) / (1 - padding_ratio(rows.lengths, batches))
+            self.prepared += [(engine, engine._inputs(*pad_batch(rows, b, engine.pad_id), None)) for b in batches]
         self.padding = 1 - self.tokens / padded
 
     def limit(self) -> float:
@@ -167,9 +170,9 @@ class Sides:
     def whole(self) -> float:
         """Text to columns; seconds by part come from the engines' own accounts."""
         for engine in self.engines:
-            engine.counts.seconds.clear()
+            engine.stats.seconds.clear()
         seconds = self._timed("whole", self._whole)
-        parts = {p: sum(e.counts.seconds.get(p, 0.0) for e in self.engines) for p in ("tokenize", "forward")}
+        parts = {p: sum(e.stats.seconds.get(p, 0.0) for e in self.engines) for p in ("tokenize", "forward")}
         parts["decode"] = seconds - sum(parts.values())
         for part, value in parts.items():
             self.stages.setdefault(part, []).append(value)
@@ -196,10 +199,10 @@ class Sides:
             texts = list(zip(self.names[at:end], self.asked_targets[at:end], strict=True))
             self._one_batch(aligner, backend.encode_batch(texts))
 
-    def _one_batch(self, engine: Engine, encoded: list[Any]) -> None:
-        rows = Ragged.of([e.ids[: engine.max_length] for e in encoded])
+    def _one_batch(self, engine: TorchEngine, encoded: list[Any]) -> None:
+        rows = Ragged.from_rows([e.ids[: engine.max_length] for e in encoded])
         with torch.inference_mode():
-            inputs = engine._inputs(*pad(rows, np.arange(len(rows)), engine.pad_id), None)
+            inputs = engine._inputs(*pad_batch(rows, np.arange(len(rows)), engine.pad_id), None)
             torch.softmax(engine.model(**inputs).logits.float(), dim=-1).argmax(-1).cpu()
 
     def _timed(self, name: str, run: Callable[[], None]) -> float:

@@ -50,7 +50,7 @@ def _settings(precision: str, tokens: int) -> Any:
 
 def _data(text: Text, tokens: int) -> TrainSet:
     """The text's source sentences, with a random label on half of the tokens."""
-    ids = text.tokenizer.one(text.tokenizer(text.table["source"].to_pylist()).ids)
+    ids = text.tokenizer.with_special_tokens(text.tokenizer(text.table["source"].to_pylist()).ids)
     ids = ids.take(np.arange(min(len(ids), int(np.searchsorted(ids.offsets, tokens)))))
     random = np.random.default_rng(5)
     labels = random.integers(0, len(TYPES), len(ids.values)).astype(np.int32)

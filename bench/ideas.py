@@ -90,7 +90,7 @@ class Case:
         import numpy as np
         import torch
 
-        from xner_ray.encoders.batching import plan, tight
+        from xner_ray.encoders.batching import greedy_batches, min_cost_batches
 
         self.asked, self.name = asked, name
         self.engines = models.engines
@@ -102,7 +102,7 @@ class Case:
         def cut(ids: Any) -> list[Any]:
             if name == "in_order":
                 return [np.arange(i, min(i + ROWS, len(ids))) for i in range(0, len(ids), ROWS)]
-            return (plan if name == "filled" else tight)(ids.lengths, budget)
+            return (greedy_batches if name == "filled" else min_cost_batches)(ids.lengths, budget)
 
         self.batches = {k: cut(ids) for k, ids in asked.ids.items()}
         padded = sum(
@@ -147,13 +147,13 @@ class Case:
     def _outputs(self, name: str) -> Any:
         import torch
 
-        from xner_ray.encoders.batching import pad
+        from xner_ray.encoders.batching import pad_batch
 
         ids, types = self.asked.ids[name], self.asked.types[name]
         engine, model = self.engines[name], self.made[name]
         for batch in self.batches[name]:
-            padded, mask = pad(ids, batch, engine.pad_id)
-            segments = pad(types, batch, 0)[0] if types is not None and engine.has_types else None
+            padded, mask = pad_batch(ids, batch, engine.pad_id)
+            segments = pad_batch(types, batch, 0)[0] if types is not None and engine.has_segment_ids else None
             inputs = engine._inputs(padded, mask, segments)
             with torch.inference_mode(), self.context():
                 out = model.base_model(**inputs) if name == "similarity" else model(**inputs)

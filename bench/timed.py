@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xner_ray.encoders.engine_stats import Counts
+from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.labeling.actors import CommitShards, ReadLabelAlignCommit, ReadShards
 from xner_ray.labeling.shard_functions import AlignFunction, LabelFunction, LabelingModels
 
@@ -24,7 +24,7 @@ def clock() -> float:
     return time.perf_counter() if os.environ.get(DEVICE) == "cuda" else time.process_time()
 
 
-def timed(what: str, counts: list[Counts], call: Callable[..., Any], *arguments: Any) -> Any:
+def timed(what: str, counts: list[EngineStats], call: Callable[..., Any], *arguments: Any) -> Any:
     """Call, and write down when, how long, in which parts, and how many tokens."""
     for account in counts:
         account.clock = clock
@@ -52,13 +52,13 @@ class TimedLabel(LabelFunction):
             self.tagger(language)
 
     def __call__(self, table, language):
-        return timed("label", [t.counts for t in self.taggers.values()], super().__call__, table, language)
+        return timed("label", [t.stats for t in self.taggers.values()], super().__call__, table, language)
 
 
 class TimedAlign(AlignFunction):
     def __call__(self, table, language):
         other = self.projector.similarity
-        counts = [self.projector.counts, *([other.engine.counts] if other else [])]
+        counts = [self.projector.stats, *([other.engine.stats] if other else [])]
         return timed("align", counts, super().__call__, table, language)
 
 

@@ -70,7 +70,7 @@ def write_data(start: str, tokens: int, work: Path) -> str:
     longest = min(200, config.get("max_position_embeddings", 512) - 2)
     lengths = np.clip(np.exp(random.normal(3.33, 0.55, tokens)), 4, longest).astype(np.int64)
     lengths = lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
-    ids = Ragged.of([random.integers(5, config["vocab_size"], n) for n in lengths])
+    ids = Ragged.from_rows([random.integers(5, config["vocab_size"], n) for n in lengths])
     labels = random.integers(0, len(LABELS), len(ids.values)).astype(np.int32)
     labels[random.random(len(labels)) < 0.5] = IGNORE_INDEX
     TrainSet(ids, labels).save(work / "data.npz")
@@ -115,8 +115,8 @@ def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], floa
     import numpy as np
     import torch
 
-    from xner_ray.encoders.engine import choose_precision
     from xner_ray.encoders.load import load_model
+    from xner_ray.encoders.torch_engine import choose_precision
     from xner_ray.training.data import TrainSet, share_of, steps_of
     from xner_ray.training.dropout import use_byte_dropout
     from xner_ray.training.freezing import freeze

@@ -63,7 +63,7 @@ def test_tag_from_an_export(tiny_encoder, tmp_path):
 
     texts = ["Anna lebt in Wien.", "Ok", "Ein langer Satz: " + 60 * "Anna in Wien ", "北京很大。", ""]
     expected = open_tagger(folder, precision="fp32").tag(texts, "de")
-    found = open_tagger(exported, budget=64).tag(texts, "de")
+    found = open_tagger(exported, max_batch_tokens=64).tag(texts, "de")
     assert [[e[:3] for e in row] for row in found] == [[e[:3] for e in row] for row in expected]
     assert any(expected)
 

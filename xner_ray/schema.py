@@ -56,7 +56,7 @@ FAULT = pa.field("fault", pa.string())  # null, or `stage: why` of a row that ca
 ALIGNED = LABELED.append(PROJECTIONS).append(FAULT)
 
 # Pieces and words of both sides, cut on CPUs before a shard meets a GPU; they travel with it and are not kept.
-PIECE = pa.struct(
+PRETOKEN = pa.struct(
     [
         pa.field("kind", pa.int8(), nullable=False),
         pa.field("id", pa.int32(), nullable=False),  # of a piece; a word has none and says 0
@@ -64,7 +64,7 @@ PIECE = pa.struct(
         pa.field("end", pa.int32(), nullable=False),
     ]
 )
-CUT = pa.field("cut", pa.list_(PIECE), nullable=False)
+PRETOKENIZED = pa.field("pretokenized", pa.list_(PRETOKEN), nullable=False)
 
 # What the rules say of a row, in the order in which they are tried: the first that applies is the verdict.
 KEPT, KEPT_NO_ENTITY = "kept", "kept_no_entity"

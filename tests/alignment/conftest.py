@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.testing.tiny import make_tiny_encoder
 from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.encoders.torch_engine import TorchEngine
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def engine(tiny):
     from xner_ray.encoders.load import load_model
 
     torch.manual_seed(3)
-    return Engine(load_model(tiny, LABELS), 512, "fp32", "cpu")
+    return TorchEngine(load_model(tiny, LABELS), 512, "fp32", "cpu")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.exact_match import alike
 from xner_ray.alignment.projector import Projector
 from xner_ray.alignment.queries import queries_of, rows_asked
-from xner_ray.ner.token_labels import words_of
+from xner_ray.ner.word_spans import WordSpans
 
 
 def pairs(*rows):
@@ -33,7 +33,7 @@ def found(*rows, language="de"):
     table = pairs(*rows)
     queries = queries_of(table)
     _, _, targets, text = rows_asked(table, queries)
-    known = alike(queries, targets, text, words_of(targets, language), language, 0.99)
+    known = alike(queries, targets, text, WordSpans.from_texts(targets, language), language, 0.99)
     for query, start, end in zip(known["query"], known["start"], known["end"], strict=True):
         assert targets[text[query]][start:end] == queries.names[queries.name[query]]
     of = known["query"]
@@ -106,8 +106,8 @@ def test_nobody_is_asked(folder):
         {"entity": 0, "start": 12, "end": 21, "score": np.float32(0.99), "aligner": None, "similarity": None}
     ]
     assert asked[0]["aligner"] is not None
-    assert (projector.counts.rows, projector.counts.extra["alike_names"]) == (1, 1)
-    assert projector.project(table.slice(0, 1), "de").to_pylist() == [known] and projector.counts.rows == 1
+    assert (projector.stats.rows, projector.stats.extra["alike_names"]) == (1, 1)
+    assert projector.project(table.slice(0, 1), "de").to_pylist() == [known] and projector.stats.rows == 1
     projector.decoding = Decoding(0.0)
     assert projector.project(table, "de").to_pylist()[0][0]["aligner"] is not None
 
@@ -116,4 +116,4 @@ def test_where_every_character_is_a_word_all_are_asked(folder):
     projector = Projector.load(folder, "fp32", 256, "cpu")
     projector.decoding = Decoding(0.0, exact_match_score=0.99)
     (row,) = projector.project(pairs(("In Ulm", "Ulm。", [("Ulm", "LOC")])), "zh").to_pylist()
-    assert all(p["aligner"] is not None for p in row) and "alike_names" not in projector.counts.extra
+    assert all(p["aligner"] is not None for p in row) and "alike_names" not in projector.stats.extra

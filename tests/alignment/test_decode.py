@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from xner_ray.alignment.decoding import Decoding, spans, token_range
 from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.encoders.tokenizer import Tokens
-from xner_ray.ner.token_labels import words_of
+from xner_ray.ner.word_spans import WordSpans
 
 SENTENCES = ["Anna Berg lebt in Neu-Ulm.", "", "他在北京大学。", "a", "über Ulm, Ulm"]
 
@@ -31,10 +31,10 @@ def test_a_run_of_positive_words_is_a_span_and_its_score_their_mean():
     texts = ["Anna Berg lebt"]
     tokens = pieces(texts)  # An na | Be rg | le bt
     answers = np.array([0.9, 0.7, 0.6, 0.8, 0.1, 0.9], np.float32)
-    found = spans(answers, tokens, np.array([0]), words_of(texts, "de"), Decoding(0.6, 0, "mean"))
+    found = spans(answers, tokens, np.array([0]), WordSpans.from_texts(texts, "de"), Decoding(0.6, 0, "mean"))
     assert [found[k].tolist() for k in ("query", "start", "end")] == [[0], [0], [9]]
     assert np.isclose(found["score"][0], 0.75)
-    first = spans(answers, tokens, np.array([0]), words_of(texts, "de"), Decoding(0.65, 0, "first"))
+    first = spans(answers, tokens, np.array([0]), WordSpans.from_texts(texts, "de"), Decoding(0.65, 0, "first"))
     assert (first["start"].tolist(), first["end"].tolist()) == ([0], [4])
 
 
@@ -42,27 +42,29 @@ def test_a_gap_is_stepped_over_only_where_allowed():
     texts = ["a b c"]
     answers = np.array([0.9, 0.2, 0.7], np.float32)
     for gap, want in ((0, [(0, 1), (4, 5)]), (1, [(0, 5)])):
-        found = spans(answers, pieces(texts), np.array([0]), words_of(texts, "de"), Decoding(0.5, gap))
+        found = spans(answers, pieces(texts), np.array([0]), WordSpans.from_texts(texts, "de"), Decoding(0.5, gap))
         assert list(zip(found["start"], found["end"], strict=True)) == want
 
 
 def test_chinese_characters_share_the_probability_of_their_piece():
     texts = ["他在北京大学。"]  # pieces 他在 北京 大学 。
     answers = np.array([0.1, 0.9, 0.9, 0.0], np.float32)
-    found = spans(answers, pieces(texts), np.array([0]), words_of(texts, "zh"), Decoding())
+    found = spans(answers, pieces(texts), np.array([0]), WordSpans.from_texts(texts, "zh"), Decoding())
     assert texts[0][found["start"][0] : found["end"][0]] == "北京大学"
 
 
 def test_queries_of_one_sentence_do_not_run_into_each_other():
     texts = ["a b"]
-    found = spans(np.ones(4, np.float32), pieces(texts), np.array([0, 0]), words_of(texts, "de"), Decoding())
+    found = spans(
+        np.ones(4, np.float32), pieces(texts), np.array([0, 0]), WordSpans.from_texts(texts, "de"), Decoding()
+    )
     assert [found[k].tolist() for k in ("query", "start", "end")] == [[0, 1], [0, 0], [3, 3]]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data(), st.sampled_from(["de", "zh"]), st.sampled_from(["first", "mean"]), st.integers(0, 2))
 def test_spans_fit_their_text_begin_and_end_at_words_and_never_overlap(data, language, word, gap):
-    tokens, words = pieces(SENTENCES), words_of(SENTENCES, language)
+    tokens, words = pieces(SENTENCES), WordSpans.from_texts(SENTENCES, language)
     text = np.array(data.draw(st.lists(st.integers(0, len(SENTENCES) - 1), max_size=6)), np.int64)
     total = int(tokens.ids.lengths[text].sum())
     answers = np.array(data.draw(st.lists(st.floats(0, 1, width=16), min_size=total, max_size=total)), np.float32)

@@ -104,6 +104,6 @@ def test_long_targets_are_windowed_and_long_names_cut_and_both_are_counted(token
 
 
 def test_shorten():
-    short, cut = shorten(Ragged.of([[1, 2, 3], [], [4]]), 2)
+    short, cut = shorten(Ragged.from_rows([[1, 2, 3], [], [4]]), 2)
     assert [r.tolist() for r in (short[0], short[1], short[2])] == [[1, 2], [], [4]]
     assert cut.tolist() == [True, False, False]

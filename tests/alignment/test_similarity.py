@@ -8,7 +8,7 @@ from xner_ray.alignment.span_expansion import project_spans
 from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.errors import UserError
-from xner_ray.ner.token_labels import words_of
+from xner_ray.ner.word_spans import WordSpans
 
 
 def tokens(text):
@@ -39,7 +39,7 @@ def matches(source, target, pairs, cosine=0.9, kin=()):
 
 
 def project(m, target, start, end, gap=1, growth=0):
-    words, span = words_of([target], "de"), (np.array([0]), np.array([start]), np.array([end]))
+    words, span = WordSpans.from_texts([target], "de"), (np.array([0]), np.array([start]), np.array([end]))
     s, e, score = project_spans(m, words, *span, gap, growth)
     return target[s[0] : e[0]], float(score[0])
 

@@ -67,9 +67,9 @@ def test_what_is_recorded_is_what_is_asked(models, recorded):
     assert len(asked.ids["aligner"]) == len(asked.queries) > 0
     assert len(asked.ids["similarity"]) == len(asked.compared)
     assert asked.entities == sum(len(e) for t in labeled for e in t["entities"].to_pylist())
-    counted = models.engines["teacher"].counts.tokens
+    counted = models.engines["teacher"].stats.tokens
     models.label(labeled[0].select(["source"]), "de")  # no longer recorded
-    assert models.engines["teacher"].counts.tokens > counted
+    assert models.engines["teacher"].stats.tokens > counted
     assert len(asked.ids["teacher"]) == len(TEXTS)
 
 

@@ -8,7 +8,7 @@ from xner_ray.encoders.ragged import Ragged
 
 
 def test_report():
-    ids = Ragged.of([[1] * 900])
+    ids = Ragged.from_rows([[1] * 900])
     every = SimpleNamespace(tokens=1000, ids={"teacher": ids}, entities=8, queries=["a", "b", "c", "d", "e", "f"])
     fewer = SimpleNamespace(tokens=900, ids={"teacher": ids}, entities=8, queries=["a", "b"])
     bare = SimpleNamespace(every=every, fewer=fewer, pairs=10, padding=0.01)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from xner_ray.encoders.bundled import SHA256, decode, embedded_folder
-from xner_ray.encoders.engine import Engine
-from xner_ray.encoders.quiet import quiet
+from xner_ray.encoders.bundled import SHA256, bundled_folder, decode
+from xner_ray.encoders.load import quiet_transformers
 from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.encoders.torch_engine import TorchEngine
 from xner_ray.errors import UserError
 
 PAIRS = [
@@ -35,19 +35,21 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def folder():
-    return embedded_folder()
+    return bundled_folder()
 
 
 def test_nearest_translations(folder):
     from transformers import AutoModel
 
-    with quiet():
-        engine = Engine(AutoModel.from_pretrained(folder, add_pooling_layer=False), precision="fp32", device="cpu")
+    with quiet_transformers():
+        engine = TorchEngine(
+            AutoModel.from_pretrained(folder, add_pooling_layer=False), precision="fp32", device="cpu"
+        )
     tokenizer = Tokenizer(folder)
 
     def embed(texts):
-        ids = tokenizer.one(tokenizer(texts).ids)
-        states = engine.hidden(ids, engine.model.config.num_hidden_layers)
+        ids = tokenizer.with_special_tokens(tokenizer(texts).ids)
+        states = engine.hidden_states(ids, engine.model.config.num_hidden_layers)
         means = np.stack([states[a:b].mean(axis=0) for a, b in zip(ids.offsets[:-1], ids.offsets[1:], strict=True)])
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 

@@ -13,7 +13,7 @@ import pytest
 
 from xner_ray.alignment.projector import Projector
 from xner_ray.config import Rules
-from xner_ray.encoders.ragged import Ragged, concatenate
+from xner_ray.encoders.ragged import Ragged, hstack
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.ner.label_table import label_table
 from xner_ray.ner.tagger import Tagger
@@ -32,7 +32,7 @@ def pairs() -> pa.Table:
 
 
 def results(pairs: pa.Table, folder: Path) -> pa.Table:
-    labeled = label_table(Tagger.null(folder), pairs)
+    labeled = label_table(Tagger.load_null(folder), pairs)
     return labeled.append_column("projections", Projector.null(folder).project(labeled, "de"))
 
 
@@ -51,18 +51,18 @@ def test_a_row_has_the_same_answer_alone(pairs, tiny_encoder):
 
 
 def test_no_answer_in_the_name_and_probabilities_add_up():
-    name, text = Ragged.of([[5, 6], [7]]), Ragged.of([[8, 9, 10], [11, 12]])
-    types = concatenate([Ragged.of([[0, 0], [0]]), Ragged.of([[1, 1, 1], [1, 1]])])
-    scores = NullEngine(np.ones(20, bool)).probabilities(concatenate([name, text]), types)
+    name, text = Ragged.from_rows([[5, 6], [7]]), Ragged.from_rows([[8, 9, 10], [11, 12]])
+    types = hstack([Ragged.from_rows([[0, 0], [0]]), Ragged.from_rows([[1, 1, 1], [1, 1]])])
+    scores = NullEngine(np.ones(20, bool)).probabilities(hstack([name, text]), types)
     assert np.allclose(scores.sum(axis=1), 1)
     assert not (scores.argmax(axis=1).astype(bool) & (types.values == 0)).any()
-    assert NullEngine(np.ones(20, bool)).probabilities(Ragged.of([])).shape == (0, len(NullEngine.LABELS))
+    assert NullEngine(np.ones(20, bool)).probabilities(Ragged.from_rows([])).shape == (0, len(NullEngine.LABELS))
 
 
 def test_no_torch(tiny_encoder):
     code = (
         "import sys; from xner_ray.ner.tagger import Tagger; from xner_ray.alignment.projector import Projector\n"
-        "Tagger.null(sys.argv[1]), Projector.null(sys.argv[1])\n"
+        "Tagger.load_null(sys.argv[1]), Projector.null(sys.argv[1])\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -21,7 +21,7 @@ LABELS = ["O", "B-X", "I-X"]
 def make_job(start: Path, folder: Path, weights: bool = False, rows: int = 60, **training) -> TrainJob:
     """A job over made-up rows; `weights`: the tokens weigh differently."""
     random = np.random.default_rng(0)
-    ids = Ragged.of([[0, *random.integers(4, 90, size=n), 2] for n in random.integers(3, 20, size=rows)])
+    ids = Ragged.from_rows([[0, *random.integers(4, 90, size=n), 2] for n in random.integers(3, 20, size=rows)])
     labels = np.where(ids.values % 7 == 0, 1, 0).astype(np.int32)  # learnable: a label is a matter of the token
     labels[(ids.values == 0) | (ids.values == 2)] = IGNORE_INDEX
     drawn = random.uniform(0.1, 1, len(labels)).astype(np.float32) if weights else None

@@ -71,7 +71,7 @@ def label_shard(tmp_path: Path, store: Path, *function_actors: Actor) -> Manifes
     batch = actors.read_shard(descriptor(tmp_path, sentence_pairs(50)), str(store))
     for actor in function_actors:
         batch = actor(batch)
-    assert schema.CUT.name not in actors.unpack(batch)[2].column_names
+    assert schema.PRETOKENIZED.name not in actors.unpack(batch)[2].column_names
     actors.commit_shard(batch, str(store))
     return ShardStore(store).manifest("s-1")
 
@@ -137,12 +137,12 @@ def test_faults_reach_the_verdicts_and_notes_the_manifest(tmp_path, label_and_al
     faults = [None] * 20
     faults[7] = "label: ValueError: x"
     table = table.set_column(table.schema.get_field_index("fault"), schema.FAULT, pa.array(faults, pa.string()))
-    notes = {actors._NOTES: json.dumps({"label.halvings": 1})}
+    notes = {actors._NOTES: json.dumps({"label.oom_backoffs": 1})}
     batch = align(actors.repack(batch, table.replace_schema_metadata(notes)))
     row = actors.commit_shard(batch, str(tmp_path / "x")).to_pylist()[0]
     assert (row["quarantined"], row["label.quarantined"], row["align.quarantined"]) == (1, 1, 0)
     store = ShardStore(tmp_path / "x")
-    assert store.manifest("s-1").extra["label.halvings"] == 1
+    assert store.manifest("s-1").extra["label.oom_backoffs"] == 1
     verdicts = judge(store.read("s-1"), Rules())["verdict"].to_pylist()
     assert [i for i, verdict in enumerate(verdicts) if verdict == "quarantined"] == [7]
 

@@ -5,7 +5,7 @@ import pytest
 
 from xner_ray.encoders.load import load_model, load_tokenizer
 from xner_ray.errors import UserError
-from xner_ray.ner.external_teacher import adopt, identity, own_labels, source_folder
+from xner_ray.ner.external_teacher import adopt_model, hash_model, original_labels, resolve_model
 from xner_ray.ner.tagger import Tagger, open_tagger
 
 OWN = ["B-PERSON", "I-PERSON", "B-GPE", "I-GPE", "B-FAC", "I-FAC", "O"]
@@ -21,8 +21,8 @@ def checkpoint(tiny_encoder, tmp_path_factory):
 
 
 def test_probabilities_of_labels_that_mean_the_same_add_up(checkpoint, tmp_path):
-    folder = adopt(
-        source_folder(str(checkpoint)), tmp_path / "model", {"PERSON": "PER", "GPE": "LOC", "FAC": "LOC"}, ()
+    folder = adopt_model(
+        resolve_model(str(checkpoint)), tmp_path / "model", {"PERSON": "PER", "GPE": "LOC", "FAC": "LOC"}, ()
     )
     ours, theirs = open_tagger(folder), Tagger.load(checkpoint)
     assert ours.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
@@ -33,12 +33,12 @@ def test_probabilities_of_labels_that_mean_the_same_add_up(checkpoint, tmp_path)
 
 
 def test_identity_follows_the_map(checkpoint, tmp_path):
-    one = adopt(checkpoint, tmp_path / "one", {"PERSON": "PER"}, ())
-    two = adopt(checkpoint, tmp_path / "two", {"PERSON": "PER"}, ("GPE",))
-    assert len({identity(checkpoint), identity(one), identity(two)}) == 3
-    assert own_labels(checkpoint) == OWN
+    one = adopt_model(checkpoint, tmp_path / "one", {"PERSON": "PER"}, ())
+    two = adopt_model(checkpoint, tmp_path / "two", {"PERSON": "PER"}, ("GPE",))
+    assert len({hash_model(checkpoint), hash_model(one), hash_model(two)}) == 3
+    assert original_labels(checkpoint) == OWN
 
 
 def test_what_is_no_tagger(tiny_encoder):
     with pytest.raises(UserError, match="holds no tagger"):
-        source_folder(str(tiny_encoder))
+        resolve_model(str(tiny_encoder))

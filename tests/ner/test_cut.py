@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from xner_ray.alignment.projector import Projector
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.label_table import label_table
-from xner_ray.ner.pretokenize import SOURCE, TARGET, cut_table, pieces_and_words
+from xner_ray.ner.pretokenize import SOURCE, TARGET, pretokenize_table, tokens_and_words
 from xner_ray.ner.tagger import Tagger
-from xner_ray.ner.token_labels import words_of
-from xner_ray.schema import CUT
+from xner_ray.ner.word_spans import WordSpans
+from xner_ray.schema import PRETOKENIZED
 
 PAIRS = [
     ("Anna Keller went to Vienna.", "安娜去了维也纳。"),
@@ -27,7 +27,7 @@ TEXT = st.text(st.sampled_from("Anna Wien.'- \u3000维也纳é"), max_size=30)
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_encoder):
-    return Tokenizer(str(tiny_encoder), plain=True)
+    return Tokenizer(str(tiny_encoder), without_transformers=True)
 
 
 def table_of(pairs) -> pa.Table:
@@ -40,16 +40,16 @@ def table_of(pairs) -> pa.Table:
 @given(pairs=st.lists(st.tuples(TEXT, TEXT), max_size=6))
 def test_it_comes_back_as_it_was_cut(tokenizer, pairs):
     table = table_of(pairs)
-    table = table.append_column(CUT, cut_table(table, (tokenizer, "en"), (tokenizer, "zh")))
+    table = table.append_column(PRETOKENIZED, pretokenize_table(table, (tokenizer, "en"), (tokenizer, "zh")))
     rows = np.arange(len(pairs))[::-1]
     for side, name, language in ((SOURCE, "source", "en"), (TARGET, "target", "zh")):
         texts = table.column(name).to_pylist()
-        tokens, words = pieces_and_words(table, side)
+        tokens, words = tokens_and_words(table, side)
         _same(tokens, tokenizer(texts))
-        _same_words(words, words_of(texts, language))
+        _same_words(words, WordSpans.from_texts(texts, language))
         turned = [texts[i] for i in rows]
         _same(tokens.take(rows), tokenizer(turned))
-        _same_words(words.take(rows), words_of(turned, language))
+        _same_words(words.take(rows), WordSpans.from_texts(turned, language))
 
 
 def _same(found, wanted) -> None:
@@ -65,10 +65,10 @@ def _same_words(found, wanted) -> None:
 
 def test_the_same_is_found(tiny_encoder, tokenizer):
     plain = table_of(PAIRS * 5)
-    column = cut_table(plain, (tokenizer, "en"), (tokenizer, "zh"))
-    tagger, projector = Tagger.null(tiny_encoder), Projector.null(tiny_encoder)
+    column = pretokenize_table(plain, (tokenizer, "en"), (tokenizer, "zh"))
+    tagger, projector = Tagger.load_null(tiny_encoder), Projector.null(tiny_encoder)
     found = []
-    for table in (plain, plain.append_column(CUT, column)):
+    for table in (plain, plain.append_column(PRETOKENIZED, column)):
         labeled = label_table(tagger, table)
         found.append((labeled.column("entities").to_pylist(), projector.project(labeled, "zh").to_pylist()))
     assert found[0] == found[1]
@@ -77,6 +77,6 @@ def test_the_same_is_found(tiny_encoder, tokenizer):
 
 def test_a_teacher_with_a_tokenizer_of_its_own_gets_words_alone(tokenizer):
     table = table_of(PAIRS)
-    table = table.append_column(CUT, cut_table(table, (None, "en"), (tokenizer, "zh")))
-    tokens, words = pieces_and_words(table, SOURCE)
+    table = table.append_column(PRETOKENIZED, pretokenize_table(table, (None, "en"), (tokenizer, "zh")))
+    tokens, words = tokens_and_words(table, SOURCE)
     assert len(tokens.ids) == len(PAIRS) and not len(tokens.starts) and len(words.starts)

@@ -1,13 +1,13 @@
 import pyarrow as pa
 
-from xner_ray.ner.unlabeled_entities import doubtful
+from xner_ray.ner.unlabeled_entities import unlabeled_capitalized
 
 
 def doubts(sentence, tags=None, language="es"):
     words = sentence.split()
     tags = tags or ["O"] * len(words)
     kind = pa.list_(pa.string())
-    mask = doubtful(pa.array([["Hoy"], words], kind), pa.array([["O"], tags], kind), language).to_pylist()
+    mask = unlabeled_capitalized(pa.array([["Hoy"], words], kind), pa.array([["O"], tags], kind), language).to_pylist()
     assert mask[0] is False
     return [w for w, m in zip(words, mask[1:], strict=True) if m]
 
@@ -26,4 +26,4 @@ def test_nouns_and_scripts_without_case():
 
 def test_nothing():
     kind = pa.list_(pa.string())
-    assert len(doubtful(pa.array([], kind), pa.array([], kind), "es")) == 0
+    assert len(unlabeled_capitalized(pa.array([], kind), pa.array([], kind), "es")) == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.ner.label_normalizer import our_labels
+from xner_ray.ner.label_normalizer import normalize_labels
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,18 @@ from xner_ray.ner.label_normalizer import our_labels
     ],
 )
 def test_labels_mean(own, label_map, without, ours):
-    assert our_labels(own, label_map, without) == ours
+    assert normalize_labels(own, label_map, without) == ours
 
 
 @pytest.mark.parametrize(
-    ("own", "label_map", "problem"),
+    ("labels", "label_map", "named", "remedy"),
     [
-        (["O", "B-PER"], {"PERSON": "PER"}, "no type `PERSON`"),
-        (["LABEL_0", "LABEL_1"], {"LABEL_0": "O"}, "`LABEL_1` has no meaning"),
-        (["O", "B-PER"], {"PER": "O"}, "nothing is left"),
+        (["O", "B-PER"], {"PERSON": "PER"}, "`PERSON`", "its types are PER"),
+        (["LABEL_0", "LABEL_1"], {"LABEL_0": "O"}, "`LABEL_1`", "{LABEL_1: B-PER}"),
+        (["O", "B-PER"], {"PER": "O"}, "every label", "keep at least one"),
     ],
 )
-def test_maps_that_are_wrong(own, label_map, problem):
-    with pytest.raises(UserError, match=problem):
-        our_labels(own, label_map)
+def test_wrong_label_map_is_an_error_with_key_and_remedy(labels, label_map, named, remedy):
+    with pytest.raises(UserError, match=named) as error:
+        normalize_labels(labels, label_map)
+    assert error.value.key == "teacher.label_map" and remedy in error.value.remedy

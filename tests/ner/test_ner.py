@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from xner_ray.encoders.load import load_model
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
-from xner_ray.ner.decoding import entities, word_labels
-from xner_ray.ner.source_gold import labels_of
+from xner_ray.ner.decoding import decode_entities, decode_word_labels
+from xner_ray.ner.source_gold import gold_labels
 from xner_ray.ner.tagger import Tagger
-from xner_ray.ner.token_labels import Words, deciding_pieces, encode_tags
+from xner_ray.ner.token_labels import encode_tags, first_subwords
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.tags import bio2_to_spans, label_list, spans_to_bio2
 from xner_ray.text.words import join_tokens
 from xner_ray.training.losses import IGNORE_INDEX
@@ -35,7 +36,7 @@ sentences = st.lists(
 @given(sentences)
 def test_what_is_encoded_is_decoded(tokenizer, rows):
     raw = [join_tokens([w for w, _ in row], "de") for row in rows]
-    words = Words.of([spans for _, spans in raw])
+    words = WordSpans.from_lists([spans for _, spans in raw])
     tags = np.array([t for row in rows for _, t in row], np.int32)
     data, cut = encode_tags(tokenizer, [t for t, _ in raw], words, tags, LABELS, 128)
     assert cut == 0
@@ -43,19 +44,19 @@ def test_what_is_encoded_is_decoded(tokenizer, rows):
     content = np.flatnonzero(data.labels != IGNORE_INDEX)
     assert len(content) == len(tokens.ids.values), "every piece learns"
     probabilities = np.eye(len(LABELS), dtype=np.float32)[data.labels[content]]
-    ids, best = word_labels(probabilities, deciding_pieces(tokens, words), LABELS)
+    ids, best = decode_word_labels(probabilities, first_subwords(tokens, words), LABELS)
     assert ids.tolist() == tags.tolist()
-    by_word = entities(ids, best, words, LABELS)
-    pieces = Words(tokens.starts, tokens.ends, tokens.ids.offsets)
-    by_piece = entities(data.labels[content], np.ones(len(content)), pieces, LABELS)
-    for name in ("row", "start", "end", "type"):
-        assert by_piece[name].tolist() == by_word[name].tolist(), name
+    by_word = decode_entities(ids, best, words, LABELS)
+    pieces = WordSpans(tokens.starts, tokens.ends, tokens.ids.offsets)
+    by_piece = decode_entities(data.labels[content], np.ones(len(content)), pieces, LABELS)
+    for name in ("rows", "starts", "ends", "types"):
+        assert getattr(by_piece, name).tolist() == getattr(by_word, name).tolist(), name
 
 
 def test_later_pieces_go_on_inside(tokenizer):
     text, spans = join_tokens(["zzyzx", "abba", ",", "b"], "de")
     tags = np.array([LABELS.index(x) for x in ("B-PER", "O", "B-LOC", "I-LOC")], np.int32)
-    data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
+    data, _ = encode_tags(tokenizer, [text], WordSpans.from_lists([spans]), tags, LABELS, 128)
     assert data.labels[0] == data.labels[-1] == IGNORE_INDEX
     pieces = [tokenizer.backend.id_to_token(i) for i in data.ids.values[1:-1]]
     learned = [LABELS[i] for i in data.labels[1:-1]]
@@ -75,26 +76,28 @@ def test_later_pieces_go_on_inside(tokenizer):
 def test_an_entity_goes_on_over_a_metaspace_alone(tokenizer):
     text, spans = join_tokens(["ab", ",", "c"], "de")
     tags = np.array([LABELS.index(x) for x in ("B-LOC", "I-LOC", "O")], np.int32)
-    data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
+    data, _ = encode_tags(tokenizer, [text], WordSpans.from_lists([spans]), tags, LABELS, 128)
     assert [LABELS[i] for i in data.labels[1:-1]] == ["O", "B-LOC", "I-LOC", "I-LOC", "O"]
 
 
 def test_a_word_without_loss_has_none_in_any_piece(tokenizer):
     text, spans = join_tokens(["zzyzx", "b"], "de")
     tags = np.array([IGNORE_INDEX, LABELS.index("B-LOC")], np.int32)
-    data, _ = encode_tags(tokenizer, [text], Words.of([spans]), tags, LABELS, 128)
+    data, _ = encode_tags(tokenizer, [text], WordSpans.from_lists([spans]), tags, LABELS, 128)
     assert data.labels.tolist() == [IGNORE_INDEX] * 4 + [LABELS.index("B-LOC"), IGNORE_INDEX]
 
 
 def test_long_sentences_are_cut_and_counted(tokenizer):
     text, spans = join_tokens(["abc"] * 100, "de")
-    data, cut = encode_tags(tokenizer, [text, "abc"], Words.of([spans, [(0, 3)]]), np.zeros(101, np.int32), LABELS, 20)
+    data, cut = encode_tags(
+        tokenizer, [text, "abc"], WordSpans.from_lists([spans, [(0, 3)]]), np.zeros(101, np.int32), LABELS, 20
+    )
     assert cut == 1
     assert data.ids.lengths.tolist()[0] == 20
 
 
 def test_chinese_pieces_that_hold_several_words():
-    ids, scores = word_labels(np.eye(5, dtype=np.float32)[[1, 0]], np.array([0, 0, 1]), LABELS)
+    ids, scores = decode_word_labels(np.eye(5, dtype=np.float32)[[1, 0]], np.array([0, 0, 1]), LABELS)
     assert [LABELS[i] for i in ids] == ["B-LOC", "I-LOC", "O"]
     assert scores.tolist() == [1, 1, 1]
 
@@ -105,10 +108,10 @@ tags_strategy = st.lists(st.sampled_from(LABELS), min_size=1, max_size=12)
 @given(st.lists(tags_strategy, min_size=1, max_size=4))
 def test_entities_equal_the_slow_reading(rows):
     ids = np.array([LABELS.index(t) for row in rows for t in row])
-    words = Words.of([[(3 * i, 3 * i + 2) for i in range(len(row))] for row in rows])
-    found = entities(ids, np.ones(len(ids), np.float32), words, LABELS)
+    words = WordSpans.from_lists([[(3 * i, 3 * i + 2) for i in range(len(row))] for row in rows])
+    found = decode_entities(ids, np.ones(len(ids), np.float32), words, LABELS)
     slow = [(r, 3 * a, 3 * b - 1, kind) for r, row in enumerate(rows) for a, b, kind in bio2_to_spans(row)]
-    assert list(zip(found["row"], found["start"], found["end"], found["type"], strict=True)) == slow
+    assert list(zip(found.rows, found.starts, found.ends, found.types, strict=True)) == slow
 
 
 def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
@@ -121,8 +124,8 @@ def test_tagger_on_raw_text_words_and_long_text(tiny_encoder, tmp_path):
     for text, found in zip(texts, tagger.tag(texts, "de"), strict=True):
         for start, end, kind, score in found:
             assert 0 <= start < end <= len(text) and kind in ("LOC", "PER") and 0 <= score <= 1
-    assert tagger.engine.counts.windowed_rows == 1
-    tags = tagger.tag_words([join_tokens(["Anna", "lebt"], "de"), join_tokens(["Wien"], "de")])
+    assert tagger.engine.stats.windowed_rows == 1
+    tags, _ = tagger.predict_tags([join_tokens(["Anna", "lebt"], "de"), join_tokens(["Wien"], "de")])
     assert [len(t) for t in tags] == [2, 1]
     for row in tags:
         assert spans_to_bio2(bio2_to_spans(row), len(row)) == row
@@ -135,4 +138,4 @@ def test_a_folder_without_a_head_is_refused(tiny_encoder):
 
 def test_gold_without_entities_is_refused():
     with pytest.raises(UserError, match="no entity"):
-        labels_of([])
+        gold_labels([])

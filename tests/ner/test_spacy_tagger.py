@@ -3,9 +3,9 @@
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.ner.external_teacher import adopt, identity, own_labels, source_folder
+from xner_ray.ner.external_teacher import adopt_model, hash_model, original_labels, resolve_model
 from xner_ray.ner.tagger import open_tagger
-from xner_ray.ner.token_labels import Words
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.words import tokenize_words
 
 spacy = pytest.importorskip("spacy")
@@ -34,27 +34,30 @@ def pipeline(tmp_path_factory):
 
 
 def test_it_labels_our_words(pipeline, tmp_path):
-    source = source_folder(f"spacy:{pipeline}")
-    assert sorted(own_labels(source)) == ["GPE", "PERSON"]
-    folder = adopt(source, tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ())
+    source = resolve_model(f"spacy:{pipeline}")
+    assert sorted(original_labels(source)) == ["GPE", "PERSON"]
+    folder = adopt_model(source, tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ())
     tagger = open_tagger(folder)
     assert tagger.tag(TEXTS, "en") == [[(0, 11, "PER", 1.0), (21, 25, "LOC", 1.0), (32, 36, "LOC", 1.0)], [], []]
     spans = [tokenize_words(t, "en") for t in TEXTS]
-    assert tagger.tag_words(list(zip(TEXTS, spans, strict=True)))[0][:2] == ["B-PER", "I-PER"]
-    assert not len(tagger.find([], Words.of([]))["row"])
+    assert tagger.predict_tags(list(zip(TEXTS, spans, strict=True)))[0][0][:2] == ["B-PER", "I-PER"]
+    assert not len(tagger.predict_spans([], WordSpans.from_lists([])))
 
 
 def test_a_type_left_out(pipeline, tmp_path):
-    folder = adopt(source_folder(f"spacy:{pipeline}"), tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ("LOC",))
+    folder = adopt_model(
+        resolve_model(f"spacy:{pipeline}"), tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ("LOC",)
+    )
     assert open_tagger(folder).tag(TEXTS[:1], "en") == [[(0, 11, "PER", 1.0)]]
-    other = adopt(source_folder(f"spacy:{pipeline}"), tmp_path / "other", {"PERSON": "PER", "GPE": "LOC"}, ())
-    assert identity(folder) != identity(other)
+    other = adopt_model(resolve_model(f"spacy:{pipeline}"), tmp_path / "other", {"PERSON": "PER", "GPE": "LOC"}, ())
+    assert hash_model(folder) != hash_model(other)
 
 
 def test_what_is_no_pipeline(tmp_path):
-    with pytest.raises(UserError, match="no installed package"):
-        source_folder("spacy:no_such_pipeline")
+    with pytest.raises(UserError, match="no_such_pipeline") as error:
+        resolve_model("spacy:no_such_pipeline")
+    assert error.value.key == "teacher.model" and "spacy download no_such_pipeline" in error.value.remedy
     nlp = spacy.blank("en")
     nlp.to_disk(tmp_path / "blank")
     with pytest.raises(UserError, match="no component `ner`"):
-        own_labels(source_folder(f"spacy:{tmp_path / 'blank'}"))
+        original_labels(resolve_model(f"spacy:{tmp_path / 'blank'}"))

@@ -84,7 +84,7 @@ def test_the_engine_chooses_what_the_check_says():
 
     import torch
 
-    from xner_ray.encoders.engine import choose_precision
+    from xner_ray.encoders.torch_engine import choose_precision
 
     for capability, dtype in ((V100, torch.float16), ((7, 5), torch.float16), (A100, torch.bfloat16)):
         with patch("torch.cuda.get_device_capability", return_value=capability):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.tiny_job import LABELS, Silent, make_job, without_dropout
-from xner_ray.encoders.engine import Engine
 from xner_ray.encoders.load import load_model
 from xner_ray.encoders.ragged import Ragged
+from xner_ray.encoders.torch_engine import TorchEngine
 from xner_ray.errors import UserError
 from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet, share_of, steps_of
 from xner_ray.training.freezing import freeze, parameter_groups
@@ -89,9 +89,9 @@ def test_a_teacher_answers_where_there_is_no_label(job):
         job.data = str(Path(of).with_name(f"{name}.npz"))
         TrainSet(data.ids, labels.astype(np.int32)).save(Path(job.data))
         trained, _ = train(replace(job, distill_from=str(teacher), distill_weight=0.2), Silent(), device="cpu")
-        engine = Engine(trained, precision="fp32", device="cpu")
+        engine = TorchEngine(trained, precision="fp32", device="cpu")
         told[name] = engine.probabilities(data.ids)[data.labels >= 0]
-    wanted = Engine(model, precision="fp32", device="cpu").probabilities(data.ids)[data.labels >= 0]
+    wanted = TorchEngine(model, precision="fp32", device="cpu").probabilities(data.ids)[data.labels >= 0]
     assert (told["alone"].argmax(1) == wanted.argmax(1)).mean() > 0.95
     assert (told["against"].argmax(1) == 2).all()
     assert 0.7 < told["against"][:, 2].mean() < 0.9
@@ -141,6 +141,6 @@ def test_layer_decay(tiny_encoder):
 
 
 def test_an_empty_set_is_refused(job, tmp_path):
-    TrainSet(Ragged.of([]), np.zeros(0, np.int32)).save(tmp_path / "data.npz")
+    TrainSet(Ragged.from_rows([]), np.zeros(0, np.int32)).save(tmp_path / "data.npz")
     with pytest.raises(ValueError, match="no training examples"):
         train(job, Silent(), device="cpu")

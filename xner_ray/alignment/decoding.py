@@ -15,7 +15,7 @@ import numpy as np
 from xner_ray.config import Aligner
 from xner_ray.encoders.ragged import offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokens
-from xner_ray.ner.token_labels import Words
+from xner_ray.ner.word_spans import WordSpans
 
 WordPooling = Literal["first", "mean"]
 # Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
@@ -82,7 +82,7 @@ def token_range(
 
 
 def spans(
-    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, decoding: Decoding
+    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: WordSpans, decoding: Decoding
 ) -> dict[str, np.ndarray]:
     """Candidates of all queries.
 
@@ -123,7 +123,7 @@ def runs(positive: np.ndarray, query: np.ndarray, max_gap_words: int) -> tuple[n
 
 
 def word_scores(
-    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: Words, pooling: WordPooling
+    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: WordSpans, pooling: WordPooling
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The probability of each word of each query; 0 for words without a piece.
 

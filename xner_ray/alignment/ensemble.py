@@ -25,7 +25,7 @@ from xner_ray.alignment.assignment import Found, distinct
 from xner_ray.alignment.decoding import Decoding, runs, token_range
 from xner_ray.alignment.queries import Queries
 from xner_ray.encoders.ragged import offsets_of, ranges
-from xner_ray.ner.token_labels import Words
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.storage.atomic import create_dir_once
 from xner_ray.text.arrow_strings import slices
 
@@ -45,7 +45,7 @@ def similar(
     sources: Sequence[str],
     targets: Sequence[str],
     text: np.ndarray,
-    words: Words,
+    words: WordSpans,
     decoding: Decoding,
 ) -> Found:
     """Candidates of the similarity: maximal runs of the words that any of a name's mentions is aligned with.

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from xner_ray.alignment.assignment import Found
 from xner_ray.alignment.queries import Queries
 from xner_ray.encoders.ragged import ranges
-from xner_ray.ner.token_labels import Words, words_of
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.arrow_lists import changes, codes
 from xner_ray.text.arrow_strings import slices
 
@@ -24,7 +24,7 @@ _NAME = r"^.*\p{Lu}.*\p{L}.*$|^.*\p{L}.*\p{Lu}.*$"  # two letters, one of them a
 
 
 def alike(
-    queries: Queries, targets: Sequence[str], text: np.ndarray, words: Words, language: str, score: float
+    queries: Queries, targets: Sequence[str], text: np.ndarray, words: WordSpans, language: str, score: float
 ) -> Found:
     """Candidates of the queries that need not be asked.
 
@@ -56,11 +56,11 @@ def alike(
 
 
 def _occurrences(
-    queries: Queries, targets: Sequence[str], text: np.ndarray, words: Words, language: str
+    queries: Queries, targets: Sequence[str], text: np.ndarray, words: WordSpans, language: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where names stand in their targets as whole words: query, start, end (characters)."""
     names, strings = pa.array(queries.names, pa.string()), pa.array(targets, pa.string())
-    cut = words_of(queries.names, language)
+    cut = WordSpans.from_texts(queries.names, language)
     length = np.diff(cut.offsets)
     some = np.flatnonzero(length)  # a name may be white space alone
     first = cut.offsets[some]

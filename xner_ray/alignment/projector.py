@@ -22,13 +22,14 @@ from xner_ray.alignment.ensemble import FOLDER, first_votes, mended, save_simila
 from xner_ray.alignment.exact_match import alike
 from xner_ray.alignment.queries import Queries, queries_of, questions, rows_asked
 from xner_ray.alignment.span_cleanup import tidy_found
-from xner_ray.encoders.engine_stats import Counts
+from xner_ray.encoders.engine_base import InferenceEngine
+from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.ragged import offsets_of
-from xner_ray.encoders.testing.null import Answers, NullEngine
+from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.errors import UserError
-from xner_ray.ner.pretokenize import TARGET, pieces_and_words
-from xner_ray.ner.token_labels import Words, words_of
+from xner_ray.ner.pretokenize import TARGET, tokens_and_words
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.storage.atomic import write_json
 from xner_ray.text.languages import get_language
 
@@ -89,7 +90,7 @@ class Projector:
 
     def __init__(
         self,
-        engine: Answers,
+        engine: InferenceEngine,
         tokenizer: Tokenizer,
         decoding: Decoding | None = None,
         similarity: Similarity | None = None,
@@ -101,8 +102,8 @@ class Projector:
     def load(
         cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None
     ) -> Projector:
-        from xner_ray.encoders.engine import Engine
         from xner_ray.encoders.load import load_model
+        from xner_ray.encoders.torch_engine import TorchEngine
 
         decoding, layer = read_projector(folder)
         similarity = None
@@ -110,27 +111,28 @@ class Projector:
             from xner_ray.alignment.similarity import Similarity
 
             similarity = Similarity.load(str(Path(folder) / FOLDER), layer, precision, batch_tokens, device)
-        engine = Engine(load_model(folder), batch_tokens, precision, device)
+        engine = TorchEngine(load_model(folder), batch_tokens, precision, device)
         return cls(engine, Tokenizer(str(folder)), decoding, similarity)
 
     @classmethod
     def null(cls, folder: str | Path) -> Projector:
         """The projector that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
-        tokenizer = Tokenizer(str(folder), plain=True)
-        return cls(NullEngine(tokenizer.begins()), tokenizer, Decoding(word_pooling="first"))
+        tokenizer = Tokenizer(str(folder), without_transformers=True)
+        return cls(NullEngine(tokenizer.word_start_mask()), tokenizer, Decoding(word_pooling="first"))
 
     @property
-    def counts(self) -> Counts:
+    def stats(self) -> EngineStats:
         """What the engine did. `extra`: cut_names, and alike_names, which nobody was asked about; `windowed_rows`: queries with
         a target longer than the model.
         """
-        return self.engine.counts
+        return self.engine.stats
 
     def project(self, table: pa.Table, language: str) -> pa.ListArray:
         """Candidates of a labeled shard.
 
         Args:
-            table: columns `source`, `target`, `entities` (schema.LABELED); with schema.CUT targets are not tokenized again.
+            table: columns `source`, `target`, `entities` (schema.LABELED); with
+                schema.PRETOKENIZED targets are not tokenized again.
             language: of the targets, ISO 639-1; decides what a word is.
 
         Returns:
@@ -152,10 +154,10 @@ class Projector:
         queries = queries_of(table)
         rows, sources, targets, text = rows_asked(table, queries)
         tokens, words = None, None
-        if schema.CUT.name in table.column_names:
-            every, all_words = pieces_and_words(table, TARGET)
+        if schema.PRETOKENIZED.name in table.column_names:
+            every, all_words = tokens_and_words(table, TARGET)
             tokens, words = every.take(rows), all_words.take(rows)
-        words = words_of(targets, language) if words is None else words
+        words = WordSpans.from_texts(targets, language) if words is None else words
         known = self._alike(queries, targets, text, words, language)
         unknown = silent(known, queries)
         found = self._ask(np.flatnonzero(unknown), queries, targets, text, tokens, words)
@@ -168,12 +170,12 @@ class Projector:
         taken = chosen(candidates, queries, targets, text, before=known)
         return queries, with_shared(chosen(extra, queries, targets, text, before=taken), candidates, queries)
 
-    def _alike(self, queries: Queries, targets: list[str], text: np.ndarray, words: Words, language: str) -> Found:
+    def _alike(self, queries: Queries, targets: list[str], text: np.ndarray, words: WordSpans, language: str) -> Found:
         """Candidates of the names that nobody need look for; none where every character is a word."""
         if not self.decoding.exact_match_score or not get_language(language).uses_spaces or not len(queries):
             return nothing()
         known = alike(queries, targets, text, words, language, self.decoding.exact_match_score)
-        self.counts.extra["alike_names"] = self.counts.extra.get("alike_names", 0) + len(np.unique(known["query"]))
+        self.stats.extra["alike_names"] = self.stats.extra.get("alike_names", 0) + len(np.unique(known["query"]))
         return known
 
     def _ask(
@@ -183,17 +185,17 @@ class Projector:
         targets: list[str],
         text: np.ndarray,
         tokens: Tokens | None,
-        words: Words,
+        words: WordSpans,
     ) -> Found:
         """The aligner's candidates of some queries."""
         some, place = np.unique(text[asked], return_inverse=True)
         some_targets, tokens = [targets[i] for i in some], tokens.take(some) if tokens else None
-        with self.counts.timed("tokenize"):
+        with self.stats.timed("tokenize"):
             rows = questions(
                 self.tokenizer, queries.names, queries.name[asked], some_targets, place, self.engine.max_length, tokens
             )
-        self.counts.windowed_rows += rows.windowed
-        self.counts.extra["cut_names"] = self.counts.extra.get("cut_names", 0) + rows.cut_names
+        self.stats.windowed_rows += rows.windowed
+        self.stats.extra["cut_names"] = self.stats.extra.get("cut_names", 0) + rows.cut_names
         scores = self.engine.probabilities(rows.ids, rows.types)
         answers = scores[rows.answers, -1] if len(rows.answers) else np.zeros(0, np.float32)
         found = spans(answers, rows.tokens, place, words.take(some), self.decoding)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
-from xner_ray.encoders.windowing import windows
+from xner_ray.encoders.windowing import sliding_windows
 from xner_ray.text.arrow_strings import list_offsets, slices
 
 NAME_SHARE = 4  # a name takes at most one fourth of the model's length, so that the sentence keeps most of it
@@ -114,10 +114,10 @@ def questions(
     tokens = tokenizer(texts) if tokens is None else tokens
     first, cut_names = shorten(tokenizer(names).ids, limit // NAME_SHARE)
     frame = len(tokenizer.prefix) + len(tokenizer.middle) + len(tokenizer.suffix)
-    cut = windows(tokens.ids.take(text), limit - frame - first.lengths[name])
+    cut = sliding_windows(tokens.ids.take(text), limit - frame - first.lengths[name])
     asked = first.take(name[cut.rows])
-    ids, types = tokenizer.two(asked, cut.ids)
-    second = ranges(ids.offsets[:-1] + tokenizer.second_starts(asked), cut.ids.lengths)
+    ids, types = tokenizer.pair_with_special_tokens(asked, cut.ids)
+    second = ranges(ids.offsets[:-1] + tokenizer.second_segment_starts(asked), cut.ids.lengths)
     return Questions(ids, types, second[cut.positions], tokens, text, int(cut_names[name].sum()), cut.windowed_rows)
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from xner_ray.alignment.span_expansion import GROWTH, project_spans
-from xner_ray.encoders.batching import plan
-from xner_ray.encoders.engine import Engine
+from xner_ray.encoders.batching import greedy_batches
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
-from xner_ray.ner.token_labels import words_of
+from xner_ray.encoders.torch_engine import TorchEngine
+from xner_ray.ner.word_spans import WordSpans
 
 CHUNK = 512  # pairs whose hidden states are in memory together
 CELLS = 1 << 22  # cells of one block of similarity matrices
@@ -66,7 +66,7 @@ class Similarity:
         layer: after how many transformer layers the states are taken.
     """
 
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, layer: int = 7):
+    def __init__(self, engine: TorchEngine, tokenizer: Tokenizer, layer: int = 7):
         self.engine, self.tokenizer, self.layer = engine, tokenizer, layer
         self.cut = 0  # sentences longer than the encoder, whose last tokens have no match
 
@@ -84,24 +84,23 @@ class Similarity:
 
         folder = encoder_folder(encoder)
         return cls(
-            Engine(_lower_layers(folder, layer), batch_tokens, precision, device), Tokenizer(str(folder)), layer
+            TorchEngine(_lower_layers(folder, layer), batch_tokens, precision, device), Tokenizer(str(folder)), layer
         )
 
     @staticmethod
     def save(encoder: str, layer: int, out: str | Path) -> None:
         """Write what `load` needs of an encoder into the folder `out`: the lower layers, float32, and the tokenizer."""
-        from xner_ray.encoders.load import encoder_folder, save_tokenizer
-        from xner_ray.encoders.quiet import quiet
+        from xner_ray.encoders.load import encoder_folder, quiet_transformers, save_tokenizer
 
         folder = encoder_folder(encoder)
         model = _lower_layers(folder, layer)
-        with quiet():
+        with quiet_transformers():
             model.save_pretrained(out)
         save_tokenizer(folder, out)
 
     def match(self, sources: Sequence[str], targets: Sequence[str]) -> Matches:
         """Match the tokens of aligned raw strings."""
-        with self.engine.counts.timed("tokenize"):
+        with self.engine.stats.timed("tokenize"):
             source, target = self.tokenizer(sources), self.tokenizer(targets)
         nearest, back = (np.full(len(t.ids.values), -1, np.int64) for t in (source, target))
         cosine = np.zeros(len(nearest), np.float32)
@@ -130,8 +129,8 @@ class Similarity:
 
     def _states(self, ids: Ragged) -> np.ndarray:
         """Unit vectors of the tokens of A in `<s> A </s>`."""
-        framed = self.tokenizer.one(ids)
-        states = self.engine.hidden(framed, self.layer)[
+        framed = self.tokenizer.with_special_tokens(ids)
+        states = self.engine.hidden_states(framed, self.layer)[
             ranges(framed.offsets[:-1] + len(self.tokenizer.prefix), ids.lengths)
         ]
         return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
@@ -147,7 +146,7 @@ class Similarity:
         flat = np.array([(e[0], e[1]) for row in entities for e in row], np.int64).reshape(-1, 2)
         rows = np.repeat(np.arange(len(entities)), counts)
         index = np.arange(len(rows)) - np.repeat(offsets_of(counts)[:-1], counts)
-        cut = words_of(targets, language)
+        cut = WordSpans.from_texts(targets, language)
         starts, ends, scores = project_spans(matches, cut, rows, flat[:, 0], flat[:, 1], growth=GROWTH)
         out: list[list[tuple[int, int, int, float]]] = [[] for _ in sources]
         for i in np.flatnonzero(starts < ends).tolist():
@@ -159,11 +158,11 @@ def _lower_layers(folder: Path, layer: int):
     """The encoder of a folder without the layers above `layer`."""
     from transformers import AutoModel
 
-    from xner_ray.encoders.quiet import quiet
+    from xner_ray.encoders.load import quiet_transformers
     from xner_ray.errors import UserError
     from xner_ray.training.freezing import layers_of
 
-    with quiet():
+    with quiet_transformers():
         model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
     stack = layers_of(model)
     if layer > len(stack):
@@ -180,7 +179,7 @@ def _match_chunk(left: Ragged, right: Ragged, left_at, right_at, nearest, back, 
     """Nearest neighbors of the rows of a chunk, both ways, written into the flat arrays at `left_at`, `right_at`."""
     sizes = np.maximum(left.lengths, right.lengths)
     side = max(1, int(sizes.max(initial=1)))
-    for batch in plan(sizes, max(side, CELLS // side)):
+    for batch in greedy_batches(sizes, max(side, CELLS // side)):
         a, real_a = _pad(left, batch)
         b, real_b = _pad(right, batch)
         if not a.shape[1] or not b.shape[1]:

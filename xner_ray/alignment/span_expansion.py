@@ -13,7 +13,7 @@ import numpy as np
 
 from xner_ray.alignment.decoding import token_range
 from xner_ray.encoders.ragged import ranges
-from xner_ray.ner.token_labels import Words
+from xner_ray.ner.word_spans import WordSpans
 
 if TYPE_CHECKING:
     from xner_ray.alignment.similarity import Matches  # imports torch
@@ -23,7 +23,7 @@ GROWTH = 12  # words that a span may grow on each side
 
 def project_spans(
     matches: Matches,
-    words: Words,
+    words: WordSpans,
     rows: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
@@ -56,7 +56,7 @@ def project_spans(
     return out_starts, out_ends, scores
 
 
-def _runs(matches: Matches, words: Words, rows, first, last, gap: int) -> tuple[np.ndarray, ...]:
+def _runs(matches: Matches, words: WordSpans, rows, first, last, gap: int) -> tuple[np.ndarray, ...]:
     """The run of each span that holds most similarity: span, first and last (inclusive) word, its similarity."""
     sizes = last - first
     span, token = np.repeat(np.arange(len(rows)), sizes), ranges(first, sizes)
@@ -84,7 +84,7 @@ def _runs(matches: Matches, words: Words, rows, first, last, gap: int) -> tuple[
     return owner[final], word[heads[chosen]], word[tails[chosen]], total[chosen]
 
 
-def _grown(matches: Matches, words: Words, rows, name_first, name_last, first, last, growth: int):
+def _grown(matches: Matches, words: WordSpans, rows, name_first, name_last, first, last, growth: int):
     """Runs widened, word by word, while all tokens of the next word are nearest to a token of the name."""
     low, high = token_range(
         matches.target.starts, matches.target.ends, matches.target.ids.offsets, words.rows, words.starts, words.ends

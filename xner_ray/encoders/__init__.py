@@ -1,1 +1,1 @@
-"""Encoders: one door to load them, one engine to run them."""
+"""Encoders: loading, tokenization, batching, and the engines that run their forward passes."""

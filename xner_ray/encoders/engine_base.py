@@ -1,87 +1,134 @@
-"""What every engine does around a forward pass, whatever runs it: torch (`engine.py`) or ONNX Runtime (`onnx.py`).
+"""The engine interface, and the base class of engines that run a model: `TorchEngine` and `OnnxEngine`.
 
-It asks an identical question once, sorts a shard by length, cuts micro-batches by token budget, and gives back one row a
-token in the order of the input. NumPy alone. What it trades: a whole shard's answers are in memory at once ([tokens, width]
-float32, a few MB a shard for probabilities).
+The base class does all but the forward pass. It runs equal rows once, splits the rows into micro-batches of similar length,
+and returns one result for each token in the order of the input. It needs NumPy alone. The results of a whole shard are in
+memory at once: float32 [tokens, width], a few MB for label probabilities.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from xner_ray.encoders.batching import pad, padding, tight
-from xner_ray.encoders.engine_stats import Counts
+from xner_ray.encoders.batching import min_cost_batches, pad_batch, padding_ratio
+from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.ragged import Ragged, ranges
 
-# Padded int64 ids, bool mask and int64 segment ids (None: the model has none), each [rows, longest], to float32
+# One forward pass: padded int64 ids, bool mask, and int64 segment ids (None: all 0), each [rows, longest], to float32
 # [rows, longest, width].
 Forward = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 
 
-class Runner:
-    """An engine but for its forward pass.
+class InferenceEngine(Protocol):
+    """What taggers and projectors need of an engine.
+
+    Attributes:
+        max_length: longest row in tokens, special tokens included.
+        stats: counters and timings.
+    """
+
+    max_length: int
+    stats: EngineStats
+
+    def probabilities(self, ids: Ragged, segment_ids: Ragged | None = None) -> np.ndarray:
+        """Label probabilities of every token.
+
+        Args:
+            ids: int32 token ids with special tokens, at most `max_length` a row.
+            segment_ids: 0 or 1 for each token (`token_type_ids`); None: all 0. Ignored by models without segments.
+
+        Returns:
+            float32 [tokens, labels], in the order of `ids.values`.
+        """
+        ...
+
+
+class BatchedEngine(ABC):
+    """An engine without its forward pass, which a subclass defines. Precision and device belong to the subclass.
 
     Args:
         config: of the model, with the attributes of a Hugging Face config.
-        budget: padded tokens of a forward pass.
+        max_batch_tokens: padded tokens of a forward pass.
     """
 
-    def __init__(self, config: Any, budget: int):
-        self.budget, self.counts = budget, Counts()
+    def __init__(self, config: Any, max_batch_tokens: int):
+        self.max_batch_tokens, self.stats = max_batch_tokens, EngineStats()
         self.pad_id = getattr(config, "pad_token_id", None) or 0
-        self.has_types = getattr(config, "type_vocab_size", 1) > 1
-        self.max_length = max_positions(config)
+        self.has_segment_ids = getattr(config, "type_vocab_size", 1) > 1
+        self.max_length = max_sequence_length(config)
 
-    def run(self, ids: Ragged, types: Ragged | None, forward: Forward) -> np.ndarray:
-        """float32 [tokens, width], in the order of `ids.values`."""
+    def probabilities(self, ids: Ragged, segment_ids: Ragged | None = None) -> np.ndarray:
+        """Label probabilities of every token, see `InferenceEngine.probabilities`."""
+        return self.run(ids, segment_ids, self._forward_probabilities)
+
+    @abstractmethod
+    def _forward_probabilities(self, ids: np.ndarray, mask: np.ndarray, segment_ids: np.ndarray | None) -> np.ndarray:
+        """Softmax over labels for one padded batch; a `Forward`."""
+
+    def run(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
+        """Run a forward function over all rows.
+
+        Returns:
+            float32 [tokens, width], in the order of `ids.values`.
+
+        Raises:
+            ValueError: a row is longer than `max_length`.
+        """
         if not len(ids):
             return np.zeros((0, 1), np.float32)
-        if int(ids.lengths.max()) > self.max_length:
-            raise ValueError(f"a row of {int(ids.lengths.max())} tokens; the model takes {self.max_length}")
-        unique, inverse = distinct(ids)
-        self.counts.rows += len(ids)
-        self.counts.repeated_rows += len(ids) - len(unique)
-        if len(unique) == len(ids):
-            return self.forward_all(ids, types, forward)
-        kept, kept_types = ids.take(unique), types.take(unique) if types is not None else None
-        flat = self.forward_all(kept, kept_types, forward)
-        return flat[ranges(kept.offsets[inverse], ids.lengths)]
+        longest = int(ids.lengths.max())
+        if longest > self.max_length:
+            raise ValueError(f"a row has {longest} tokens, but the model takes at most {self.max_length}")
+        first, inverse = deduplicate_rows(ids)
+        self.stats.rows += len(ids)
+        self.stats.repeated_rows += len(ids) - len(first)
+        if len(first) == len(ids):
+            return self._run_distinct(ids, segment_ids, forward)
+        distinct = ids.take(first)
+        flat = self._run_distinct(distinct, segment_ids.take(first) if segment_ids is not None else None, forward)
+        return flat[ranges(distinct.offsets[inverse], ids.lengths)]
 
-    def forward_all(self, ids: Ragged, types: Ragged | None, forward: Forward) -> np.ndarray:
-        """All rows, which differ from each other."""
-        return self.at_budget(ids, types, forward, self.budget)
+    def _run_distinct(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
+        """Run rows that all differ."""
+        return self._run_batches(ids, segment_ids, forward, self.max_batch_tokens)
 
-    def at_budget(self, ids: Ragged, types: Ragged | None, forward: Forward, budget: int) -> np.ndarray:
+    def _run_batches(
+        self, ids: Ragged, segment_ids: Ragged | None, forward: Forward, max_batch_tokens: int
+    ) -> np.ndarray:
         out: np.ndarray | None = None
         lengths = ids.lengths
-        batches = tight(lengths, budget)
-        with self.counts.timed("forward"):
+        batches = min_cost_batches(lengths, max_batch_tokens)
+        with self.stats.timed("forward"):
             for batch in batches:
-                padded, mask = pad(ids, batch, self.pad_id)
-                segments = pad(types, batch, 0)[0] if types is not None and self.has_types else None
+                padded, mask = pad_batch(ids, batch, self.pad_id)
+                segments = None
+                if segment_ids is not None and self.has_segment_ids:
+                    segments, _ = pad_batch(segment_ids, batch, 0)
                 result = forward(padded, mask, segments)
                 if out is None:
                     out = np.empty((len(ids.values), result.shape[-1]), np.float32)
                 out[ranges(ids.offsets[batch], lengths[batch])] = result[mask]
-        self.counts.tokens += int(lengths.sum())
-        self.counts.padded_tokens += round(float(lengths.sum()) / (1 - padding(lengths, batches)))
+        self.stats.tokens += int(lengths.sum())
+        self.stats.padded_tokens += round(float(lengths.sum()) / (1 - padding_ratio(lengths, batches)))
         assert out is not None
         return out
 
 
-def max_positions(config: Any) -> int:
-    """Longest row that a model takes: XLM-R's table starts behind the padding id, BERT's at 0."""
+def max_sequence_length(config: Any) -> int:
+    """Longest row that a model takes, in tokens. The position table of XLM-R starts behind the padding id, that of BERT at 0."""
     positions = getattr(config, "max_position_embeddings", 512)
     return positions - 2 if config.model_type in ("xlm-roberta", "roberta", "camembert") else positions
 
 
-def distinct(ids: Ragged) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that differ: (row numbers of the first of each kind, ascending; for every row the index of its kind).
+def deduplicate_rows(ids: Ragged) -> tuple[np.ndarray, np.ndarray]:
+    """Find equal rows. Segment ids follow from the separators in `ids`, so equal ids are equal inputs.
 
-    Segment ids follow from the ids' separators, so the ids alone identify a question.
+    Returns:
+        first: int64 [distinct], ascending row numbers of the first occurrences.
+        inverse: int64 [rows], for each row the index in `first` of the row that it equals.
     """
     seen: dict[bytes, int] = {}
     inverse = np.empty(len(ids), np.int64)
@@ -89,8 +136,8 @@ def distinct(ids: Ragged) -> tuple[np.ndarray, np.ndarray]:
     data = ids.values.tobytes()
     offsets = (ids.offsets * ids.values.itemsize).tolist()
     for row in range(len(ids)):
-        kind = seen.setdefault(data[offsets[row] : offsets[row + 1]], len(seen))
-        if kind == len(first):
+        index = seen.setdefault(data[offsets[row] : offsets[row + 1]], len(seen))
+        if index == len(first):
             first.append(row)
-        inverse[row] = kind
+        inverse[row] = index
     return np.asarray(first, np.int64), inverse

@@ -1,4 +1,4 @@
-"""The account that every engine keeps; apart from `engine.py`, so that engines without torch keep the same."""
+"""Counters and timings that every engine keeps. The module imports no torch, so engines without torch use it too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Counts:
-    """What the engine did, for reports: nothing is cut, redone or asked twice silently.
+class EngineStats:
+    """Sums over all calls of one engine. Reports compare the values before and after a shard.
 
     Attributes:
-        seconds: by part: `tokenize`, `forward`; two readings of the clock a shard.
-        clock: what they are read from; where processes share cores, a benchmark sets that of the process.
+        rows: rows of the calls.
+        tokens: tokens that were run, without padding; of equal rows those of one.
+        padded_tokens: tokens that were run, with padding.
+        repeated_rows: rows that equal an earlier row of the same call; they are not run.
+        windowed_rows: rows longer than the model, read through windows (see `windowing`).
+        oom_backoffs: how often the token budget was halved because the device ran out of memory.
+        extra: further counters by name, such as those of the projector.
+        seconds: by part, `tokenize` and `forward`.
+        clock: source of `seconds`. Where processes share cores, a benchmark sets the clock of the process.
     """
 
     rows: int = 0
@@ -22,14 +29,14 @@ class Counts:
     padded_tokens: int = 0
     repeated_rows: int = 0
     windowed_rows: int = 0
-    halvings: int = 0
+    oom_backoffs: int = 0
     extra: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = time.perf_counter
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        """Add the seconds of a block to a part."""
+        """Add the duration of the block to `seconds[part]`."""
         began = self.clock()
         try:
             yield

@@ -1,36 +1,52 @@
-"""The one door for encoders: `embedded`, a hub id, or a local folder (and `tiny`, random weights for tests).
+"""Loads encoders: `embedded`, `tiny` (random weights for tests), a local folder, or an id of the Hugging Face Hub.
 
-Weights come from safetensors only and no code of a model's repository is run. What leaves the house are ordinary Hugging
-Face folders, which `transformers.pipeline` opens too.
+Weights are read from safetensors only, and no code of a model's repository is run. All models are ordinary Hugging Face
+folders, which `transformers.pipeline` opens too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from xner_ray.encoders.bundled import embedded_folder
-from xner_ray.encoders.quiet import quiet
+from xner_ray.encoders.bundled import bundled_folder
+from xner_ray.encoders.engine_base import max_sequence_length
 from xner_ray.encoders.testing.tiny import tiny_folder
 from xner_ray.errors import UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+_HUB_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "tokenizer*",
+    "*.model",
+    "vocab*",
+    "merges*",
+    "special_tokens_map.json",
+)
 
 
 def encoder_folder(encoder: str) -> Path:
-    """The local folder of an encoder; hub ids are downloaded (safetensors, tokenizer and config only).
+    """The local folder of an encoder. A hub id is downloaded: safetensors, tokenizer and config only.
+
+    Args:
+        encoder: `embedded` (see `bundled`), `tiny` (see `testing.tiny`), a folder, or a hub id.
 
     Raises:
-        UserError: neither a folder nor a hub id that can be had, or one without safetensors.
+        UserError: it is neither a folder nor a hub id that can be downloaded, or it has no config or safetensors.
     """
     if encoder == "embedded":
-        return embedded_folder()
+        return bundled_folder()
     if encoder == "tiny":
-        return tiny_folder()
+        with quiet_transformers():
+            return tiny_folder()
     folder = Path(encoder)
     if not folder.is_dir():
-        folder = _from_hub(encoder)
+        folder = _download(encoder)
     if not (folder / "config.json").exists():
         raise UserError("has no config.json", file=folder, remedy="give a folder written by save_pretrained")
     if not list(folder.glob("*.safetensors")):
@@ -42,34 +58,25 @@ def encoder_folder(encoder: str) -> Path:
     return folder
 
 
-def _from_hub(encoder: str) -> Path:
+def _download(encoder: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = [
-        "*.safetensors",
-        "*.safetensors.index.json",
-        "config.json",
-        "tokenizer*",
-        "*.model",
-        "vocab*",
-        "merges*",
-    ]
     try:
-        return Path(snapshot_download(encoder, allow_patterns=[*patterns, "special_tokens_map.json"]))
+        return Path(snapshot_download(encoder, allow_patterns=list(_HUB_FILES)))
     except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as e:
         raise UserError(
-            f"`{encoder}` is no folder here, and the hub did not give it ({type(e).__name__})",
+            f"`{encoder}` is not a local folder, and the download from the hub failed ({type(e).__name__})",
             key="encoder",
             remedy="write `embedded`, an existing folder, or a hub id that this machine can reach or has cached",
         ) from e
 
 
 def load_tokenizer(folder: str | Path):
-    """The fast tokenizer of a folder.
+    """The fast tokenizer of a folder, as transformers loads it.
 
     Raises:
-        UserError: it has no fast tokenizer; character offsets need one.
+        UserError: the folder has no fast tokenizer. Only fast tokenizers give character offsets.
     """
     from transformers import AutoTokenizer
 
@@ -79,42 +86,41 @@ def load_tokenizer(folder: str | Path):
     return tokenizer
 
 
-def longest_row(folder: str | Path) -> int:
-    """Most tokens in a row of a folder's model, special tokens included."""
+def model_max_length(folder: str | Path) -> int:
+    """Longest row that the model of a folder takes, in tokens, special tokens included."""
     from transformers import AutoConfig
 
-    from xner_ray.encoders.engine_base import max_positions
-
-    return max_positions(AutoConfig.from_pretrained(str(folder)))
+    return max_sequence_length(AutoConfig.from_pretrained(str(folder)))
 
 
 def save_tokenizer(folder: str | Path, out: str | Path) -> None:
-    """Copy an encoder's tokenizer, so that a token's characters are its own (see `cut_at_spaces`)."""
+    """Copy the tokenizer files of a folder, and let the copy split at spaces (see `split_at_spaces`)."""
     for name in TOKENIZER_FILES:
         if (Path(folder) / name).exists():
             shutil.copy(Path(folder) / name, Path(out) / name)
-    cut_at_spaces(Path(out) / "tokenizer.json")
+    split_at_spaces(Path(out) / "tokenizer.json")
 
 
-def cut_at_spaces(file: Path) -> None:
-    """Let a tokenizer.json cut at spaces before its Metaspace does; nothing where there is none.
+def split_at_spaces(file: Path) -> None:
+    """Edit a tokenizer.json so that it splits at spaces before its Metaspace step. Without such a step nothing changes.
 
-    A bare Metaspace counts the space before a word as the word's first character, and `pipeline` then gives entities that
-    begin with a space. Cutting at spaces first gives the same tokens, but for spaces at the end of a text.
+    A lone Metaspace step counts the space before a word as the word's first character. Then the entities of
+    `transformers.pipeline` start with a space. A split at spaces gives the same tokens, except for spaces at the end of a text.
     """
-    told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if (told.get("pre_tokenizer") or {}).get("type") == "Metaspace":
-        cut = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
-        told["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [cut, told["pre_tokenizer"]]}
-        file.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    tokenizer = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if (tokenizer.get("pre_tokenizer") or {}).get("type") == "Metaspace":
+        split = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
+        tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, tokenizer["pre_tokenizer"]]}
+        file.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
 def load_model(folder: str | Path, labels: list[str] | None = None):
-    """A token classifier.
+    """A token classifier of transformers.
 
     Args:
         folder: a Hugging Face folder.
-        labels: the labels of a new head; None: the folder already holds a trained head.
+        labels: labels of a new head in the order of their ids. A trained head with the same labels is kept. None: use the
+            trained head of the folder.
 
     Raises:
         UserError: `labels` is None and the folder holds no token classifier.
@@ -130,16 +136,33 @@ def load_model(folder: str | Path, labels: list[str] | None = None):
                 file=folder,
                 remedy="give the folder of a trained teacher or student",
             )
-        with quiet():
+        with quiet_transformers():
             return AutoModelForTokenClassification.from_pretrained(str(folder), use_safetensors=True)
     names = dict(enumerate(labels))
-    # A head of other labels is replaced, not stretched: its rows mean something else.
-    same = list(config.id2label.values()) == labels
-    with quiet():
+    # A head with other labels is replaced even if its size fits, because its rows mean something else.
+    same_labels = list(config.id2label.values()) == labels
+    with quiet_transformers():
         return AutoModelForTokenClassification.from_pretrained(
             str(folder),
             use_safetensors=True,
             id2label=names,
             label2id={v: k for k, v in names.items()},
-            ignore_mismatched_sizes=not same,
+            ignore_mismatched_sizes=not same_labels,
         )
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the progress bars of transformers and its warnings about new heads and unused poolers, which are intended."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    progress_bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if progress_bars:
+            logging.enable_progress_bar()

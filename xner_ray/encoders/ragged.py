@@ -1,6 +1,6 @@
-"""Lists of unequal length as two flat NumPy arrays: what tokenized text is, everywhere in the house.
+"""Lists of unequal length as two flat NumPy arrays: the layout of tokenized text in this package.
 
-Arrow list columns, tensors and shards all convert from and to this shape without a Python loop over rows.
+Arrow's list columns have the same layout (values and offsets), so both convert into each other without a loop over rows.
 """
 
 from __future__ import annotations
@@ -13,14 +13,24 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ragged:
-    """`values[offsets[i]:offsets[i + 1]]` is row i. `values` is [tokens] or [tokens, width], `offsets` is int64 [rows + 1]."""
+    """Rows of unequal length.
+
+    Row i is `values[offsets[i] : offsets[i + 1]]`. These invariants hold; the constructor does not check them:
+
+    - `offsets[0] == 0` and `offsets[-1] == len(values)`, so the rows cover all values without gaps.
+    - `offsets` never decreases. Equal neighbors are an empty row.
+
+    Attributes:
+        values: [tokens] or [tokens, width], any dtype.
+        offsets: int64 [rows + 1].
+    """
 
     values: np.ndarray
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[int] | np.ndarray], dtype: str = "int32") -> Ragged:
-        """From a list of sequences (tests and small inputs; hot paths build the arrays directly)."""
+    def from_rows(cls, rows: Sequence[Sequence[int] | np.ndarray], dtype: str = "int32") -> Ragged:
+        """Build from a list of sequences. For small inputs: it loops over rows, while hot paths build the arrays directly."""
         lengths = np.fromiter((len(r) for r in rows), np.int64, len(rows))
         flat = np.concatenate([np.asarray(r, dtype) for r in rows]) if len(rows) else np.zeros(0, dtype)
         return cls(flat, offsets_of(lengths))
@@ -33,38 +43,57 @@ class Ragged:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 [rows]."""
+        """Length of each row: int64 [rows]."""
         return np.diff(self.offsets)
 
     def take(self, rows: np.ndarray) -> Ragged:
-        """The given rows, in the given order."""
+        """Select rows, in the given order; a row may be given several times.
+
+        Args:
+            rows: int [selected], row numbers.
+        """
         rows = np.asarray(rows, np.int64)
         lengths = self.lengths[rows]
         return Ragged(self.values[ranges(self.offsets[rows], lengths)], offsets_of(lengths))
 
-    def row_of(self) -> np.ndarray:
-        """int64 [tokens]: the row that each value belongs to."""
+    def row_ids(self) -> np.ndarray:
+        """The row number of each value: int64 [tokens]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
 
 def offsets_of(lengths: np.ndarray) -> np.ndarray:
-    """int64 [rows + 1] from lengths [rows]."""
+    """Offsets of rows from their lengths.
+
+    Args:
+        lengths: int [rows].
+
+    Returns:
+        int64 [rows + 1], the running sum with a leading 0.
+    """
     out = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=out[1:])
     return out
 
 
 def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The integers start, start + 1, ..., start + length - 1 of every row, one after another: int64 [sum(lengths)]."""
+    """One integer range a row, all concatenated: start, start + 1, ..., start + length - 1.
+
+    Args:
+        starts: int [rows], the first integer of each range.
+        lengths: int [rows].
+
+    Returns:
+        int64 [sum of lengths].
+    """
     offsets = offsets_of(lengths)
     return np.arange(offsets[-1], dtype=np.int64) + np.repeat(np.asarray(starts, np.int64) - offsets[:-1], lengths)
 
 
-def concatenate(parts: Sequence[Ragged]) -> Ragged:
-    """Row-wise concatenation of several parts of equal row count: row i is parts[0][i] + parts[1][i] + ...
+def hstack(parts: Sequence[Ragged]) -> Ragged:
+    """Concatenate row by row, as `np.hstack` does: row i is row i of the first part, then row i of the second, and so on.
 
     Args:
-        parts: each with the same number of rows; a part's dtype follows the first's.
+        parts: at least one, each with the same number of rows. The result has the dtype of the first.
     """
     lengths = np.stack([p.lengths for p in parts], axis=1)
     offsets = offsets_of(lengths.sum(axis=1))
@@ -75,6 +104,6 @@ def concatenate(parts: Sequence[Ragged]) -> Ragged:
     return Ragged(values, offsets)
 
 
-def constant(values: Sequence[int], rows: int) -> Ragged:
-    """The same few values in each row, e.g. the special tokens of a template."""
+def tile_rows(values: Sequence[int], rows: int) -> Ragged:
+    """`rows` equal rows, such as the special tokens of a template: int32."""
     return Ragged(np.tile(np.asarray(values, np.int32), rows), np.arange(rows + 1, dtype=np.int64) * len(values))

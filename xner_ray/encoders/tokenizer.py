@@ -1,7 +1,7 @@
 """Raw text to token ids with character offsets, and the templates of one and of two segments.
 
-Text goes in as one raw string a sentence, never as words: feeding Chinese character by character costs 40 points of F1,
-because the pieces that pre-training saw are words. Offsets tie tokens to characters, so any word division can come later.
+Each sentence is one raw string and never a list of words. Chinese that is given character by character costs 40 points of F1,
+because the subwords of pre-training are words. Offsets tie tokens to characters, so any word segmentation can come later.
 """
 
 from __future__ import annotations
@@ -12,119 +12,141 @@ from itertools import chain
 
 import numpy as np
 
-from xner_ray.encoders.ragged import Ragged, concatenate, constant, offsets_of, ranges
+from xner_ray.encoders.load import load_tokenizer
+from xner_ray.encoders.ragged import Ragged, hstack, offsets_of, ranges, tile_rows
 
-_flat = chain.from_iterable
-_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the last that is white space
+_METASPACE = "\u2581"
+_flatten = chain.from_iterable
+_IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the last white space of Unicode
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of texts, without special tokens. `starts`, `ends`: int32 [tokens], characters of the text, spaces trimmed."""
+    """Subword tokens of texts, without special tokens.
+
+    Attributes:
+        ids: int32 token ids, one row for each text.
+        starts, ends: int32 [tokens], half-open character spans in the token's text. Equal for a token without characters.
+    """
 
     ids: Ragged
     starts: np.ndarray
     ends: np.ndarray
 
     def take(self, rows: np.ndarray) -> Tokens:
-        """Those of the given texts."""
-        at = ranges(self.ids.offsets[rows], self.ids.lengths[rows])
-        return Tokens(self.ids.take(rows), self.starts[at], self.ends[at])
+        """Select texts by number, in the given order."""
+        tokens = ranges(self.ids.offsets[rows], self.ids.lengths[rows])
+        return Tokens(self.ids.take(rows), self.starts[tokens], self.ends[tokens])
 
 
 class Tokenizer:
-    """A thin, picklable wrapper of a fast tokenizer.
+    """A picklable wrapper of a fast tokenizer that returns flat arrays.
 
     Args:
         folder: a Hugging Face folder.
-        plain: read its tokenizer.json as it is, without transformers (and so torch), which corrects it for some models.
+        without_transformers: read tokenizer.json with the package `tokenizers` alone. This avoids the import of transformers
+            and torch, but also the corrections that transformers makes for some models.
+
+    Attributes:
+        prefix, middle, suffix: special token ids before segment A, between A and B, and after the last segment.
     """
 
-    def __init__(self, folder: str, plain: bool = False):
+    def __init__(self, folder: str, without_transformers: bool = False):
         from tokenizers import Tokenizer
 
-        from xner_ray.encoders.load import load_tokenizer
-
         self.folder = str(folder)
-        self.backend = (
-            Tokenizer.from_file(f"{folder}/tokenizer.json") if plain else load_tokenizer(folder).backend_tokenizer
-        )
+        if without_transformers:
+            self.backend = Tokenizer.from_file(f"{folder}/tokenizer.json")
+        else:
+            self.backend = load_tokenizer(folder).backend_tokenizer
         self.backend.no_truncation()
         self.backend.no_padding()
-        self.space = self.backend.token_to_id("\u2581")  # a piece of metaspace alone: stands for no character
-        self.prefix, self.middle, self.suffix = _template(self.backend)
+        self.metaspace_id = self.backend.token_to_id(_METASPACE)  # of a token that is a space and no character
+        self.prefix, self.middle, self.suffix = _special_tokens(self.backend)
 
-    def __call__(self, texts: Sequence[str], trim: bool = True) -> Tokens:
+    def __call__(self, texts: Sequence[str], trim_spaces: bool = True) -> Tokens:
         """Tokenize raw strings.
 
         Args:
-            trim: tokens hold no white space, and a metaspace alone holds nothing; else offsets are the tokenizer's own.
+            texts: one string for each row.
+            trim_spaces: exclude white space from the character spans, so that a lone metaspace has an empty span. False:
+                the spans of the tokenizer.
         """
-        encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         total = int(lengths.sum())
-        ids = np.fromiter(_flat(e.ids for e in encoded), np.int32, total)
-        spans = np.fromiter(_flat(_flat(e.offsets for e in encoded)), np.int32, 2 * total).reshape(-1, 2)
+        ids = np.fromiter(_flatten(e.ids for e in encodings), np.int32, total)
+        spans = np.fromiter(_flatten(_flatten(e.offsets for e in encodings)), np.int32, 2 * total).reshape(-1, 2)
         starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
-        if trim:
-            _trim_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
-            if self.space is not None:
-                # Put before a text that starts without a space, it is given the first character's offsets, which are not its.
-                empty = ids == self.space
+        if trim_spaces:
+            _trim_leading_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
+            if self.metaspace_id is not None:
+                # A metaspace before a text without a leading space has the span of the first character, which is not its own.
+                empty = ids == self.metaspace_id
                 ends[empty] = starts[empty]
         return Tokens(Ragged(ids, offsets_of(lengths)), starts, ends)
 
-    def one(self, ids: Ragged) -> Ragged:
-        """`<s> A </s>`."""
-        return concatenate([constant(self.prefix, len(ids)), ids, constant(self.suffix, len(ids))])
+    def with_special_tokens(self, ids: Ragged) -> Ragged:
+        """One segment in the model's template: `<s> A </s>`."""
+        return hstack([tile_rows(self.prefix, len(ids)), ids, tile_rows(self.suffix, len(ids))])
 
-    def two(self, first: Ragged, second: Ragged) -> tuple[Ragged, Ragged]:
-        """`<s> A </s></s> B </s>` (or what the model's template says), and its segment ids: 0 for A, 1 for B."""
+    def pair_with_special_tokens(self, first: Ragged, second: Ragged) -> tuple[Ragged, Ragged]:
+        """Two segments in the model's template, such as `<s> A </s></s> B </s>`.
+
+        Args:
+            first, second: token ids of A and B, the same number of rows.
+
+        Returns:
+            The token ids, and the segment ids of the same shape: 0 up to the start of B, then 1.
+        """
         rows = len(first)
-        parts = [constant(self.prefix, rows), first, constant(self.middle, rows), second, constant(self.suffix, rows)]
-        ids = concatenate(parts)
-        segments = concatenate(
-            [Ragged(np.full(len(p.values), i >= 3, np.int32), p.offsets) for i, p in enumerate(parts)]
-        )
-        return ids, segments
+        parts = [
+            tile_rows(self.prefix, rows),
+            first,
+            tile_rows(self.middle, rows),
+            second,
+            tile_rows(self.suffix, rows),
+        ]
+        segment_ids = [Ragged(np.full(len(p.values), i >= 3, np.int32), p.offsets) for i, p in enumerate(parts)]
+        return hstack(parts), hstack(segment_ids)
 
-    def begins(self) -> np.ndarray:
-        """bool [vocabulary]: tokens that begin a word, as metaspace tokenizers mark them."""
-        begins = np.zeros(self.backend.get_vocab_size(), bool)
-        begins[[i for piece, i in self.backend.get_vocab().items() if len(piece) > 1 and piece[0] == "\u2581"]] = True
-        return begins
-
-    def second_starts(self, first: Ragged) -> np.ndarray:
-        """int64 [rows]: where segment B begins in the rows of `two`."""
+    def second_segment_starts(self, first: Ragged) -> np.ndarray:
+        """Position of the first token of B in each row of `pair_with_special_tokens`: int64 [rows]."""
         return len(self.prefix) + first.lengths + len(self.middle)
 
+    def word_start_mask(self) -> np.ndarray:
+        """Tokens that start a word, by the mark of metaspace tokenizers: bool [vocabulary]."""
+        mask = np.zeros(self.backend.get_vocab_size(), bool)
+        mask[[i for token, i in self.backend.get_vocab().items() if len(token) > 1 and token[0] == _METASPACE]] = True
+        return mask
 
-def _template(backend) -> tuple[list[int], list[int], list[int]]:
-    """The special tokens before A, between A and B, and after the last segment, read off the tokenizer itself."""
+
+def _special_tokens(backend) -> tuple[list[int], list[int], list[int]]:
+    """The special tokens before A, between A and B, and after the last segment, taken from an encoded pair."""
     a, b = backend.encode("a", add_special_tokens=False).ids, backend.encode("b", add_special_tokens=False).ids
     pair = backend.encode("a", "b").ids
-    at_a = _find(pair, a, 0)
-    at_b = _find(pair, b, at_a + len(a))
-    return pair[:at_a], pair[at_a + len(a) : at_b], pair[at_b + len(b) :]
+    start_a = _find_sublist(pair, a, 0)
+    start_b = _find_sublist(pair, b, start_a + len(a))
+    return pair[:start_a], pair[start_a + len(a) : start_b], pair[start_b + len(b) :]
 
 
-def _find(ids: list[int], part: list[int], start: int) -> int:
+def _find_sublist(ids: list[int], part: list[int], start: int) -> int:
     for i in range(start, len(ids) - len(part) + 1):
         if ids[i : i + len(part)] == part:
             return i
-    raise ValueError("the tokenizer's pair template does not hold its segments")
+    raise ValueError("the tokenizer's template for pairs does not hold both segments")
 
 
-def _trim_spaces(texts: Sequence[str], rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
-    """Move the start of tokens past leading white space, which metaspace tokenizers count in."""
-    # Code points as numbers: a million characters meet no Python.
+def _trim_leading_spaces(texts: Sequence[str], rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Move token starts past leading white space, in place. Metaspace tokenizers include it in their spans."""
+    # All texts as one array of code points, so that no Python loop runs over characters.
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     if not len(codes):
         return
-    base = offsets_of(np.fromiter(map(len, texts), np.int64, len(texts)))[rows]
-    for _ in range(8):  # a run of white space inside one token is short; what is longer keeps its spaces
-        at = np.minimum(base + starts, len(codes) - 1)
-        move = (starts < ends) & _SPACE[np.minimum(codes[at], len(_SPACE) - 1)]
-        if not move.any():
+    text_starts = offsets_of(np.fromiter(map(len, texts), np.int64, len(texts)))[rows]
+    for _ in range(8):  # white space inside one token is short; the rest of a longer run stays in the span
+        at = np.minimum(text_starts + starts, len(codes) - 1)
+        is_space = (starts < ends) & _IS_SPACE[np.minimum(codes[at], len(_IS_SPACE) - 1)]
+        if not is_space.any():
             return
-        starts[move] += 1
+        starts[is_space] += 1

@@ -1,6 +1,7 @@
-"""Text that is longer than the model: overlapping windows, and each token's answer from the window where it is most central.
+"""Sliding windows for text that is longer than the model.
 
-Nothing is cut silently: callers count the rows that needed windows.
+Windows overlap, and the result of a token comes from the window in which it is farthest from an edge. No token is dropped;
+callers count the rows that needed windows.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
 
 @dataclass(frozen=True)
 class Windows:
-    """`ids`: rows of at most `room` tokens; window i holds tokens from `starts[i]` on of row `rows[i]`.
+    """Windows over rows of tokens. Window i holds the tokens of row `rows[i]` from position `starts[i]` on.
 
-    `positions`, int64 [tokens of the original]: where in `ids.values` each original token is answered.
+    Attributes:
+        ids: token ids, one row for each window.
+        rows: int64 [windows], the original row.
+        starts: int64 [windows], position of the first token in the original row.
+        positions: int64 [original tokens], for each original token the index in `ids.values` where its result is read.
     """
 
     ids: Ragged
@@ -26,41 +31,42 @@ class Windows:
 
     @property
     def windowed_rows(self) -> int:
-        """How many rows were longer than one window."""
+        """Number of rows that needed more than one window."""
         return int(np.sum(np.bincount(self.rows) > 1)) if len(self.rows) else 0
 
 
-def windows(ids: Ragged, room: np.ndarray | int, overlap: int = 64) -> Windows:
-    """Cut rows into windows.
+def sliding_windows(ids: Ragged, max_tokens: np.ndarray | int, overlap: int = 64) -> Windows:
+    """Split rows into windows. A row that fits is one window.
 
     Args:
         ids: token ids without special tokens.
-        room: most tokens a window, for all rows or int [rows]; more than 2 x overlap.
-        overlap: tokens that neighboring windows share; half of the room where that is less.
+        max_tokens: longest window in tokens, for all rows or int [rows].
+        overlap: tokens that neighboring windows share; at most half of `max_tokens`.
     """
     lengths = ids.lengths
-    room = np.broadcast_to(np.asarray(room, np.int64), lengths.shape)
-    step = room - np.minimum(overlap, room // 2)
-    count = np.where(lengths > room, 1 + -(-(lengths - room) // np.maximum(1, step)), 1)
+    max_tokens = np.broadcast_to(np.asarray(max_tokens, np.int64), lengths.shape)
+    step = max_tokens - np.minimum(overlap, max_tokens // 2)
+    count = np.where(lengths > max_tokens, 1 + -(-(lengths - max_tokens) // np.maximum(1, step)), 1)
     rows = np.repeat(np.arange(len(ids)), count)
     nth = np.arange(len(rows)) - np.repeat(offsets_of(count)[:-1], count)
-    # The last window ends with the row, so that it is as long as the others.
-    starts = np.minimum(nth * step[rows], np.maximum(0, lengths - room)[rows])
-    sizes = np.minimum(room[rows], lengths[rows])
-    cut = Ragged(ids.values[ranges(ids.offsets[rows] + starts, sizes)], offsets_of(sizes))
-    return Windows(cut, rows, starts, _central(ids, cut, rows, starts, sizes))
+    # The last window ends where the row ends, so that it is as long as the others.
+    starts = np.minimum(nth * step[rows], np.maximum(0, lengths - max_tokens)[rows])
+    sizes = np.minimum(max_tokens[rows], lengths[rows])
+    windowed = Ragged(ids.values[ranges(ids.offsets[rows] + starts, sizes)], offsets_of(sizes))
+    return Windows(windowed, rows, starts, _central_positions(ids, rows, starts, sizes))
 
 
-def _central(ids: Ragged, cut: Ragged, rows: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """For every original token the position, in the windows, that is farthest from a cut edge."""
+def _central_positions(ids: Ragged, rows: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """For each original token its position, among all tokens of the windows, that is farthest from a window's edge."""
     if len(rows) == len(ids):
         return np.arange(len(ids.values), dtype=np.int64)
     at = ranges(np.zeros(len(rows), np.int64), sizes)
     window = np.repeat(np.arange(len(rows)), sizes)
     token = ids.offsets[rows][window] + starts[window] + at
+    # The start and the end of a row are no edges: nothing lies beyond them.
     left = np.where(starts[window] == 0, np.iinfo(np.int64).max, at)
     ends_row = (starts + sizes == ids.lengths[rows])[window]
     right = np.where(ends_row, np.iinfo(np.int64).max, sizes[window] - 1 - at)
-    order = np.lexsort((-np.minimum(left, right), token))  # by token, the most central first
+    order = np.lexsort((-np.minimum(left, right), token))  # by token, the most central position first
     _, first = np.unique(token[order], return_index=True)
     return order[first]

@@ -142,7 +142,7 @@ class _FunctionActor:
         self.worker = worker
         columns = [*self.input_columns]
         if job.pretokenized and self.has_model:
-            columns.append(schema.CUT.name)
+            columns.append(schema.PRETOKENIZED.name)
         self.bisection = Bisection(self.stage, columns, self.output, self.worker, job.max_quarantined)
         self.timer = ShardTimer(job.log_context, self.stage, model=self.has_model)
 
@@ -154,15 +154,15 @@ class _FunctionActor:
             # The manifest of a shard is the same in every run, but seconds are not: they are only logged.
             log_fields |= {**new, "pairs": table.num_rows, "forward_seconds": new.pop("forward_seconds", 0.0)}
             notes = {**notes, **{f"{self.stage}.{key}": value for key, value in new.items()}}
-            if self.last and schema.CUT.name in table.column_names:
-                table = table.drop_columns(schema.CUT.name)
+            if self.last and schema.PRETOKENIZED.name in table.column_names:
+                table = table.drop_columns(schema.PRETOKENIZED.name)
             return repack(batch, table.replace_schema_metadata({_NOTES: json.dumps(notes)}))
 
 
 class TokenizeShards(_FunctionActor):
     """Actor: computes subwords and words for the models. Only graphs with GPUs have it."""
 
-    stage, input_columns, output, has_model = "tokenize", ("source", "target"), schema.CUT, False
+    stage, input_columns, output, has_model = "tokenize", ("source", "target"), schema.PRETOKENIZED, False
 
     def __init__(self, job: LabelingJob):
         super().__init__(job, SubprocessWorker(job.functions.tokenize, job.models))

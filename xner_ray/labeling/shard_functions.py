@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from xner_ray import schema
-from xner_ray.encoders.engine_stats import Counts
+from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.labeling.isolation import ShardFunction
 from xner_ray.ner.base_tagger import BaseTagger
-from xner_ray.ner.pretokenize import cut_table
-from xner_ray.ner.tagger import Tagger, is_spacy, open_tagger
+from xner_ray.ner.pretokenize import pretokenize_table
+from xner_ray.ner.tagger import Tagger, is_spacy_teacher, open_tagger
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,16 @@ class TokenizeFunction:
         self.tokenizers: dict[str, Tokenizer | None] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """The column `cut` of a table with the columns `source` and `target`; see `ShardFunction`."""
+        """The column `pretokenized` of a table with the columns `source` and `target`; see `ShardFunction`."""
         source = self.tokenizer(self.models.teachers[language]), self.models.source_language
-        return cut_table(table, source, (self.tokenizer(self.models.aligner), language)), {}
+        return pretokenize_table(table, source, (self.tokenizer(self.models.aligner), language)), {}
 
     def tokenizer(self, folder: str) -> Tokenizer | None:
         """The tokenizer of a model; None for spaCy, which tokenizes itself."""
         if folder not in self.tokenizers:
-            self.tokenizers[folder] = None if is_spacy(folder) else Tokenizer(folder, plain=self.models.null_model)
+            self.tokenizers[folder] = (
+                None if is_spacy_teacher(folder) else Tokenizer(folder, without_transformers=self.models.null_model)
+            )
         return self.tokenizers[folder]
 
 
@@ -72,20 +74,20 @@ class LabelFunction:
         self.taggers: dict[str, BaseTagger] = {}
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """The column `entities` of a table with the column `source`, and perhaps `cut`; see `ShardFunction`."""
+        """The column `entities` of a table with the column `source`, and perhaps `pretokenized`."""
         from xner_ray.ner.label_table import label_table
 
         tagger = self.tagger(language)
-        before = _counts(tagger.counts)
+        before = _counts(tagger.stats)
         column = label_table(tagger, table, self.models.source_language).column("entities").combine_chunks()
-        return column, dict(_counts(tagger.counts) - before)
+        return column, dict(_counts(tagger.stats) - before)
 
     def tagger(self, language: str) -> BaseTagger:
         """The teacher of a language."""
         folder, models = self.models.teachers[language], self.models
         if folder not in self.taggers:
             self.taggers[folder] = (
-                Tagger.null(folder)
+                Tagger.load_null(folder)
                 if models.null_model
                 else open_tagger(folder, models.max_batch_tokens, models.precision)
             )
@@ -106,14 +108,14 @@ class AlignFunction:
         )
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
-        """The column `projections` of a table with `source`, `target` and `entities`, and perhaps `cut`; see `ShardFunction`."""
+        """The column `projections` of a table with `source`, `target` and `entities`, and perhaps `pretokenized`."""
         before = self._counts()
         return self.projector.project(table, language), dict(self._counts() - before)
 
     def _counts(self) -> Counter[str]:
         """Of the aligner, and of the encoder whose similarities fill its gaps."""
-        counts, similarity = _counts(self.projector.counts), self.projector.similarity
-        return counts + _counts(similarity.engine.counts) if similarity else counts
+        counts, similarity = _counts(self.projector.stats), self.projector.similarity
+        return counts + _counts(similarity.engine.stats) if similarity else counts
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ def _set_threads(models: LabelingModels) -> None:
         torch.set_num_threads(models.num_threads)
 
 
-def _counts(counts: Counts) -> Counter[str]:
+def _counts(counts: EngineStats) -> Counter[str]:
     """The numbers that are logged and written to the manifest of a shard."""
-    numbers: dict[str, Any] = {"halvings": counts.halvings, "windowed_rows": counts.windowed_rows}
+    numbers: dict[str, Any] = {"oom_backoffs": counts.oom_backoffs, "windowed_rows": counts.windowed_rows}
     numbers |= {"tokens": counts.tokens, "forward_seconds": counts.seconds.get("forward", 0.0), **counts.extra}
     return Counter(numbers)

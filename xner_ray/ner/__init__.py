@@ -1,1 +1,1 @@
-"""Named entities of one language: gold to training data, the tagger, decoding to character spans."""
+"""Named-entity recognition in one language: training data from gold, taggers, and decoding to character spans."""

@@ -1,62 +1,58 @@
-"""What every tagger does with what it found, whoever made it: entities of texts, and tags of given words."""
+"""The interface of taggers, and the outputs that all of them derive from their entity spans."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
-from xner_ray.encoders.engine_stats import Counts
-from xner_ray.encoders.ragged import offsets_of, ranges
+from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.tokenizer import Tokens
-from xner_ray.ner.token_labels import Words
-from xner_ray.text.words import tokenize_words
-
-Entity = tuple[int, int, str, float]
+from xner_ray.ner.entity_spans import Entity, EntitySpans
+from xner_ray.ner.word_spans import WordSpans
 
 
-class BaseTagger:
-    """A tagger: something that finds entities among given words."""
+class BaseTagger(ABC):
+    """Finds entities that consist of given words."""
 
     @property
-    def counts(self) -> Counts:
-        """What it did that a report should tell; nothing, where a tagger cuts, windows and redoes nothing."""
-        return Counts()
+    def stats(self) -> EngineStats:
+        """Counters and timings of the engine; all zero for a tagger without one."""
+        return EngineStats()
 
-    def find(self, texts: Sequence[str], words: Words, tokens: Tokens | None = None) -> dict[str, np.ndarray]:
-        """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`).
+    @abstractmethod
+    def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
+        """Predict the entities of texts.
 
         Args:
-            tokens: of the texts, where they were tokenized before; a tagger that has no use for them tokenizes itself.
+            texts: raw strings.
+            words: of the texts; an entity is one or more of them.
+            tokens: of the texts, if they are tokenized already. None: the tagger tokenizes. A tagger with a tokenizer of its
+                own ignores them.
         """
-        raise NotImplementedError
 
     def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
-        """Entities of each text as (start, end, type, score)."""
-        return listed(self.find(texts, Words.of([tokenize_words(t, language) for t in texts])), len(texts))
+        """The entities of each text.
 
-    def tag_words(self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[list[str]]:
-        """BIO2 tags of given words, e.g. of a gold set: each sentence is its text and the character spans of its words."""
-        return self.tag_words_scored(sentences)[0]
+        Args:
+            texts: raw strings.
+            language: ISO 639-1; decides what a word is.
+        """
+        return self.predict_spans(texts, WordSpans.from_texts(texts, language)).to_lists(len(texts))
 
-    def tag_words_scored(
+    def predict_tags(
         self, sentences: Sequence[tuple[str, Sequence[tuple[int, int]]]]
     ) -> tuple[list[list[str]], np.ndarray]:
-        """As `tag_words`, and the score of each entity, float32, in the order of the B- tags."""
-        words = Words.of([spans for _, spans in sentences])
-        found = self.find([text for text, _ in sentences], words)
-        tags = np.full(len(words.starts), "O", dtype=object)
-        inside = ranges(found["first"], found["last"] + 1 - found["first"])
-        tags[inside] = np.char.add("I-", np.repeat(found["type"].astype(str), found["last"] + 1 - found["first"]))
-        if len(found["first"]):
-            tags[found["first"]] = np.char.add("B-", found["type"].astype(str))
-        return [tags[a:b].tolist() for a, b in pairwise(words.offsets.tolist())], found["score"]
+        """BIO2 tags of given words, such as those of a gold set.
 
+        Args:
+            sentences: for each the text and the character spans of its words.
 
-def listed(found: dict[str, np.ndarray], rows: int) -> list[list[Entity]]:
-    """Flat entity arrays (see `ner.decode.entities`) as a list a text."""
-    cuts = offsets_of(np.bincount(found["row"], minlength=rows))
-    columns = [found[name].tolist() for name in ("start", "end", "type", "score")]
-    flat = list(zip(*columns, strict=True))
-    return [flat[a:b] for a, b in pairwise(cuts.tolist())]
+        Returns:
+            tags: one list of BIO2 tags for each sentence.
+            scores: float32 [entities], 0..1, in the order of the B- tags.
+        """
+        words = WordSpans.from_lists([spans for _, spans in sentences])
+        entities = self.predict_spans([text for text, _ in sentences], words)
+        return entities.to_bio2(words), entities.scores

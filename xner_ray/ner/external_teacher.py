@@ -1,12 +1,12 @@
-"""A tagger that somebody else trained, as the teacher: copied into the run as it is, with its labels explained.
+"""Adopts a trained model of somebody else as the teacher: copies it and writes down what its labels mean.
 
-A Hugging Face folder keeps weights and tokenizer; its config.json is told what each label means here (`xner_labels`). A spaCy
-pipeline is copied whole into `spacy/`. Either folder says by its hash what labeled a shard, like one that we trained.
+Of a Hugging Face folder, weights and tokenizer are copied, and config.json gets the normalized labels (`xner_labels`). A spaCy
+pipeline is copied whole into the subfolder `spacy`, beside a config.json with the normalized types (`xner_spacy`). The hash of
+the copy identifies the teacher of a labeled shard, as it does for a teacher that was trained here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,19 @@ from typing import Any
 
 from xner_ray.encoders.load import TOKENIZER_FILES, encoder_folder
 from xner_ray.errors import UserError
-from xner_ray.ner.label_normalizer import our_labels
+from xner_ray.ner.label_normalizer import NORMALIZED_LABELS, TYPE_MAP, model_labels, normalize_labels, read_config
+from xner_ray.ner.spacy_tagger import (
+    PIPELINE_FOLDER,
+    find_pipeline,
+    hash_pipeline,
+    is_pipeline,
+    pipeline_types,
+)
 from xner_ray.storage.atomic import create_dir_once
-from xner_ray.storage.fingerprint import hash_file, hash_folder
+from xner_ray.storage.fingerprint import hash_folder
 
-SPACY = "spacy:"
-_KEPT = (
+SPACY_PREFIX = "spacy:"
+_COPIED_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",
     *TOKENIZER_FILES,
@@ -31,95 +38,80 @@ _KEPT = (
 )
 
 
-def source_folder(model: str) -> Path:
-    """Where a model lies: a folder, a hub id, or `spacy:` and a package or folder.
+def resolve_model(model: str) -> Path:
+    """The local folder of a trained tagger.
+
+    Args:
+        model: a folder, a hub id, or `spacy:` followed by a package or folder.
 
     Raises:
-        UserError: it cannot be had, or holds no named-entity tagger.
+        UserError: it does not exist or cannot be downloaded, or it has no token classification head.
     """
-    if model.startswith(SPACY):
-        return _spacy_folder(model.removeprefix(SPACY))
+    if model.startswith(SPACY_PREFIX):
+        return find_pipeline(model.removeprefix(SPACY_PREFIX))
     folder = encoder_folder(model)
-    told = _config(folder)
-    if not any(a.endswith("ForTokenClassification") for a in told.get("architectures") or []):
-        remedy = "give a model with a token classification head, or use it as teacher.encoder"
-        raise UserError("holds no tagger", file=folder, key="teacher.model", remedy=remedy)
+    architectures = read_config(folder).get("architectures") or []
+    if not any(a.endswith("ForTokenClassification") for a in architectures):
+        raise UserError(
+            "holds no tagger",
+            file=folder,
+            key="teacher.model",
+            remedy="give a model with a token classification head, or use it as teacher.encoder",
+        )
     return folder
 
 
-def identity(folder: Path) -> str:
-    """Hash of what decides about the labels."""
-    if (folder / "meta.json").exists():
-        files = {p.relative_to(folder).as_posix(): hash_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    return hash_folder(folder)
+def hash_model(folder: Path) -> str:
+    """SHA-256 of the files that decide which labels a model predicts."""
+    return hash_pipeline(folder) if is_pipeline(folder) else hash_folder(folder)
 
 
-def own_labels(folder: Path) -> list[str]:
-    """A model's labels in the order of their ids; of spaCy its types."""
-    if (folder / "meta.json").exists():
-        labels = json.loads((folder / "meta.json").read_text(encoding="utf-8")).get("labels", {}).get("ner", [])
-        if not labels:
-            raise UserError(
-                "has no component `ner`", file=folder, key="teacher.model", remedy="choose another pipeline"
-            )
-        return list(labels)
-    told = _config(folder).get("id2label") or {}
-    return [told[str(i)] for i in range(len(told))]
-
-
-def adopt(folder: Path, out: Path, label_map: Mapping[str, str], without: Sequence[str]) -> Path:
-    """Copy a model to `out`, with its labels explained; it appears whole.
+def original_labels(folder: Path) -> list[str]:
+    """The labels of a model before normalization, in the order of their ids. Of a spaCy pipeline: its types.
 
     Raises:
-        UserError: see `labels.our_labels`.
+        UserError: a spaCy pipeline has no component `ner`.
     """
-    own = own_labels(folder)
-    meaning = our_labels(own, label_map, without)
+    return pipeline_types(folder) if is_pipeline(folder) else model_labels(read_config(folder))
 
-    def write(made: Path) -> None:
-        if (folder / "meta.json").exists():
-            shutil.copytree(folder, made / "spacy")
-            told: dict[str, Any] = {
-                "xner_spacy": {name: label[2:] or "O" for name, label in zip(own, meaning, strict=True)},
-                "sha256": identity(folder),
-            }
+
+def adopt_model(folder: Path, out: Path, label_map: Mapping[str, str], drop_types: Sequence[str]) -> Path:
+    """Copy a model to `out`, with its normalized labels in config.json. The folder appears atomically.
+
+    Args:
+        folder: of the model, see `resolve_model`.
+        out: of the copy.
+        label_map, drop_types: see `normalize_labels`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: see `normalize_labels`.
+    """
+    labels = original_labels(folder)
+    normalized = normalize_labels(labels, label_map, drop_types)
+
+    def write(draft: Path) -> None:
+        config: dict[str, Any]
+        if is_pipeline(folder):
+            shutil.copytree(folder, draft / PIPELINE_FOLDER)
+            type_map = {name: label[2:] or "O" for name, label in zip(labels, normalized, strict=True)}
+            config = {TYPE_MAP: type_map, "sha256": hash_model(folder)}
         else:
-            for file in {f for pattern in _KEPT for f in folder.glob(pattern)}:
-                shutil.copyfile(file, made / file.name)
-            told = {**_config(folder), "xner_labels": meaning}
-        (made / "config.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+            for file in {f for pattern in _COPIED_FILES for f in folder.glob(pattern)}:
+                shutil.copyfile(file, draft / file.name)
+            config = {**read_config(folder), NORMALIZED_LABELS: normalized}
+        (draft / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
 
     return create_dir_once(out, write)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-
-
-def _spacy_folder(name: str) -> Path:
-    if (Path(name) / "meta.json").exists():
-        return Path(name)
-    try:
-        from spacy.util import get_package_path, is_package
-    except ImportError as e:
-        remedy = "pip install 'xner_ray[spacy]'"
-        raise UserError(f"spaCy is not installed ({e.name})", key="teacher.model", remedy=remedy) from e
-    if not is_package(name):
-        remedy = f"give the folder of a pipeline, or install one: python -m spacy download {name}"
-        raise UserError(
-            f"`{name}` is no folder of a pipeline and no installed package", key="teacher.model", remedy=remedy
-        )
-    package = get_package_path(name)
-    found = sorted(package.glob("*/meta.json"))  # the data lies in NAME-VERSION, below the package
-    return found[-1].parent if found else package
-
-
-def model_types(folder: str | Path) -> list[str]:
-    """Our types of a teacher's folder, sorted: one that we trained, or one that was adopted."""
-    told = _config(Path(folder))
-    if "xner_spacy" in told:
-        found = set(told["xner_spacy"].values())
+def teacher_types(folder: str | Path) -> list[str]:
+    """The normalized entity types of a teacher's folder, trained here or adopted, sorted."""
+    config = read_config(folder)
+    if TYPE_MAP in config:
+        types = set(config[TYPE_MAP].values())
     else:
-        found = {label[2:] for label in told.get("xner_labels") or told["id2label"].values()}
-    return sorted(found - {"", "O"})
+        types = {label[2:] for label in config.get(NORMALIZED_LABELS) or model_labels(config)}
+    return sorted(types - {"", "O"})

@@ -1,4 +1,4 @@
-"""Labeling a shard: the teacher's entities as an Arrow column."""
+"""Labels a shard: adds the teacher's entities as an Arrow column."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray import schema
-from xner_ray.encoders.ragged import offsets_of
 from xner_ray.ner.base_tagger import BaseTagger
-from xner_ray.ner.pretokenize import SOURCE, pieces_and_words
-from xner_ray.ner.token_labels import words_of
+from xner_ray.ner.entity_spans import EntitySpans
+from xner_ray.ner.pretokenize import SOURCE, tokens_and_words
+from xner_ray.ner.word_spans import WordSpans
 
 
 def label_table(tagger: BaseTagger, table: pa.Table, language: str = "en") -> pa.Table:
-    """Add `entities`, the tagger's findings in `source`.
+    """Add the column `entities`, the tagger's entities of the column `source`.
 
     Args:
-        table: schema.PAIR columns; with schema.CUT the source is not tokenized again.
-        language: of the source side.
+        tagger: of the source language.
+        table: with the columns of schema.PAIR. With schema.PRETOKENIZED the source is not tokenized again.
+        language: of the source side, ISO 639-1.
 
     Returns:
-        schema.LABELED columns, rows in the same order.
+        A table with the columns of schema.LABELED, rows in the same order.
     """
     texts = table.column("source").to_pylist()
-    if schema.CUT.name in table.column_names:
-        tokens, words = pieces_and_words(table, SOURCE)
-        found = tagger.find(texts, words, tokens)
+    if schema.PRETOKENIZED.name in table.column_names:
+        tokens, words = tokens_and_words(table, SOURCE)
+        entities = tagger.predict_spans(texts, words, tokens)
     else:
-        found = tagger.find(texts, words_of(texts, language))
-    return table.append_column(schema.ENTITIES, entity_lists(found, len(texts)))
+        entities = tagger.predict_spans(texts, WordSpans.from_texts(texts, language))
+    return table.append_column(schema.ENTITIES, _to_arrow(entities, len(texts)))
 
 
-def entity_lists(found: dict[str, np.ndarray], rows: int) -> pa.ListArray:
-    """Flat entity arrays (see `ner.decode.entities`), sorted by row, as list<entity>."""
-    offsets = offsets_of(np.bincount(found["row"], minlength=rows)) if rows else np.zeros(1, np.int64)
+def _to_arrow(entities: EntitySpans, num_texts: int) -> pa.ListArray:
+    """schema.ENTITIES, one list for each text."""
     values = pa.StructArray.from_arrays(
         [
-            pa.array(found["start"], pa.int32()),
-            pa.array(found["end"], pa.int32()),
-            pa.array(found["type"].astype(str), pa.string()),
-            pa.array(found["score"], pa.float32()),
+            pa.array(entities.starts, pa.int32()),
+            pa.array(entities.ends, pa.int32()),
+            pa.array(entities.types.astype(str), pa.string()),
+            pa.array(entities.scores, pa.float32()),
         ],
         fields=list(schema.ENTITY),
     )
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=schema.ENTITIES.type)
+    offsets = pa.array(entities.offsets(num_texts).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, values, type=schema.ENTITIES.type)

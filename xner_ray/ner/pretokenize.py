@@ -1,7 +1,7 @@
-"""Pieces and words of both sides as one Arrow column, so that they are cut on CPUs and nobody holds a GPU meanwhile.
+"""Tokens and words of both sides as one Arrow column, computed on CPUs before a shard reaches a GPU.
 
-Of the time that labeling and aligning take besides the model, cutting is four fifths. The pieces and words of a row lie in one
-list, told apart by `kind`, since a stage over shards adds one column; it travels with the shard and is not kept.
+Of the work of labeling and aligning beside the model, tokenization is four fifths. A stage over shards adds one column, so the
+tokens and words of a row are in one list, and `kind` distinguishes them. The column travels with the shard and is not stored.
 """
 
 from __future__ import annotations
@@ -10,55 +10,67 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray import schema
-from xner_ray.encoders.ragged import Ragged, concatenate, offsets_of
+from xner_ray.encoders.ragged import Ragged, hstack, offsets_of
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
-from xner_ray.ner.token_labels import Words, words_of
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.arrow_strings import list_offsets
 
-SOURCE, TARGET = 0, 2  # `kind` of a side's pieces; its words are the next one
+SOURCE, TARGET = 0, 2  # `kind` of a side's tokens; the kind of its words is one more
 
 
-def cut_table(
+def pretokenize_table(
     table: pa.Table, source: tuple[Tokenizer | None, str], target: tuple[Tokenizer | None, str]
 ) -> pa.ListArray:
-    """schema.CUT of a table with the columns `source` and `target`.
+    """Tokenize both sides of a table.
 
     Args:
-        source, target: tokenizer (None: no pieces) and language of the side.
+        table: with the columns `source` and `target`.
+        source, target: tokenizer and language (ISO 639-1) of the side. Without a tokenizer the side has words, but no tokens.
+
+    Returns:
+        schema.PRETOKENIZED, one list for each row.
     """
+    kinds: list[Ragged] = []
     ids: list[Ragged] = []
     starts: list[Ragged] = []
     ends: list[Ragged] = []
-    kinds: list[Ragged] = []
     for kind, side, (tokenizer, language) in ((SOURCE, "source", source), (TARGET, "target", target)):
         texts = table.column(side).to_pylist()
-        tokens, words = tokenizer(texts) if tokenizer else _no_tokens(len(texts)), words_of(texts, language)
-        for k, first, last, numbers, offsets in (
-            (kind, tokens.starts, tokens.ends, tokens.ids.values, tokens.ids.offsets),
-            (kind + 1, words.starts, words.ends, np.zeros(len(words.starts)), words.offsets),
+        tokens = tokenizer(texts) if tokenizer else _no_tokens(len(texts))
+        words = WordSpans.from_texts(texts, language)
+        for part_kind, part_ids, spans, offsets in (
+            (kind, tokens.ids.values, tokens, tokens.ids.offsets),
+            (kind + 1, np.zeros(len(words.starts)), words, words.offsets),
         ):
-            for parts, values in ((ids, numbers), (starts, first), (ends, last)):
-                parts.append(Ragged(values.astype(np.int32), offsets))
-            kinds.append(Ragged(np.full(len(first), k, np.int8), offsets))
-    offsets = concatenate(kinds).offsets
-    columns = [pa.array(concatenate(parts).values) for parts in (kinds, ids, starts, ends)]
-    values = pa.StructArray.from_arrays(columns, fields=list(schema.CUT.type.value_type))
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=schema.CUT.type)
+            kinds.append(Ragged(np.full(len(part_ids), part_kind, np.int8), offsets))
+            for column, values in ((ids, part_ids), (starts, spans.starts), (ends, spans.ends)):
+                column.append(Ragged(values.astype(np.int32), offsets))
+    offsets = hstack(kinds).offsets
+    columns = [pa.array(hstack(parts).values) for parts in (kinds, ids, starts, ends)]
+    values = pa.StructArray.from_arrays(columns, fields=list(schema.PRETOKENIZED.type.value_type))
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=schema.PRETOKENIZED.type)
 
 
-def pieces_and_words(table: pa.Table, side: int) -> tuple[Tokens, Words]:
-    """What `cut_table` found in SOURCE or TARGET. Raises: KeyError where the table has no such column."""
-    column = table.column(schema.CUT.name).combine_chunks()
+def tokens_and_words(table: pa.Table, side: int) -> tuple[Tokens, WordSpans]:
+    """Read one side of the column that `pretokenize_table` made.
+
+    Args:
+        table: with the column schema.PRETOKENIZED.
+        side: SOURCE or TARGET.
+    """
+    column = table.column(schema.PRETOKENIZED.name).combine_chunks()
     rows = np.repeat(np.arange(len(column)), np.diff(list_offsets(column)))
-    kind, ids, starts, ends = (array.to_numpy() for array in column.flatten().flatten())
-    found = []
-    for wanted in (side, side + 1):
-        mine = kind == wanted
-        found.append((ids[mine], starts[mine], ends[mine], offsets_of(np.bincount(rows[mine], minlength=len(column)))))
-    (ids, *spans, offsets), (_, first, last, words) = found
-    return Tokens(Ragged(ids, offsets), *spans), Words(first.astype(np.int64), last.astype(np.int64), words)
+    kinds, ids, starts, ends = (array.to_numpy() for array in column.flatten().flatten())
+
+    def row_offsets(selected: np.ndarray) -> np.ndarray:
+        return offsets_of(np.bincount(rows[selected], minlength=len(column)))
+
+    is_token, is_word = kinds == side, kinds == side + 1
+    tokens = Tokens(Ragged(ids[is_token], row_offsets(is_token)), starts[is_token], ends[is_token])
+    words = WordSpans(starts[is_word].astype(np.int64), ends[is_word].astype(np.int64), row_offsets(is_word))
+    return tokens, words
 
 
 def _no_tokens(rows: int) -> Tokens:
-    none = np.zeros(0, np.int32)
-    return Tokens(Ragged(none, np.zeros(rows + 1, np.int64)), none, none)
+    empty = np.zeros(0, np.int32)
+    return Tokens(Ragged(empty, np.zeros(rows + 1, np.int64)), empty, empty)

@@ -1,35 +1,43 @@
-"""English gold to training data of a teacher, with types turned into O where a target language lacks them."""
+"""Gold sentences of the source language to training data of a teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from xner_ray.config import Gold
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
-from xner_ray.ner.token_labels import Words, encode_tags
+from xner_ray.ner.token_labels import encode_tags
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.conll import Sentence, read_gold_file
 from xner_ray.text.tags import label_list
 from xner_ray.training.data import TrainSet
 
 
-def read_gold(gold: Sequence[Gold], fill=lambda path: path, drop_types: Sequence[str] = ()) -> list[Sentence]:
-    """All sentences of the gold files; the types in `drop_types` become O."""
+def read_gold(
+    gold: Sequence[Gold], resolve_path: Callable[[str], str] = lambda path: path, drop_types: Sequence[str] = ()
+) -> list[Sentence]:
+    """All sentences of gold files.
+
+    Args:
+        gold: the files as the config describes them.
+        resolve_path: replaces placeholders in a path of the config.
+        drop_types: entity types that become O, for target languages that lack them.
+    """
     sentences: list[Sentence] = []
     for item in gold:
-        drop = dict.fromkeys(drop_types, "O")
-        without = item.model_copy(update={"tag_map": {**item.tag_map, **drop}})
-        sentences += read_gold_file(without, fill(item.path))
+        tag_map = {**item.tag_map, **dict.fromkeys(drop_types, "O")}
+        sentences += read_gold_file(item.model_copy(update={"tag_map": tag_map}), resolve_path(item.path))
     return sentences
 
 
-def types_of(sentences: Sequence[Sentence]) -> list[str]:
+def entity_types(sentences: Sequence[Sentence]) -> list[str]:
     """The entity types that occur, sorted.
 
     Raises:
-        UserError: there is none.
+        UserError: no sentence has an entity.
     """
     types = sorted({tag[2:] for s in sentences for tag in s.tags if tag != "O"})
     if not types:
@@ -39,18 +47,34 @@ def types_of(sentences: Sequence[Sentence]) -> list[str]:
     return types
 
 
+def gold_labels(sentences: Sequence[Sentence]) -> list[str]:
+    """The labels of a tagger for these sentences: O, B-X, I-X, ...
+
+    Raises:
+        UserError: no sentence has an entity.
+    """
+    return label_list(entity_types(sentences))
+
+
 def encode_gold(
     sentences: Sequence[Sentence], tokenizer: Tokenizer, labels: list[str], limit: int
 ) -> tuple[TrainSet, int]:
-    """Training data; every second sentence is spaced as a writer would, the others as CoNLL spaces its tokens.
+    """Training data of gold sentences.
 
-    A tagger meets both: raw text in corpora, spaced tokens in gold sets.
+    Every second sentence is detokenized, and the others have spaces between all tokens, as in CoNLL files. A tagger meets both:
+    corpora are raw text, and gold sets are tokens.
+
+    Args:
+        sentences: words and tags.
+        tokenizer: of the model.
+        labels: O, B-X, I-X, ... in the order of their ids.
+        limit: longest row in tokens, special tokens included. Longer rows are truncated.
+
+    Returns:
+        The training data, and the number of truncated rows.
     """
     raw = [s.detokenize() if i % 2 else s.join_tokens() for i, s in enumerate(sentences)]
     ids = {label: i for i, label in enumerate(labels)}
     tags = np.fromiter((ids[t] for s in sentences for t in s.tags), np.int32)
-    return encode_tags(tokenizer, [t for t, _ in raw], Words.of([w for _, w in raw]), tags, labels, limit)
-
-
-def labels_of(sentences: Sequence[Sentence]) -> list[str]:
-    return label_list(types_of(sentences))
+    words = WordSpans.from_lists([spans for _, spans in raw])
+    return encode_tags(tokenizer, [text for text, _ in raw], words, tags, labels, limit)

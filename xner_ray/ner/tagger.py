@@ -1,136 +1,160 @@
-"""The tagger: raw strings in, entities with character offsets out. Teacher, student and `xner tag` are all this."""
+"""The tagger: raw strings in, entities with character offsets out. Teachers, students and `xner tag` use it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xner_ray.encoders.engine_stats import Counts
+from xner_ray.encoders.engine_base import InferenceEngine
+from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.ragged import ranges
-from xner_ray.encoders.testing.null import Answers, NullEngine
+from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
-from xner_ray.encoders.windowing import windows
-from xner_ray.ner.base_tagger import BaseTagger, Entity, listed
-from xner_ray.ner.decoding import entities, word_labels
-from xner_ray.ner.token_labels import Words, deciding_pieces
+from xner_ray.encoders.windowing import sliding_windows
+from xner_ray.ner.base_tagger import BaseTagger
+from xner_ray.ner.decoding import decode_entities, decode_word_labels
+from xner_ray.ner.entity_spans import Entity, EntitySpans
+from xner_ray.ner.label_normalizer import NORMALIZED_LABELS, TYPE_MAP, model_labels, read_config
+from xner_ray.ner.token_labels import first_subwords
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.tags import label_list
 
 
 class Tagger(BaseTagger):
-    """A trained token classifier.
+    """A token classifier.
 
     Args:
-        engine: answers for token ids.
-        labels: what its columns mean: O, B-X, I-X, ...
-        meaning: float32 [columns of the engine, labels], where these differ; see `_labels`.
+        engine: gives probabilities for token ids.
+        tokenizer: of the model.
+        labels: O, B-X, I-X, ... in the order of their ids.
+        label_projection: float32 [labels of the engine, labels], for an adopted model whose labels differ from `labels`. It
+            maps the engine's probabilities to those of `labels`. None: they are the same.
     """
 
-    def __init__(self, engine: Answers, tokenizer: Tokenizer, labels: list[str], meaning: np.ndarray | None = None):
-        self.engine, self.tokenizer, self.labels, self.meaning = engine, tokenizer, labels, meaning
+    def __init__(
+        self,
+        engine: InferenceEngine,
+        tokenizer: Tokenizer,
+        labels: list[str],
+        label_projection: np.ndarray | None = None,
+    ):
+        self.engine, self.tokenizer, self.labels, self.label_projection = engine, tokenizer, labels, label_projection
 
     @classmethod
     def load(
-        cls, folder: str | Path, budget: int = 4096, precision: str = "auto", device: str | None = None
+        cls, folder: str | Path, max_batch_tokens: int = 4096, precision: str = "auto", device: str | None = None
     ) -> Tagger:
-        """The tagger of a Hugging Face folder with a token classification head over O, B-X, I-X.
+        """The tagger of a Hugging Face folder with a token classification head.
 
         Args:
-            budget: padded tokens of a forward pass.
+            folder: of the model.
+            max_batch_tokens: padded tokens of a forward pass.
             precision: auto | fp32 | bf16 | fp16.
-        """
-        from xner_ray.encoders.engine import Engine
-        from xner_ray.encoders.load import load_model
+            device: where to run; None: the GPU if there is one, else the CPU.
 
-        return cls(
-            Engine(load_model(folder), budget, precision, device), Tokenizer(str(folder)), *_labels(_config(folder))
-        )
+        Raises:
+            UserError: the folder holds no token classifier.
+        """
+        from xner_ray.encoders.load import load_model
+        from xner_ray.encoders.torch_engine import TorchEngine
+
+        engine = TorchEngine(load_model(folder), max_batch_tokens, precision, device)
+        return cls(engine, Tokenizer(str(folder)), *_output_labels(read_config(folder)))
 
     @classmethod
-    def exported(cls, folder: str | Path, budget: int = 4096) -> Tagger:
-        """The tagger of a folder that `xner export-model` wrote; neither torch nor transformers is imported."""
+    def load_onnx(cls, folder: str | Path, max_batch_tokens: int = 4096) -> Tagger:
+        """The tagger of a folder that `xner export-model` wrote. Imports neither torch nor transformers."""
         from xner_ray.encoders.onnx_engine import OnnxEngine
 
-        return cls(OnnxEngine(folder, budget), Tokenizer(str(folder), plain=True), *_labels(_config(folder)))
+        engine, tokenizer = OnnxEngine(folder, max_batch_tokens), Tokenizer(str(folder), without_transformers=True)
+        return cls(engine, tokenizer, *_output_labels(read_config(folder)))
 
     @classmethod
-    def null(cls, folder: str | Path) -> Tagger:
-        """The tagger that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
-        tokenizer = Tokenizer(str(folder), plain=True)
-        return cls(NullEngine(tokenizer.begins()), tokenizer, NullEngine.LABELS)
+    def load_null(cls, folder: str | Path) -> Tagger:
+        """A tagger with the tokenizer of a folder and `NullEngine` in place of a model."""
+        tokenizer = Tokenizer(str(folder), without_transformers=True)
+        return cls(NullEngine(tokenizer.word_start_mask()), tokenizer, NullEngine.LABELS)
 
     @property
-    def counts(self) -> Counts:
-        return self.engine.counts
+    def stats(self) -> EngineStats:
+        """Counters and timings of the engine; `windowed_rows` counts the texts longer than the model."""
+        return self.engine.stats
 
     def probabilities(self, tokens: Tokens) -> np.ndarray:
-        """Label probabilities of all pieces: float32 [pieces, labels]."""
-        with self.counts.timed("tokenize"):
-            frame = len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
-            cut = windows(tokens.ids, self.engine.max_length - frame)
-            framed = self.tokenizer.one(cut.ids)
-        self.counts.windowed_rows += cut.windowed_rows
-        scores = self.engine.probabilities(framed)
-        content = ranges(framed.offsets[:-1] + len(self.tokenizer.prefix), cut.ids.lengths)
-        mine = scores[content][cut.positions]
-        return mine if self.meaning is None else mine @ self.meaning
+        """Label probabilities of all tokens: float32 [tokens, labels]. Texts longer than the model are read in windows."""
+        with self.stats.timed("tokenize"):
+            num_special = len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
+            windows = sliding_windows(tokens.ids, self.engine.max_length - num_special)
+            ids = self.tokenizer.with_special_tokens(windows.ids)
+        self.stats.windowed_rows += windows.windowed_rows
+        scores = self.engine.probabilities(ids)
+        content = ranges(ids.offsets[:-1] + len(self.tokenizer.prefix), windows.ids.lengths)
+        scores = scores[content][windows.positions]
+        return scores if self.label_projection is None else scores @ self.label_projection
 
-    def _tokens(self, texts: Sequence[str], trim: bool = True) -> Tokens:
-        with self.counts.timed("tokenize"):
-            return self.tokenizer(texts, trim)
-
-    def find(self, texts: Sequence[str], words: Words, tokens: Tokens | None = None) -> dict[str, np.ndarray]:
-        """Entities as flat arrays: row, start, end, first, last, type, score (see `ner.decode.entities`)."""
-        tokens = self._tokens(texts) if tokens is None else tokens
-        ids, best = word_labels(self.probabilities(tokens), deciding_pieces(tokens, words), self.labels)
-        return entities(ids, best, words, self.labels)
+    def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
+        """Predict the entities of texts, see `BaseTagger.predict_spans`. A word takes the label of its first subword."""
+        tokens = self._tokenize(texts) if tokens is None else tokens
+        label_ids, scores = decode_word_labels(self.probabilities(tokens), first_subwords(tokens, words), self.labels)
+        return decode_entities(label_ids, scores, words, self.labels)
 
     def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
-        """Entities of each text as (start, end, type, score), read off the pieces.
+        """The entities of each text, decoded from the labels of all tokens.
 
-        These are what `transformers.pipeline("token-classification", aggregation_strategy="simple")` finds in the folder.
-        An adopted model may have learned the first pieces of words alone, so it is asked for `language`'s words.
+        They equal those of `transformers.pipeline("token-classification", aggregation_strategy="simple")` on the folder. An
+        adopted model may have been trained on first subwords only, so its entities are decoded from words.
+
+        Args:
+            texts: raw strings.
+            language: ISO 639-1; decides what a word is.
         """
-        if self.meaning is not None:
+        if self.label_projection is not None:
             return super().tag(texts, language)
-        tokens = self._tokens(texts, trim=False)
+        tokens = self._tokenize(texts, trim_spaces=False)
         scores = self.probabilities(tokens)
-        pieces = Words(tokens.starts, tokens.ends, tokens.ids.offsets)
-        return listed(entities(scores.argmax(axis=1), scores.max(axis=1), pieces, self.labels), len(texts))
+        token_spans = WordSpans(tokens.starts, tokens.ends, tokens.ids.offsets)
+        entities = decode_entities(scores.argmax(axis=1), scores.max(axis=1), token_spans, self.labels)
+        return entities.to_lists(len(texts))
+
+    def _tokenize(self, texts: Sequence[str], trim_spaces: bool = True) -> Tokens:
+        with self.stats.timed("tokenize"):
+            return self.tokenizer(texts, trim_spaces)
 
 
-def _config(folder: str | Path) -> dict[str, Any]:
-    return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+def _output_labels(config: Mapping[str, Any]) -> tuple[list[str], np.ndarray | None]:
+    """The labels of a tagger and its label projection, which is None unless the model is adopted.
 
-
-def _labels(config: dict[str, Any]) -> tuple[list[str], np.ndarray | None]:
-    """Our labels, and what those of an adopted model mean: float32 [its labels, ours]; None for our own.
-
-    Probabilities of labels that mean the same add up.
+    The probabilities of labels with the same normalized label add up.
     """
-    meant: list[str] | None = config.get("xner_labels")
-    if meant is None:
-        return [config["id2label"][str(i)] for i in range(len(config["id2label"]))], None
-    ours = label_list(x[2:] for x in meant if x != "O")
-    meaning = np.zeros((len(meant), len(ours)), np.float32)
-    meaning[np.arange(len(meant)), [ours.index(x) for x in meant]] = 1
-    return ours, meaning
+    normalized: list[str] | None = config.get(NORMALIZED_LABELS)
+    if normalized is None:
+        return model_labels(config), None
+    labels = label_list(x[2:] for x in normalized if x != "O")
+    projection = np.zeros((len(normalized), len(labels)), np.float32)
+    projection[np.arange(len(normalized)), [labels.index(x) for x in normalized]] = 1
+    return labels, projection
 
 
-def is_spacy(folder: str | Path) -> bool:
-    """An adopted spaCy pipeline, which has a tokenizer of its own."""
-    return "xner_spacy" in _config(folder)
+def is_spacy_teacher(folder: str | Path) -> bool:
+    """Whether a folder is an adopted spaCy pipeline, which has a tokenizer of its own."""
+    return TYPE_MAP in read_config(folder)
 
 
-def open_tagger(folder: str | Path, budget: int = 4096, precision: str = "auto") -> BaseTagger:
-    """The tagger of a folder: one that we trained, that was exported, or that was adopted (see `ner.adopt`)."""
-    if is_spacy(folder):
+def open_tagger(folder: str | Path, max_batch_tokens: int = 4096, precision: str = "auto") -> BaseTagger:
+    """The tagger of a folder: trained here, exported to ONNX, or adopted (see `external_teacher`).
+
+    Args:
+        folder: of the model.
+        max_batch_tokens: padded tokens of a forward pass.
+        precision: auto | fp32 | bf16 | fp16. An ONNX export always runs in fp32.
+    """
+    if is_spacy_teacher(folder):
         from xner_ray.ner.spacy_tagger import SpacyTagger
 
         return SpacyTagger(folder)
     if (Path(folder) / "model.onnx").exists() and not list(Path(folder).glob("*.safetensors")):
-        return Tagger.exported(folder, budget)
-    return Tagger.load(folder, budget, precision)
+        return Tagger.load_onnx(folder, max_batch_tokens)
+    return Tagger.load(folder, max_batch_tokens, precision)

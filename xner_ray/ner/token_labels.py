@@ -1,144 +1,116 @@
-"""Tagged sentences to training data, and back: how words and pieces meet.
+"""Word tags to token labels: the training data of taggers.
 
-A tagger reads a raw string and learns a label for every piece: the piece that holds a word's first character takes the word's,
-the others go on inside its entity. So entities can be read off the pieces, which is what `transformers.pipeline` does, and off
-words at their first pieces. In Chinese every character is a word while a piece may hold several: then the piece's first
-character decides for all of them. Everything is searchsorted over flat arrays, no loop over rows.
+A tagger reads a raw string and learns a label for each subword token. The token that holds the first character of a word takes
+the tag of the word, and the word's other tokens continue the entity (I-). So entities can be read from all tokens, as
+`transformers.pipeline` does, or from the first subword of each word. In Chinese every character is a word, and one token may
+hold several words. Then the token takes the tag of the first. All functions use searchsorted on flat arrays, without a loop
+over rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
-from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
+from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
-from xner_ray.text.words import tokenize_words
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 
-@dataclass(frozen=True)
-class Words:
-    """Words of texts. `starts`, `ends`: int64 [words], characters of their text; `offsets`: int64 [texts + 1]."""
-
-    starts: np.ndarray
-    ends: np.ndarray
-    offsets: np.ndarray
-
-    @classmethod
-    def of(cls, spans: Sequence[Sequence[tuple[int, int]]]) -> Words:
-        lengths = np.fromiter(map(len, spans), np.int64, len(spans))
-        numbers = chain.from_iterable(chain.from_iterable(spans))
-        flat = np.fromiter(numbers, np.int64, 2 * int(lengths.sum())).reshape(-1, 2)
-        return cls(flat[:, 0].copy(), flat[:, 1].copy(), offsets_of(lengths))
-
-    def take(self, rows: np.ndarray) -> Words:
-        """Those of the given texts."""
-        lengths = np.diff(self.offsets)[rows]
-        at = ranges(self.offsets[rows], lengths)
-        return Words(self.starts[at], self.ends[at], offsets_of(lengths))
-
-    @property
-    def rows(self) -> np.ndarray:
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
-def words_of(texts: Sequence[str], language: str) -> Words:
-    """The words of raw texts (see words.py)."""
-    return Words.of([tokenize_words(text, language) for text in texts])
-
-
-def deciding_pieces(tokens: Tokens, words: Words) -> np.ndarray:
-    """The piece that decides for each word: the first one that holds its first character.
+def first_subwords(tokens: Tokens, words: WordSpans) -> np.ndarray:
+    """The first subword of each word: the first token that holds the word's first character.
 
     Returns:
-        int64 [words], positions in `tokens.ids.values`; -1 where the text's pieces hold no such character (white space or
-        a character that normalization removes).
+        int64 [words], indices into `tokens.ids.values`. -1 where no token holds the character (white space, or a character
+        that normalization removes).
     """
-    # A metaspace alone holds no character, and lies where the piece after it begins.
+    # A lone metaspace holds no character, but its position is the start of the next token.
     real = np.flatnonzero(tokens.starts < tokens.ends)
     if not len(real):
         return np.full(len(words.starts), -1)
-    width, rows = _width(tokens, words), tokens.ids.row_of()[real]
-    begins, ends = rows * width + tokens.starts[real], rows * width + tokens.ends[real]
-    sought = words.rows * width + words.starts
-    at = np.maximum(0, np.searchsorted(begins, sought, side="right") - 1)
-    at = np.searchsorted(begins, begins[at])  # the first, where normalization makes several pieces of one character
-    return np.where((begins[at] <= sought) & (sought < ends[at]), real[at], -1)
+    width, rows = _text_width(tokens, words), tokens.ids.row_ids()[real]
+    token_starts, token_ends = rows * width + tokens.starts[real], rows * width + tokens.ends[real]
+    word_starts = words.rows * width + words.starts
+    index = np.maximum(0, np.searchsorted(token_starts, word_starts, side="right") - 1)
+    # The first of several tokens with the same start: normalization may turn one character into several tokens.
+    index = np.searchsorted(token_starts, token_starts[index])
+    return np.where((token_starts[index] <= word_starts) & (word_starts < token_ends[index]), real[index], -1)
 
 
-def piece_labels(tokens: Tokens, words: Words, tags: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """The label of every piece.
+def align_labels_with_tokens(tokens: Tokens, words: WordSpans, tags: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """The label of each token.
 
     Args:
-        tags: int [words], label ids, or IGNORE_INDEX.
-        labels: O, B-X, I-X, ...
+        tokens: of the texts.
+        words: of the texts.
+        tags: int [words], label ids, or IGNORE_INDEX for words without a loss.
+        labels: O, B-X, I-X, ... in the order of their ids.
 
     Returns:
-        int32 [pieces]: where a word begins its tag, inside a word I- of the word's type (IGNORE_INDEX in one that is), between
-        words (a metaspace alone) I- where an entity goes on there, else O.
+        int32 [tokens]. The first subword of a word has the word's tag. Later subwords have the I- label of the word's type, or
+        IGNORE_INDEX as the word. A lone metaspace between words has the I- label of an entity that continues behind it, else O.
     """
     if not len(words.starts):
         return np.zeros(len(tokens.starts), np.int32)
-    width, rows = _width(tokens, words), tokens.ids.row_of()
-    inside = np.where(tags >= 0, inside_of(labels)[np.maximum(tags, 0)], tags)
-    begins, ends = words.rows * width + words.starts, words.rows * width + words.ends
-    sought = rows * width + tokens.starts
-    # The first word that begins behind the piece's first character, or where a metaspace alone lies.
-    next_word = np.searchsorted(begins, sought + (tokens.starts < tokens.ends))
-    before, after = np.maximum(0, next_word - 1), np.minimum(next_word, len(begins) - 1)
-    within = (next_word > 0) & (sought < ends[before])
-    goes_on = (words.rows[after] == rows) & (inside[after] == tags[after]) & (tags[after] > 0)
-    found = np.where(within, inside[before], np.where(goes_on, tags[after], 0)).astype(np.int32)
-    pieces = deciding_pieces(tokens, words)
-    # Backwards, so that the first word of a piece that holds several has the last say.
-    order = np.flatnonzero(pieces >= 0)[::-1]
-    found[pieces[order]] = tags[order]
-    return found
+    width, rows = _text_width(tokens, words), tokens.ids.row_ids()
+    inside = np.where(tags >= 0, continuation_labels(labels)[np.maximum(tags, 0)], tags)
+    word_starts, word_ends = words.rows * width + words.starts, words.rows * width + words.ends
+    token_starts = rows * width + tokens.starts
+    # The first word that starts behind the token's first character, or at the position of a lone metaspace.
+    next_word = np.searchsorted(word_starts, token_starts + (tokens.starts < tokens.ends))
+    before, after = np.maximum(0, next_word - 1), np.minimum(next_word, len(word_starts) - 1)
+    within_word = (next_word > 0) & (token_starts < word_ends[before])
+    entity_continues = (words.rows[after] == rows) & (inside[after] == tags[after]) & (tags[after] > 0)
+    result = np.where(within_word, inside[before], np.where(entity_continues, tags[after], 0)).astype(np.int32)
+    subwords = first_subwords(tokens, words)
+    # Assigned in reverse order: of several words in one token, the first word is assigned last and wins.
+    order = np.flatnonzero(subwords >= 0)[::-1]
+    result[subwords[order]] = tags[order]
+    return result
 
 
-def inside_of(labels: Sequence[str]) -> np.ndarray:
-    """int64 [labels]: the label that goes on what each begins; I-X of B-X, else itself."""
+def continuation_labels(labels: Sequence[str]) -> np.ndarray:
+    """For each label the one that continues its entity: the id of I-X for B-X, else the label's own id. int64 [labels]."""
     return np.array([labels.index("I" + x[1:]) if x.startswith("B-") else i for i, x in enumerate(labels)])
 
 
-def _width(tokens: Tokens, words: Words) -> int:
-    """One number line for all texts: character j of text i lies at i * width + j."""
+def _text_width(tokens: Tokens, words: WordSpans) -> int:
+    """More than any character position, so that row * width + position is unique over all texts and sorted."""
     return int(max(tokens.ends.max(initial=0), words.ends.max(initial=0))) + 2
 
 
 def encode_tags(
-    tokenizer: Tokenizer, texts: Sequence[str], words: Words, tags: np.ndarray, labels: Sequence[str], limit: int
+    tokenizer: Tokenizer, texts: Sequence[str], words: WordSpans, tags: np.ndarray, labels: Sequence[str], limit: int
 ) -> tuple[TrainSet, int]:
-    """Training data for a tagger.
+    """Training data of a tagger.
 
     Args:
+        tokenizer: of the model.
         texts: raw strings.
-        words: their words.
-        tags: int32 [words], label ids, or IGNORE_INDEX.
-        labels: O, B-X, I-X, ...
-        limit: longest row, special tokens included; what is longer is cut at the end, and counted.
+        words: of the texts.
+        tags: int32 [words], label ids, or IGNORE_INDEX for words without a loss.
+        labels: O, B-X, I-X, ... in the order of their ids.
+        limit: longest row in tokens, special tokens included. Longer rows are truncated.
 
     Returns:
-        The set and the number of rows that were cut.
+        The training data, and the number of truncated rows.
     """
     tokens = tokenizer(texts)
-    learned = piece_labels(tokens, words, tags, labels)
-    room = limit - len(tokenizer.prefix) - len(tokenizer.suffix)
-    keep = np.minimum(tokens.ids.lengths, room)
-    position = np.arange(len(learned)) - np.repeat(tokens.ids.offsets[:-1], tokens.ids.lengths)
-    inside = position < np.repeat(keep, tokens.ids.lengths)
-    ids = tokenizer.one(Ragged(tokens.ids.values[inside], offsets_of(keep)))
-    framed = np.full(len(ids.values), IGNORE_INDEX, np.int32)
-    framed[_content(ids, tokenizer)] = learned[inside]
-    return TrainSet(ids, framed), int(np.sum(keep < tokens.ids.lengths))
+    token_labels = align_labels_with_tokens(tokens, words, tags, labels)
+    lengths = tokens.ids.lengths
+    kept_lengths = np.minimum(lengths, limit - len(tokenizer.prefix) - len(tokenizer.suffix))
+    position = np.arange(len(token_labels)) - np.repeat(tokens.ids.offsets[:-1], lengths)
+    kept = position < np.repeat(kept_lengths, lengths)
+    ids = tokenizer.with_special_tokens(Ragged(tokens.ids.values[kept], offsets_of(kept_lengths)))
+    row_labels = np.full(len(ids.values), IGNORE_INDEX, np.int32)
+    row_labels[_is_content(ids, tokenizer)] = token_labels[kept]
+    return TrainSet(ids, row_labels), int(np.sum(kept_lengths < lengths))
 
 
-def _content(ids: Ragged, tokenizer: Tokenizer) -> np.ndarray:
-    """bool [tokens]: True where a token of `<s> A </s>` belongs to A."""
+def _is_content(ids: Ragged, tokenizer: Tokenizer) -> np.ndarray:
+    """bool [tokens]: False at special tokens of `<s> A </s>`."""
     position = np.arange(len(ids.values)) - np.repeat(ids.offsets[:-1], ids.lengths)
-    left = np.repeat(ids.lengths, ids.lengths) - position
-    return (position >= len(tokenizer.prefix)) & (left > len(tokenizer.suffix))
+    remaining = np.repeat(ids.lengths, ids.lengths) - position
+    return (position >= len(tokenizer.prefix)) & (remaining > len(tokenizer.suffix))

@@ -190,7 +190,7 @@ def check_models(job: LabelingJob, languages: list[str]) -> str:
     tokenize = job.functions.tokenize(job.models) if job.pretokenized else None
     pair = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
     for language in languages:
-        table = pair.append_column(schema.CUT, tokenize(pair, language)[0]) if tokenize else pair
+        table = pair.append_column(schema.PRETOKENIZED, tokenize(pair, language)[0]) if tokenize else pair
         entities, _ = label(table, language)
         align(table.append_column(schema.ENTITIES, entities), language)
     engine: Any = cast(AlignFunction, align).projector.engine

@@ -142,10 +142,10 @@ def sees(root: str, marker: str) -> str:
 def check_model(key: str, model: str) -> str:
     """Folders and packages are opened; of the hub's models only the list of files is asked for."""
     from xner_ray.encoders.load import encoder_folder
-    from xner_ray.ner.external_teacher import SPACY, source_folder
+    from xner_ray.ner.external_teacher import SPACY_PREFIX, resolve_model
 
-    if model.startswith(SPACY) or model in ("embedded", "tiny") or Path(model).is_dir():
-        (source_folder if key == "teacher.model" else encoder_folder)(model)
+    if model.startswith(SPACY_PREFIX) or model in ("embedded", "tiny") or Path(model).is_dir():
+        (resolve_model if key == "teacher.model" else encoder_folder)(model)
         return f"{model} is here"
     return checks.check_model_files(key, model, _hub_files(key, model))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xner_ray.encoders.batching import plan
+from xner_ray.encoders.batching import greedy_batches
 from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.storage.atomic import replace_file
 
@@ -97,7 +97,7 @@ def steps_of(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> l
     steps = []
     for at in range(0, len(order), pool):
         rows = order[at : at + pool]
-        steps += [rows[batch] for batch in plan(lengths[rows], batch_tokens)]
+        steps += [rows[batch] for batch in greedy_batches(lengths[rows], batch_tokens)]
     return [steps[i] for i in random.permutation(len(steps))]
 
 
@@ -106,7 +106,7 @@ def share_of(step: np.ndarray, lengths: np.ndarray, micro_tokens: int, rank: int
     if world > 1:
         widest = int(lengths[step].max())
         micro_tokens = min(micro_tokens, max(widest, -(-len(step) * widest // world)))
-    micro = [step[batch] for batch in plan(lengths[step], micro_tokens)]
+    micro = [step[batch] for batch in greedy_batches(lengths[step], micro_tokens)]
     load, mine = [0] * world, []
     for batch in sorted(micro, key=lambda b: -len(b) * int(lengths[b].max())):
         to = load.index(min(load))

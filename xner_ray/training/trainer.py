@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from xner_ray.encoders.batching import pad
-from xner_ray.encoders.engine import choose_precision
+from xner_ray.encoders.batching import pad_batch
 from xner_ray.encoders.load import load_model
 from xner_ray.encoders.ragged import Ragged
+from xner_ray.encoders.torch_engine import choose_precision
 from xner_ray.training.data import IGNORE_INDEX, TrainSet, share_of, steps_of
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze, parameter_groups
@@ -156,9 +156,9 @@ def _forward(model, data: TrainSet, batch: np.ndarray, where: torch.device, teac
     config = getattr(model, "module", model).config
 
     def rectangle(values: np.ndarray, filler: float) -> torch.Tensor:
-        return torch.from_numpy(pad(Ragged(values, data.ids.offsets), batch, filler)[0]).to(where)
+        return torch.from_numpy(pad_batch(Ragged(values, data.ids.offsets), batch, filler)[0]).to(where)
 
-    ids, mask = pad(data.ids, batch, config.pad_token_id or 0)
+    ids, mask = pad_batch(data.ids, batch, config.pad_token_id or 0)
     inputs: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids).to(where),
         "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(where),

@@ -32,8 +32,8 @@ def test_counts_of_a_training_file(tmp_path):
 
 
 def test_joined_sets_keep_rows_and_weights():
-    one = TrainSet(Ragged.of([[1, 2], [3]]), np.array([0, 1, -100], np.int32))
-    two = TrainSet(Ragged.of([[4]]), np.array([2], np.int32), weights=np.array([0.5], np.float32))
+    one = TrainSet(Ragged.from_rows([[1, 2], [3]]), np.array([0, 1, -100], np.int32))
+    two = TrainSet(Ragged.from_rows([[4]]), np.array([2], np.int32), weights=np.array([0.5], np.float32))
     both = TrainSet.joined([one, two, one])
     assert [list(both.ids[i]) for i in range(len(both.ids))] == [[1, 2], [3], [4], [1, 2], [3]]
     assert list(both.labels) == [0, 1, -100, 2, 0, 1, -100]

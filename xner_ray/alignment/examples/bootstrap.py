@@ -19,7 +19,7 @@ from xner_ray.alignment.similarity import Matches, Similarity
 from xner_ray.alignment.span_cleanup import tidy
 from xner_ray.alignment.span_expansion import GROWTH, project_spans
 from xner_ray.encoders.ragged import ranges
-from xner_ray.ner.token_labels import Words, words_of
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.languages import get_language
 
 FLOOR = 0.5  # mean similarity of matched tokens times the share of tokens that match
@@ -87,7 +87,7 @@ def agree(
     """
     row, start, end, kind = candidates(sources, entities, random)
     matches = similarity.match(sources, targets)
-    theirs, ours = words_of(targets, language), words_of(sources, "en")
+    theirs, ours = WordSpans.from_texts(targets, language), WordSpans.from_texts(sources, "en")
     t_start, t_end, score = project_spans(matches, theirs, row, start, end, growth=GROWTH)
     if not get_language(language).uses_spaces:
         t_start, t_end = tidy(targets, row, t_start, t_end)
@@ -99,7 +99,9 @@ def agree(
     return Agreed(*(c[keep] for c in columns))
 
 
-def _whole_words(words: Words, row: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _whole_words(
+    words: WordSpans, row: np.ndarray, start: np.ndarray, end: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Spans widened to the words that they touch; -1 where they touch none."""
     first, last = token_range(words.starts, words.ends, words.offsets, row, start, end)
     some = first < last

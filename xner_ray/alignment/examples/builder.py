@@ -30,7 +30,7 @@ from xner_ray.config import Aligner
 from xner_ray.text.languages import cldr_translations, get_language
 
 Spans = tuple[tuple[int, int], ...]
-Tag = Callable[[list[str]], list[list[tuple]]]  # texts -> entities (start, end, ...)
+Tag = Callable[[list[str]], Sequence[Sequence[tuple]]]  # texts -> entities (start, end, ...)
 SAME = 10  # bootstrapped examples of one name in a language: the tenth `Europe` teaches little
 SIMPLE = 0.25  # share of the noun phrases that may have one word: they agree most often, and are the easiest
 CHUNK = 1000  # pairs tried at a time, until there are enough examples

@@ -11,7 +11,7 @@ from xner_ray.alignment.examples.builder import Example
 from xner_ray.alignment.queries import NAME_SHARE, shorten
 from xner_ray.encoders.ragged import ranges
 from xner_ray.encoders.tokenizer import Tokenizer
-from xner_ray.ner.token_labels import words_of
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 
@@ -36,9 +36,9 @@ def encode_examples(
     frame = len(tokenizer.prefix) + len(tokenizer.middle) + len(tokenizer.suffix)
     fits = np.flatnonzero((tokens.ids.lengths + names.lengths + frame <= limit) & (tokens.ids.lengths > 0))
     first, second = names.take(fits), tokens.ids.take(fits)
-    ids, types = tokenizer.two(first, second)
+    ids, types = tokenizer.pair_with_special_tokens(first, second)
     framed = np.full(len(ids.values), IGNORE_INDEX, np.int32)
-    of_second = ranges(ids.offsets[:-1] + tokenizer.second_starts(first), second.lengths)
+    of_second = ranges(ids.offsets[:-1] + tokenizer.second_segment_starts(first), second.lengths)
     framed[of_second] = labels[ranges(tokens.ids.offsets[fits], second.lengths)]
     return TrainSet(ids, framed, types.values), len(examples) - len(fits)
 
@@ -53,7 +53,7 @@ def _labels(tokens, examples: Sequence[tuple[Example, str]], word: WordPooling) 
     for language in sorted(set(languages.tolist())):
         # Words depend on the language; the other rows are empty here.
         texts = [e.sentence if x == language else "" for e, x in examples]
-        words = words_of(texts, language)
+        words = WordSpans.from_texts(texts, language)
         mine = languages[rows] == language
         low, high = token_range(words.starts, words.ends, words.offsets, rows[mine], edges[mine, 0], edges[mine, 1])
         inside = ranges(low, high - low)

@@ -1,1 +1,1 @@
-"""Stand-ins for encoders: random weights, or no model at all."""
+"""Stand-ins for models: a tiny encoder with random weights (`tiny`) and an engine without a model (`null`)."""

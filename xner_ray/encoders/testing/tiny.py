@@ -1,7 +1,7 @@
-"""An encoder for tests: random weights and a tokenizer of letters, about 2 MB, made in a second, the same every time.
+"""A tiny encoder for tests: random weights and a tokenizer of single letters, about 2 MB, written in a second.
 
-It has the shape of the embedded one (BERT, XLM-R's tokenizer with its pair template), so every path runs; it knows
-nothing, so no score of it means anything.
+Two calls write the same bytes. It has the architecture and the tokenizer type of the bundled encoder (BERT; XLM-R's unigram
+tokenizer and template for pairs), so tests run the same code paths. Its scores mean nothing.
 """
 
 from __future__ import annotations
@@ -10,21 +10,31 @@ import json
 import string
 from pathlib import Path
 
+from xner_ray.encoders.bundled import tokenizer_config, unigram_tokenizer
+from xner_ray.storage.atomic import create_dir_once
+from xner_ray.storage.user_cache import cache_dir
+
 HIDDEN, LAYERS, POSITIONS = 32, 2, 128
 SEED = 20
 
 
+def tiny_folder() -> Path:
+    """The encoder that `encoder: tiny` names, in the user's cache. The first call writes it, atomically."""
+    return create_dir_once(cache_dir() / f"tiny-{SEED}-v1", make_tiny_encoder)
+
+
 def make_tiny_encoder(folder: str | Path) -> Path:
-    """Write config, weights and tokenizer into `folder` (made if missing), config.json last; return it."""
+    """Write config, weights and tokenizer into a folder, which is created if missing.
+
+    Returns:
+        The folder.
+    """
     import torch
     from transformers import BertConfig, BertModel
 
-    from xner_ray.encoders.bundled import tokenizer_config, unigram_tokenizer
-    from xner_ray.encoders.quiet import quiet
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = unigram_tokenizer(_pieces(), [], ["\t", "\n", "\u00a0", "\u3000"])
+    tokenizer = unigram_tokenizer(_vocabulary(), [], ["\t", "\n", "\u00a0", "\u3000"])
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config(POSITIONS), indent=2))
     config = BertConfig(
@@ -38,31 +48,23 @@ def make_tiny_encoder(folder: str | Path) -> Path:
         bos_token_id=0,
         eos_token_id=2,
     )
-    with torch.random.fork_rng(devices=[]), quiet():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
 
 
-def _pieces() -> list[tuple[str, float]]:
-    """Single characters of Latin script and of GB 2312, and pairs of letters, to have words of longer pieces."""
+def _vocabulary() -> list[tuple[str, float]]:
+    """(piece, log probability): single characters of Latin script and GB 2312, and pairs of letters as longer pieces."""
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     latin = [chr(c) for c in (*range(0x21, 0x7F), *range(0xA1, 0x180))]
     cells = [bytes((row, cell)) for row in range(0xB0, 0xF8) for cell in range(0xA1, 0xFF)]
     chinese = [c for cell in cells if (c := cell.decode("gb2312", errors="ignore"))]
-    marks = list("\u2581–—‘’“”„、。《》「」『』【】")  # full-width marks become ASCII by NFKC
+    marks = list("\u2581–—‘’“”„、。《》「」『』【】")  # NFKC maps other full-width marks to ASCII
     pairs = [a + b for a in string.ascii_lowercase for b in string.ascii_lowercase]
-    starts = ["\u2581" + c for c in string.ascii_letters]
-    pieces = dict.fromkeys(special, 0.0)
-    for group, score in ((latin + chinese + marks, -10.0), (pairs + starts, -11.0)):
+    word_starts = ["\u2581" + c for c in string.ascii_letters]
+    vocabulary = dict.fromkeys(special, 0.0)
+    for group, score in ((latin + chinese + marks, -10.0), (pairs + word_starts, -11.0)):
         for piece in group:
-            pieces.setdefault(piece, score)
-    return list(pieces.items())
-
-
-def tiny_folder() -> Path:
-    """The encoder that `encoder: tiny` names, in the user's cache; made on the first call, atomically."""
-    from xner_ray.storage.atomic import create_dir_once
-    from xner_ray.storage.user_cache import cache_dir
-
-    return create_dir_once(cache_dir() / f"tiny-{SEED}-v1", make_tiny_encoder)
+            vocabulary.setdefault(piece, score)
+    return list(vocabulary.items())

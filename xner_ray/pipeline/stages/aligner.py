@@ -117,7 +117,7 @@ def make_examples(
     from xner_ray.alignment.examples.builder import build_examples
     from xner_ray.alignment.examples.encode_examples import encode_examples
     from xner_ray.alignment.similarity import Similarity
-    from xner_ray.encoders.load import longest_row
+    from xner_ray.encoders.load import model_max_length
     from xner_ray.encoders.tokenizer import Tokenizer
     from xner_ray.ner.label_table import label_table
     from xner_ray.ner.tagger import open_tagger
@@ -144,7 +144,7 @@ def make_examples(
         )
         pairs += [(e, language) for e in examples]
         reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
-    data, too_long = encode_examples(Tokenizer(start), pairs, longest_row(start))
+    data, too_long = encode_examples(Tokenizer(start), pairs, model_max_length(start))
     rows = [
         {"language": x, "name": e.name, "sentence": e.sentence, "spans": list(map(list, e.spans)), "origin": e.origin}
         for e, x in pairs

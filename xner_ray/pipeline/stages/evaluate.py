@@ -58,7 +58,7 @@ def evaluate_model(
 
 def evaluate_tagger(tagger, sentences: Sequence[Sentence], types: Sequence[str] | None = None) -> dict[str, Any]:
     """Score a loaded tagger. `types`: predictions of other types count as O, as such gold entities did when it was read."""
-    predicted, certain = tagger.tag_words_scored([s.join_tokens() for s in sentences])
+    predicted, certain = tagger.predict_tags([s.join_tokens() for s in sentences])
     if types:
         kept = [tag[2:] in types for tags in predicted for tag in tags if tag.startswith("B-")]
         certain = certain[np.array(kept, bool)]

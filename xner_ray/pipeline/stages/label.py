@@ -36,7 +36,7 @@ from xner_ray.labeling.pools import Pool, Pools, plan_pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
 from xner_ray.labeling.status import PLAN
-from xner_ray.ner.external_teacher import model_types
+from xner_ray.ner.external_teacher import teacher_types
 from xner_ray.observability.run_metrics import LabelMetrics
 from xner_ray.observability.shard_timer import LogContext
 from xner_ray.pipeline.context import Run, model_identity, once
@@ -128,7 +128,7 @@ def _check_conventions(run: Run, teachers: dict[str, str]) -> None:
     for key, language, kind in asked:
         if language not in teachers:
             continue  # this run leaves the language out
-        types = model_types(teachers[language])
+        types = teacher_types(teachers[language])
         if kind not in ["O", *types]:
             raise UserError(
                 f"`{kind}` is no type of the teacher of `{language}`",

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.config import Training
-from xner_ray.encoders.load import encoder_folder, longest_row
+from xner_ray.encoders.load import encoder_folder, model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.encoders.vocab_trimming import trimmed_folder
-from xner_ray.ner.external_teacher import adopt, identity, own_labels, source_folder
-from xner_ray.ner.label_normalizer import our_labels
-from xner_ray.ner.source_gold import encode_gold, labels_of, read_gold, types_of
+from xner_ray.ner.external_teacher import adopt_model, hash_model, original_labels, resolve_model
+from xner_ray.ner.label_normalizer import normalize_labels
+from xner_ray.ner.source_gold import encode_gold, entity_types, gold_labels, read_gold
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.text.conll import Sentence
 from xner_ray.training.checkpoint import is_trained
@@ -131,14 +131,16 @@ def held_out_gold(run: Run) -> list[int]:
 
 def _adopted(run: Run, item: ModelSpec, model: str) -> Path:
     """The folder of a teacher that is trained already, its labels mapped."""
-    source = source_folder(model)
-    parts = {"model": identity(source), "label_map": dict(item.label_map), "without": item.without}
+    source = resolve_model(model)
+    parts = {"model": hash_model(source), "label_map": dict(item.label_map), "without": item.without}
     folder = run.folder("teacher", parts, version="english").path / "model"
     if not (folder / "config.json").exists():
-        adopt(source, folder, dict(item.label_map), item.without)
-        types = {x[2:] for x in our_labels(own_labels(source), dict(item.label_map), item.without) if x != "O"}
+        adopt_model(source, folder, dict(item.label_map), item.without)
+        types = {
+            x[2:] for x in normalize_labels(original_labels(source), dict(item.label_map), item.without) if x != "O"
+        }
         run.log(f"[teacher] {model} labels {' '.join(sorted(types))}")
-        strange = types - set(types_of(read_gold(run.config.gold, run.config.fill, item.without)))
+        strange = types - set(entity_types(read_gold(run.config.gold, run.config.fill, item.without)))
         if strange:
             told = f"{' '.join(sorted(strange))}: no gold sentence has these types, so students learn them as O"
             run.log(f"[teacher] {told}; rename or drop them with teacher.label_map")
@@ -148,9 +150,9 @@ def _adopted(run: Run, item: ModelSpec, model: str) -> Path:
 def _prepared(run: Run, job: TrainJob, item: ModelSpec) -> TrainJob:
     """Write the training data of a job, and say what it is."""
     sentences = training_gold(run, item.without)
-    job.labels = labels_of(sentences)
+    job.labels = gold_labels(sentences)
     tokenizer = Tokenizer(job.start)
-    limit = longest_row(job.start)
+    limit = model_max_length(job.start)
     data, cut = encode_gold(sentences, tokenizer, job.labels, limit)
     data.save(Path(job.data))
     told = f"{len(sentences):,} sentences, {len(data.ids.values):,} tokens, {item.training.epochs} epochs"

@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from xner_ray.config import Training
-from xner_ray.encoders.load import longest_row
+from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.source_gold import encode_gold
-from xner_ray.ner.token_labels import Words, encode_tags
-from xner_ray.ner.unlabeled_entities import doubtful
+from xner_ray.ner.token_labels import encode_tags
+from xner_ray.ner.unlabeled_entities import unlabeled_capitalized
+from xner_ray.ner.word_spans import WordSpans
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.dataset import dataset
 from xner_ray.pipeline.stages.source_models import (
@@ -116,7 +117,7 @@ def labels_in(model: Path) -> list[str]:
 
 def _prepared(run: Run, job: TrainJob, train: Path, language: str) -> TrainJob:
     """Write the training data of a job, and say what it is."""
-    tokenizer, limit = Tokenizer(job.start), longest_row(job.start)
+    tokenizer, limit = Tokenizer(job.start), model_max_length(job.start)
     doubt = IGNORE_INDEX if run.config.student.mask_unlabeled_capitalized else None
     data, cut = encode_dataset(train, tokenizer, job.labels, language, limit, doubt)
     told = describe(job.training)
@@ -161,5 +162,5 @@ def encode_dataset(
     # A type that the student's head lacks (the teacher's was turned into O there) is O here too.
     tags = np.fromiter((ids.get(tag, 0) for tag in flat), np.int32, len(flat))
     if doubt is not None:
-        tags[doubtful(listed, marked, language).to_numpy(zero_copy_only=False)] = doubt
-    return encode_tags(tokenizer, texts, Words.of(spans), tags, labels, limit)
+        tags[unlabeled_capitalized(listed, marked, language).to_numpy(zero_copy_only=False)] = doubt
+    return encode_tags(tokenizer, texts, WordSpans.from_lists(spans), tags, labels, limit)

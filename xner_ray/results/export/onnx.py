@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xner_ray.encoders.load import cut_at_spaces, load_model, load_tokenizer, save_tokenizer
-from xner_ray.encoders.quiet import quiet
+from xner_ray.encoders.load import load_model, load_tokenizer, quiet_transformers, save_tokenizer, split_at_spaces
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import new_dir
 
@@ -68,7 +67,7 @@ def _write_tokenizer(tokenizer: Any, file: Path) -> None:
     backend.no_padding()
     backend.no_truncation()
     backend.save(str(file))
-    cut_at_spaces(file)
+    split_at_spaces(file)
 
 
 def _check_packages() -> None:
@@ -100,7 +99,7 @@ def _write(model: Any, inputs: dict[str, Any], path: Path) -> None:
             return self.model(**dict(zip(inputs, tensors, strict=True))).logits
 
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=model.config.max_position_embeddings)}
-    with quiet(), torch.inference_mode():
+    with quiet_transformers(), torch.inference_mode():
         torch.onnx.export(
             Logits().eval(),
             tuple(inputs.values()),
