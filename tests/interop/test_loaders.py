@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.made_run import make_run
-from xner_ray.results.export.dataset import divided
+from tests.harness.small_run import make_run
+from xner_ray.results.export.dataset import read_splits
 from xner_ray.text.tags import bio2_to_spans
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_round_trip(format, tmp_path):
     found = json.loads(done.stdout.splitlines()[-1])
     for language, path in run.datasets.items():
         expected: dict[str, list] = {name: [] for name in SHARES}
-        for split, rows in divided(path, SHARES, 1):
+        for split, rows in read_splits(path, SHARES, 1):
             for row in rows.to_pylist():
                 expected[split].append([row["tokens"], [list(span) for span in bio2_to_spans(row["ner_tags"])]])
         assert found[language] == expected

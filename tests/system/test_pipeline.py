@@ -15,6 +15,7 @@ from xner_ray.errors import UserError
 from xner_ray.ner.tagger import open_tagger
 from xner_ray.pipeline.pipeline import STAGES, plan, run
 from xner_ray.results.export.dataset import export_run
+from xner_ray.results.export.export_types import ExportOptions
 from xner_ray.results.run_results import RunResults
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +137,7 @@ def test_results_go_elsewhere(out, tmp_path):
     folder, results, _ = out
     for student in results["folders"]["students"].values():
         assert "## Protocol" in (Path(student) / "README.md").read_text(encoding="utf-8")
-    told = export_run(RunResults.open(folder), tmp_path / "out", "hf", {"train": 1.0}, 1)
+    told = export_run(RunResults.open(folder), tmp_path / "out", ExportOptions("hf", {"train": 1.0}, 1))
     assert set(told.labels) == {"de", "zh"} and not any("MISC" in x for x in told.labels["zh"])
     assert sum(told.sentences.values()) == sum(
         pq.read_table(f).num_rows for f in results["folders"]["datasets"].values()

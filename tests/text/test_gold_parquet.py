@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.harness.made_run import make_run
+from tests.harness.small_run import make_run
 from xner_ray.errors import UserError
 from xner_ray.results.export.dataset import export_run
+from xner_ray.results.export.export_types import ExportOptions
 from xner_ray.text.conll import read_conll
 
 NAMES = ["O", "B-person", "I-person", "B-place"]
@@ -50,7 +51,7 @@ def test_datasets_writes_what_we_read(tmp_path):
 
 def test_our_export_comes_back(tmp_path):
     run = make_run(tmp_path / "run")
-    export_run(run, tmp_path / "out", "hf", {"train": 1.0}, 1)
+    export_run(run, tmp_path / "out", ExportOptions("hf", {"train": 1.0}, 1))
     rows = pq.read_table(run.datasets["de"]).to_pylist()
     found = read_conll(tmp_path / "out" / "de" / "train.parquet", "de")
     assert [(s.tokens, s.tags) for s in found] == [(r["tokens"], r["ner_tags"]) for r in rows]

@@ -35,12 +35,14 @@ def export(
     Example: [cyan]xner export out/demo --format spacy --out demo-spacy[/]
     """
     from xner_ray.results.export.dataset import export_run
+    from xner_ray.results.export.export_types import ExportOptions
     from xner_ray.results.export.split import parse_shares
     from xner_ray.results.run_results import RunResults
     from xner_ray.text.tags import parse_map
 
-    told = export_run(RunResults.open(run_folder), out, format, parse_shares(split), seed, parse_map(tag_map))
-    for name, number in sorted(told.files.items()):
+    options = ExportOptions(format, parse_shares(split), seed, parse_map(tag_map))
+    summary = export_run(RunResults.open(run_folder), out, options)
+    for name, number in sorted(summary.files.items()):
         echo(f"{out / name}: {number:,} sentences")
     echo(f"{out / 'README.md'} tells what they are", "green")
 
@@ -81,31 +83,31 @@ def push(
 
     Example: [cyan]xner push out/demo --dataset me/demo --from demo-hf --model me/demo-{name} --dry-run[/]
     """
-    from xner_ray.results.export.push import Upload, parcel, send
+    from xner_ray.results.export.push import Upload, prepare_upload, upload_all
     from xner_ray.results.run_results import RunResults
 
     run = RunResults.open(run_folder)
-    parcels: list[Upload] = []
+    uploads: list[Upload] = []
     if dataset:
         if dataset_folder is None:
             raise UserError("no folder given", key="--from", remedy="write one with `xner export OUT --out DIR`")
-        parcels.append(parcel(dataset, "dataset", dataset_folder))
+        uploads.append(prepare_upload(dataset, "dataset", dataset_folder))
     if model:
         students = [s for s in run.students if language in (None, s.language)]
         if len(students) != 1 and "{name}" not in model:
             remedy = "put {name} into the repository's name, or choose one with --language"
             raise UserError(f"{len(students)} students for one repository", key="--model", remedy=remedy)
-        parcels += [parcel(model.replace("{name}", s.name), "model", s.folder) for s in students]
-    if not parcels:
+        uploads += [prepare_upload(model.replace("{name}", s.name), "model", s.folder) for s in students]
+    if not uploads:
         raise UserError("nothing to send", remedy="give --dataset REPO --from DIR, or --model REPO")
-    for item in parcels:
-        show(f"{item.kind} {item.repo}: {len(item.files)} files, {item.bytes:,} bytes")
-        for name, size in item.files:
+    for upload in uploads:
+        show(f"{upload.kind} {upload.repo}: {len(upload.files)} files, {upload.bytes:,} bytes")
+        for name, size in upload.files:
             show(f"  {name}  {size:,}")
     if dry_run:
         echo("dry run: nothing was sent", "yellow")
         return
-    for address in send(parcels, private):
+    for address in upload_all(uploads, private):
         echo(f"sent: {address}", "green")
 
 

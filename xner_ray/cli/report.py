@@ -55,7 +55,7 @@ def show_pairs(
 
     Example: [cyan]xner show out/demo --verdict overlap -n 20[/]
     """
-    from xner_ray.results.report.rows import Filter
-    from xner_ray.results.report.show import examples_of, examples_text
+    from xner_ray.results.report.judged_rows import RowFilter
+    from xner_ray.results.report.show import find_examples, render_examples
 
-    show(examples_text(*examples_of(out, Filter(verdict, language, corpus, kind, low, high), n, seed)))
+    show(render_examples(*find_examples(out, RowFilter(verdict, language, corpus, kind, low, high), n, seed)))

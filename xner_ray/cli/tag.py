@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from xner_ray.cli.common import existing_file
 from xner_ray.errors import UserError
+from xner_ray.results.report.palette import type_color
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 Entity = tuple[int, int, str, float]  # character start and end, type, score
-COLORS = {"PER": "magenta", "LOC": "green", "ORG": "cyan", "MISC": "yellow"}
 CHUNK = 256
 
 
@@ -87,7 +87,7 @@ def in_color(text: str, entities: Iterable[Entity]) -> Text:
     marked = Text()
     for part, kind in _parts(text, entities):
         if kind:
-            color = COLORS.get(kind, "blue")
+            color = type_color(kind)
             marked.append(part, f"bold underline {color}").append(f" {kind}", f"dim {color}")
         else:
             marked.append(part)

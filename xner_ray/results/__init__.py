@@ -1,1 +1,1 @@
-"""An output folder and what its results depend on: fingerprints, stage folders, and the claim of a run on its folder."""
+"""The results of a finished run: reading them, reports, and exports with cards."""

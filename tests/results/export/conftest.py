@@ -1,8 +1,8 @@
-"""A finished run for the tests of exports."""
+"""A finished run for export tests."""
 
 import pytest
 
-from tests.harness.made_run import make_run
+from tests.harness.small_run import make_run
 
 
 @pytest.fixture

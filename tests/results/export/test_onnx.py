@@ -1,4 +1,4 @@
-"""ONNX: the same probabilities without torch, in a folder that appears only when they are."""
+"""ONNX export: probabilities equal torch's, otherwise no folder is created."""
 
 import json
 
@@ -22,7 +22,7 @@ def folder(tiny_encoder, tmp_path_factory):
     return folder
 
 
-def test_it_agrees_and_loads_without_torch(folder, tmp_path, monkeypatch):
+def test_probabilities_equal_those_of_torch(folder, tmp_path, monkeypatch):
     import onnxruntime
     from tokenizers import Tokenizer
 
@@ -33,7 +33,7 @@ def test_it_agrees_and_loads_without_torch(folder, tmp_path, monkeypatch):
     ids = np.array([Tokenizer.from_file(str(out / "tokenizer.json")).encode("Anna in Wien und anderswo.").ids] * 5)
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     (logits,) = session.run(["logits"], feed)
-    assert logits.shape == (5, ids.shape[1], 5)  # another batch and length than the export saw
+    assert logits.shape == (5, ids.shape[1], 5)  # another batch size and length than in the export
 
     monkeypatch.setattr(onnx, "_difference", lambda *_: float("nan"))
     with pytest.raises(UserError, match="differs from torch"):
@@ -41,7 +41,7 @@ def test_it_agrees_and_loads_without_torch(folder, tmp_path, monkeypatch):
     assert not (tmp_path / "other").exists() and not list(tmp_path.glob("*other*"))
 
 
-def test_a_folder_that_holds_something(folder, tmp_path):
+def test_nonempty_folder_is_an_error(folder, tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(UserError) as e:
         onnx.export_onnx(folder, tmp_path)

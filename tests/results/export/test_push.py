@@ -1,4 +1,4 @@
-"""Pushing to a hub: what would be sent, what is sent, and what stays. The hub is a real HTTP server on loopback."""
+"""Uploads to a hub: which files are sent, and which are not. The hub is an HTTP server on the loopback interface."""
 
 import base64
 import json
@@ -11,22 +11,23 @@ from typer.testing import CliRunner
 from xner_ray.cli.main import app
 from xner_ray.errors import UserError
 from xner_ray.results.export.dataset import export_run
+from xner_ray.results.export.export_types import ExportOptions
 from xner_ray.results.export.model_card import write_model_cards
-from xner_ray.results.export.push import parcel, send
+from xner_ray.results.export.push import prepare_upload, upload_all
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the hub's API as making a repository and one commit of small files takes."""
+    """The part of the hub's API that creates a repository and commits small files."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Authorization") != "Bearer hf_test":
             return self.answer({"error": "no token"}, 401)
         if self.path == "/api/repos/create":
-            told = json.loads(body)
-            self.server.made.append(told)
-            kind = "datasets/" if told.get("type") == "dataset" else ""
-            return self.answer({"url": f"{self.server.url}/{kind}{told['organization']}/{told['name']}"})
+            request = json.loads(body)
+            self.server.created.append(request)
+            kind = "datasets/" if request.get("type") == "dataset" else ""
+            return self.answer({"url": f"{self.server.url}/{kind}{request['organization']}/{request['name']}"})
         if self.path == "/api/validate-yaml":
             return self.answer({"errors": [], "warnings": []})
         if "/preupload/" in self.path:
@@ -38,11 +39,11 @@ class Hub(BaseHTTPRequestHandler):
             lines = [json.loads(line) for line in body.splitlines()]
             files = {x["value"]["path"]: base64.b64decode(x["value"]["content"]) for x in lines if x["key"] == "file"}
             self.server.commits[self.path] = files
-            where = self.path.removeprefix("/api/").removeprefix("models/").partition("/commit/")[0]
+            repo = self.path.removeprefix("/api/").removeprefix("models/").partition("/commit/")[0]
             return self.answer(
-                {"commitUrl": f"{self.server.url}/{where}/commit/abc", "commitOid": "abc", "success": True}
+                {"commitUrl": f"{self.server.url}/{repo}/commit/abc", "commitOid": "abc", "success": True}
             )
-        return self.answer({"error": "no such thing"}, 404)
+        return self.answer({"error": "not found"}, 404)
 
     def do_GET(self):
         allowed = self.headers.get("Authorization") == "Bearer hf_test"
@@ -65,7 +66,7 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.made, server.commits = [], {}
+    server.created, server.commits = [], {}
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -76,36 +77,36 @@ def hub(monkeypatch):
     server.server_close()
 
 
-def test_a_model_is_sent_without_what_is_ours(run, hub):
+def test_only_listed_files_of_a_model_are_uploaded(run, hub):
     write_model_cards(run)
     student = run.students[0]
     (student.folder / "notes.txt").write_text("private")
-    item = parcel("me/tagger-de", "model", student.folder)
-    assert [name for name, _ in item.files] == ["README.md", "config.json", "model.safetensors"]
-    assert send([item], private=True, endpoint=hub.url) == [f"{hub.url}/me/tagger-de/commit/abc"]
-    assert hub.made[0]["name"] == "tagger-de" and hub.made[0]["visibility"] == "private"
+    upload = prepare_upload("me/tagger-de", "model", student.folder)
+    assert [name for name, _ in upload.files] == ["README.md", "config.json", "model.safetensors"]
+    assert upload_all([upload], private=True, endpoint=hub.url) == [f"{hub.url}/me/tagger-de/commit/abc"]
+    assert hub.created[0]["name"] == "tagger-de" and hub.created[0]["visibility"] == "private"
     (files,) = hub.commits.values()
-    assert files == {name: (student.folder / name).read_bytes() for name, _ in item.files}
+    assert files == {name: (student.folder / name).read_bytes() for name, _ in upload.files}
 
 
-def test_a_dataset_is_sent_with_its_card(run, hub, tmp_path):
-    told = export_run(run, tmp_path / "data", "conll", {"train": 0.5, "validation": 0.5}, 1)
-    send([parcel("me/data", "dataset", tmp_path / "data")], private=False, endpoint=hub.url)
-    ((where, files),) = hub.commits.items()
-    assert "/api/datasets/me/data/commit/" in where and set(files) == {"README.md", *told.files}
+def test_dataset_is_uploaded_with_its_card(run, hub, tmp_path):
+    summary = export_run(run, tmp_path / "data", ExportOptions("conll", {"train": 0.5, "validation": 0.5}, 1))
+    upload_all([prepare_upload("me/data", "dataset", tmp_path / "data")], private=False, endpoint=hub.url)
+    ((path, files),) = hub.commits.items()
+    assert "/api/datasets/me/data/commit/" in path and set(files) == {"README.md", *summary.files}
 
 
-def test_a_hub_that_says_no(run, hub, monkeypatch):
+def test_rejected_upload_is_an_error(run, hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     write_model_cards(run)
-    with pytest.raises(UserError, match="did not take it"):
-        send([parcel("me/x", "model", run.students[0].folder)], private=False, endpoint=hub.url)
+    with pytest.raises(UserError, match="me/x"):
+        upload_all([prepare_upload("me/x", "model", run.students[0].folder)], private=False, endpoint=hub.url)
 
 
-def test_dry_run_tells_and_sends_nothing(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # nobody listens: sending would fail
+def test_dry_run_lists_files_and_sends_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # no server: an upload would fail
     write_model_cards(run)
-    export_run(run, tmp_path / "data", "hf", {"train": 1.0}, 1)
+    export_run(run, tmp_path / "data", ExportOptions("hf", {"train": 1.0}, 1))
     options = ["--dataset", "me/data", "--from", str(tmp_path / "data"), "--model", "me/tagger-{name}", "--dry-run"]
     result = CliRunner().invoke(app, ["push", str(run.out), *options])
     assert result.exit_code == 0, result.output
@@ -125,9 +126,9 @@ def test_dry_run_tells_and_sends_nothing(run, tmp_path, monkeypatch):
         ([], "nothing to send"),
         (["--dataset", "me/data"], "no folder given"),
         (["--model", "me/one"], "2 students for one repository"),
-        (["--model", "me/{name}"], "holds no model with a card"),
+        (["--model", "me/{name}"], "has no model card"),
     ],
 )
-def test_mistakes(run, options, problem):
+def test_wrong_arguments_are_errors(run, options, problem):
     result = CliRunner().invoke(app, ["push", str(run.out), *options])
     assert result.exit_code == 2 and problem in result.output

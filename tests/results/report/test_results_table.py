@@ -1,4 +1,4 @@
-"""The table at the end of a run shows the figures of results.json, and does not hide books that do not add up."""
+"""The table at the end of a run shows the numbers of results.json, and a ledger that does not add up."""
 
 import copy
 
@@ -35,14 +35,14 @@ RESULTS = {
 }
 
 
-def shown(thing) -> str:
+def printed(renderable) -> str:
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(thing, crop=False)
+    console.print(renderable, crop=False)
     return console.export_text()
 
 
-def test_results():
-    text = shown(results_table(RESULTS, "out/mine"))
+def test_all_results_are_shown():
+    text = printed(results_table(RESULTS, "out/mine"))
     german = next(line for line in text.splitlines() if line.startswith("de "))
     assert " ".join(german.split()) == "de news 60.0 70.0 64.6 71.5 72.5 72.0 +7.4 1,300"
     chinese = next(line for line in text.splitlines() if line.startswith("zh "))
@@ -51,25 +51,25 @@ def test_results():
     assert "adds up" in text and "NOT" not in text
     assert "out/mine/results.json" in text and "xner run mine.yaml" in text
     assert "xner tag --model 'out/mine/student x' " in text
-    assert "teacher 1 min 05 s, label 1 h 06 min; 1 h 07 min in all" in text
+    assert "teacher 1 min 05 s, label 1 h 06 min; total 1 h 07 min" in text
 
 
-def test_a_lost_row_is_said():
+def test_ledger_that_does_not_add_up_is_reported():
     results = copy.deepcopy(RESULTS)
     results["ledger"]["kept"] -= 1
-    text = shown(results_table(results))
+    text = printed(results_table(results))
     assert "does NOT add up: 999 of 1,000" in text
 
 
-def test_an_empty_run_is_no_division_by_zero():
+def test_empty_run_is_shown():
     empty = {"read": 0, "kept": 0, "kept_no_entity": 0, "dropped": {}, "quarantined": 0}
-    assert "adds up" in shown(results_table({"languages": {}, "ledger": empty}))
+    assert "adds up" in printed(results_table({"languages": {}, "ledger": empty}))
 
 
-def test_names_with_brackets_are_no_markup():
-    assert "[bold]" in shown(plan_table([("ingest", "reads [bold] de")], "out"))
+def test_brackets_are_no_markup():
+    assert "[bold]" in printed(plan_table([("ingest", "reads [bold] de")], "out"))
     row = {"precision": 1, "recall": 2, "f1": 3}
-    assert "ORG" in shown(scores_table({**row, "gold": 4, "types": {"ORG": {**row, "support": 4}}}, "x"))
+    assert "ORG" in printed(scores_table({**row, "gold": 4, "types": {"ORG": {**row, "support": 4}}}, "x"))
 
 
 @pytest.mark.parametrize(

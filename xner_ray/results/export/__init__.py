@@ -1,1 +1,1 @@
-"""Taking results elsewhere: datasets and models in the formats of other libraries, with cards that say what they are."""
+"""Exports of datasets and models to the formats of other libraries, each with a card that describes it."""

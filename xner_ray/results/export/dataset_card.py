@@ -1,10 +1,9 @@
-"""The dataset card: what is in it, where it comes from, how it was made, what it is good for, and what it is not."""
+"""The dataset card: contents, sources, method, scores, contamination check and limits of an exported dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xner_ray import __version__
-from xner_ray.results.export.contamination import overlaps
-from xner_ray.results.export.markdown import cell, escaped, front_matter, table
+from xner_ray.results.export.contamination_check import check_contamination
+from xner_ray.results.export.export_types import ExportOptions, ExportSummary
+from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.export.split import SPLITS
 from xner_ray.results.run_results import RunResults
 
-if TYPE_CHECKING:
-    from xner_ray.results.export.dataset import Exported
-
-LOADING = {
+USAGE = {
     "hf": """```python
 from datasets import load_dataset
 
@@ -46,36 +43,42 @@ python -m spacy train config.cfg --paths.train DIR/{language}/train.spacy --path
 }
 
 
-def dataset_card(run: RunResults, told: Exported, format: str, shares: Mapping[str, float], seed: int) -> str:
-    """README.md of an exported dataset."""
+def dataset_card(run: RunResults, summary: ExportSummary, options: ExportOptions) -> str:
+    """The README.md of an exported dataset.
+
+    Args:
+        run: the finished run.
+        summary: the counts of the export.
+        options: the settings of the export.
+    """
     parts = [
-        front_matter(_metadata(run, told, format)),
+        front_matter(_metadata(run, summary, options.format)),
         f"# {escaped(run.config.name)}: named entities projected from {run.config.source_language}\n",
-        _summary(run),
-        LOADING[format].format(language=next(iter(told.labels))) + "\n",
-        "## Sentences\n\n" + _contents(told) + "\n\n" + _splitting(shares, seed),
+        _introduction(run),
+        USAGE[options.format].format(language=next(iter(summary.labels))) + "\n",
+        "## Sentences\n\n" + _contents(summary) + "\n\n" + _splits(options),
         "## Sources\n\n" + _sources(run),
-        "## How it was made\n\n" + _making(run),
-        "## Ledger\n\nEvery pair that was read is kept, dropped for a reason, or quarantined.\n\n" + _ledger(run),
+        "## Method\n\n" + _method(run),
+        "## Ledger\n\nEvery pair that was read was kept, dropped for a reason, or quarantined.\n\n" + _ledger(run),
         "## Scores\n\n" + _scores(run),
         "## Results of students trained on it\n\n" + _results(run),
         "## Contamination check\n\n" + _contamination(run),
-        "## Use\n\n" + _use(),
+        "## Intended use and limits\n\n" + _limits(),
     ]
     return "\n".join(parts)
 
 
-def _metadata(run: RunResults, told: Exported, format: str) -> dict[str, Any]:
-    total = sum(told.sentences.values())
-    edges = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+def _metadata(run: RunResults, summary: ExportSummary, format: str) -> dict[str, Any]:
+    total = sum(summary.sentences.values())
+    size_limits = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
     data: dict[str, Any] = {
         "pretty_name": run.config.name,
-        "language": list(told.labels),
+        "language": list(summary.labels),
         "task_categories": ["token-classification"],
         "task_ids": ["named-entity-recognition"],
         "annotations_creators": ["machine-generated"],
-        "multilinguality": ["multilingual" if len(told.labels) > 1 else "monolingual"],
-        "size_categories": [next((name for edge, name in edges.items() if total < edge), "n>1M")],
+        "multilinguality": ["multilingual" if len(summary.labels) > 1 else "monolingual"],
+        "size_categories": [next((name for limit, name in size_limits.items() if total < limit), "n>1M")],
         "license": "other",
         "tags": ["cross-lingual", "annotation-projection", "xner_ray"],
     }
@@ -84,69 +87,70 @@ def _metadata(run: RunResults, told: Exported, format: str) -> dict[str, Any]:
             {
                 "config_name": language,
                 "data_files": [
-                    {"split": s, "path": f"{language}/{s}.parquet"} for s in SPLITS if told.sentences[language, s]
+                    {"split": s, "path": f"{language}/{s}.parquet"} for s in SPLITS if summary.sentences[language, s]
                 ],
             }
-            for language in told.labels
+            for language in summary.labels
         ]
     return data
 
 
-def _summary(run: RunResults) -> str:
+def _introduction(run: RunResults) -> str:
     return (
-        f"Sentences whose entities were found in their {run.config.source_language} translations by a tagger (the teacher),"
-        " carried over by an aligner, and kept where rules found nothing wrong. **No label was written or checked by a"
-        " person.**\n"
+        f"A tagger (the teacher) labeled the {run.config.source_language} side of parallel sentences. An aligner projected the"
+        " entities to the target side. Rules dropped pairs with doubtful projections. **No label was written or checked by"
+        " a person.**\n"
     )
 
 
-def _contents(told: Exported) -> str:
+def _contents(summary: ExportSummary) -> str:
     rows = []
-    for (language, split), number in sorted(told.sentences.items(), key=lambda x: (x[0][0], SPLITS.index(x[0][1]))):
-        kinds = told.entities[language, split]
+    for (language, split), number in sorted(summary.sentences.items(), key=lambda x: (x[0][0], SPLITS.index(x[0][1]))):
+        kinds = summary.entities[language, split]
         listed = ", ".join(f"{kind} {count:,}" for kind, count in sorted(kinds.items())) or None
         rows.append([language, split, number, sum(kinds.values()), listed])
     return table(["language", "split", "sentences", "entities", "by type"], rows)
 
 
-def _splitting(shares: Mapping[str, float], seed: int) -> str:
-    told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+def _splits(options: ExportOptions) -> str:
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in options.shares.items())
     return (
-        f"Split by a hash of the sentence's letters and digits with seed {seed} ({told}): equal sentences land in one split."
-        " The run's own students were trained on all splits, so don't measure them here; no split is gold.\n"
+        f"Splits ({shares}) by a hash of the sentence's letters and digits with seed {options.seed}. Equal sentences are in the"
+        " same split. The students of the run were trained on all splits, so no split can evaluate them. No split is gold.\n"
     )
 
 
 def _sources(run: RunResults) -> str:
     rows = [[s.corpus, s.version, s.language, s.domain, s.license or "not recorded", s.url] for s in sources(run)]
     return (
-        table(["corpus", "version", "language", "domain", "license", "from"], rows)
-        + "\n\nThe texts keep the licenses of their corpora; where one is not recorded, ask its publisher.\n"
+        table(["corpus", "version", "language", "domain", "license", "source"], rows)
+        + "\n\nThe texts keep the licenses of their corpora. If a license is not recorded, ask the publisher.\n"
     )
 
 
-def _making(run: RunResults) -> str:
+def _method(run: RunResults) -> str:
     config, aligner = run.config, run.config.aligner
     pairs = f"{config.ingest.max_pairs_per_language:,}" if config.ingest.max_pairs_per_language else "all"
     gold = ", ".join(escaped(g.name or Path(g.path).name) for g in config.gold)
     lines = [
         f"xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {config.seed}",
-        f"sampling: {pairs} pairs a language, quotas over the corpora by weight, smallest hashes of (seed, corpus, pair) first",
-        f"teacher: `{config.teacher.model}`, as it is"
+        f"sampling: {pairs} pairs per language, divided among the corpora by weight, with the smallest hashes of (seed, corpus,"
+        " pair)",
+        f"teacher: `{config.teacher.model}`, without training"
         if config.teacher.model
         else f"teacher: `{config.teacher.encoder}`, trained on {gold}",
-        f"aligner: `{aligner.encoder}`, {aligner.num_examples:,} examples a language, threshold {aligner.threshold}",
+        f"aligner: `{aligner.encoder}`, {aligner.num_examples:,} examples per language, threshold {aligner.threshold}",
         f"thresholds: entity {config.rules.min_entity_score}, projection {config.rules.min_projection_score}",
-        f"at most {config.dataset.max_sentences:,} sentences a language,"
-        f" {config.dataset.no_entity_ratio:.0%} of them without entity",
+        f"at most {config.dataset.max_sentences:,} sentences per language,"
+        f" {config.dataset.no_entity_ratio:.0%} of them without an entity",
     ]
     return "".join(f"- {line}\n" for line in lines)
 
 
 def _ledger(run: RunResults) -> str:
-    by = run.ledger["by_language"]
-    reasons = sorted({reason for row in by.values() for reason, n in row["dropped"].items() if n})
-    head = ["language", "read", "kept", "kept without entity", *reasons, "quarantined", "chosen of the kept"]
+    by_language = run.ledger["by_language"]
+    reasons = sorted({reason for row in by_language.values() for reason, n in row["dropped"].items() if n})
+    head = ["language", "read", "kept", "kept without entity", *reasons, "quarantined", "selected of the kept"]
     rows = [
         [
             language,
@@ -157,26 +161,27 @@ def _ledger(run: RunResults) -> str:
             row["quarantined"],
             run.summaries[language]["sentences"] if language in run.datasets else None,
         ]
-        for language, row in by.items()
+        for language, row in by_language.items()
     ]
     return table(head, rows) + "\n"
 
 
 def _scores(run: RunResults) -> str:
-    """Quantiles of what models said of the entities in the dataset."""
+    """Quantiles of the models' scores of the entities in the dataset."""
     quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
     rows = []
     for language, path in run.datasets.items():
-        told = pq.read_table(path, columns=["entities", "projections"])
+        table_of_scores = pq.read_table(path, columns=["entities", "projections"])
         for name, column in (("teacher", "entities"), ("aligner", "projections")):
-            lists = told.column(column).combine_chunks()
+            lists = table_of_scores.column(column).combine_chunks()
             values = pc.struct_field(pc.list_flatten(lists), "score") if len(lists) else pa.array([], pa.float32())
-            found = (
-                np.quantile(values.to_numpy(zero_copy_only=False), quantiles).tolist() if len(values) else [None] * 5
-            )
-            rows.append([language, name, len(values), *found])
-    head = ["language", "of", "number", *(f"{q:.0%}" for q in quantiles)]
-    return "Quantiles; probabilities of the models, stored with each row.\n\n" + table(head, rows) + "\n"
+            if len(values):
+                row = np.quantile(values.to_numpy(zero_copy_only=False), quantiles).tolist()
+            else:
+                row = [None] * len(quantiles)
+            rows.append([language, name, len(values), *row])
+    head = ["language", "model", "scores", *(f"{q:.0%}" for q in quantiles)]
+    return "Quantiles of the models' probabilities, which each row has.\n\n" + table(head, rows) + "\n"
 
 
 def _results(run: RunResults) -> str:
@@ -193,23 +198,23 @@ def _results(run: RunResults) -> str:
 
 
 def _contamination(run: RunResults) -> str:
-    found = overlaps(run)
-    if not found:
-        return "The run had no evaluation set to check against.\n"
+    checks = check_contamination(run)
+    if not checks:
+        return "The run had no evaluation set to check.\n"
     rows = [
-        [x.name, x.language, x.sentences, "not checked: the file is not there" if x.sentences is None else x.found]
-        for x in found
+        [x.name, x.language, x.sentences, "not checked: no such file" if x.sentences is None else x.in_dataset]
+        for x in checks
     ]
     return (
-        "Gold sentences that occur in this dataset, by letters and digits; paraphrases are not found.\n\n"
-        + table(["gold", "language", "sentences", "found here"], rows)
+        "Gold sentences that occur in this dataset, compared by letters and digits. Paraphrases are not found.\n\n"
+        + table(["gold", "language", "sentences", "in this dataset"], rows)
         + "\n"
     )
 
 
-def _use() -> str:
+def _limits() -> str:
     return (
-        "Meant for training and studying named-entity taggers. Labels carry the errors of the teacher, the aligner and the"
-        " translations; entities that a translator left out, or that the teacher missed, are not marked, so the data is no"
-        f" measure of a tagger's quality. Texts may name real people: {cell('they are as public as their corpora, no more')}.\n"
+        "The dataset is intended for training and studying named-entity taggers. Its labels contain the errors of the teacher,"
+        " the aligner and the translations. Entities that the teacher missed or that a translation omits are not labeled, so"
+        " the dataset cannot measure the quality of a tagger. The texts may name real people, as their corpora do.\n"
     )

@@ -1,7 +1,7 @@
-"""Parquet that says what it holds: Hugging Face features in its metadata, so that `load_dataset` gives `ClassLabel` tags.
+"""Parquet with Hugging Face features in its metadata, so that `load_dataset` returns `ClassLabel` tags.
 
-Only pyarrow writes here: the metadata is a few lines of JSON, and the `datasets` package is for those who read.
-`Sequence` and lists of one dict are the older spellings of features, which `datasets` 2 to 5 all read.
+pyarrow alone writes it; the `datasets` package is needed only to read it. The features use `Sequence` and lists of one dict, the
+older spelling, which `datasets` 2 to 5 all read.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _COLUMNS = [
 ]
 
 
-class ParquetRows:
-    """Writes rows of one split.
+class ParquetWriter:
+    """Writes the rows of one split.
 
     Args:
         path: the file.
@@ -50,21 +50,21 @@ class ParquetRows:
         ]
         fields += [schema.EXPORTED.field(name) for name in _COLUMNS]
         plain = pa.schema([pa.field(f.name, _nullable(f.type)) for f in fields])
-        told = json.dumps({"info": {"features": features(plain, labels)}})
-        self.schema = plain.with_metadata({"huggingface": told})
+        metadata = json.dumps({"info": {"features": features(plain, labels)}})
+        self.schema = plain.with_metadata({"huggingface": metadata})
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd", compression_level=3)
 
     def write(self, rows: pa.Table) -> None:
-        """Rows of schema.EXPORTED."""
+        """Write rows of schema.EXPORTED."""
         ids = pc.binary_join_element_wise(
             rows.column("language"), rows.column("corpus"), rows.column("pair_id").cast(pa.string()), "-"
         )
         tags = rows.column("ner_tags").combine_chunks()
         classes = pc.index_in(tags.flatten(), value_set=self.labels).cast(pa.int64())
         if classes.null_count:
-            strange = pc.unique(tags.flatten().filter(pc.is_null(classes))).to_pylist()
-            raise RuntimeError(f"tags {strange} are no labels of this dataset")
-        columns = [ids, rows.column("tokens"), relisted(tags, classes)]
+            unknown = pc.unique(tags.flatten().filter(pc.is_null(classes))).to_pylist()
+            raise RuntimeError(f"the dataset has no labels for the tags {unknown}")
+        columns = [ids, rows.column("tokens"), with_values(tags, classes)]
         table = pa.table([*columns, *(rows.column(name) for name in _COLUMNS)], names=self.schema.names)
         self.writer.write_table(table.cast(self.schema))
 
@@ -72,14 +72,19 @@ class ParquetRows:
         self.writer.close()
 
 
-def relisted(lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
-    """Lists of the same lengths over other values."""
+def with_values(lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
+    """Lists of the same lengths with other values.
+
+    Args:
+        lists: the lists, without nulls.
+        values: as many values as all lists have together.
+    """
     ends = np.cumsum(pc.list_value_length(lists).to_numpy())
     return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], ends]).astype(np.int32)), values)
 
 
 def _nullable(kind: pa.DataType) -> pa.DataType:
-    """The type as `datasets` writes it: every part nullable."""
+    """The type with all its parts nullable, as `datasets` writes it."""
     if pa.types.is_list(kind):
         return pa.list_(_nullable(kind.value_type))
     if pa.types.is_struct(kind):
@@ -88,10 +93,10 @@ def _nullable(kind: pa.DataType) -> pa.DataType:
 
 
 def features(columns: pa.Schema, labels: Sequence[str]) -> dict[str, Any]:
-    """Hugging Face features of an Arrow schema, `ner_tags` as classes."""
-    told = {field.name: _feature(field.type) for field in columns}
-    told["ner_tags"] = {"feature": {"names": list(labels), "_type": "ClassLabel"}, "_type": "Sequence"}
-    return told
+    """Hugging Face features of an Arrow schema, with `ner_tags` as classes."""
+    by_name = {field.name: _feature(field.type) for field in columns}
+    by_name["ner_tags"] = {"feature": {"names": list(labels), "_type": "ClassLabel"}, "_type": "Sequence"}
+    return by_name
 
 
 def _feature(kind: pa.DataType) -> Any:

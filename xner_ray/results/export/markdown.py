@@ -1,4 +1,4 @@
-"""The little Markdown that cards need. What comes from corpora or configs is escaped: a name cannot break a table."""
+"""The Markdown of cards. Text from corpora and configs is escaped, so a name cannot break a table."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import yaml
 
 
-def front_matter(told: Mapping[str, Any]) -> str:
-    """The YAML block that the hub reads."""
-    return "---\n" + yaml.safe_dump(dict(told), allow_unicode=True, sort_keys=False) + "---\n"
+def front_matter(metadata: Mapping[str, Any]) -> str:
+    """The YAML block at the top of a card, which the Hugging Face hub reads."""
+    return "---\n" + yaml.safe_dump(dict(metadata), allow_unicode=True, sort_keys=False) + "---\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table; the cells of `rows` are formatted by `cell`, the header is not escaped."""
     lines = [list(head), ["---"] * len(head), *([cell(x) for x in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def cell(value: Any) -> str:
-    """Numbers as a reader wants them, text escaped, nothing as a dash."""
+    """A value as a table cell: numbers with separators, text escaped, None and empty text as a dash."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
@@ -33,5 +34,6 @@ def cell(value: Any) -> str:
 
 
 def escaped(text: str) -> str:
+    """The text without line breaks, with Markdown's special characters escaped."""
     plain = re.sub(r"\s+", " ", text).replace("<", "&lt;")
     return re.sub(r"([\\|`*_\[\]])", r"\\\1", plain)

@@ -1,4 +1,4 @@
-"""The model card beside each student: what it is, how it was trained, how well it does, and how to call it."""
+"""The model card of each student: use, scores, training and limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from xner_ray.storage.atomic import write_text
 
 
 def write_model_cards(run: RunResults) -> list[Path]:
-    """README.md in the folder of each student of a run, whole or not at all."""
+    """Write README.md into the folder of each student of a run, atomically.
+
+    Returns:
+        the paths of the cards.
+    """
     written = []
     for student in run.students:
         card = student.folder / "README.md"
@@ -25,20 +29,20 @@ def write_model_cards(run: RunResults) -> list[Path]:
 
 
 def model_card(run: RunResults, student: Student) -> str:
-    """The card of one student."""
-    told = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
+    """The card of one student, in Markdown."""
+    training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
     labels = run.labels(student.language)
     parts = [
         front_matter(_metadata(run, student)),
         f"# {escaped(run.config.name)}: named entities in `{student.language}`\n",
-        f"Finds {', '.join(x[2:] for x in labels if x.startswith('B-'))} in raw text. It was taught by an"
-        f" {run.config.source_language} tagger through parallel text: no person labeled a sentence of its language.\n",
+        f"A tagger for {', '.join(x[2:] for x in labels if x.startswith('B-'))} in raw text. Its training data was projected from"
+        f" {run.config.source_language} through parallel text. No person labeled a sentence of its language.\n",
         _usage(),
         "## Results\n\n" + _results(run, student.language),
-        "## Protocol\n\n" + _protocol(run, student.language, told),
+        "## Training\n\n" + _training_data(run, student.language, training),
         "## Limits\n\n"
-        "It repeats the errors of its teacher and of the projection, knows the domains of its corpora, and marks neither nested"
-        " entities nor types that it was not trained on. Long texts: cut them into sentences first.\n",
+        "The model repeats errors of its teacher and of the projection. It was trained on the domains of its corpora. It does"
+        " not tag nested entities. Split long texts into sentences first.\n",
     ]
     return "\n".join(parts)
 
@@ -78,27 +82,26 @@ def _usage() -> str:
     return (
         "```python\nfrom transformers import pipeline\n\n"
         'tag = pipeline("token-classification", model="DIR", aggregation_strategy="simple")\n```\n\n'
-        "`xner tag --model DIR TEXT` finds the same entities. Other strategies take all that stands between spaces for a"
-        " word, so that an entity before a comma would keep the comma.\n"
+        "`xner tag --model DIR TEXT` returns the same entities. Other aggregation strategies split words at spaces alone, so an"
+        " entity before a comma would include the comma.\n"
     )
 
 
 def _results(run: RunResults, language: str) -> str:
-    found = run.sets(language)
-    if not found:
+    sets = run.sets(language)
+    if not sets:
         return "The run had no evaluation set in this language.\n"
     rows = []
-    for name, row in found.items():
+    for name, row in sets.items():
         rows.append([name, "zero-transfer", *_scores(row["zero_transfer"]), row["sentences"]])
         seeds = f"student, mean of {len(row['seeds'])} seeds" if len(row["seeds"]) > 1 else "student"
         rows.append([name, seeds, *_scores(row["student"]), row["sentences"]])
         for kind, scores in row["student"].get("types", {}).items():
             rows.append([name, f"student, {kind}", *_scores(scores), None])
     return (
-        "Percent; an entity counts when its type and both of its ends are right (seqeval, strict, IOB2). Zero-transfer is the"
-        " tagger that the student started from, trained on the source language alone. Gold was used for nothing else.\n\n"
-        + table(["gold", "model", "precision", "recall", "F1", "sentences"], rows)
-        + "\n"
+        "In percent. An entity is correct if its type and both boundaries are correct (seqeval, strict, IOB2). Zero-transfer is"
+        " the tagger that the student started from; it was trained on the source language alone. The gold was used for nothing"
+        " else.\n\n" + table(["gold", "model", "precision", "recall", "F1", "sentences"], rows) + "\n"
     )
 
 
@@ -106,30 +109,30 @@ def _scores(row: dict[str, Any]) -> list[float]:
     return [row["precision"], row["recall"], row["f1"]]
 
 
-def _protocol(run: RunResults, language: str, told: dict[str, Any]) -> str:
+def _training_data(run: RunResults, language: str, training: dict[str, Any]) -> str:
     config, summary = run.config, run.summaries[language]
     corpora = ", ".join(
         escaped(s.corpus + (f" {s.version}" if s.version else "")) for s in sources(run) if s.language == language
     )
-    english = config.student.source_training or config.teacher.training
+    source_training = config.student.source_training or config.teacher.training
     encoders = config.student.encoder if isinstance(config.student.encoder, str) else ", ".join(config.student.encoder)
     lines = [
-        f"made by xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {told['job']['seed']}",
+        f"xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {training['job']['seed']}",
         f"encoder: `{encoders}`",
-        f"first on {config.source_language} gold: {_training(english)}",
-        f"then on {summary['sentences']:,} projected sentences with {summary['entities']:,} entities"
-        f" ({summary['without_entity']:,} sentences have none): {_training(config.student.training)}",
-        f"steps {told['steps']:,}, tokens {told['tokens']:,}",
+        f"first trained on {config.source_language} gold: {_hyperparameters(source_training)}",
+        f"then trained on {summary['sentences']:,} projected sentences with {summary['entities']:,} entities"
+        f" ({summary['without_entity']:,} sentences have none): {_hyperparameters(config.student.training)}",
+        f"steps {training['steps']:,}, tokens {training['tokens']:,}",
         f"parallel text: {corpora}",
-        "dataset, ledger and contamination check: the card that `xner export` writes",
+        "dataset, ledger and contamination check: see the dataset card that `xner export` writes",
     ]
     return "".join(f"- {line}\n" for line in lines)
 
 
-def _training(training: Training) -> str:
+def _hyperparameters(training: Training) -> str:
     loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} (gamma {training.gamma:g})"
     frozen = f", lowest {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
     return (
-        f"{training.epochs} epoch(s), {loss}, learning rate {training.learning_rate:g}, {training.tokens_per_step:,} tokens a"
+        f"{training.epochs} epoch(s), {loss}, learning rate {training.learning_rate:g}, {training.tokens_per_step:,} tokens per"
         f" step{frozen}"
     )

@@ -1,10 +1,10 @@
-"""A tagger as ONNX: a graph that ONNX Runtime runs without torch, in a folder with config and tokenizer.
+"""Export of a tagger to ONNX: a folder with graph, config and tokenizer, which ONNX Runtime runs without torch.
 
-Weights lie beside the graph, not in it: they are then mapped into memory and not parsed, which starts a session of
-e5-small in 0.15 s instead of 1.0 s, in 150 MB instead of 530.
+The weights are in a separate file, which ONNX Runtime maps into memory. A session of e5-small then starts in 0.15 s and 150 MB
+instead of 1.0 s and 530 MB.
 
-The export is checked before the folder appears: the probabilities of some sentences, of several lengths in one batch, must
-agree with torch within TOLERANCE. Weights stay fp32; quantizing is for `onnxruntime.quantization`.
+The export is verified before its folder appears: on a batch of sentences of different lengths, its probabilities must equal
+torch's within TOLERANCE. The weights stay fp32; `onnxruntime.quantization` can quantize them.
 """
 
 from __future__ import annotations
@@ -30,39 +30,41 @@ SAMPLES = (
 
 
 def export_onnx(folder: str | Path, out: str | Path) -> float:
-    """Write `model.onnx` and its weights, `model.onnx.data`, beside config, tokenizer and card.
+    """Write `model.onnx`, its weights `model.onnx.data`, config, tokenizer and card.
 
     Args:
         folder: a trained token classifier.
-        out: a folder that is not there yet, or empty.
+        out: a folder that does not exist, or an empty one.
 
     Returns:
-        the largest difference of a probability from torch's.
+        the largest difference between a probability of ONNX Runtime and of torch.
 
     Raises:
-        UserError: onnx packages are missing, `out` holds something, or the difference exceeds TOLERANCE.
+        UserError: an ONNX package is not installed, `out` is not empty, or the difference exceeds TOLERANCE.
     """
-    with new_dir(out, "--out") as made:
+    with new_dir(out, "--out") as temporary:
         _check_packages()
         model, tokenizer = load_model(folder).eval().float(), load_tokenizer(folder)
-        model.config._attn_implementation = "eager"  # traced without the shape tests of fused attention
+        model.config._attn_implementation = "eager"  # the shape checks of fused attention cannot be traced
         batch = tokenizer(list(SAMPLES), padding=True, return_tensors="pt")
-        names = [x for x in ("input_ids", "attention_mask", "token_type_ids") if x in batch and _takes(model, x)]
+        names = [x for x in ("input_ids", "attention_mask", "token_type_ids") if x in batch and _accepts(model, x)]
         inputs = {name: batch[name] for name in names}
-        _write(model, inputs, made / "model.onnx")
-        difference = _difference(model, inputs, made / "model.onnx")
+        _write(model, inputs, temporary / "model.onnx")
+        difference = _difference(model, inputs, temporary / "model.onnx")
         if not difference <= TOLERANCE:
-            raise UserError(f"ONNX Runtime differs from torch by {difference:.2g}", file=folder, remedy="report it")
-        save_tokenizer(folder, made)
-        _write_tokenizer(tokenizer, made / "tokenizer.json")
+            raise UserError(
+                f"ONNX Runtime differs from torch by {difference:.2g}", file=folder, remedy="please report this"
+            )
+        save_tokenizer(folder, temporary)
+        _write_tokenizer(tokenizer, temporary / "tokenizer.json")
         for name in ("config.json", "README.md"):
             if (Path(folder) / name).exists():
-                shutil.copy(Path(folder) / name, made / name)
+                shutil.copy(Path(folder) / name, temporary / name)
     return difference
 
 
 def _write_tokenizer(tokenizer: Any, file: Path) -> None:
-    """As transformers reads it, which corrects some: whoever reads the export does so without transformers."""
+    """Write the tokenizer as transformers loads it. transformers corrects some files, and ONNX Runtime does not use it."""
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -79,7 +81,7 @@ def _check_packages() -> None:
         raise UserError(f"{e.name} is not installed", remedy="pip install 'xner_ray[onnx]'") from e
 
 
-def _takes(model: Any, name: str) -> bool:
+def _accepts(model: Any, name: str) -> bool:
     import inspect
 
     return name in inspect.signature(model.forward).parameters
@@ -89,7 +91,7 @@ def _write(model: Any, inputs: dict[str, Any], path: Path) -> None:
     import torch
 
     class Logits(torch.nn.Module):
-        """The model with a tensor as its output, which is what a graph can return."""
+        """The model with a tensor as its output, because a graph can only return tensors."""
 
         def __init__(self):
             super().__init__()
@@ -115,19 +117,19 @@ def _write(model: Any, inputs: dict[str, Any], path: Path) -> None:
 
 
 def _difference(model: Any, inputs: dict[str, Any], path: Path) -> float:
-    """Largest difference of a real token's probability, in the batch and for each sentence alone."""
+    """The largest difference of a probability, without padding, in the batch and for each sentence alone."""
     import onnxruntime
     import torch
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    worst = 0.0
-    whole = inputs["attention_mask"].sum(dim=1).tolist()
-    alone = [{k: v[i : i + 1, :n] for k, v in inputs.items()} for i, n in enumerate(whole)]
-    for feed in (inputs, *alone):
+    largest = 0.0
+    lengths = inputs["attention_mask"].sum(dim=1).tolist()
+    single = [{k: v[i : i + 1, :n] for k, v in inputs.items()} for i, n in enumerate(lengths)]
+    for feed in (inputs, *single):
         with torch.inference_mode():
-            ours = torch.softmax(model(**feed).logits, dim=-1).numpy()
+            expected = torch.softmax(model(**feed).logits, dim=-1).numpy()
         (logits,) = session.run(["logits"], {k: v.numpy() for k, v in feed.items()})
-        theirs = torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
-        real = feed["attention_mask"].numpy().astype(bool)
-        worst = max(worst, float(np.abs(ours - theirs)[real].max()))
-    return worst
+        actual = torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
+        not_padding = feed["attention_mask"].numpy().astype(bool)
+        largest = max(largest, float(np.abs(expected - actual)[not_padding].max()))
+    return largest

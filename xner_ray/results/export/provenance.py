@@ -1,7 +1,7 @@
-"""Where a dataset comes from: each corpus with its version and license, as far as they are recorded.
+"""The sources of a dataset: each corpus with its version and license, as far as they are recorded.
 
-Archives that `xner corpus fetch` brought have a receipt beside them (`de-en.txt.zip.json`), which is read where it lies;
-else the version is what OPUS's layout (`NAME/VERSION/moses/FILE`) says. A license that nobody recorded is told as unknown.
+An archive that `xner corpus fetch` downloaded has a receipt beside it (`de-en.txt.zip.json`) with both. Without a receipt the
+version is taken from a path in OPUS's layout (`NAME/VERSION/moses/FILE`), and the license is unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xner_ray.results.run_results import RunResults
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus of one language."""
+    """A corpus in one language. Unknown values are None."""
 
     corpus: str
     language: str
@@ -30,7 +30,7 @@ class Source:
 
 
 def sources(run: RunResults) -> list[Source]:
-    """Corpora of a run, by language."""
+    """The corpora of a run, by language."""
     return [_source(run, corpus, language) for language in run.datasets for corpus in run.config.corpora_of(language)]
 
 
@@ -47,7 +47,7 @@ def _source(run: RunResults, corpus: Corpus, language: str) -> Source:
 
 def _receipt(archive: Path) -> dict[str, Any]:
     try:
-        told = json.loads(archive.with_name(archive.name + ".json").read_text(encoding="utf-8"))
+        receipt = json.loads(archive.with_name(archive.name + ".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # no receipt, or a file of that name that is none
-    return told if isinstance(told, dict) else {}
+        return {}  # no receipt, or another file of this name
+    return receipt if isinstance(receipt, dict) else {}

@@ -1,7 +1,7 @@
-"""Sending a dataset folder and students to a Hugging Face hub, or saying what would be sent.
+"""Uploads of a dataset folder and of students to the Hugging Face hub.
 
-What goes out is listed by name here, so that nothing else that lies in a folder (logs, checkpoints, local paths in
-`training.json`) goes along. Logging in is the hub client's own affair: `hf auth login`, or HF_TOKEN.
+The files to upload are listed here by name, so that other files of a folder (logs, checkpoints, local paths in `training.json`)
+stay private. The hub client does the login: `hf auth login`, or HF_TOKEN.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ DATASET_FILES = ("README.md", "*/*.parquet", "*/*.conll", "*/*.txt", "*/*.json",
 
 @dataclass(frozen=True)
 class Upload:
-    """What goes to one repository. `files`: (name in the repository, bytes)."""
+    """The files for one repository.
+
+    Attributes:
+        repo: the repository, `user/name`.
+        kind: `dataset` or `model`.
+        folder: the folder with the files.
+        files: (name in the folder and the repository, size in bytes).
+    """
 
     repo: str
     kind: str
@@ -31,52 +38,65 @@ class Upload:
 
     @property
     def bytes(self) -> int:
+        """The size of all files."""
         return sum(size for _, size in self.files)
 
 
-def parcel(repo: str, kind: str, folder: Path) -> Upload:
-    """What of a folder would be sent.
+def prepare_upload(repo: str, kind: str, folder: Path) -> Upload:
+    """List the files of a folder that an upload sends.
+
+    Args:
+        repo: the repository, `user/name`.
+        kind: `dataset` or `model`.
+        folder: an exported dataset, or a student.
 
     Raises:
-        UserError: no such folder, or it holds no card.
+        UserError: no such folder, or it has no card.
     """
     if not (folder / "README.md").is_file():
-        made = (
-            "`xner export OUT --out DIR` makes one"
+        remedy = (
+            "`xner export OUT --out DIR` writes a dataset with its card"
             if kind == "dataset"
-            else "`xner run` writes one beside each student"
+            else "`xner run` writes the card of each student"
         )
-        raise UserError(f"holds no {kind} with a card (README.md)", file=folder, remedy=made)
+        raise UserError(f"has no {kind} card (README.md)", file=folder, remedy=remedy)
     patterns: Iterable[str] = DATASET_FILES if kind == "dataset" else MODEL_FILES
     names = sorted({p.relative_to(folder).as_posix() for x in patterns for p in folder.glob(x) if p.is_file()})
     return Upload(repo, kind, folder, tuple((name, (folder / name).stat().st_size) for name in names))
 
 
-def send(parcels: Iterable[Upload], private: bool, endpoint: str | None = None) -> list[str]:
-    """Make the repositories that are missing and upload, one commit each.
+def upload_all(uploads: Iterable[Upload], private: bool, endpoint: str | None = None) -> list[str]:
+    """Upload to the hub, one commit per repository. Missing repositories are created.
+
+    Args:
+        uploads: see `prepare_upload`.
+        private: whether new repositories are private.
+        endpoint: the address of the hub; None is the hub client's default.
 
     Returns:
-        the addresses of the commits.
+        the URLs of the commits.
 
     Raises:
-        UserError: the hub cannot be reached or says no.
+        UserError: the hub cannot be reached, or it rejects an upload.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api, commits = HfApi(endpoint=endpoint), []
-    for item in parcels:
+    for upload in uploads:
         try:
-            api.create_repo(item.repo, repo_type=item.kind, private=private, exist_ok=True)
+            api.create_repo(upload.repo, repo_type=upload.kind, private=private, exist_ok=True)
             commit: Any = api.upload_folder(
-                repo_id=item.repo,
-                repo_type=item.kind,
-                folder_path=item.folder,
-                allow_patterns=[name for name, _ in item.files],
-                commit_message=f"{item.kind} made by xner_ray",
+                repo_id=upload.repo,
+                repo_type=upload.kind,
+                folder_path=upload.folder,
+                allow_patterns=[name for name, _ in upload.files],
+                commit_message=f"{upload.kind} from xner_ray",
             )
         except (HFValidationError, HfHubHTTPError, OSError) as e:
             remedy = "log in with `hf auth login` or HF_TOKEN, and check the name; --dry-run sends nothing"
-            raise UserError(f"the hub did not take it: {str(e).splitlines()[0]}", key=item.repo, remedy=remedy) from e
+            raise UserError(
+                f"the hub rejected the upload: {str(e).splitlines()[0]}", key=upload.repo, remedy=remedy
+            ) from e
         commits.append(str(commit.commit_url))
     return commits

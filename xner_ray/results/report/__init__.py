@@ -1,1 +1,1 @@
-"""What people read: tables at the end of a run, and the reference of all config keys."""
+"""What a finished run shows: tables on a terminal, example pairs, and report.html."""

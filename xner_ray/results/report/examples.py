@@ -1,6 +1,7 @@
-"""A judged row as people look at it: entities, the lines that join them, and why the row was kept or dropped.
+"""A judged pair as the report shows it: its entities, their projections, the links between them, and the reason of its verdict.
 
-The rules say which row falls to which reason; here the reason gets names. Rows come one by one, a few thousand at most.
+The rules decide the verdict; this module adds the names of the entities that caused it. It handles single rows, a few thousand
+per report.
 """
 
 from __future__ import annotations
@@ -22,22 +23,29 @@ VERDICTS = {
     schema.QUARANTINED: "quarantined",
 }
 
+Row = Mapping[str, Any]
+Query = tuple[str, str]  # text and type of an entity; equal entities of a sentence are projected once
+Span = Mapping[str, Any]
 
-def example(row: Mapping[str, Any], rules: Mapping[str, Any], chosen: bool) -> dict[str, Any]:
-    """A row for page and terminal.
+
+def example_from_row(row: Row, rules: Mapping[str, Any], selected: bool) -> dict[str, Any]:
+    """A judged pair for the page and the terminal.
 
     Args:
         row: a row of schema.JUDGED.
-        rules: as `config.Rules`.
-        chosen: whether the row is in a training file.
+        rules: the rules of the run, with the keys of `config.Rules`.
+        selected: whether the row is in a training file.
 
     Returns:
-        language, corpus, id, verdict, source, target, reason, chosen, score (the lowest; None without any);
-        `entities`: [start, end, type, score] in source; `spans`: the same in target, with the type of their entity;
-        `links`: [entity, span] by index. Offsets are code points.
+        language, corpus, id, verdict, source, target, reason, selected;
+        `score`: the lowest score of the row, None if it has no score;
+        `entities`: [start, end, type, score] in the source;
+        `spans`: the same in the target, with the type of their entity;
+        `links`: [index in entities, index in spans].
+        Offsets are code points.
     """
     entities = sorted(row["entities"], key=lambda e: (e["start"], e["end"]))
-    spans, links = _joined(row, entities)
+    spans, links = _spans_and_links(row, entities)
     scores = [x["score"] for x in (*row["entities"], *row["projections"])]
     return {
         "language": row["language"],
@@ -46,8 +54,8 @@ def example(row: Mapping[str, Any], rules: Mapping[str, Any], chosen: bool) -> d
         "verdict": row["verdict"],
         "source": row["source"],
         "target": row["target"],
-        "reason": _reason(row, rules, chosen),
-        "chosen": chosen,
+        "reason": _reason(row, rules, selected),
+        "selected": selected,
         "score": round(min(scores), 4) if scores else None,
         "entities": [[e["start"], e["end"], e["type"], round(e["score"], 4)] for e in entities],
         "spans": spans,
@@ -55,78 +63,94 @@ def example(row: Mapping[str, Any], rules: Mapping[str, Any], chosen: bool) -> d
     }
 
 
-def quarantined(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of schema.QUARANTINE in the same form: both sides are one excerpt, so there is no target."""
-    empty: dict[str, Any] = {"target": "", "chosen": False, "score": None, "entities": [], "spans": [], "links": []}
-    told = {"id": row["pair_id"], "verdict": schema.QUARANTINED, "source": row["excerpt"]}
-    reason = f"{row['stage']} could not use it: {row['reason'].replace('_', ' ')}"
-    return {"language": row["language"], "corpus": row["corpus"], **told, "reason": reason, **empty}
+def example_from_quarantine(row: Row) -> dict[str, Any]:
+    """A quarantined pair in the form of `example_from_row`; its source is an excerpt of both sides, its target is empty.
+
+    Args:
+        row: a row of schema.QUARANTINE.
+    """
+    return {
+        "language": row["language"],
+        "corpus": row["corpus"],
+        "id": row["pair_id"],
+        "verdict": schema.QUARANTINED,
+        "source": row["excerpt"],
+        "target": "",
+        "reason": f"Rejected by {row['stage']}: {row['reason'].replace('_', ' ')}",
+        "selected": False,
+        "score": None,
+        "entities": [],
+        "spans": [],
+        "links": [],
+    }
 
 
-def _joined(row: Mapping[str, Any], entities: Sequence[Mapping[str, Any]]) -> tuple[list[list], list[list[int]]]:
-    """Candidates in the target and which entity each belongs to.
+def _spans_and_links(row: Row, entities: Sequence[Span]) -> tuple[list[list], list[list[int]]]:
+    """The projections in the target, and which entity each belongs to.
 
-    Equal entities are one query, so its mentions and spans are joined in order, and what is left over to the last one.
+    Equal entities are one query. Its mentions and its projections are linked in order; surplus ones are linked to the last.
     """
     spans: list[list] = []
     links: list[list[int]] = []
-    for first, found in _queries(row).items():
-        name = _name(row, row["entities"][first])
-        mentions = [i for i, e in enumerate(entities) if _name(row, e) == name]
+    for first, projections in _projections_by_query(row).items():
+        query = _query(row, row["entities"][first])
+        mentions = [i for i, e in enumerate(entities) if _query(row, e) == query]
         numbers = []
-        for span in found:
+        for span in projections:
             numbers.append(len(spans))
-            spans.append([span["start"], span["end"], name[1], round(span["score"], 4)])
+            spans.append([span["start"], span["end"], query[1], round(span["score"], 4)])
         for i in range(max(len(mentions), len(numbers)) if numbers else 0):
             links.append([mentions[min(i, len(mentions) - 1)], numbers[min(i, len(numbers) - 1)]])
     return spans, links
 
 
-def _queries(row: Mapping[str, Any]) -> dict[int, list[Mapping[str, Any]]]:
-    """The spans of each distinct (name, type), by its first entity: sorted by place, one listed twice once."""
-    firsts: dict[tuple[str, str], int] = {}
+def _projections_by_query(row: Row) -> dict[int, list[Span]]:
+    """The projections of each query, by the index of its first entity; sorted by position, without duplicates."""
+    first_entity: dict[Query, int] = {}
     for i, entity in enumerate(row["entities"]):
-        firsts.setdefault(_name(row, entity), i)
-    found: dict[int, dict[tuple[int, int], Mapping[str, Any]]] = {i: {} for i in firsts.values()}
+        first_entity.setdefault(_query(row, entity), i)
+    best: dict[int, dict[tuple[int, int], Span]] = {i: {} for i in first_entity.values()}
     for span in row["projections"]:
-        place = found[span["entity"]]
-        key = (span["start"], span["end"])
-        if key not in place or place[key]["score"] < span["score"]:
-            place[key] = span
-    return {i: [place[key] for key in sorted(place)] for i, place in found.items()}
+        by_position = best[span["entity"]]
+        position = (span["start"], span["end"])
+        if position not in by_position or by_position[position]["score"] < span["score"]:
+            by_position[position] = span
+    return {i: [spans[position] for position in sorted(spans)] for i, spans in best.items()}
 
 
-def _name(row: Mapping[str, Any], entity: Mapping[str, Any]) -> tuple[str, str]:
+def _query(row: Row, entity: Span) -> Query:
     return row["source"][entity["start"] : entity["end"]], entity["type"]
 
 
-def _reason(row: Mapping[str, Any], rules: Mapping[str, Any], chosen: bool) -> str:
-    queries = _queries(row)
-    names = {i: "“{}” ({})".format(*_name(row, row["entities"][i])) for i in queries}
+def _reason(row: Row, rules: Mapping[str, Any], selected: bool) -> str:
+    queries = _projections_by_query(row)
+    names = {i: "“{}” ({})".format(*_query(row, row["entities"][i])) for i in queries}
     verdict = row["verdict"]
     if verdict == schema.KEPT:
-        return "Every entity has its place" + ("." if chosen else "; not chosen for training.")
+        return "Every entity is aligned" + ("." if selected else "; not selected for training.")
     if verdict == schema.KEPT_NO_ENTITY:
-        why = (
-            "What the teacher found is none by the target's conventions" if queries else "The teacher found no entity"
+        reason = (
+            "The target's label conventions drop all entities of the teacher"
+            if queries
+            else "The teacher found no entity"
         )
-        return why + ("." if chosen else "; not chosen, such sentences are rationed.")
+        return reason + ("." if selected else "; not selected, because dataset limits the share of such sentences.")
     if verdict == schema.CONTAMINATION:
         return "The target is a sentence of an evaluation file."
     if verdict == "unmapped":
-        return f"Found nowhere in the target: {_some(names[i] for i, spans in queries.items() if not spans)}."
+        return f"Not found in the target: {_first_few(names[i] for i, spans in queries.items() if not spans)}."
     if verdict == "mention_mismatch":
-        return f"Found as different words: {_some(_different(row, queries, names))}."
+        return f"Aligned to different words: {_first_few(_mismatched(row, queries, names))}."
     if verdict == "overlap":
-        return f"Reach for the same words: {_some(_overlapping(row, queries, names))}."
+        return f"Aligned to the same words: {_first_few(_overlapping(row, queries, names))}."
     if verdict == "low_score":
-        return f"Below a threshold: {_some(_low(row, rules, queries, names))}."
+        return f"Score below the threshold: {_first_few(_below_threshold(row, rules, queries, names))}."
     if verdict == schema.QUARANTINED:
-        return f"Could not be run: {row.get('fault') or 'no reason was written down'}"
-    raise ValueError(f"`{verdict}` is no verdict")
+        return f"Quarantined: {row.get('fault') or 'no reason is recorded'}"
+    raise ValueError(f"unknown verdict `{verdict}`")
 
 
-def _different(row, queries, names) -> Iterable[str]:
+def _mismatched(row, queries, names) -> Iterable[str]:
     for i, spans in queries.items():
         surfaces = dict.fromkeys(row["target"][s["start"] : s["end"]] for s in spans)
         if len(surfaces) > 1:
@@ -136,25 +160,25 @@ def _different(row, queries, names) -> Iterable[str]:
 def _overlapping(row, queries, names) -> Iterable[str]:
     for a, b in combinations(queries, 2):
         shared = any(s["start"] < t["end"] and t["start"] < s["end"] for s in queries[a] for t in queries[b])
-        same_name = _name(row, row["entities"][a])[0] == _name(row, row["entities"][b])[0]
-        if shared or same_name:
+        same_text = _query(row, row["entities"][a])[0] == _query(row, row["entities"][b])[0]
+        if shared or same_text:
             yield f"{names[a]} and {names[b]}"
     for i, spans in queries.items():
         if any(s["start"] < t["end"] and t["start"] < s["end"] for s, t in combinations(spans, 2)):
-            yield f"two places of {names[i]}"
+            yield f"two projections of {names[i]}"
 
 
-def _low(row, rules, queries, names) -> Iterable[str]:
+def _below_threshold(row, rules, queries, names) -> Iterable[str]:
     for entity in row["entities"]:
         if entity["score"] < rules["min_entity_score"]:
-            yield "“{}” ({})".format(*_name(row, entity)) + f" with {entity['score']:.2f} by the teacher"
+            yield "“{}” ({})".format(*_query(row, entity)) + f" {entity['score']:.2f} by the teacher"
     for i, spans in queries.items():
         for span in spans:
             if span["score"] < rules["min_projection_score"]:
-                yield f"{names[i]} with {span['score']:.2f} by the aligner"
+                yield f"{names[i]} {span['score']:.2f} by the aligner"
 
 
-def _some(parts: Iterable[str], most: int = 3) -> str:
-    shown = list(dict.fromkeys(parts))
-    rest = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return "; ".join(shown[:most]) + rest
+def _first_few(parts: Iterable[str], most: int = 3) -> str:
+    distinct = list(dict.fromkeys(parts))
+    rest = f" and {len(distinct) - most} more" if len(distinct) > most else ""
+    return "; ".join(distinct[:most]) + rest

@@ -1,9 +1,11 @@
-"""report.html: everything that a run ended with in one file that opens anywhere, for ever, without a network.
+"""report.html: all results of a run in one file that any browser opens without a network.
 
-Charts are drawn in the browser by Observable Plot and d3 (`page/vendor`, half a megabyte; Plotly would be five): they fit
-the width, follow light and dark through CSS, and stay text that can be selected and read aloud. Each has its figures in a
-table that needs no script. Text from corpora never becomes markup: Jinja escapes it, JSON holds no `<`, the scripts write
-text nodes alone, and a content security policy lets nothing run but these scripts, by their hashes.
+Observable Plot and d3 draw the charts in the browser (`assets/vendor`, half a megabyte; Plotly would be five). The charts fit
+the width, follow the light or dark theme through CSS, and keep their labels as text. Each chart has a table with its numbers,
+which needs no script.
+
+Text from corpora never becomes markup: Jinja escapes it, the JSON contains no `<`, and the scripts only create text nodes. A
+content security policy allows these scripts alone, by their hashes.
 """
 
 from __future__ import annotations
@@ -24,53 +26,64 @@ import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.corpora.sampling import BottomK, mix, pair_hash, quotas
-from xner_ray.results.report.examples import VERDICTS, example, quarantined
-from xner_ray.results.report.figures import figures
-from xner_ray.results.report.rows import Cell, Sample, Tally, batches
+from xner_ray.results.report.examples import VERDICTS, example_from_quarantine, example_from_row
+from xner_ray.results.report.judged_rows import Cell, StratifiedSample, Tally, read_batches
+from xner_ray.results.report.statistics import run_statistics
 from xner_ray.results.run_results import RunResults
 from xner_ray.storage.atomic import write_text
 from xner_ray.text.languages import display_name
 
-EXAMPLES = 2000  # about a megabyte; the page says how many of how many
+EXAMPLES = 2000  # about a megabyte
 SEED = 1
 _SCRIPTS = ("vendor/d3.min.js", "vendor/d3-sankey.min.js", "vendor/plot.umd.min.js", "charts.js", "examples.js")
 
+PairKey = tuple[str, str, int]  # language, corpus, pair id
+
 
 def write_report(out: str | Path, examples: int = EXAMPLES) -> Path:
-    """Write `report.html` into the output folder of a finished run, whole or not at all.
+    """Write `report.html` into the output folder of a finished run, atomically.
 
     Args:
-        examples: about how many pairs its browser shows; every kind of pair gets its part.
+        out: the output folder.
+        examples: about how many example pairs the page holds.
+
+    Returns:
+        the path of the file.
 
     Raises:
-        UserError: the folder holds no finished run, or cannot be written.
+        UserError: the folder holds no finished run, or the file cannot be written.
     """
     run = RunResults.open(out)
-    page = render(page_data(run, examples))
+    page = render_page(page_data(run, examples))
     write_text(run.out / "report.html", page)
     return run.out / "report.html"
 
 
 def page_data(run: RunResults, examples: int = EXAMPLES) -> dict[str, Any]:
-    """All that the page shows, as JSON."""
-    tally, sample = Tally(), Sample(_wanted(run, examples), SEED)
-    for batch in batches(run.judged):
+    """The data of the page, as JSON types.
+
+    Args:
+        run: a finished run.
+        examples: about how many example pairs; each cell (language, corpus, verdict) gets its part.
+    """
+    tally, sample = Tally(), StratifiedSample(_sample_sizes(run, examples), SEED)
+    for batch in read_batches(run.judged):
         tally.add(batch)
         sample.add(batch)
     rows = sample.rows()
-    chosen = in_training(rows, run.datasets.values())
-    shown = [example(row, run.rules, _key(row) in chosen) for row in rows]
-    shown += _quarantined(run.quarantine, max(1, examples // 10))
+    selected = pairs_in_training(rows, run.datasets.values())
+    shown = [example_from_row(row, run.rules, pair_key(row) in selected) for row in rows]
+    shown += _quarantined_examples(run.quarantine, max(1, examples // 10))
     return {
-        **figures(run, tally),
+        **run_statistics(run, tally),
         "verdicts": VERDICTS,
-        "examples": _mixed(shown),
+        "examples": _shuffled(shown),
         "languages": {code: display_name(code) for code in run.datasets},
     }
 
 
-def render(data: Mapping[str, Any]) -> str:
-    """The page of `page_data`."""
+def render_page(data: Mapping[str, Any]) -> str:
+    """The HTML of `page_data`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -99,50 +112,56 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _wanted(run: RunResults, examples: int) -> dict[Cell, int]:
-    """How many examples of each (language, corpus, verdict): equal parts, and what a rare one lacks goes to the others."""
-    there = {
+def _sample_sizes(run: RunResults, examples: int) -> dict[Cell, int]:
+    """The number of examples of each cell: equal parts; what a small cell lacks goes to the others."""
+    pairs = {
         (row["language"], row["corpus"], verdict): n
         for row in run.ledger["cells"]
         for verdict, n in row["counts"].items()
         if verdict in schema.VERDICTS
     }
-    parts = quotas({"\0".join(cell): n for cell, n in there.items()}, examples)
-    return {cell: parts["\0".join(cell)] for cell in there}
+    sizes = quotas({"\0".join(cell): n for cell, n in pairs.items()}, examples)
+    return {cell: sizes["\0".join(cell)] for cell in pairs}
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, str, int]:
+def pair_key(row: Mapping[str, Any]) -> PairKey:
+    """The key that identifies a pair within a run."""
     return row["language"], row["corpus"], row["pair_id"]
 
 
-def in_training(rows: Iterable[Mapping[str, Any]], files: Iterable[Path]) -> set[tuple[str, str, int]]:
-    """Which of the rows are in a training file, by language, corpus and id."""
-    asked: dict[tuple[str, str], list[int]] = defaultdict(list)
+def pairs_in_training(rows: Iterable[Mapping[str, Any]], files: Iterable[Path]) -> set[PairKey]:
+    """The keys of those rows that are in a training file.
+
+    Args:
+        rows: judged rows.
+        files: training files.
+    """
+    ids_by_cell: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row in rows:
-        asked[row["language"], row["corpus"]].append(row["pair_id"])
-    found: set[tuple[str, str, int]] = set()
+        ids_by_cell[row["language"], row["corpus"]].append(row["pair_id"])
+    keys: set[PairKey] = set()
     for file in files:
         with pq.ParquetFile(file) as table:
             for batch in table.iter_batches(columns=["language", "corpus", "pair_id"]):
-                for (language, corpus), ids in asked.items():
-                    mine = pc.and_(pc.equal(batch["language"], language), pc.equal(batch["corpus"], corpus))
-                    mine = pc.and_(mine, pc.is_in(batch["pair_id"], value_set=pa.array(ids, pa.int64())))
-                    found |= {(language, corpus, i) for i in batch["pair_id"].filter(mine).to_pylist()}
-    return found
+                for (language, corpus), ids in ids_by_cell.items():
+                    mask = pc.and_(pc.equal(batch["language"], language), pc.equal(batch["corpus"], corpus))
+                    mask = pc.and_(mask, pc.is_in(batch["pair_id"], value_set=pa.array(ids, pa.int64())))
+                    keys |= {(language, corpus, i) for i in batch["pair_id"].filter(mask).to_pylist()}
+    return keys
 
 
-def _quarantined(files: Iterable[Path], most: int) -> list[dict[str, Any]]:
-    """Some of the pairs that ingest could not read."""
-    pool = BottomK(most)
+def _quarantined_examples(files: Iterable[Path], most: int) -> list[dict[str, Any]]:
+    """A sample of the pairs that ingest could not read."""
+    sample = BottomK(most)
     for path in files:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches():
-                pool.add(pa.table(batch), pair_hash(SEED, str(path.parent), "", batch["pair_id"].to_numpy()))
-    table = pool.result()
-    return [quarantined(row) for row in table.to_pylist()] if table else []
+                sample.add(pa.table(batch), pair_hash(SEED, str(path.parent), "", batch["pair_id"].to_numpy()))
+    table = sample.result()
+    return [example_from_quarantine(row) for row in table.to_pylist()] if table else []
 
 
-def _mixed(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """In a fixed order without meaning, so that the first page shows all kinds."""
+def _shuffled(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The examples in a fixed random order, so that the first page shows all kinds."""
     order = np.argsort(mix(np.arange(len(examples), dtype=np.uint64)))
     return [examples[i] for i in order]

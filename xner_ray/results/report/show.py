@@ -1,4 +1,4 @@
-"""`xner show`: the examples of the report in a terminal, from all rows of a run instead of the report's sample."""
+"""`xner show`: example pairs on the terminal, drawn from all pairs of a run."""
 
 from __future__ import annotations
 
@@ -9,57 +9,70 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from xner_ray.cli.tag import COLORS
 from xner_ray.errors import UserError
-from xner_ray.results.report.examples import VERDICTS, example
-from xner_ray.results.report.page import in_training
-from xner_ray.results.report.rows import Filter, find
+from xner_ray.results.report.examples import VERDICTS, example_from_row
+from xner_ray.results.report.judged_rows import RowFilter, sample_rows
+from xner_ray.results.report.page import pair_key, pairs_in_training
+from xner_ray.results.report.palette import type_color
 from xner_ray.results.run_results import RunResults
 
 
-def examples_of(out: str | Path, wanted: Filter, n: int, seed: int) -> tuple[list[dict[str, Any]], int]:
-    """n examples (see `report.examples.example`) that a filter lets pass, and how many pairs it lets pass.
+def find_examples(out: str | Path, row_filter: RowFilter, n: int, seed: int) -> tuple[list[dict[str, Any]], int]:
+    """A sample of the pairs that pass a filter.
+
+    Args:
+        out: the output folder of a finished run.
+        row_filter: the conditions.
+        n: examples to return, at most.
+        seed: decides which pairs.
+
+    Returns:
+        the examples (see `report.examples.example_from_row`), and how many pairs pass the filter in all.
 
     Raises:
-        UserError: no finished run, or a verdict, language or corpus that it does not know.
+        UserError: no finished run, or a verdict, language or corpus that it does not have.
     """
     run = RunResults.open(out)
-    _check("--verdict", wanted.verdict, list(VERDICTS))
-    _check("--language", wanted.language, list(run.datasets))
-    _check("--corpus", wanted.corpus, sorted({cell["corpus"] for cell in run.ledger["cells"]}))
-    rows, there = find(run.judged, wanted, n, seed)
-    chosen = in_training(rows, run.datasets.values())
-    return [example(row, run.rules, (row["language"], row["corpus"], row["pair_id"]) in chosen) for row in rows], there
+    _check("--verdict", row_filter.verdict, list(VERDICTS))
+    _check("--language", row_filter.language, list(run.datasets))
+    _check("--corpus", row_filter.corpus, sorted({cell["corpus"] for cell in run.ledger["cells"]}))
+    rows, total = sample_rows(run.judged, row_filter, n, seed)
+    selected = pairs_in_training(rows, run.datasets.values())
+    return [example_from_row(row, run.rules, pair_key(row) in selected) for row in rows], total
 
 
-def _check(key: str, value: str | None, known: Sequence[str]) -> None:
+def _check(option: str, value: str | None, known: Sequence[str]) -> None:
     if value is not None and value not in known:
-        raise UserError(f"`{value}` is not there", key=key, remedy=f"one of {', '.join(known)}")
+        raise UserError(f"the run has no `{value}`", key=option, remedy=f"one of {', '.join(known)}")
 
 
-def examples_text(examples: Sequence[dict[str, Any]], there: int) -> RenderableType:
-    """Source above target, entities in color with type and score, and the reason."""
+def render_examples(examples: Sequence[dict[str, Any]], total: int) -> RenderableType:
+    """The examples for a terminal: verdict, reason, source and target, with entities in color.
+
+    Args:
+        examples: see `find_examples`.
+        total: how many pairs pass the filter.
+    """
     parts: list[RenderableType] = []
     for pair in examples:
         head = Text(VERDICTS[pair["verdict"]], "bold")
         head.append(f"  {pair['language']} {pair['corpus']} {pair['id']}", "not bold dim")
-        parts += [head, Text(pair["reason"], "italic"), _marked(pair["source"], pair["entities"])]
-        parts += [_marked(pair["target"], pair["spans"]), Text()]
-    more = there - len(examples)
-    told = f"{len(examples)} of {there:,} pairs" + ("; another --seed shows others" if more else "")
-    return Group(*parts, Text(told, "dim"))
+        parts += [head, Text(pair["reason"], "italic"), _highlighted(pair["source"], pair["entities"])]
+        parts += [_highlighted(pair["target"], pair["spans"]), Text()]
+    more = "; another --seed shows others" if total > len(examples) else ""
+    return Group(*parts, Text(f"{len(examples)} of {total:,} pairs{more}", "dim"))
 
 
-def _marked(text: str, spans: Sequence[Sequence[Any]]) -> Text:
-    """`[Berlin LOC .93]`, in color too; of spans that overlap all brackets are there, so nesting can be read."""
-    opens = sorted(spans, key=lambda s: (s[0], -s[1]))
-    marked = Text()
+def _highlighted(text: str, spans: Sequence[Sequence[Any]]) -> Text:
+    """`[Berlin LOC .93]` in color. Overlapping spans have all their brackets."""
+    by_start = sorted(spans, key=lambda s: (s[0], -s[1]))
+    highlighted = Text()
     for i in range(len(text) + 1):
-        for _, _, kind, score in (s for s in reversed(opens) if s[1] == i):
-            marked.append(f" {kind} {score:.2f}]", f"dim {COLORS.get(kind, 'blue')}")
-        for _, _, kind, _ in (s for s in opens if s[0] == i):
-            marked.append("[", f"dim {COLORS.get(kind, 'blue')}")
-        inside = [s for s in opens if s[0] <= i < s[1]]
+        for _, _, kind, score in (s for s in reversed(by_start) if s[1] == i):
+            highlighted.append(f" {kind} {score:.2f}]", f"dim {type_color(kind)}")
+        for _, _, kind, _ in (s for s in by_start if s[0] == i):
+            highlighted.append("[", f"dim {type_color(kind)}")
+        covering = [s for s in by_start if s[0] <= i < s[1]]
         if i < len(text):
-            marked.append(text[i], f"bold {COLORS.get(inside[-1][2], 'blue')}" if inside else "")
-    return marked
+            highlighted.append(text[i], f"bold {type_color(covering[-1][2])}" if covering else "")
+    return highlighted

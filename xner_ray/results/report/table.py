@@ -1,6 +1,6 @@
-"""Tables for the terminal: what a run ended with, what a run would do, what a model scores.
+"""Terminal tables: the results of a run, the plan of a run, the scores of a model.
 
-Everything here takes the plain dicts that also go to JSON files, so a table never shows a figure that no file holds.
+All functions take the dicts that are also written as JSON, so every number on the terminal is in a file, too.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from rich.table import Table
 from rich.text import Text
 
 METRICS = ("precision", "recall", "f1")
-# No frames: a table has to fit 80 columns, and to paste well into an issue.
+# Without frames a table fits 80 columns and can be pasted into an issue.
 _PLAIN: dict[str, Any] = {"title_justify": "left", "caption_justify": "left", "box": None, "pad_edge": False}
-_AS_IT_IS: dict[str, Any] = {"no_wrap": True, "overflow": "ignore"}  # commands are copied, so they stay on one line
+_NO_WRAP: dict[str, Any] = {"no_wrap": True, "overflow": "ignore"}  # keeps a command on one line, so it can be copied
 
 
 def results_table(results: Mapping[str, Any], out: str | None = None) -> RenderableType:
-    """The end of `xner run`.
+    """What `xner run` prints at its end.
 
     Args:
-        results: the content of results.json: `sets` (evaluation set -> language, zero_transfer, student, sentences),
-            or without it `languages` (language -> the same of its first set); `english`, `ledger`, `seconds` and
-            `folders` are shown where they are there.
-        out: the run's output folder.
+        results: the content of results.json: `sets` (evaluation set -> language, zero_transfer, student, sentences), or
+            without it `languages` (language -> the same of its first set). `english`, `ledger`, `seconds` and `folders` are
+            optional.
+        out: the run's output folder; None omits the next steps.
     """
     parts: list[RenderableType] = [_gains(results.get("sets") or results["languages"])]
     parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("english", {}).items()]
     if results.get("held_out_gold"):
         parts.append(
-            Text(f"{results['held_out_gold']:,} gold sentences are in evaluation files too, and were left out")
+            Text(f"{results['held_out_gold']:,} gold sentences were excluded, because evaluation files contain them")
         )
     if results.get("ledger"):
         parts += ["", _ledger(results["ledger"])]
     if results.get("seconds"):
         parts += ["", _seconds(results["seconds"])]
     if out:
-        parts += [Text(f"Everything lies in {out}, these figures in {out}/results.json."), _next_steps(results, out)]
+        parts += [Text(f"Output folder: {out}. These numbers: {out}/results.json."), _next_steps(results, out)]
     return Group(*parts)
 
 
@@ -65,23 +65,22 @@ def _gain(points: float) -> Text:
 
 
 def _ledger(ledger: Mapping[str, Any]) -> Group:
-    dropped = dict(ledger.get("dropped", {}))
-    out = {"kept": ledger["kept"], "kept, no entity": ledger["kept_no_entity"]}
-    out |= {f"dropped: {reason}": n for reason, n in dropped.items()}
-    out["quarantined"] = ledger["quarantined"]
-    total = sum(out.values())
+    outcomes = {"kept": ledger["kept"], "kept, no entity": ledger["kept_no_entity"]}
+    outcomes |= {f"dropped: {reason}": n for reason, n in ledger.get("dropped", {}).items()}
+    outcomes["quarantined"] = ledger["quarantined"]
+    total = sum(outcomes.values())
     table = Table(title="Ledger of the projection", **_PLAIN)
     table.add_column("")
     table.add_column("pairs", justify="right")
     table.add_column("share", justify="right")
     table.add_row("read", f"{ledger['read']:,}", "")
-    for name, n in out.items():
+    for name, n in outcomes.items():
         table.add_row(name, f"{n:,}", f"{100 * n / ledger['read']:.1f}%" if ledger["read"] else "")
     if total == ledger["read"]:
-        verdict = Text("It adds up: every pair read is accounted for.", "green")
+        verdict = Text("The ledger adds up: every pair that was read has one outcome.", "green")
     else:
         verdict = Text(
-            f"It does NOT add up: {total:,} of {ledger['read']:,} pairs are accounted for; please report this.",
+            f"The ledger does NOT add up: {total:,} of {ledger['read']:,} pairs have an outcome; please report this.",
             "bold red",
         )
     return Group(table, verdict)
@@ -90,7 +89,7 @@ def _ledger(ledger: Mapping[str, Any]) -> Group:
 def _seconds(seconds: Mapping[str, float]) -> Text:
     stages = {stage: s for stage, s in seconds.items() if stage != "total"}
     total = seconds.get("total", sum(stages.values()))
-    return Text(f"Time: {', '.join(f'{k} {duration(s)}' for k, s in stages.items())}; {duration(total)} in all.")
+    return Text(f"Time: {', '.join(f'{k} {duration(s)}' for k, s in stages.items())}; total {duration(total)}.")
 
 
 def duration(seconds: float) -> str:
@@ -107,19 +106,21 @@ def _next_steps(results: Mapping[str, Any], out: str) -> Text:
     students = results.get("folders", {}).get("students", {})
     model = next(iter(students.values()), f"{out}/STUDENT")
     return Text.assemble(
-        "\nTry a student, then go on with your own data; README.md says what the files look like.\n",
+        "\nNext steps: try a student, then run on your own data. README.md describes the file formats.\n",
         (f"  xner tag --model {shlex.quote(str(model))} 'A sentence of its language.'\n", "cyan"),
-        (
-            "  cp configs/demo.yaml mine.yaml  # take out `sample`, list your gold, corpora, evaluation\n",
-            "cyan",
-        ),
+        ("  cp configs/demo.yaml mine.yaml  # remove `sample`, add your gold, corpora, evaluation\n", "cyan"),
         ("  xner plan mine.yaml data=DIR && xner run mine.yaml data=DIR", "cyan"),
-        **_AS_IT_IS,
+        **_NO_WRAP,
     )
 
 
 def plan_table(stages: Iterable[tuple[str, str]], out: str) -> Table:
-    """Stages and what each would do, as `stages.pipeline.plan` says."""
+    """The plan of a run.
+
+    Args:
+        stages: each stage with its state and work, see `pipeline.plan`.
+        out: the run's output folder.
+    """
     table = Table(title=f"Plan for {out}", **_PLAIN)
     table.add_column("stage", style="bold")
     table.add_column("state and work")
@@ -129,7 +130,12 @@ def plan_table(stages: Iterable[tuple[str, str]], out: str) -> Table:
 
 
 def scores_table(scores: Mapping[str, Any], title: str) -> Table:
-    """Precision, recall, F1 and support overall and by type (`types`, where there)."""
+    """Precision, recall, F1 and support, overall and by type.
+
+    Args:
+        scores: `precision`, `recall`, `f1`, `support` or `gold`, and optionally `types` and `sentences`.
+        title: what was scored.
+    """
     table = Table(title=f"{title}: entity scores in percent", **_PLAIN)
     table.add_column("type")
     for column in ("precision", "recall", "F1", "gold"):

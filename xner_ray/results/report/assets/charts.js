@@ -1,47 +1,47 @@
-// The charts: plain rows in, SVG out. Colors are CSS variables, so light and dark need no second drawing; each chart is
-// drawn for the width it has and again when that changes.
+// The charts: they take plain rows and draw SVG. Colors are CSS variables, so a change of the theme needs no new drawing. Each
+// chart is drawn for its width, and again when the width changes.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const KNOWN = ["PER", "LOC", "ORG", "MISC"];
 const types = [...new Set(data.entities.map((row) => row.type))].sort();
 const others = types.filter((type) => !KNOWN.includes(type));
-// The four of CoNLL have colors of their own; the rest share what is left.
+// The four types of CoNLL have their own colors; other types share the remaining four.
 const typeColor = (type) => `var(--t${KNOWN.includes(type) ? KNOWN.indexOf(type) : 4 + (others.indexOf(type) % 4)})`;
 const number = new Intl.NumberFormat("en");
 const short = (n) => d3.format("~s")(n);
 const MODEL = { "zero-transfer": "var(--before)", student: "var(--after)", teacher: "var(--after)" };
-const under = { marginBottom: 42, insetBottom: 2 }; // room for ticks and the label below them
+const bottom = { marginBottom: 42, insetBottom: 2 }; // space for ticks and the axis label
 const style = { fontSize: "12px", background: "none", color: "var(--fg)" };
 
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+  const created = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
+  created.append(...children);
+  return created;
 }
 
-/** A figure that draws itself for its width; `title` may have a part in gray. */
-function chart(place, [title, gray], draw) {
-  const box = element("div", { role: "img", "aria-label": `${place.dataset.label}: ${title || "all"}. The table below has the figures.` });
-  const figure = element("figure", {}, ...(title ? [element("figcaption", {}, title, element("span", {}, gray ? ` ${gray}` : ""))] : []), box);
-  place.append(figure);
+/** A figure that draws itself for its width. The subtitle is gray. */
+function chart(container, [title, subtitle], draw) {
+  const box = element("div", { role: "img", "aria-label": `${container.dataset.label}: ${title || "all"}. The table below has the numbers.` });
+  const figure = element("figure", {}, ...(title ? [element("figcaption", {}, title, element("span", {}, subtitle ? ` ${subtitle}` : ""))] : []), box);
+  container.append(figure);
   let width = 0;
   const redraw = () => {
     const drawn = draw(width);
-    drawn.setAttribute("aria-hidden", "true"); // the box has the name, the table the figures
+    drawn.setAttribute("aria-hidden", "true"); // the box has the accessible name, the table has the numbers
     box.replaceChildren(drawn);
   };
   const fit = () => {
-    const now = Math.floor(box.clientWidth);
-    if (now > 0 && now !== width) { width = now; redraw(); }
+    const available = Math.floor(box.clientWidth);
+    if (available > 0 && available !== width) { width = available; redraw(); }
   };
   new ResizeObserver(fit).observe(box);
   fit();
   return redraw;
 }
 
-/** The margin that names need left of a chart, at most a part of its width, and how a name is shown in it. */
-function named(names, width) {
+/** The left margin that axis labels need, at most a part of the width, and the format that shortens them to fit. */
+function axisLabels(names, width) {
   const most = Math.floor((0.4 * width - 12) / 6.6);
   return {
     marginLeft: 12 + 6.6 * Math.max(4, ...names.map((name) => Math.min(most, name.length))),
@@ -49,88 +49,88 @@ function named(names, width) {
   };
 }
 
-function legend(place, entries) {
+function legend(container, entries) {
   const item = ([name, color]) => {
     const swatch = element("i");
     swatch.style.background = color;
     return element("li", {}, swatch, name);
   };
-  place.append(element("ul", { class: "legend", "aria-hidden": "true" }, ...entries.map(item)));
+  container.append(element("ul", { class: "legend", "aria-hidden": "true" }, ...entries.map(item)));
 }
 
-function gains(place) {
-  legend(place, Object.entries(MODEL).slice(0, 2));
+function gains(container) {
+  legend(container, Object.entries(MODEL).slice(0, 2));
   const rows = data.sets.map((set) => ["all", ...Object.keys(set.student.types)].flatMap((type) =>
     [["zero-transfer", set.zero_transfer, -4], ["student", set.student, 4]].map(([model, row, dy]) => {
-      const one = type === "all" ? row : row.types[type] ?? { f1: 0 };
-      const [low, high] = one.f1_interval ?? [one.f1, one.f1];
-      return { model, type, dy, f1: one.f1, low, high };
+      const score = type === "all" ? row : row.types[type] ?? { f1: 0 };
+      const [low, high] = score.f1_interval ?? [score.f1, score.f1];
+      return { model, type, dy, f1: score.f1, low, high };
     })));
-  const least = Math.max(0, Math.floor(Math.min(...rows.flat().map((row) => row.low)) / 10) * 10);
-  data.sets.forEach((set, i) => chart(place, [data.languages[set.language], `${set.name}, ${number.format(set.sentences)} sentences`], (width) => Plot.plot({
-    width, height: 52 + 34 * (Object.keys(set.student.types).length + 1), marginLeft: 52, ...under, style,
-    x: { labelOffset: 38, domain: [least, 100], label: "F1", grid: true, ticks: 5 }, y: { label: null, domain: ["all", ...Object.keys(set.student.types)], padding: 0.3, tickSize: 0 },
+  const xMin = Math.max(0, Math.floor(Math.min(...rows.flat().map((row) => row.low)) / 10) * 10);
+  data.sets.forEach((set, i) => chart(container, [data.languages[set.language], `${set.name}, ${number.format(set.sentences)} sentences`], (width) => Plot.plot({
+    width, height: 52 + 34 * (Object.keys(set.student.types).length + 1), marginLeft: 52, ...bottom, style,
+    x: { labelOffset: 38, domain: [xMin, 100], label: "F1", grid: true, ticks: 5 }, y: { label: null, domain: ["all", ...Object.keys(set.student.types)], padding: 0.3, tickSize: 0 },
     marks: [-4, 4].flatMap((dy) => {
-      const mine = rows[i].filter((row) => row.dy === dy);
+      const points = rows[i].filter((row) => row.dy === dy);
       return [
-        Plot.link(mine, { x1: "low", x2: "high", y1: "type", y2: "type", dy, stroke: (row) => MODEL[row.model], strokeWidth: 3, strokeOpacity: 0.4 }),
-        Plot.dot(mine, { x: "f1", y: "type", dy, r: 4.5, fill: (row) => MODEL[row.model], channels: { model: "model" }, tip: { format: { fill: false, y: true } } }),
+        Plot.link(points, { x1: "low", x2: "high", y1: "type", y2: "type", dy, stroke: (row) => MODEL[row.model], strokeWidth: 3, strokeOpacity: 0.4 }),
+        Plot.dot(points, { x: "f1", y: "type", dy, r: 4.5, fill: (row) => MODEL[row.model], channels: { model: "model" }, tip: { format: { fill: false, y: true } } }),
       ];
     }),
   })));
 }
 
-function entities(place) {
-  legend(place, types.map((type) => [type, typeColor(type)]));
+function entities(container) {
+  legend(container, types.map((type) => [type, typeColor(type)]));
   for (const [code, name] of Object.entries(data.languages)) {
-    const rows = data.entities.filter((row) => row.language === code).flatMap((row) => [["found", row.found], ["kept", row.kept]].map(([what, n]) => ({ ...row, what, n })));
+    const rows = data.entities.filter((row) => row.language === code).flatMap((row) => [["teacher", row.teacher], ["kept", row.kept]].map(([count, n]) => ({ ...row, count, n })));
     const corpora = d3.groupSort(rows, (part) => -d3.sum(part, (row) => row.n), (row) => row.corpus);
-    if (rows.length) chart(place, [name], (width) => Plot.plot({
-      width, height: 56 + 34 * corpora.length, marginLeft: named(corpora, width).marginLeft, ...under, style,
-      x: { labelOffset: 38, label: "entities", grid: true, ticks: 4, tickFormat: short }, y: { axis: null, domain: ["found", "kept"], padding: 0.1 },
-      fy: { domain: corpora, label: null, axis: "left", padding: 0.25, tickFormat: named(corpora, width).tickFormat },
-      marks: [Plot.barX(rows, { x: "n", y: "what", fy: "corpus", fill: (row) => typeColor(row.type), fillOpacity: (row) => (row.what === "kept" ? 1 : 0.45), order: types, z: "type", channels: { type: "type" }, tip: { format: { fill: false, fillOpacity: false, z: false, y: true, fy: true } } })],
+    if (rows.length) chart(container, [name], (width) => Plot.plot({
+      width, height: 56 + 34 * corpora.length, marginLeft: axisLabels(corpora, width).marginLeft, ...bottom, style,
+      x: { labelOffset: 38, label: "entities", grid: true, ticks: 4, tickFormat: short }, y: { axis: null, domain: ["teacher", "kept"], padding: 0.1 },
+      fy: { domain: corpora, label: null, axis: "left", padding: 0.25, tickFormat: axisLabels(corpora, width).tickFormat },
+      marks: [Plot.barX(rows, { x: "n", y: "count", fy: "corpus", fill: (row) => typeColor(row.type), fillOpacity: (row) => (row.count === "kept" ? 1 : 0.45), order: types, z: "type", channels: { type: "type" }, tip: { format: { fill: false, fillOpacity: false, z: false, y: true, fy: true } } })],
     }));
   }
 }
 
-function calibration(place) {
-  if (!place) return;
-  legend(place, [["zero-transfer", "var(--before)"], ["student, and the teacher on English", "var(--after)"]]);
+function calibration(container) {
+  if (!container) return;
+  legend(container, [["zero-transfer", "var(--before)"], [`student, and the teacher on ${data.source_language.name}`, "var(--after)"]]);
   for (const panel of data.calibration) {
     const errors = Object.entries(panel.error).map(([model, error]) => `${model} ${error.toFixed(1)}%`).join(", ");
     const most = Math.max(...panel.bins.map((row) => row.entities));
-    chart(place, [panel.name, `error ${errors}`], (width) => Plot.plot({
-      width, height: Math.min(width, 310), marginLeft: 44, ...under, style, x: { labelOffset: 38, domain: [0, 1], label: "score", ticks: 5 }, y: { domain: [0, 1], label: "share right", ticks: 5, grid: true },
+    chart(container, [panel.name, `calibration error ${errors}`], (width) => Plot.plot({
+      width, height: Math.min(width, 310), marginLeft: 44, ...bottom, style, x: { labelOffset: 38, domain: [0, 1], label: "score", ticks: 5 }, y: { domain: [0, 1], label: "accuracy", ticks: 5, grid: true },
       r: { domain: [0, most], range: [0, 9] },
       marks: [
         Plot.link([0], { x1: 0, y1: 0, x2: 1, y2: 1, stroke: "var(--muted)", strokeDasharray: "3,4" }),
-        Plot.line(panel.bins, { x: "score", y: "right", z: "model", stroke: (row) => MODEL[row.model], strokeOpacity: 0.6 }),
-        Plot.dot(panel.bins, { x: "score", y: "right", r: "entities", fill: (row) => MODEL[row.model], fillOpacity: 0.85, channels: { model: "model" }, tip: { format: { fill: false } } }),
+        Plot.line(panel.bins, { x: "score", y: "accuracy", z: "model", stroke: (row) => MODEL[row.model], strokeOpacity: 0.6 }),
+        Plot.dot(panel.bins, { x: "score", y: "accuracy", r: "entities", fill: (row) => MODEL[row.model], fillOpacity: 0.85, channels: { model: "model" }, tip: { format: { fill: false } } }),
       ],
     }));
   }
 }
 
-function scores(place) {
+function scores(container) {
   const colors = { kept: "var(--kept)", dropped: "var(--unmapped)" };
-  legend(place, [["in pairs that were kept", colors.kept], ["in pairs that were dropped", colors.dropped]]);
+  legend(container, [["in kept pairs", colors.kept], ["in dropped pairs", colors.dropped]]);
   for (const model of ["teacher", "aligner"]) {
     const rows = data.scores.filter((row) => row.model === model);
     const step = rows[1] ? rows[1].low - rows[0].low : 0.05;
-    chart(place, [model, model === "teacher" ? "scores of entities" : "scores of projections"], (width) => Plot.plot({
-      width, height: 220, marginLeft: 48, ...under, style, x: { labelOffset: 38, domain: [0, 1], label: "score", ticks: 5 }, y: { label: "entities", grid: true, ticks: 4, tickFormat: short },
-      marks: [Plot.rectY(rows, { x1: "low", x2: (row) => row.low + step, y: "entities", fill: (row) => colors[row.fate], z: "fate", order: ["kept", "dropped"], inset: 0.5, channels: { pair: "fate" }, tip: { format: { fill: false, z: false } } }), Plot.ruleY([0])],
+    chart(container, [model, model === "teacher" ? "scores of entities" : "scores of projections"], (width) => Plot.plot({
+      width, height: 220, marginLeft: 48, ...bottom, style, x: { labelOffset: 38, domain: [0, 1], label: "score", ticks: 5 }, y: { label: "entities", grid: true, ticks: 4, tickFormat: short },
+      marks: [Plot.rectY(rows, { x1: "low", x2: (row) => row.low + step, y: "entities", fill: (row) => colors[row.pairs], z: "pairs", order: ["kept", "dropped"], inset: 0.5, channels: { pairs: "pairs" }, tip: { format: { fill: false, z: false } } }), Plot.ruleY([0])],
     }));
   }
 }
 
-function throughput(place) {
+function throughput(container) {
   const rows = data.throughput;
   const stages = rows.map((row) => row.stage);
-  if (rows.length) chart(place, [""], (width) => Plot.plot({
-    width, height: 52 + 26 * rows.length, marginLeft: named(stages, width).marginLeft, marginRight: 96, ...under, style,
-    x: { labelOffset: 38, label: "seconds", grid: true, ticks: width / 160 }, y: { label: null, domain: stages, tickSize: 0, tickFormat: named(stages, width).tickFormat },
+  if (rows.length) chart(container, [""], (width) => Plot.plot({
+    width, height: 52 + 26 * rows.length, marginLeft: axisLabels(stages, width).marginLeft, marginRight: 96, ...bottom, style,
+    x: { labelOffset: 38, label: "seconds", grid: true, ticks: width / 160 }, y: { label: null, domain: stages, tickSize: 0, tickFormat: axisLabels(stages, width).tickFormat },
     marks: [
       Plot.barX(rows, { x: "seconds", y: "stage", fill: "var(--corpus)", rx: 2 }),
       Plot.text(rows, { x: "seconds", y: "stage", text: (row) => `${number.format(row.rate < 10 ? row.rate.toFixed(1) : Math.round(row.rate))} ${row.unit}/s`, textAnchor: "start", dx: 6 }),
@@ -138,14 +138,14 @@ function throughput(place) {
   }));
 }
 
-/** The ledger's flow by d3-sankey; where a column is narrow, labels lie above their node. */
-function flow(place) {
+/** The ledger as a Sankey diagram. In a narrow diagram the labels are above their nodes. */
+function flow(container) {
   let language = Object.keys(data.flow)[0];
-  const color = (name) => (data.verdicts[name] || name === "duplicate" ? `var(--${name})` : name === "training data" ? "var(--kept)" : name === "not chosen" ? "var(--other)" : "var(--corpus)");
+  const color = (name) => (data.verdicts[name] || name === "duplicate" ? `var(--${name})` : name === "training data" ? "var(--kept)" : name === "not selected" ? "var(--other)" : "var(--corpus)");
   const label = (name) => data.verdicts[name]?.replace("dropped: ", "") ?? name;
-  // Corpora, what became of their pairs, what became of those that were kept.
-  const column = (id) => (id === "training data" || id === "not chosen" ? 2 : data.verdicts[id] || id === "duplicate" ? 1 : 0);
-  const order = ["kept", "kept_no_entity", "training data", "not chosen"];
+  // Columns: corpora, outcomes of their pairs, use of the kept pairs.
+  const column = (id) => (id === "training data" || id === "not selected" ? 2 : data.verdicts[id] || id === "duplicate" ? 1 : 0);
+  const order = ["kept", "kept_no_entity", "training data", "not selected"];
   const rank = (id) => (order.includes(id) ? order.indexOf(id) : 9);
   const draw = (width) => {
     const narrow = width < 560;
@@ -162,7 +162,7 @@ function flow(place) {
       .append("title").text((link) => `${link.source.id} → ${label(link.target.id)}: ${number.format(link.value)}`);
     const node = svg.append("g").selectAll("g").data(graph.nodes).join("g");
     node.append("rect").attr("x", (d) => d.x0).attr("y", (d) => d.y0).attr("width", 10).attr("height", (d) => Math.max(1, d.y1 - d.y0)).attr("fill", (d) => color(d.id)).attr("rx", 2);
-    // Beside the node; where it is narrow above it, but for the last column, whose labels would meet the others.
+    // Labels are beside their node. In a narrow diagram they are above it, except in the last column, where they would overlap.
     const last = (d) => column(d.id) === 2;
     const x = (d) => (last(d) ? d.x0 - 6 : narrow ? d.x0 : d.x1 + 6);
     const y = (d) => (narrow && !last(d) ? d.y0 - 4 : (d.y0 + d.y1) / 2 + 4);
@@ -171,24 +171,24 @@ function flow(place) {
       .text((d) => label(d.id)).append("tspan").attr("fill", "var(--muted)").text((d) => ` ${number.format(d.value)}`);
     return svg.node();
   };
-  const redraw = chart(place, [""], draw);
+  const redraw = chart(container, [""], draw);
   document.querySelectorAll("[data-flow]").forEach((button) => button.addEventListener("click", () => {
     language = button.dataset.flow;
-    document.querySelectorAll("[data-flow]").forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
+    document.querySelectorAll("[data-flow]").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
     redraw();
   }));
 }
 
-const at = (name) => document.getElementById(`chart-${name}`);
-gains(at("gains"));
-flow(at("flow"));
-entities(at("entities"));
-calibration(at("calibration"));
-scores(at("scores"));
-throughput(at("throughput"));
+const container = (name) => document.getElementById(`chart-${name}`);
+gains(container("gains"));
+flow(container("flow"));
+entities(container("entities"));
+calibration(container("calibration"));
+scores(container("scores"));
+throughput(container("throughput"));
 
 const theme = document.getElementById("theme");
-const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-const told = () => { theme.setAttribute("aria-pressed", String(dark())); };
-theme.addEventListener("click", () => { document.documentElement.dataset.theme = dark() ? "light" : "dark"; told(); });
-told();
+const isDark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+const updateTheme = () => { theme.setAttribute("aria-pressed", String(isDark())); };
+theme.addEventListener("click", () => { document.documentElement.dataset.theme = isDark() ? "light" : "dark"; updateTheme(); });
+updateTheme();

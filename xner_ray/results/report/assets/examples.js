@@ -1,12 +1,12 @@
-// The browser of examples: filters over what the page holds, one page of pairs in the document at a time, so that its
-// size does not matter. Text goes into text nodes and nowhere else. Offsets are code points, so texts are cut as such.
+// The example browser: filters over the examples of the page. The document holds one page of pairs at a time, so the number of
+// examples does not matter. Text is only put into text nodes. Offsets are code points, so texts are split into code points.
 "use strict";
 (() => {
   const PAGE = 20;
   const form = document.getElementById("filters");
   const list = document.getElementById("pairs");
   const [previous, next] = ["previous", "next"].map((id) => document.getElementById(id));
-  let found = data.examples;
+  let matches = data.examples;
   let first = 0;
 
   const typesOf = (pair) => [...new Set(pair.entities.map((entity) => entity[2]))];
@@ -27,26 +27,26 @@
   }
 
   function filter() {
-    const wanted = Object.fromEntries(new FormData(form));
-    const text = wanted.text.trim().toLocaleLowerCase();
-    const chosen = Object.keys(fields).filter((name) => wanted[name]);
-    const [low, high] = [wanted.low === "" ? null : Number(wanted.low), wanted.high === "" ? null : Number(wanted.high)];
-    found = data.examples.filter((pair) =>
-      chosen.every((name) => fields[name].values(pair).includes(wanted[name])) &&
+    const values = Object.fromEntries(new FormData(form));
+    const text = values.text.trim().toLocaleLowerCase();
+    const active = Object.keys(fields).filter((name) => values[name]);
+    const [low, high] = [values.low === "" ? null : Number(values.low), values.high === "" ? null : Number(values.high)];
+    matches = data.examples.filter((pair) =>
+      active.every((name) => fields[name].values(pair).includes(values[name])) &&
       (low === null || (pair.score !== null && pair.score >= low)) && (high === null || (pair.score !== null && pair.score <= high)) &&
       (!text || pair.source.toLocaleLowerCase().includes(text) || pair.target.toLocaleLowerCase().includes(text)));
     show(0);
   }
 
   function show(start) {
-    first = Math.max(0, Math.min(start, Math.floor((found.length - 1) / PAGE) * PAGE));
-    const page = found.slice(first, first + PAGE);
+    first = Math.max(0, Math.min(start, Math.floor((matches.length - 1) / PAGE) * PAGE));
+    const page = matches.slice(first, first + PAGE);
     list.replaceChildren(...page.map(card));
-    list.querySelectorAll(".pair").forEach((pair) => resized.observe(pair));
+    list.querySelectorAll(".pair").forEach((pair) => resizeObserver.observe(pair));
     previous.disabled = first === 0;
-    next.disabled = first + PAGE >= found.length;
+    next.disabled = first + PAGE >= matches.length;
     const range = page.length ? `${number.format(first + 1)}–${number.format(first + page.length)} of ` : "";
-    document.getElementById("told").textContent = found.length === data.examples.length ? `${range}${number.format(found.length)} examples` : `${range}${number.format(found.length)} that match, of ${number.format(data.examples.length)} examples`;
+    document.getElementById("match-count").textContent = matches.length === data.examples.length ? `${range}${number.format(matches.length)} examples` : `${range}${number.format(matches.length)} matches in ${number.format(data.examples.length)} examples`;
   }
 
   function card(pair) {
@@ -56,69 +56,70 @@
     pair.links.forEach(([entity, span], i) => { entityLinks.set(entity, [...(entityLinks.get(entity) ?? []), i]); spanLinks.set(span, [...(spanLinks.get(span) ?? []), i]); });
     const lines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     lines.setAttribute("aria-hidden", "true");
-    box.append(lines, side(pair.source, pair.entities, "en", entityLinks));
-    if (pair.target) box.append(side(pair.target, pair.spans, pair.language, spanLinks));
+    box.append(lines, textWithSpans(pair.source, pair.entities, data.source_language.code, entityLinks));
+    if (pair.target) box.append(textWithSpans(pair.target, pair.spans, pair.language, spanLinks));
     pair.links.forEach(([entity], i) => {
       const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
       path.style.setProperty("--type", typeColor(pair.entities[entity][2]));
       path.dataset.link = i;
       lines.append(path);
     });
-    box.addEventListener("pointerover", (event) => aim(box, event.target.closest("mark")));
-    box.addEventListener("pointerleave", () => aim(box, null));
+    box.addEventListener("pointerover", (event) => highlight(box, event.target.closest("mark")));
+    box.addEventListener("pointerleave", () => highlight(box, null));
     const cut = (text, [start, end]) => Array.from(text).slice(start, end).join("");
-    const joined = pair.links.map(([entity, span]) => `${cut(pair.source, pair.entities[entity])} becomes ${cut(pair.target, pair.spans[span])}`).join("; ");
+    const alignment = pair.links.map(([entity, span]) => `${cut(pair.source, pair.entities[entity])} is aligned to ${cut(pair.target, pair.spans[span])}`).join("; ");
     const head = element("header", {}, element("b", {}, data.verdicts[pair.verdict]), element("span", {}, `${data.languages[pair.language]}, ${pair.corpus} ${pair.id}`),
       ...(pair.score === null ? [] : [element("span", {}, `lowest score ${pair.score.toFixed(2)}`)]));
-    const item = element("li", {}, head, element("p", { class: "reason" }, pair.reason), box, ...(joined ? [element("p", { class: "sr" }, joined)] : []));
+    const item = element("li", {}, head, element("p", { class: "reason" }, pair.reason), box, ...(alignment ? [element("p", { class: "sr" }, alignment)] : []));
     item.style.setProperty("--verdict", `var(--${pair.verdict})`);
     return item;
   }
 
-  /** A text with its spans marked. Spans may overlap: the text is cut at all their ends, and a shared piece says so. */
-  function side(text, spans, language, links) {
+  /** A text with its spans marked. Spans may overlap: the text is split at all their ends, and a shared piece has its own style. */
+  function textWithSpans(text, spans, language, links) {
     const chars = Array.from(text);
     const cuts = [...new Set([0, chars.length, ...spans.flatMap(([start, end]) => [start, end])])].sort((a, b) => a - b);
-    const made = element("p", { lang: language, dir: "auto" });
+    const paragraph = element("p", { lang: language, dir: "auto" });
     for (let i = 0; i + 1 < cuts.length; i++) {
       const piece = chars.slice(cuts[i], cuts[i + 1]).join("");
-      const here = spans.map((span, k) => k).filter((k) => spans[k][0] <= cuts[i] && spans[k][1] >= cuts[i + 1]);
-      if (!here.length) { made.append(piece); continue; }
-      const mark = element("mark", here.length > 1 ? { class: "clash" } : {}, piece);
-      mark.style.setProperty("--type", typeColor(spans[here[0]][2]));
-      mark.dataset.spans = ` ${here.join(" ")} `;
-      const numbers = here.flatMap((k) => links.get(k) ?? []);
+      const covering = spans.map((span, k) => k).filter((k) => spans[k][0] <= cuts[i] && spans[k][1] >= cuts[i + 1]);
+      if (!covering.length) { paragraph.append(piece); continue; }
+      const mark = element("mark", covering.length > 1 ? { class: "clash" } : {}, piece);
+      mark.style.setProperty("--type", typeColor(spans[covering[0]][2]));
+      mark.dataset.spans = ` ${covering.join(" ")} `;
+      const numbers = covering.flatMap((k) => links.get(k) ?? []);
       if (numbers.length) mark.dataset.link = numbers.map((n) => n + 1).join(",");
-      for (const k of here) if (spans[k][1] === cuts[i + 1]) mark.append("\u00a0", element("small", {}, `${spans[k][2]} ${spans[k][3].toFixed(2).replace(/^0/, "")}`));
-      made.append(mark);
+      for (const k of covering) if (spans[k][1] === cuts[i + 1]) mark.append("\u00a0", element("small", {}, `${spans[k][2]} ${spans[k][3].toFixed(2).replace(/^0/, "")}`));
+      paragraph.append(mark);
     }
-    return made;
+    return paragraph;
   }
 
-  function aim(box, mark) {
+  /** Highlight the links of a mark; null ends it. */
+  function highlight(box, mark) {
     const on = new Set((mark?.dataset.link ?? "").split(",").filter(Boolean).map((n) => Number(n) - 1));
-    box.classList.toggle("aimed", on.size > 0);
+    box.classList.toggle("highlighted", on.size > 0);
     box.querySelectorAll("path").forEach((path) => path.classList.toggle("on", on.has(Number(path.dataset.link))));
   }
 
   /**
-   * Lines from entity to span: along the underline to the gutter, through it, and along the other underline, so that no
-   * text is struck through. The gutter is between the texts where they lie side by side, left of them where they do not.
+   * Draw the lines from entities to spans. A line runs along the underline to the gutter, through the gutter, and along the
+   * other underline, so it crosses no text. The gutter is between the texts if they are side by side, else left of them.
    */
-  function join(box) {
+  function drawLinks(box) {
     const [source, target] = box.querySelectorAll("p");
     if (!target) return;
     const origin = box.getBoundingClientRect();
     const [from, to] = [source, target].map((text) => text.getBoundingClientRect());
-    const beside = to.left > from.left + 20;
+    const sideBySide = to.left > from.left + 20;
     const paths = box.querySelectorAll("path");
     box.links.forEach(([entity, span], i) => {
       const [a, b] = [[source, entity], [target, span]].map(([text, k]) => [...text.querySelectorAll(`mark[data-spans~="${k}"]`)].flatMap((mark) => [...mark.getClientRects()]));
       if (!a.length || !b.length) return;
-      const [start, end] = [beside ? a.at(-1) : a[0], b[0]];
+      const [start, end] = [sideBySide ? a.at(-1) : a[0], b[0]];
       const [y1, y2] = [start.bottom - origin.top - 1, end.bottom - origin.top - 1];
-      const [x1, x2] = [(beside ? start.right : start.left) - origin.left, end.left - origin.left];
-      if (beside) {
+      const [x1, x2] = [(sideBySide ? start.right : start.left) - origin.left, end.left - origin.left];
+      if (sideBySide) {
         const [g1, g2] = [from.right - origin.left, to.left - origin.left];
         paths[i].setAttribute("d", `M${x1},${y1}H${g1}C${(g1 + g2) / 2},${y1} ${(g1 + g2) / 2},${y2} ${g2},${y2}H${x2}`);
       } else {
@@ -127,7 +128,7 @@
       }
     });
   }
-  const resized = new ResizeObserver((entries) => entries.forEach((entry) => join(entry.target)));
+  const resizeObserver = new ResizeObserver((entries) => entries.forEach((entry) => drawLinks(entry.target)));
 
   fill();
   form.addEventListener("input", filter);

@@ -1,4 +1,4 @@
-"""A finished run made by hand: two languages, a few sentences, students without weights; no Ray, no training."""
+"""The output folder of a small finished run, written without Ray and training: two languages, students without weights."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COPIES = 40
 
 
 def row(language: str, number: int, text: str, spans: list) -> dict:
-    """A row of schema.EXPORTED; a number at the end tells copies apart."""
+    """A row of schema.EXPORTED. The number at the end of the text makes copies distinct."""
     text = f"{text} {number}"
-    cut = tokenize_words(text, language)
-    tags = ["O"] * len(cut)
+    words = tokenize_words(text, language)
+    tags = ["O"] * len(words)
     for start, end, kind in spans:
-        inside = [i for i, (a, _) in enumerate(cut) if start <= a < end]
+        inside = [i for i, (a, _) in enumerate(words) if start <= a < end]
         tags[inside[0]] = f"B-{kind}"
         for i in inside[1:]:
             tags[i] = f"I-{kind}"
@@ -47,7 +47,7 @@ def row(language: str, number: int, text: str, spans: list) -> dict:
         "projections": [
             {"entity": i, "start": e["start"], "end": e["end"], "score": 0.9} for i, e in enumerate(entities)
         ],
-        "tokens": [text[a:b] for a, b in cut],
+        "tokens": [text[a:b] for a, b in words],
         "ner_tags": tags,
     }
 
@@ -63,7 +63,7 @@ def scores(f1: float) -> dict:
 
 
 def make_run(out: Path) -> RunResults:
-    """Write a run to a folder that is not there yet."""
+    """Write the run to a new folder."""
     config = load_config(ROOT / "configs" / "tiny.yaml", [f"out={out}"])
     cells = {
         "read": 100,
@@ -100,7 +100,7 @@ def make_run(out: Path) -> RunResults:
         for name, x in (("german", "de"), ("chinese", "zh"))
     }
     (out / "sample" / "gold").mkdir(parents=True)
-    gold = "Anna\tO\nKeller\tO\nwohnt\tO\nin\tO\nWien\tO\n.\tO\n0\tO\n\nNeu\tB-LOC\n\n"  # the first is in the dataset
+    gold = "Anna\tO\nKeller\tO\nwohnt\tO\nin\tO\nWien\tO\n.\tO\n0\tO\n\nNeu\tB-LOC\n\n"  # the first sentence is in the dataset
     (out / "sample" / "gold" / "de.eval.conll").write_text(gold, encoding="utf-8")
     results = {"out": str(out), "folders": folders, "sets": sets, "config": config.model_dump(mode="json")}
     (out / "results.json").write_text(json.dumps(results))
