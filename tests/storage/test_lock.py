@@ -1,9 +1,11 @@
-"""One refresh at a time, and no lock that outlives its holder."""
+"""One holder at a time, in real processes that die, hang and wait."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,108 +16,227 @@ import pytest
 
 from xner_ray.errors import UserError
 from xner_ray.storage.blob_store import LocalDisk
-from xner_ray.storage.lock import Lock
+from xner_ray.storage.lock import Holder, Lock, hold_output
+from xner_ray.storage.processes import ProcessIdentity
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 1.0
-HOLDER = f"""
+LOCK_HOLDER = f"""
 import sys
 from pathlib import Path
 from xner_ray.storage.lock import Lock
 from xner_ray.storage.blob_store import LocalDisk
-with Lock(LocalDisk(Path(sys.argv[1])), {SECONDS}) as lease:
-    print(lease.number, flush=True)
+with Lock(LocalDisk(Path(sys.argv[1])), {SECONDS}, name="refresh") as lock:
+    print(lock.number, flush=True)
     sys.stdin.readline()
-    lease.check()
+    lock.check()
+"""
+OUTPUT_HOLDER = f"""
+import sys, time
+from xner_ray.storage.lock import hold_output
+with hold_output(sys.argv[1], lambda line: None, timeout_s={SECONDS}) as lock:
+    print(lock.number, flush=True)
+    time.sleep(100)
 """
 
 
 @pytest.fixture
-def place(tmp_path):
+def store(tmp_path):
     return LocalDisk(tmp_path)
 
 
 @pytest.fixture
-def holder(tmp_path):
-    """A process that holds the lease; a line to it makes it ask whether it still does, and end."""
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
-    assert process.stdout.readline() == "1\n", process.stderr.read()
-    yield process
-    process.kill()
-    process.communicate()
+def start(tmp_path):
+    """Start a process that takes the lock."""
+    processes = []
+
+    def start(code: str = LOCK_HOLDER, number: int = 1, **options) -> subprocess.Popen:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True, **pipes, **options
+        )
+        processes.append(process)
+        assert process.stdout.readline() == f"{number}\n", process.stderr.read()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
-def test_numbers_go_up(place):
+def from_another_host(folder: Path) -> None:
+    """Let the holder look like a process of another host, of which the process id says nothing."""
+    file = folder / "lock" / "000001.json"
+    holder = json.loads(file.read_text())
+    file.write_text(json.dumps({**holder, "process": {**holder["process"], "host": "elsewhere"}}))
+
+
+def test_numbers_increase(store):
     for number in (1, 2, 3):
-        with Lock(place, SECONDS) as lease:
-            lease.check()
-            assert lease.number == number
-    assert sorted(place.ages("lock")) == [f"lock/000003.{end}" for end in ("beat", "done", "json")]
+        with Lock(store, SECONDS) as lock:
+            lock.check()
+            assert lock.number == number
+    assert sorted(store.ages("lock")) == [f"lock/000003.{suffix}" for suffix in ("beat", "done", "json")]
 
 
-def test_another_one_is_turned_away_at_once(place, holder):
-    began = time.monotonic()
-    with pytest.raises(UserError, match=f"another refresh is running: process {holder.pid} on "):
-        Lock(place, SECONDS).__enter__()
+def test_the_lock_records_its_holder(store):
+    with Lock(store, SECONDS, name="study"):
+        holder = Holder.from_json(store.get("lock/000001.json"))
+    assert holder.name == "study" and holder.process == ProcessIdentity.current()
+    assert (holder.process.pid, holder.process.host) == (os.getpid(), socket.gethostname())
+    assert holder.process.boot and holder.process.started and holder.began.endswith("+00:00")
+
+
+def test_a_second_process_stops_with_an_error_that_names_the_first(store, start):
+    process = start()
+    holder, began = Holder.from_json(store.get("lock/000001.json")), time.monotonic()
+    with pytest.raises(UserError) as e:
+        Lock(store, SECONDS).__enter__()
     assert time.monotonic() - began < SECONDS
-    _, error = holder.communicate("\n", timeout=30)
-    assert holder.returncode == 0, error
-    with Lock(place, SECONDS) as lease:
-        assert lease.number == 2
+    for part in ("another refresh", f"process {process.pid}", socket.gethostname(), holder.began):
+        assert part in e.value.problem
+    assert e.value.file == store.path("lock") and e.value.remedy
+    _, error = process.communicate("\n", timeout=30)
+    assert process.returncode == 0, error
+    with Lock(store, SECONDS) as lock:
+        assert lock.number == 2
 
 
-def test_a_lock_does_not_outlive_a_crash_for_long(place, holder):
-    holder.kill()
-    holder.wait()
-    said, began = [], time.monotonic()
-    with Lock(place, SECONDS, said.append) as lease:
-        assert lease.number == 2 and SECONDS * 0.9 < time.monotonic() - began < SECONDS * 5
-        lease.check()
-    assert len(said) == 1 and "refresh 1 has not ended" in said[0]
+def test_a_killed_process_of_this_host_is_replaced_at_once(store, start):
+    process = start()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie, which counts as dead
+    lines, began = [], time.monotonic()
+    with Lock(store, 60.0, log=lines.append) as lock:
+        assert lock.number == 2 and time.monotonic() - began < 20
+        lock.check()
+    assert len(lines) == 1 and "refresh 1" in lines[0] and str(process.pid) in lines[0]
 
 
-def test_who_slept_too_long_has_lost_it(place, holder):
-    os.kill(holder.pid, signal.SIGSTOP)
-    with Lock(place, SECONDS) as lease:
-        os.kill(holder.pid, signal.SIGCONT)
-        _, error = holder.communicate("\n", timeout=30)
-        assert holder.returncode == 1 and "refresh 1 lost its lock while it slept" in error
-        lease.check()
-    assert not [name for name in place.ages("lock") if "000001.json" in name]
+def test_a_killed_process_of_another_host_is_replaced_after_the_timeout(store, start, tmp_path):
+    process = start()
+    from_another_host(tmp_path)
+    process.kill()
+    process.wait()
+    lines, began = [], time.monotonic()
+    with Lock(store, SECONDS, log=lines.append) as lock:
+        assert lock.number == 2 and SECONDS * 0.9 < time.monotonic() - began < SECONDS * 5
+        lock.check()
+    assert len(lines) == 1 and "waiting for refresh 1" in lines[0] and "elsewhere" in lines[0]
 
 
-def test_of_many_at_once_one_gets_it(place):
-    leases, got, refused = [Lock(place, SECONDS) for _ in range(6)], [], []
-    at_once, ended = threading.Barrier(len(leases)), threading.Event()
+@pytest.mark.parametrize("change", [{"boot": "x"}, {"boot": ""}, {"host": "elsewhere"}])
+def test_only_a_process_of_this_boot_and_host_is_certainly_dead(change):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    values = vars(ProcessIdentity.current())
+    assert ProcessIdentity(**{**values, "pid": dead.pid}).is_certainly_dead()
+    assert not ProcessIdentity(**{**values, "pid": dead.pid, **change}).is_certainly_dead()
 
-    def take(lease: Lock) -> None:
-        at_once.wait()
+
+def test_a_reused_process_id_is_another_process():
+    values = vars(ProcessIdentity.current())
+    assert not ProcessIdentity(**values).is_certainly_dead()
+    assert ProcessIdentity(**{**values, "started": values["started"] - 1}).is_certainly_dead()
+
+
+def test_a_stopped_process_loses_the_lock(store, start):
+    process = start()
+    os.kill(process.pid, signal.SIGSTOP)
+    with Lock(store, SECONDS) as lock:
+        os.kill(process.pid, signal.SIGCONT)
+        _, error = process.communicate("\n", timeout=30)
+        assert process.returncode == 1 and "refresh 1 lost its lock" in error
+        lock.check()
+    assert not [name for name in store.ages("lock") if "000001.json" in name]
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_run_that_was_replaced_is_interrupted(tmp_path, start, ignored):
+    """Also where SIGINT is ignored, as in a process that a script starts in the background."""
+
+    def ignore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    process = start(OUTPUT_HOLDER, preexec_fn=ignore if ignored else None)
+    os.kill(process.pid, signal.SIGSTOP)
+    with hold_output(tmp_path, lambda line: None, timeout_s=SECONDS) as lock:
+        assert lock.number == 2
+        os.kill(process.pid, signal.SIGCONT)
+        _, error = process.communicate(timeout=30)
+        assert process.returncode == 1 and "UserError" in error and "run 1 lost its lock" in error
+        lock.check()
+
+
+def test_a_second_run_can_wait(tmp_path, start):
+    process, lines, began = start(OUTPUT_HOLDER), [], time.monotonic()
+    with pytest.raises(UserError) as e, hold_output(tmp_path, lines.append, timeout_s=SECONDS):
+        pytest.fail("the first run lives")
+    assert "--wait" in e.value.remedy and str(process.pid) in e.value.problem
+    threading.Timer(2 * SECONDS, process.kill).start()
+    with hold_output(tmp_path, lines.append, wait=True, timeout_s=SECONDS) as lock:
+        assert lock.number == 2 and time.monotonic() - began > 2 * SECONDS
+    waiting = [line for line in lines if "waiting for run 1" in line and str(process.pid) in line]
+    assert len(waiting) == 2  # one of each call
+
+
+def test_several_processes_wait_for_one_another(store):
+    order: list[int] = []
+
+    def hold() -> None:
+        with Lock(store, SECONDS, wait=True) as lock:
+            order.append(lock.number)
+            time.sleep(0.2)
+            lock.check()
+            order.append(lock.number)
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_of_many_at_once_one_gets_it(store):
+    locks, numbers, errors = [Lock(store, SECONDS, name="refresh") for _ in range(6)], [], []
+    together, ended = threading.Barrier(len(locks)), threading.Event()
+
+    def take(lock: Lock) -> None:
+        together.wait()
         try:
-            with lease:
-                got.append(lease.number)
+            with lock:
+                numbers.append(lock.number)
                 ended.wait(10)
-                lease.check()
+                lock.check()
         except UserError as e:
-            refused.append(e.problem)
+            errors.append(e.problem)
 
-    threads = [threading.Thread(target=take, args=(lease,)) for lease in leases]
+    threads = [threading.Thread(target=take, args=(lock,)) for lock in locks]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 10
-    while len(refused) < len(leases) - 1 and time.monotonic() < deadline:
+    while len(errors) < len(locks) - 1 and time.monotonic() < deadline:
         time.sleep(0.05)
     ended.set()
     for thread in threads:
         thread.join()
-    assert len(got) == 1 and len(refused) == len(leases) - 1
-    assert all("another refresh is running" in problem for problem in refused)
+    assert len(numbers) == 1 and len(errors) == len(locks) - 1
+    assert all("another refresh is running" in problem for problem in errors)
 
 
-def test_it_is_let_go_where_the_night_fails(place):
-    with pytest.raises(ZeroDivisionError), Lock(place, SECONDS):
+def test_the_lock_is_released_if_the_block_fails(store):
+    with pytest.raises(ZeroDivisionError), Lock(store, SECONDS):
         1 / 0  # noqa: B018
     began = time.monotonic()
-    with Lock(place, 30.0) as lease:
-        assert lease.number == 2 and time.monotonic() - began < 5
+    with Lock(store, 30.0) as lock:
+        assert lock.number == 2 and time.monotonic() - began < 5
+
+
+def test_ctrl_c_stays_a_keyboard_interrupt(tmp_path, start):
+    process = start(OUTPUT_HOLDER)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in error and "UserError" not in error
+    assert (tmp_path / "lock" / "000001.done").exists()

@@ -38,14 +38,14 @@ def place(proxy, request):
 
 
 def test_the_lease(place):
-    with Lock(place, SECONDS) as lease:
+    with Lock(place, SECONDS, name="refresh") as lease:
         with pytest.raises(UserError, match="another refresh is running"):
-            Lock(place, SECONDS).__enter__()
+            Lock(place, SECONDS, name="refresh").__enter__()
         lease.check()
-    dead = Lock(place, SECONDS)
+    dead = Lock(place, SECONDS, name="refresh")
     dead.__enter__()
-    dead._stop.set()  # a holder of whom nothing is heard any more
-    with Lock(place, SECONDS) as lease:
+    dead._released.set()  # its heartbeat stops
+    with Lock(place, SECONDS, name="refresh") as lease:
         assert lease.number == 3
         with pytest.raises(UserError, match="refresh 2 lost its lock"):
             dead.check()
@@ -54,7 +54,7 @@ def test_the_lease(place):
 
 def test_a_claim_whose_reply_got_lost_is_ours(place, proxy):
     proxy.lose = b"lock/000001.json"
-    with Lock(place, SECONDS) as lease:
+    with Lock(place, SECONDS, name="refresh") as lease:
         assert lease.number == 1 and proxy.mishaps == 1
         lease.check()
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.storage.failpoints import failpoint
+from xner_ray.storage.processes import process_exists
 
 TEMP = re.compile(r".+\.[0-9a-f]{16}\.tmp")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the limit of `ulimit -f`
@@ -230,17 +231,6 @@ def replace_dir(path: str | Path, write: Callable[[Path], object]) -> None:
         sync_folder(path.parent)
     for folder in replaced:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def process_exists(pid: int) -> bool:
-    """Whether this host has a process with this id."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _sync_file(path: Path) -> None:

@@ -63,7 +63,7 @@ def refresh(
     refuse_url(config.out)
     claim_out(config.out, config.name, config_file)
     place = open_blob_store(shelf_root(config))
-    with Lock(place, config.refresh.lock_timeout_s, log) as lease:
+    with Lock(place, config.refresh.lock_timeout_s, name="refresh", log=log) as lease:
         nights = RefreshReports(place)
         report = nights.begin(lease.number, config.name, models_told(config))
         began = time.monotonic()
@@ -83,7 +83,7 @@ class _Night:
 
     def __init__(self, config: Config, config_file: str, log: Log, lease: Lock, report: dict[str, Any]):
         self.config, self.config_file, self.log, self.lease, self.report = config, config_file, log, lease, report
-        self.shelf = ModelRegistry(lease.place)
+        self.shelf = ModelRegistry(lease.store)
         self.out = Path(config.out).absolute()
 
     def go(self, watch: Watch, patience: RetryPolicy | None) -> None:
@@ -209,7 +209,7 @@ class _Night:
 
     def _state(self) -> dict[str, Any]:
         """What the last training saw: `trained` (sentences to choose from, by language), `recipe`, and `used`, folders of OUT."""
-        data = self.lease.place.get(STATE)
+        data = self.lease.store.get(STATE)
         return json.loads(data) if data else {"trained": {}, "recipe": {}, "used": {}}
 
     def _tidy(self, state: dict[str, Any]) -> None:
@@ -220,7 +220,7 @@ class _Night:
         for folder in gone:
             shutil.rmtree(self.out / folder, ignore_errors=True)
             del state["used"][folder]
-        self.lease.place.put(STATE, (json.dumps(state, indent=1) + "\n").encode(), "state")
+        self.lease.store.put(STATE, (json.dumps(state, indent=1) + "\n").encode(), "state")
 
 
 def _identities(version: dict[str, Any]) -> dict[str, str]:
