@@ -1,19 +1,19 @@
-"""What would end a run late, or never, is seen before it starts."""
+"""Problems that would fail a labeling late, or let it wait forever, are found before its first shard."""
 
 from __future__ import annotations
 
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.labeling.pools import COMMIT, READ, Pool, Pools
+from xner_ray.labeling.pools import COMMIT_CPUS, READ_CPUS, Pool, Pools
 from xner_ray.preflight.labeling_checks import check_disk, check_object_store, check_placement, wait_for_resources
 
 HALF = Pool(2, {"num_gpus": 0.5, "num_cpus": 0.7})
-ON_GPUS = Pools(HALF, HALF, 1, "2 GPUs", feeders=1)
+ON_GPUS = Pools(HALF, HALF, 1, "2 GPUs", num_readers=1)
 ON_CPUS = Pools(Pool(2, {"num_cpus": 1.0}), None, 1, "2 CPUs")
 
 
-def test_a_disk_without_room(tmp_path):
+def test_full_disk_is_an_error(tmp_path):
     check_disk(str(tmp_path), 1.0)
     check_disk(f"file://{tmp_path}", 1.0)
     check_disk("s3://bucket/run", 1e18)
@@ -22,15 +22,15 @@ def test_a_disk_without_room(tmp_path):
     assert "label.output_uri" in e.value.remedy
 
 
-def test_an_object_store_without_room():
+def test_small_object_store_is_an_error():
     check_object_store({"object_store_memory": 1e9}, ON_GPUS, 10e6)
     with pytest.raises(UserError, match="4 actors hold 1,144 MB") as e:
         check_object_store({"object_store_memory": 1e9}, ON_GPUS, 100e6)
     assert e.value.key == "ingest.shard_rows"
-    check_object_store({"object_store_memory": 1e6}, ON_CPUS, 100e6)  # none passes it
+    check_object_store({"object_store_memory": 1e6}, ON_CPUS, 100e6)  # no shard passes through it
 
 
-def test_gpus_without_cpus_beside_them():
+def test_gpu_without_cpus_on_its_node_is_an_error():
     check_placement(ON_GPUS, [{"CPU": 8}, {"CPU": 2, "GPU": 1}, {"CPU": 2, "GPU": 1}])
     check_placement(ON_GPUS, [{"CPU": 4, "GPU": 2}])
     with pytest.raises(UserError, match=r"no node has room for an actor that takes 0\.5 GPU and 0\.7 CPU") as e:
@@ -38,8 +38,8 @@ def test_gpus_without_cpus_beside_them():
     assert "CPUs" in e.value.remedy
 
 
-def test_what_a_dead_driver_held_comes_back():
-    answers = iter([{"CPU": 0.5}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4 * 0.7 + READ + COMMIT, "GPU": 2.0}])
-    wait_for_resources(ON_GPUS, lambda: next(answers), patience=30)
+def test_resources_of_a_dead_driver_are_awaited():
+    answers = iter([{"CPU": 0.5}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4 * 0.7 + READ_CPUS + COMMIT_CPUS, "GPU": 2.0}])
+    wait_for_resources(ON_GPUS, lambda: next(answers), timeout=30)
     with pytest.raises(UserError, match=r"needs 2\.91 CPUs at once and the cluster has 2\.00 free"):
-        wait_for_resources(ON_GPUS, lambda: {"CPU": 2.0, "GPU": 2.0}, patience=0)
+        wait_for_resources(ON_GPUS, lambda: {"CPU": 2.0, "GPU": 2.0}, timeout=0)

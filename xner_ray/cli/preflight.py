@@ -14,7 +14,7 @@ from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 from xner_ray.observability.logs import json_line, log_format
 
 if TYPE_CHECKING:
-    from xner_ray.preflight.checks import Finding
+    from xner_ray.preflight.checks import CheckResult
 
 
 def preflight(config: ConfigFile, overrides: Overrides = None, json_out: AsJson = False) -> None:
@@ -37,10 +37,10 @@ def look(config_file: Path, overrides: Sequence[str] | None, as_json: bool = Fal
     from xner_ray.config.load import load_config
 
     config = load_config(config_file, overrides or ())
-    from xner_ray.preflight.probes import survey
+    from xner_ray.preflight.probes import run_checks
 
     findings = []
-    for found in survey(config):
+    for found in run_checks(config):
         findings.append(found)
         if not as_json:
             typer.echo(line(found))
@@ -51,10 +51,10 @@ def look(config_file: Path, overrides: Sequence[str] | None, as_json: bool = Fal
         raise SystemExit(2)
 
 
-def line(found: Finding) -> str:
+def line(found: CheckResult) -> str:
     """`ok       auth: ...`, or `problem  auth: ...` with the remedy below it; JSON where XNER_LOG asks for it."""
     if log_format() == "json":
         fields = {"stage": "preflight", "check": found.name, "ok": found.ok, "remedy": found.remedy or None}
-        return json_line("info" if found.ok else "error", found.told, **fields)
-    head = f"{'ok' if found.ok else 'problem':<8} {found.name}: {found.told}"
+        return json_line("info" if found.ok else "error", found.message, **fields)
+    head = f"{'ok' if found.ok else 'problem':<8} {found.name}: {found.message}"
     return head if found.ok or not found.remedy else f"{head}\n         remedy: {found.remedy}"

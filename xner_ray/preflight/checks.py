@@ -1,7 +1,7 @@
-"""What `xner preflight` asks, as plain functions over facts, so that a test needs no GPU, no Ray and no hub to ask it.
+"""The checks of `xner preflight` that need only facts, so that tests need no GPU, no Ray and no model hub.
 
-Each returns a few words where all is well, and raises a UserError with its remedy where a run would end late, run on the wrong
-device, or wait for ever. Where the facts come from is `survey.py`'s business.
+Each check returns a short message if all is well. It raises a UserError with a remedy if a run would fail late, run on the wrong
+device, or wait forever. `probes.py` collects the facts.
 """
 
 from __future__ import annotations
@@ -17,27 +17,34 @@ from xner_ray.errors import UserError
 from xner_ray.training.resource_split import cpus_each
 
 AUTH_MODES = ("disabled", "token")
-OLD_GPUS = "https://download.pytorch.org/whl/cu126"  # kept by PyTorch up to 2.14; CUDA 13 has no Volta at all
+CU126_INDEX = "https://download.pytorch.org/whl/cu126"  # PyTorch has it up to 2.14; CUDA 13 has no kernels for Volta
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of a preflight: what was looked at, whether it is well, and what to do where it is not."""
+class CheckResult:
+    """The result of one check.
+
+    Attributes:
+        name: of the check; a config key where it checks the value of this key.
+        ok: whether the check passed.
+        message: what was found.
+        remedy: what to do about a problem.
+    """
 
     name: str
     ok: bool
-    told: str
+    message: str
     remedy: str | None = None
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU and the torch beside it.
+    """A GPU and the torch that is installed on its node.
 
     Attributes:
-        name: as the device, or Ray, names it.
-        capability: its architecture, (7, 0) for a V100; None: torch sees no GPU on its node.
-        kernels: what `torch.cuda.get_arch_list` gives, such as sm_80.
+        name: of the device, by torch or by Ray.
+        capability: compute capability, (7, 0) for a V100; None: torch sees no GPU on the node.
+        kernels: the architectures of `torch.cuda.get_arch_list`, such as sm_80.
         torch: version of torch with its build.
     """
 
@@ -47,56 +54,60 @@ class Gpu:
     torch: str
 
 
-def finding(name: str, check: Callable[..., str], *args: Any) -> Finding:
-    """Run a check; a UserError is its problem, any other exception is a bug of ours and passes."""
+def run_check(name: str, check: Callable[..., str], *arguments: Any) -> CheckResult:
+    """Run a check. Its UserError becomes the result; any other exception is a bug and is raised."""
     try:
-        return Finding(name, True, check(*args))
+        return CheckResult(name, True, check(*arguments))
     except UserError as e:
         where = ", ".join([*([str(e.file)] if e.file is not None else []), *([f"key '{e.key}'"] if e.key else [])])
-        return Finding(name, False, f"{where}: {e.problem}" if where else e.problem, e.remedy)
+        return CheckResult(name, False, f"{where}: {e.problem}" if where else e.problem, e.remedy)
 
 
 def check_auth(address: str | None, mode: str | None, token: str | None) -> str:
-    """Ray's token: who guesses its mode wrong waits half a minute for an error that names neither mode nor token.
+    """Check the settings of Ray's token authentication.
+
+    A wrong RAY_AUTH_MODE fails only after 30 s, with an unhelpful error, so it is checked first.
 
     Args:
-        address: of the cluster to join; None: a local Ray.
+        address: of the Ray cluster; None: a local Ray.
         mode: RAY_AUTH_MODE.
-        token: where a token was found; None: nowhere.
+        token: file or environment variable that holds a token; None: there is no token.
     """
     if mode is not None and mode.lower() not in AUTH_MODES:
         remedy = f"set it to {' or '.join(AUTH_MODES)}, as the cluster was started"
-        raise UserError(f"`{mode}` is no mode of Ray's authentication", key="RAY_AUTH_MODE", remedy=remedy)
+        raise UserError(f"unknown authentication mode `{mode}`", key="RAY_AUTH_MODE", remedy=remedy)
     if address is None:
         return "a local Ray needs no token"
     if mode is None:
-        guess = f"token, since there is {token}" if token else "disabled, since there is no token"
-        return f"RAY_AUTH_MODE is not set, so Ray takes it as {guess}"
+        default = f"token, since there is {token}" if token else "disabled, since there is no token"
+        return f"RAY_AUTH_MODE is not set; Ray uses {default}"
     if mode.lower() == "token" and token is None:
-        remedy = "put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token; on the head `ray get-auth-token` tells it"
-        raise UserError("the mode is token, and there is none here", key="RAY_AUTH_MODE", remedy=remedy)
+        remedy = "put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token; `ray get-auth-token` on the head prints it"
+        raise UserError("the mode is token, but there is no token on this machine", key="RAY_AUTH_MODE", remedy=remedy)
     return f"token, from {token}" if mode.lower() == "token" else "disabled: whoever reaches the head runs code on it"
 
 
 def check_gpu(gpu: Gpu) -> str:
-    """See that this build of torch has kernels for the GPU: it names no remedy itself, and fails at the first kernel."""
+    """Check that this build of torch has kernels for the GPU. Without them torch fails late, at its first kernel."""
     if gpu.capability is None:
-        remedy = f"install a CUDA build of torch that the node's driver supports; for V100 from {OLD_GPUS}"
+        remedy = f"install a CUDA build of torch that the node's driver supports; for V100 from {CU126_INDEX}"
         raise UserError(f"torch {gpu.torch} sees no GPU on a node that has {gpu.name}", remedy=remedy)
-    if any(_runs(kernels, gpu.capability) for kernels in gpu.kernels):
-        return f"{gpu.name} (sm_{gpu.capability[0]}{gpu.capability[1]}), torch {gpu.torch} has kernels for it"
-    release = gpu.torch.partition("+")[0]
-    index = OLD_GPUS if gpu.capability < (7, 5) else "the index of https://pytorch.org that names its CUDA"
-    remedy = f"install torch=={release} from {index}"
-    if gpu.capability < (7, 5):
-        remedy += ", the last whose wheels hold them (cluster/Dockerfile does)"
-    held = " ".join(gpu.kernels) or "none"
-    told = f"has no kernels for {gpu.name} (sm_{gpu.capability[0]}{gpu.capability[1]}), only {held}"
-    raise UserError(f"this build of torch, {gpu.torch}, {told}", remedy=remedy)
+    architecture = f"{gpu.name} (sm_{gpu.capability[0]}{gpu.capability[1]})"
+    if any(_can_run(kernels, gpu.capability) for kernels in gpu.kernels):
+        return f"{architecture}, torch {gpu.torch} has kernels for it"
+    old = gpu.capability < (7, 5)
+    index = CU126_INDEX if old else "the index of https://pytorch.org that names its CUDA version"
+    remedy = f"install torch=={gpu.torch.partition('+')[0]} from {index}"
+    if old:
+        remedy += ", the last one whose wheels have them (see cluster/Dockerfile)"
+    kernels = " ".join(gpu.kernels) or "none"
+    raise UserError(
+        f"this build of torch, {gpu.torch}, has no kernels for {architecture}, only {kernels}", remedy=remedy
+    )
 
 
-def _runs(kernels: str, capability: tuple[int, int]) -> bool:
-    """Binary kernels run on later minors of their major, PTX on all that is later, those with a suffix on their own alone."""
+def _can_run(kernels: str, capability: tuple[int, int]) -> bool:
+    """Binary kernels run on later minor versions of their major version, PTX on all later ones, those with a suffix on one."""
     match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", kernels)
     if not match:
         return False
@@ -106,115 +117,131 @@ def _runs(kernels: str, capability: tuple[int, int]) -> bool:
     return (major, minor) <= capability and (kind == "compute" or major == capability[0])
 
 
-def check_precision(gpu: Gpu, wanted: Mapping[str, str]) -> str:
-    """See that the GPU has what the config asks for.
+def check_precision(gpu: Gpu, precisions: Mapping[str, str]) -> str:
+    """Check that the GPU supports the precisions of the config.
 
     Args:
-        wanted: by config key auto, fp32, bf16 or fp16.
+        gpu: the device.
+        precisions: auto, fp32, bf16 or fp16, by config key.
     """
     if gpu.capability is None:
         raise UserError(f"torch sees no {gpu.name}", remedy="see the check of the GPU's kernels")
     has_bf16 = gpu.capability >= (8, 0)
-    for key, precision in wanted.items():
+    for key, precision in precisions.items():
         if precision == "bf16" and not has_bf16:
             raise UserError(f"{gpu.name} has no bf16", key=key, remedy=f"set {key}=fp16 or auto")
     auto = "bf16" if has_bf16 else "fp16, with loss scaling in training"
-    fixed = ", ".join(f"{key}={precision}" for key, precision in wanted.items() if precision != "auto")
+    fixed = ", ".join(f"{key}={precision}" for key, precision in precisions.items() if precision != "auto")
     return f"auto is {auto}" + (f"; {fixed}" if fixed else "")
 
 
-def precisions(config: Config) -> dict[str, str]:
-    """Every precision that a config asks for, by its key."""
-    found: dict[str, str] = {
+def configured_precisions(config: Config) -> dict[str, str]:
+    """Every precision of a config, by its key."""
+    precisions: dict[str, str] = {
         "label.precision": config.label.precision,
         "teacher.training.precision": config.teacher.training.precision,
         "aligner.training.precision": config.aligner.training.precision,
         "student.training.precision": config.student.training.precision,
     }
     if config.student.source_training:
-        found["student.source_training.precision"] = config.student.source_training.precision
-    return found
+        precisions["student.source_training.precision"] = config.student.source_training.precision
+    return precisions
 
 
-def unplaced(asked: Iterable[Mapping[str, float]], nodes: Iterable[Mapping[str, float]]) -> Mapping[str, float] | None:
-    """The first of what is asked for that no node has room for, beside the others; None: all find a place.
+def first_unplaced(
+    requests: Iterable[Mapping[str, float]], nodes: Iterable[Mapping[str, float]]
+) -> Mapping[str, float] | None:
+    """Place resource requests on nodes, each on the first node with room.
 
     Args:
-        asked: by actor what it takes, by Ray's names (CPU, GPU).
-        nodes: by node what it has.
+        requests: resources of each actor, by Ray's names (CPU, GPU).
+        nodes: resources of each node.
+
+    Returns:
+        The first request for which no node has room; None: all are placed.
     """
     free = [dict(node) for node in nodes]
-    for want in asked:
-        node = next((f for f in free if all(f.get(k, 0.0) + 1e-6 >= v for k, v in want.items())), None)
+    for request in requests:
+        node = next((f for f in free if all(f.get(k, 0.0) + 1e-6 >= v for k, v in request.items())), None)
         if node is None:
-            return want
-        for name, amount in want.items():
+            return request
+        for name, amount in request.items():
             node[name] -= amount
     return None
 
 
-def check_training(nodes: list[dict[str, float]], workers: int, fewest: int | None = None, max_gpus: int = 0) -> str:
-    """Training workers take a GPU each or, where there is none, as many CPUs as fit; see `ray_train.fit`.
+def check_training(
+    nodes: list[dict[str, float]], workers: int, min_workers: int | None = None, max_gpus: int = 0
+) -> str:
+    """Check that the training workers fit on the nodes.
+
+    A worker takes a GPU or, where there are no GPUs, as many CPUs as fit; see `ray_train.fit`.
 
     Args:
-        nodes: that are up.
-        workers, fewest, max_gpus: `train_workers`, `min_train_workers` and `max_gpus` of the config's `ray`.
+        nodes: resources of each node that is up.
+        workers: `ray.train_workers` of the config.
+        min_workers: `ray.min_train_workers`.
+        max_gpus: `ray.max_gpus`.
     """
-    up, fewest = math.floor(sum(node.get("GPU", 0.0) for node in nodes)), fewest or workers
-    gpus = max(up, max_gpus)
-    if 0 < gpus < fewest:
+    gpus_up, min_workers = math.floor(sum(node.get("GPU", 0.0) for node in nodes)), min_workers or workers
+    gpus = max(gpus_up, max_gpus)
+    if 0 < gpus < min_workers:
         raise UserError(
-            f"{fewest} workers and {gpus} GPUs: they would train on CPUs",
+            f"{min_workers} workers and {gpus} GPUs: they would train on CPUs",
             key="ray.train_workers",
             remedy=f"set ray.train_workers={gpus}, or add nodes with GPUs",
         )
-    many = f"{fewest} to {workers}" if fewest < workers else f"{workers}"
-    many += f" training worker{'s'[: workers > 1]}"
-    if up < fewest and gpus:
-        return f"{many} with a GPU each, once the autoscaler brings them"
-    asked = {"CPU": 1.0, "GPU": 1.0} if gpus else {"CPU": float(cpus_each(nodes, workers))}
-    if unplaced([asked] * fewest, nodes) is not None:
-        told = " and ".join(f"{amount:g} {name}" for name, amount in asked.items())
+    number = f"{min_workers} to {workers}" if min_workers < workers else f"{workers}"
+    number += f" training worker{'s'[: workers > 1]}"
+    if gpus_up < min_workers and gpus:
+        return f"{number} with a GPU each, once the autoscaler brings them"
+    request = {"CPU": 1.0, "GPU": 1.0} if gpus else {"CPU": float(cpus_each(nodes, workers))}
+    if first_unplaced([request] * min_workers, nodes) is not None:
+        resources = " and ".join(f"{amount:g} {name}" for name, amount in request.items())
         largest = max((int(node.get("CPU", 0.0)) for node in nodes), default=0)
         raise UserError(
-            f"no node has room for a worker that takes {told}, beside the others: training would wait for ever",
+            f"no node has room for a worker that takes {resources}, beside the others: training would wait forever",
             key="ray.train_workers",
-            remedy=f"let each worker fit a node (the largest has {largest} CPUs): more workers on CPUs, fewer on GPUs",
+            remedy=f"choose workers that fit on a node (the largest has {largest} CPUs): more workers on CPUs, fewer on GPUs",
         )
-    each = "a GPU" if gpus else f"{asked['CPU']:g} CPUs"
-    return f"{many} with {each} each"
+    each = "a GPU" if gpus else f"{request['CPU']:g} CPUs"
+    return f"{number} with {each} each"
 
 
-def models_of(config: Config) -> dict[str, str]:
-    """Every model that a run over this config opens, by the key that names it; values as the config has them."""
-    found = (
+def configured_models(config: Config) -> dict[str, str]:
+    """Every model that a run over this config opens, as the config has it, by the key that names it."""
+    models = (
         {"teacher.model": config.teacher.model}
         if config.teacher.model
         else {"teacher.encoder": config.teacher.encoder}
     )
-    found["aligner.encoder"] = config.aligner.encoder
+    models["aligner.encoder"] = config.aligner.encoder
     students = config.student.encoder
     for i, encoder in enumerate([students] if isinstance(students, str) else students):
-        found["student.encoder" if isinstance(students, str) else f"student.encoder.{i}"] = encoder
+        models["student.encoder" if isinstance(students, str) else f"student.encoder.{i}"] = encoder
     if config.aligner.translator and config.aligner.example_sources.get("translator"):
         for language in config.languages:
-            found[f"aligner.translator ({language})"] = config.fill(config.aligner.translator, language)
-    return found
+            models[f"aligner.translator ({language})"] = config.fill(config.aligner.translator, language)
+    return models
 
 
 def check_model_files(key: str, model: str, files: Iterable[str]) -> str:
-    """What a hub's repository must hold; weights that are pickled are code, and are refused."""
+    """Check the files of a repository on the model hub. Pickled weights can run code, so only safetensors are accepted."""
     names = set(files)
     if "config.json" not in names:
-        raise UserError(f"`{model}` holds no config.json", key=key, remedy="name a model of transformers")
+        raise UserError(f"`{model}` has no config.json", key=key, remedy="name a model of Transformers")
     if not any(name.endswith(".safetensors") and "/" not in name for name in names):
         remedy = "name a revision or a copy with safetensors: model.save_pretrained writes them"
-        raise UserError(f"`{model}` holds no *.safetensors", key=key, remedy=remedy)
+        raise UserError(f"`{model}` has no *.safetensors", key=key, remedy=remedy)
     return f"{model}: the hub has its safetensors"
 
 
 def refuse_url(out: str) -> None:
-    """Models and checkpoints are folders; only labeled shards may lie in a bucket."""
+    """Check that `out` is a folder. Models and checkpoints need a file system; only labeled shards can be in a bucket.
+
+    Raises:
+        UserError: it is a URL.
+    """
     if "://" in out:
-        remedy = "give a folder that all nodes share, and the bucket for labeled shards with label.output_uri=..."
+        remedy = "give a folder that all nodes share; only labeled shards can be in a bucket, see label.output_uri"
         raise UserError("models need a file system", file=out, key="out", remedy=remedy)

@@ -1,6 +1,6 @@
-"""The machines that a run would have: a Ray cluster that is joined, or this machine, as what a local Ray would see.
+"""The machines of a run: a Ray cluster, or this machine as a local Ray would see it.
 
-Two classes with the same methods. A local Ray is not started just to be asked: it costs seconds and would know no more.
+Both classes have the same methods. No local Ray is started for a preflight, because it takes seconds and knows no more.
 """
 
 from __future__ import annotations
@@ -12,27 +12,36 @@ from typing import Any, Protocol
 from xner_ray.config import RayConfig
 from xner_ray.errors import UserError
 from xner_ray.preflight.checks import Gpu
+from xner_ray.preflight.ray_session import connect
 
-PATIENCE = 60.0  # seconds in which a node has to answer; starting a worker on a cold one takes ten
-_TYPE = "accelerator_type:"  # of a resource that Ray gives a node for its GPU
+NODE_TIMEOUT_SECONDS = 60.0  # for the answers of all nodes; starting a Ray worker on an idle node takes ten
+_GPU_TYPE = "accelerator_type:"  # prefix of the resource by which Ray names the GPU of a node
 
-Node = dict[str, float]
+NodeResources = dict[str, float]  # by Ray's names (CPU, GPU)
 
 
 class Machines(Protocol):
-    """What the survey asks.
+    """Facts about the machines of a run.
 
     Attributes:
-        where: in words.
-        nodes: what each node has, by Ray's names (CPU, GPU).
+        description: for messages.
+        nodes: resources of each node.
     """
 
-    where: str
-    nodes: list[Node]
+    description: str
+    nodes: list[NodeResources]
 
-    def available(self) -> Node: ...
-    def gpus(self) -> list[Gpu]: ...
-    def everywhere(self, task: Callable[..., str], *args: Any) -> dict[str, str]: ...
+    def available(self) -> NodeResources:
+        """The free resources of all nodes together."""
+        ...
+
+    def gpus(self) -> list[Gpu]:
+        """One GPU of each kind that is up."""
+        ...
+
+    def on_each_node(self, task: Callable[..., str], *arguments: Any) -> dict[str, str]:
+        """Run a task on every node; returns its results by the node's address."""
+        ...
 
 
 class LocalMachine:
@@ -42,94 +51,102 @@ class LocalMachine:
         import torch
 
         cpus = settings.num_cpus or len(os.sched_getaffinity(0))
-        self.where = "a local Ray, started for the run"
-        self.nodes: list[Node] = [{"CPU": float(cpus), "GPU": float(torch.cuda.device_count())}]
+        self.description = "a local Ray, started for the run"
+        self.nodes: list[NodeResources] = [{"CPU": float(cpus), "GPU": float(torch.cuda.device_count())}]
 
-    def available(self) -> Node:
+    def available(self) -> NodeResources:
+        """All resources."""
         return self.nodes[0]
 
     def gpus(self) -> list[Gpu]:
-        """The first; a machine with GPUs of two kinds has to be a cluster to be asked for each."""
-        return [this_gpu("a GPU")] if self.nodes[0]["GPU"] else []
+        """The first GPU. Only on a cluster are GPUs of different kinds seen."""
+        return [local_gpu("a GPU")] if self.nodes[0]["GPU"] else []
 
-    def everywhere(self, task: Callable[..., str], *args: Any) -> dict[str, str]:
-        return {"here": task(*args)}
+    def on_each_node(self, task: Callable[..., str], *arguments: Any) -> dict[str, str]:
+        """Run a task in this process."""
+        return {"here": task(*arguments)}
 
 
 class RayCluster:
     """A Ray cluster.
 
+    Args:
+        settings: section `ray` of the config.
+        address: of the cluster.
+
     Raises:
-        UserError: it cannot be joined.
+        UserError: Ray cannot connect to it.
     """
 
     def __init__(self, settings: RayConfig, address: str):
         import ray
         from ray.exceptions import AuthenticationError
 
-        from xner_ray.preflight.ray_session import connect
-
         try:
             connect(settings)
         except AuthenticationError as e:
-            remedy = "set RAY_AUTH_MODE to the cluster's mode; its token is what `ray get-auth-token` says on the head"
+            remedy = "set RAY_AUTH_MODE to the cluster's mode; `ray get-auth-token` on the head prints its token"
             raise UserError(_first_line(e), file=address, key="RAY_AUTH_MODE", remedy=remedy) from e
         except (ConnectionError, TimeoutError, RuntimeError, ValueError) as e:
-            remedy = "check ray.address or RAY_ADDRESS, that this Ray is the cluster's, and RAY_AUTH_MODE"
-            raise UserError(
-                f"cannot be joined: {_first_line(e)}", file=address, key="ray.address", remedy=remedy
-            ) from e
+            remedy = "check ray.address or RAY_ADDRESS, RAY_AUTH_MODE, and that the cluster has this version of Ray"
+            problem = f"cannot connect: {_first_line(e)}"
+            raise UserError(problem, file=address, key="ray.address", remedy=remedy) from e
         self._ray: Any = ray
         self._alive = [node for node in ray.nodes() if node["Alive"]]
-        self.where = f"a Ray of {len(self._alive)} nodes at {address}"
+        self.description = f"a Ray of {len(self._alive)} nodes at {address}"
         self.nodes = [node["Resources"] for node in self._alive]
 
-    def available(self) -> Node:
+    def available(self) -> NodeResources:
+        """The free resources of all nodes together."""
         return self._ray.available_resources()
 
     def gpus(self) -> list[Gpu]:
-        """One of each kind that is up. Raises: UserError where none of a kind is free, or its node does not answer."""
-        kinds: dict[str, str] = {}
+        """One GPU of each kind that is up.
+
+        Raises:
+            UserError: no GPU of a kind is free, or its node does not answer.
+        """
+        node_of_kind: dict[str, str] = {}
         for node in self._alive:
             if node["Resources"].get("GPU", 0.0):
-                kind = next((k.removeprefix(_TYPE) for k in node["Resources"] if k.startswith(_TYPE)), "a GPU")
-                kinds.setdefault(kind, node["NodeID"])
-        asked = [self._on(node, this_gpu, kind, num_gpus=0.01) for kind, node in kinds.items()]
-        return self._answers(asked, "no GPU was free to be asked")
+                kinds = (k.removeprefix(_GPU_TYPE) for k in node["Resources"] if k.startswith(_GPU_TYPE))
+                node_of_kind.setdefault(next(kinds, "a GPU"), node["NodeID"])
+        tasks = [self._submit(node, local_gpu, kind, num_gpus=0.01) for kind, node in node_of_kind.items()]
+        return self._results(tasks, "no GPU was free for the check")
 
-    def everywhere(self, task: Callable[..., str], *args: Any) -> dict[str, str]:
-        """A task's answer on every node, by the node's address."""
-        asked = [self._on(node["NodeID"], task, *args) for node in self._alive]
-        answers = self._answers(asked, "not every node answered")
-        return {n["NodeManagerAddress"]: answer for n, answer in zip(self._alive, answers, strict=True)}
+    def on_each_node(self, task: Callable[..., str], *arguments: Any) -> dict[str, str]:
+        """Run a task on every node; returns its results by the node's address."""
+        tasks = [self._submit(node["NodeID"], task, *arguments) for node in self._alive]
+        results = self._results(tasks, "not every node answered")
+        return {n["NodeManagerAddress"]: result for n, result in zip(self._alive, results, strict=True)}
 
-    def _on(self, node: str, task: Callable[..., Any], *args: Any, num_gpus: float = 0.0) -> Any:
+    def _submit(self, node: str, task: Callable[..., Any], *arguments: Any, num_gpus: float = 0.0) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         strategy = NodeAffinitySchedulingStrategy(node, soft=False)
         options = {"num_cpus": 0, "num_gpus": num_gpus, "scheduling_strategy": strategy, "max_retries": 1}
-        return self._ray.remote(**options)(task).remote(*args)
+        return self._ray.remote(**options)(task).remote(*arguments)
 
-    def _answers(self, asked: list[Any], problem: str) -> list[Any]:
+    def _results(self, tasks: list[Any], problem: str) -> list[Any]:
         try:
-            return self._ray.get(asked, timeout=PATIENCE)
+            return self._ray.get(tasks, timeout=NODE_TIMEOUT_SECONDS)
         except self._ray.exceptions.GetTimeoutError as e:
             remedy = "wait for other jobs, or look at the nodes in Ray's dashboard"
-            raise UserError(f"{problem} within {PATIENCE:.0f} s", remedy=remedy) from e
+            raise UserError(f"{problem} within {NODE_TIMEOUT_SECONDS:.0f} s", remedy=remedy) from e
         except self._ray.exceptions.RayError as e:
-            last = str(e).strip().splitlines()[-1]
+            last_line = str(e).strip().splitlines()[-1]
             remedy = (
-                "submit it as a job, which brings the code along: ray job submit --runtime-env runtime_env.yaml -- ..."
+                "submit it as a job, so that nodes get the code: ray job submit --runtime-env runtime_env.yaml -- ..."
             )
-            raise UserError(f"a node cannot run our code: {last}", remedy=remedy) from e
+            raise UserError(f"a node cannot run xner_ray: {last_line}", remedy=remedy) from e
 
 
-def this_gpu(kind: str) -> Gpu:
-    """The GPU of this process. `kind`: its name, where torch sees none."""
+def local_gpu(name: str) -> Gpu:
+    """The GPU of this process. `name` is used if torch sees no GPU."""
     import torch
 
     if not torch.cuda.is_available():
-        return Gpu(kind, None, (), torch.__version__)
+        return Gpu(name, None, (), torch.__version__)
     capability, kernels = torch.cuda.get_device_capability(), tuple(torch.cuda.get_arch_list())
     return Gpu(torch.cuda.get_device_name(), capability, kernels, torch.__version__)
 

@@ -1,7 +1,7 @@
-"""What is looked at before the first shard runs, since each of these ends a run late, or never, in silence.
+"""The checks before the first shard is labeled. Each prevents a run that would fail late, or wait forever without a message.
 
-CPUs and GPUs that are free, room on the disk and in the object store, a store that can commit, and models that load and
-answer in the precision they will run in.
+They check free CPUs and GPUs, space on the disk and in Ray's object store, that the shard store can commit, and that the models
+load and run in their precision.
 """
 
 from __future__ import annotations
@@ -22,20 +22,19 @@ from xner_ray.labeling.actors import LabelingJob
 from xner_ray.labeling.pools import Pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import AlignFunction
-from xner_ray.preflight.checks import check_gpu, check_precision, unplaced
-from xner_ray.preflight.cluster import this_gpu
+from xner_ray.preflight.checks import check_gpu, check_precision, first_unplaced
+from xner_ray.preflight.cluster import NodeResources, local_gpu
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.training.backends.nodes import nodes_up
 
-PATIENCE = 60.0  # seconds in which the workers of a driver that died give back what they hold
-GROWTH = 2.0  # a labeled shard against its input, in bytes of Parquet; measured 1.2 to 1.5
-UNPACKED, CUT = (
-    6.0,
-    12.0,
-)  # a shard in the object store against its file, and its pieces and words (13 bytes each) beside
-IN_FLIGHT = 3  # shards that an actor and its queue hold
+RELEASE_SECONDS = 60.0  # in this time the workers of a dead driver release their resources
+# Ratios of sizes in bytes, each to the input file of a shard.
+LABELED_RATIO = 2.0  # the labeled file; measured: 1.2 to 1.5
+OBJECT_RATIO = 6.0  # the shard in the object store
+PRETOKENIZED_RATIO = 12.0  # its pretokenized column in the object store (13 bytes for each subword or word)
+SHARDS_PER_ACTOR = 3  # that an actor and its queue hold
 
-_NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
+_RAY_NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
 
 
 def check_labeling(
@@ -48,7 +47,7 @@ def check_labeling(
         pools: actors of the graph.
         shards: that will be labeled.
         job: of the graph.
-        log: gets lines while an autoscaler brings a node with a GPU.
+        log: gets lines while an autoscaler starts a node with a GPU.
 
     Returns:
         Precision and device of the models, for a log line.
@@ -60,36 +59,48 @@ def check_labeling(
 
     ShardStore(job.store).probe()
     sizes = [os.path.getsize(shard.path) for shard in shards]
-    check_disk(job.store, sum(sizes) * GROWTH)
-    check_object_store(ray.cluster_resources(), pools, max(sizes) * (UNPACKED + (CUT if pools.tokenize else 0.0)))
-    if pools.grow:
-        wait_for_a_node(pools, log)
+    check_disk(job.store, sum(sizes) * LABELED_RATIO)
+    ratio = OBJECT_RATIO + (PRETOKENIZED_RATIO if pools.tokenize else 0.0)
+    check_object_store(ray.cluster_resources(), pools, max(sizes) * ratio)
+    if pools.autoscaling:
+        wait_for_node(pools, log)
     else:
         check_placement(pools, nodes_up())
         wait_for_resources(pools, ray.available_resources)
     return _check_models_in_task(pools, job, config.languages)
 
 
-def check_disk(root: str, needed: float) -> None:
-    """Room for what is to be written; an object store has it."""
-    if "://" in root and not root.startswith("file://"):
+def check_disk(store: str, needed: float) -> None:
+    """Check the free space of a folder. The space of an object store is not limited.
+
+    Args:
+        store: folder or URL.
+        needed: bytes that will be written.
+    """
+    if "://" in store and not store.startswith("file://"):
         return
-    free = shutil.disk_usage(root.removeprefix("file://")).free
+    free = shutil.disk_usage(store.removeprefix("file://")).free
     if free < needed:
         raise UserError(
             f"{free / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB will be written",
-            file=root,
+            file=store,
             remedy="free space, or choose another disk with out=... or a bucket with label.output_uri=s3://...",
         )
 
 
-def check_object_store(resources: dict[str, float], pools: Pools, shard: float) -> None:
-    """Room for the shards that are on their way; Ray Data takes half of the store."""
+def check_object_store(resources: dict[str, float], pools: Pools, shard_bytes: float) -> None:
+    """Check that Ray's object store has room for the shards in flight. Ray Data uses half of it.
+
+    Args:
+        resources: of the cluster.
+        pools: actors of the graph.
+        shard_bytes: size of the largest shard in memory.
+    """
     if not pools.align:
-        return  # shards stay in the actor that does them whole
+        return  # one actor does all steps, so that no shard passes through the object store
     room = resources.get("object_store_memory", 0.0) / 2
-    actors = sum(pool.size for pool in pools.guarded)
-    needed = shard * IN_FLIGHT * actors
+    actors = sum(pool.size for pool in pools.with_functions)
+    needed = shard_bytes * SHARDS_PER_ACTOR * actors
     if room < needed:
         raise UserError(
             f"{actors} actors hold {needed / 2**20:,.0f} MB of shards, and Ray's object"
@@ -99,68 +110,71 @@ def check_object_store(resources: dict[str, float], pools: Pools, shard: float) 
         )
 
 
-def check_placement(pools: Pools, nodes: list[dict[str, float]]) -> None:
-    """See that every actor finds a node: a GPU is of no use to one that finds no CPU beside it.
-
-    Args:
-        nodes: what each node has, by Ray's names (CPU, GPU).
-    """
-    asked: list[dict[str, float]] = []
+def check_placement(pools: Pools, nodes: list[NodeResources]) -> None:
+    """Check that every actor fits on a node. An actor needs its GPU and its CPUs on the same node."""
+    requests: list[NodeResources] = []
     for pool in pools.all:
-        asked += [{_NAMES[key]: amount for key, amount in pool.resources.items()}] * pool.size
-    if (left := unplaced(asked, nodes)) is not None:
-        told = " and ".join(f"{v:g} {k}" for k, v in left.items())
+        requests += [{_RAY_NAMES[key]: amount for key, amount in pool.resources.items()}] * pool.size
+    if (request := first_unplaced(requests, nodes)) is not None:
+        resources = " and ".join(f"{amount:g} {name}" for name, amount in request.items())
         raise UserError(
-            f"no node has room for an actor that takes {told}, beside the others",
+            f"no node has room for an actor that takes {resources}, beside the others",
             key="label.max_actors",
             remedy="give the nodes with GPUs more CPUs, or set label.max_actors lower",
         )
 
 
-def wait_for_resources(pools: Pools, available: Any, patience: float = PATIENCE) -> None:
-    """Actors that wait for a CPU that is never free wait without a word.
+def wait_for_resources(pools: Pools, available: Callable[[], NodeResources], timeout: float = RELEASE_SECONDS) -> None:
+    """Wait until the resources of all actors are free. Actors without resources would wait without a message.
 
     Args:
-        available: gives the resources that are free now; what a dead driver held comes back in seconds.
+        pools: actors of the graph.
+        available: returns the free resources. Those of a dead driver are released within seconds.
+        timeout: seconds.
+
+    Raises:
+        UserError: they are not free in time.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         free = available()
-        short = [
-            (name, pools.needs(key), free.get(name, 0.0))
-            for key, name in _NAMES.items()
-            if pools.needs(key) > free.get(name, 0.0) + 1e-6
+        missing = [
+            (name, pools.total(key), free.get(name, 0.0))
+            for key, name in _RAY_NAMES.items()
+            if pools.total(key) > free.get(name, 0.0) + 1e-6
         ]
-        if not short:
+        if not missing:
             return
         if time.monotonic() > deadline:
-            name, needed, has = short[0]
+            name, needed, amount = missing[0]
             raise UserError(
-                f"labeling needs {needed:.2f} {name}s at once and the cluster has {has:.2f} free",
+                f"labeling needs {needed:.2f} {name}s at once and the cluster has {amount:.2f} free",
                 key="label.max_actors",
                 remedy="wait for other jobs, set label.max_actors lower, or add nodes",
             )
         time.sleep(1.0)
 
 
-def wait_for_a_node(pools: Pools, log: Callable[[str], None], often: float = PATIENCE) -> None:
-    """Ask for what one label actor takes, and wait for the node that has it, however long the cloud has none.
+def wait_for_node(pools: Pools, log: Callable[[str], None], log_seconds: float = RELEASE_SECONDS) -> None:
+    """Request the resources of one label actor, and wait without limit until the autoscaler has started a node for it.
 
     Args:
-        often: seconds between two lines that say so.
+        pools: actors of the graph.
+        log: gets a line while the node is missing, and one when it is up.
+        log_seconds: between two lines.
     """
     import ray
 
-    began = time.monotonic()
-    answer = ray.remote(**pools.label.resources)(_nothing).remote()
-    while not ray.wait([answer], timeout=often)[0]:
-        minutes = (time.monotonic() - began) / 60
-        log(f"[label] no node with a free GPU for {minutes:.1f} min; `ray status` tells what the autoscaler does")
-    ray.get(answer)
-    log(f"[label] a GPU was free after {time.monotonic() - began:.1f} s")
+    start = time.monotonic()
+    task = ray.remote(**pools.label.resources)(_do_nothing).remote()
+    while not ray.wait([task], timeout=log_seconds)[0]:
+        minutes = (time.monotonic() - start) / 60
+        log(f"[label] no node with a free GPU for {minutes:.1f} min; `ray status` shows what the autoscaler does")
+    ray.get(task)
+    log(f"[label] a GPU was free after {time.monotonic() - start:.1f} s")
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass
 
 
@@ -206,10 +220,14 @@ def check_models(job: LabelingJob, languages: list[str]) -> str:
 
 
 def check_device(precision: str) -> None:
-    """Raises: UserError where this torch has no kernels for the GPU, or the GPU lacks the precision."""
+    """Check kernels and precision of the GPU of this process, if it has one.
+
+    Raises:
+        UserError: this torch has no kernels for the GPU, or the GPU does not support the precision.
+    """
     import torch
 
     if torch.cuda.is_available():
-        gpu = this_gpu("a GPU")
+        gpu = local_gpu("a GPU")
         check_gpu(gpu)
         check_precision(gpu, {"label.precision": precision})

@@ -1,8 +1,7 @@
-"""`xner preflight`: the facts of cluster, storage and models, each held against the config; the checks are in `checks.py`.
+"""The checks of `xner preflight`, in order: cluster, actors, training, GPUs, storage, models.
 
-Nothing is claimed, trained or downloaded, and what is written is taken away again. A check that fails does not end the
-survey, so that one look shows all there is to mend. What needs data (room for shards, models that answer) the labeling
-stage looks at when it has them (`preflight.py`).
+A preflight reserves, trains and downloads nothing, and it deletes what it writes. The checks go on after a problem, so that one
+preflight shows all problems. Checks that need the shards or the models run later, in the labeling stage (`labeling_checks.py`).
 """
 
 from __future__ import annotations
@@ -17,44 +16,44 @@ from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.labeling.pools import plan_pools
 from xner_ray.preflight import checks
-from xner_ray.preflight.checks import Finding, finding, refuse_url
+from xner_ray.preflight.checks import CheckResult, refuse_url, run_check
 from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
 from xner_ray.storage.atomic import random_id
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.shard_store import ShardStore
 
-MANY = 1_000_000  # shards, where a config takes all pairs there are
+MANY_SHARDS = 1_000_000  # assumed where the config does not limit the pairs
 
 
-def survey(config: Config) -> Iterator[Finding]:
-    """Look at everything, one finding after another."""
+def run_checks(config: Config) -> Iterator[CheckResult]:
+    """Run every check, and yield its result as soon as it is known."""
     address = config.ray.address or os.environ.get("RAY_ADDRESS")
-    auth = finding("auth", checks.check_auth, address, os.environ.get("RAY_AUTH_MODE"), token_source())
+    auth = run_check("auth", checks.check_auth, address, os.environ.get("RAY_AUTH_MODE"), token_source())
     yield auth
     machines = None
     if auth.ok:
         try:
             machines = RayCluster(config.ray, address) if address else LocalMachine(config.ray)
-            yield Finding("cluster", True, _cluster(config, machines))
+            yield CheckResult("cluster", True, _describe_cluster(config, machines))
         except UserError as e:
-            yield Finding("cluster", False, f"{e.file}: {e.problem}", e.remedy)
+            yield CheckResult("cluster", False, f"{e.file}: {e.problem}", e.remedy)
     if machines is not None:
         workers = (config.ray.train_workers, config.ray.min_train_workers, config.ray.max_gpus)
-        yield finding("labeling", _labeling, config, machines)
-        yield finding("training", checks.check_training, machines.nodes, *workers)
-        yield from _gpus(config, machines)
-    yield finding("out", check_storage, config.out, machines, True)
+        yield run_check("labeling", check_actors, config, machines)
+        yield run_check("training", checks.check_training, machines.nodes, *workers)
+        yield from _check_gpus(config, machines)
+    yield run_check("out", check_storage, config.out, machines, True)
     if store := config.label.output_uri:
-        yield finding("label.output_uri", check_storage, store, machines)
+        yield run_check("label.output_uri", check_storage, store, machines)
     if publish := config.refresh.publish:
-        yield finding("refresh.publish", check_storage, publish, machines)
-    for key, model in checks.models_of(config).items():
-        yield finding(key, check_model, key, model)
+        yield run_check("refresh.publish", check_storage, publish, machines)
+    for key, model in checks.configured_models(config).items():
+        yield run_check(key, check_model, key, model)
 
 
 def token_source() -> str | None:
-    """Where Ray would find its token, in the order in which it looks; None: nowhere."""
+    """The file or environment variable where Ray finds its token, in the order in which Ray looks; None: there is no token."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return "RAY_AUTH_TOKEN"
     if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):
@@ -63,76 +62,90 @@ def token_source() -> str | None:
     return str(default) if default.is_file() else None
 
 
-def _cluster(config: Config, machines: Machines) -> str:
-    has = {name: sum(node.get(name, 0.0) for node in machines.nodes) for name in ("CPU", "GPU")}
-    told, most = f"{machines.where}: {has['CPU']:g} CPUs, {has['GPU']:g} GPUs", config.ray.max_gpus
-    return told + (f" now; ray.max_gpus says that it grows to {most}" if most > has["GPU"] else "")
+def _describe_cluster(config: Config, machines: Machines) -> str:
+    cpus, gpus = (sum(node.get(name, 0.0) for node in machines.nodes) for name in ("CPU", "GPU"))
+    text, max_gpus = f"{machines.description}: {cpus:g} CPUs, {gpus:g} GPUs", config.ray.max_gpus
+    return text + (f" now; it can grow to {max_gpus} (ray.max_gpus)" if max_gpus > gpus else "")
 
 
-def _labeling(config: Config, machines: Machines) -> str:
-    """The deadlocks of `preflight.py`, for as many shards as the config can give."""
-    pairs, rows = config.ingest.max_pairs_per_language, config.ingest.shard_rows
-    shards = math.ceil(pairs / rows) * len(config.languages) if pairs else MANY
+def check_actors(config: Config, machines: Machines) -> str:
+    """Check that the labeling actors fit on the nodes and that their resources are free.
+
+    Raises:
+        UserError: they would wait forever.
+    """
+    pairs, shard_rows = config.ingest.max_pairs_per_language, config.ingest.shard_rows
+    shards = math.ceil(pairs / shard_rows) * len(config.languages) if pairs else MANY_SHARDS
     pools = plan_pools(config.label, machines.nodes, shards, config.ray.max_gpus)
-    if pools.grow:
-        return pools.told
+    if pools.autoscaling:
+        return str(pools)
     check_placement(pools, machines.nodes)
     wait_for_resources(pools, machines.available)
-    return f"{pools.told}: all find their place"
+    return f"{pools}: every actor fits on a node"
 
 
-def _gpus(config: Config, machines: Machines) -> Iterator[Finding]:
+def _check_gpus(config: Config, machines: Machines) -> Iterator[CheckResult]:
     """Kernels and precision of each kind of GPU that is up."""
     if config.label.null_model:
-        return  # answers are made up on CPUs, and the GPUs of such a cluster may be
+        return  # no model runs, and the GPUs of such a cluster may be fake
     if not any(node.get("GPU", 0.0) for node in machines.nodes):
         if config.ray.max_gpus:
-            yield Finding("gpu", True, "none is up yet; labeling looks at the first that comes")
+            yield CheckResult("gpu", True, "no GPU is up yet; the label stage checks the first one")
         return
     try:
-        found = machines.gpus()
+        gpus = machines.gpus()
     except UserError as e:
-        yield Finding("gpu", False, e.problem, e.remedy)
+        yield CheckResult("gpu", False, e.problem, e.remedy)
         return
-    for gpu in found:
-        kernels = finding(f"gpu {gpu.name}", checks.check_gpu, gpu)
+    for gpu in gpus:
+        kernels = run_check(f"gpu {gpu.name}", checks.check_gpu, gpu)
         yield kernels
         if kernels.ok:
-            yield finding(f"precision on {gpu.name}", checks.check_precision, gpu, checks.precisions(config))
+            precisions = checks.configured_precisions(config)
+            yield run_check(f"precision on {gpu.name}", checks.check_precision, gpu, precisions)
 
 
 def check_storage(root: str, machines: Machines | None, models: bool = False) -> str:
-    """Write here, create only where absent, and see it all from every node.
+    """Check that every node can write to a store, create a file only if it is absent, and see what another node wrote.
 
     Args:
-        root: a folder or URL; it need not be there.
-        machines: whose nodes are asked; None: only this one is.
-        models: models will lie there too, which need a file system.
+        root: folder or URL; it need not exist.
+        machines: whose nodes are checked; None: only this machine is.
+        models: models are saved there too, which need a file system.
     """
     if models:
         refuse_url(root)
     local = "://" not in root or root.startswith("file://")
     root = f"{Path(root.removeprefix('file://')).absolute()}" if local else root.rstrip("/")
     ShardStore(root).probe()
-    place, marker = open_blob_store(root), f"probe.{random_id()}.tmp"
-    place.put(marker, b"", "probe")
+    store, marker = open_blob_store(root), f"probe.{random_id()}.tmp"
+    store.put(marker, b"", "probe")
     try:
-        answers = machines.everywhere(sees, root, marker) if machines else {}
+        problems = machines.on_each_node(storage_problem, root, marker) if machines else {}
     finally:
-        place.remove(marker)
-    for node, problem in answers.items():
+        store.remove(marker)
+    for node, problem in problems.items():
         if problem:
             remedy = "give a folder that all nodes share (NFS, EFS, Filestore), or let all nodes use the bucket"
             raise UserError(f"node {node}: {problem}", file=root, remedy=remedy)
-    room = f", {shutil.disk_usage(root).free / 1e9:,.0f} GB free" if local else ""
-    return f"{root}: {len(answers) or 1} node{'s'[: len(answers) > 1]} can write and create only where absent{room}"
+    free = f", {shutil.disk_usage(root).free / 1e9:,.0f} GB free" if local else ""
+    nodes = f"{len(problems) or 1} node{'s'[: len(problems) > 1]}"
+    return f"{root}: {nodes} can write and create only where absent{free}"
 
 
-def sees(root: str, marker: str) -> str:
-    """What is wrong with a store as this node sees it; nothing: an empty string."""
+def storage_problem(root: str, marker: str) -> str:
+    """Check a store from this node.
+
+    Args:
+        root: folder or URL.
+        marker: name of a file that the driver wrote.
+
+    Returns:
+        The problem; an empty string: there is none.
+    """
     try:
         if not open_blob_store(root).exists(marker):
-            return "does not see what was written there from the driver"
+            return "does not see what the driver wrote there"
         ShardStore(root).probe()
     except UserError as e:
         return e.problem
@@ -140,27 +153,32 @@ def sees(root: str, marker: str) -> str:
 
 
 def check_model(key: str, model: str) -> str:
-    """Folders and packages are opened; of the hub's models only the list of files is asked for."""
+    """Check a model of the config. Local folders and packages are opened; of a model on the hub only the file names are read.
+
+    Args:
+        key: config key that names the model.
+        model: value of the key.
+    """
     from xner_ray.encoders.load import encoder_folder
     from xner_ray.ner.external_teacher import SPACY_PREFIX, resolve_model
 
     if model.startswith(SPACY_PREFIX) or model in ("embedded", "tiny") or Path(model).is_dir():
         (resolve_model if key == "teacher.model" else encoder_folder)(model)
-        return f"{model} is here"
+        return f"{model} is available locally"
     return checks.check_model_files(key, model, _hub_files(key, model))
 
 
 def _hub_files(key: str, model: str) -> list[str]:
-    """Names of a repository's files: the hub's or, where it is out of reach, those that are cached here."""
+    """Names of a repository's files on the hub; those in the local cache, if the hub cannot be reached."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:
         return [sibling.rfilename for sibling in HfApi().model_info(model, timeout=10).siblings or []]
-    except Exception as e:  # the errors of whichever HTTP client the hub's library uses have no base of their own
+    except Exception as e:  # the errors of the hub's HTTP clients have no common base class
         try:
             cached = Path(snapshot_download(model, local_files_only=True))
         except (ValueError, OSError):
-            problem = f"`{model}` is no folder here, and the hub does not show it ({type(e).__name__})"
-            remedy = "check the name, HF_TOKEN and the way to the hub, or give a folder that this machine sees"
+            problem = f"`{model}` is not a local folder, and the hub does not show it ({type(e).__name__})"
+            remedy = "check the name, HF_TOKEN and the connection to the hub, or give a local folder"
             raise UserError(problem, key=key, remedy=remedy) from e
         return [path.name for path in cached.iterdir()]

@@ -170,7 +170,7 @@ def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, pl
         null_model=models.null,
         max_batch_tokens=config.label.batch_tokens,
         precision=config.label.precision,
-        num_threads=pools.threads,
+        num_threads=pools.num_threads,
     )
     job = LabelingJob(
         store=root,
@@ -182,8 +182,8 @@ def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, pl
     )
     told = check_labeling(run.config, pools, todo, job, run.log)
     if pools.tokenize:
-        run.log(f"[label] {pools.tokenize.told} actors tokenize on CPUs")
-    run.log(f"[label] {pools.told}; {told}")
+        run.log(f"[label] {pools.tokenize} actors tokenize on CPUs")
+    run.log(f"[label] {pools}; {told}")
     pairs = sum(d.rows for d in todo)
     seen = LabelMetrics(run.metrics, planned, len(todo), pairs)
     with run.progress("label", len(todo), pairs) as progress:
@@ -237,6 +237,6 @@ def actor_name(name: str) -> dict[str, Any]:
 def _strategy(pool: Pool) -> Any:
     import ray
 
-    if not pool.most:
+    if not pool.max_size:
         return ray.data.ActorPoolStrategy(size=pool.size)
-    return ray.data.ActorPoolStrategy(min_size=pool.size, max_size=pool.most)
+    return ray.data.ActorPoolStrategy(min_size=pool.size, max_size=pool.max_size)
