@@ -162,18 +162,19 @@ def _copy(source: Path, target: Path) -> None:
 
 def contents(out: Path) -> dict[str, Any]:
     """All that two runs of one input must have in common: bytes of labeled and judged shards, rows, ledger, training data."""
-    from xner_ray.labeling.status import read_plan, status
+    from xner_ray.labeling.plan import LabelingPlan
+    from xner_ray.labeling.status import status
     from xner_ray.storage.shard_store import ShardStore
 
-    _, plan = read_plan(out)
+    _, plan = LabelingPlan.latest(out)
     told: dict[str, Any] = {"ledger": status(out)["ledger"], "bytes": {}, "rows": []}
     (judged,) = (out / "judged").iterdir()
-    for root in (plan["root"], str(judged)):
+    for root in (plan.store, str(judged)):
         store = ShardStore(root)
         for shard, made in store.committed().items():
             table = store.read(shard, verify=True)
             told["bytes"][shard] = made.sha256
-            if root == plan["root"]:
+            if root == plan.store:
                 told["rows"] += zip(*(table[c].to_pylist() for c in ("language", "corpus", "pair_id")), strict=True)
     told["rows"].sort()
     return told
@@ -199,9 +200,9 @@ def planted_rows(out: Path) -> list[tuple[str, str, int]]:
 
 
 def quarantined_rows(out: Path) -> list[tuple[str, str, int]]:
-    from xner_ray.labeling.quarantine import quarantined
+    from xner_ray.labeling.quarantine import quarantined_rows as read_quarantine
 
-    rows = [r for r in quarantined(out).to_pylist() if r["stage"] != "ingest"]
+    rows = [r for r in read_quarantine(out).to_pylist() if r["stage"] != "ingest"]
     return sorted((r["language"], r["corpus"], r["pair_id"]) for r in rows)
 
 

@@ -1,4 +1,4 @@
-"""Status and quarantine from what lies in an output folder."""
+"""Status and quarantine of an output folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from xner_ray import schema
 from xner_ray.config import Rules
 from xner_ray.errors import UserError
-from xner_ray.labeling.quarantine import quarantined, retry
+from xner_ray.labeling.plan import LabelingPlan
+from xner_ray.labeling.quarantine import quarantined_rows, retry_quarantined
 from xner_ray.labeling.status import status
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
@@ -32,17 +33,16 @@ def labeled(first: int, bad: list[int]) -> pa.Table:
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """Four shards planned, two labeled, one of these judged, one begun."""
+    """A run with four planned shards. Two are labeled, one of them is judged, and one is in flight."""
     (tmp_path / "run.json").write_text('{"name": "x"}')
     folder, judged = tmp_path / "label" / "f1", tmp_path / "judged" / "f2"
     folder.mkdir(parents=True)
     judged.mkdir(parents=True)
     (judged / "parts.json").write_text('{"label": "f1"}')
-    books = Ledger()
-    books.read("de", "c", "d", 4 * ROWS + 1)
-    books.add_dropped("de", "c", "duplicate", 1)
-    shards = {f"de-{i}": {"rows": ROWS, "input_hash": str(i)} for i in range(4)}
-    (folder / "plan.json").write_text(json.dumps({"root": str(folder), "shards": shards, "ledger": books.to_rows()}))
+    ledger = Ledger()
+    ledger.read("de", "c", "d", 4 * ROWS + 1)
+    ledger.add_dropped("de", "c", "duplicate", 1)
+    LabelingPlan(str(folder), {f"de-{i}": ROWS for i in range(4)}, ledger.to_rows()).save(folder)
     store = ShardStore(folder)
     for i, bad in enumerate([[], [3, 4]]):
         store.commit(f"de-{i}", labeled(100 * i, bad), str(i), {"quarantined": len(bad)})
@@ -59,46 +59,45 @@ def judge_shard(out: Path, shard: str) -> None:
     ShardStore(out / "judged" / "f2").commit(f"{shard}-{sha[:8]}", table, sha, {"ledger": ledger.to_rows()})
 
 
-def test_status(out):
-    told = status(out)
-    assert told["name"] == "x"
-    assert told["shards"] == {"planned": 4, "done": 2, "in_flight": 1, "missing": 1}
-    assert told["pairs"] == {"planned": 40, "done": 20, "quarantined": 2}
-    ledger = told["ledger"]
+def test_status_counts_shards_and_pairs(out):
+    report = status(out)
+    assert report["name"] == "x"
+    assert report["shards"] == {"planned": 4, "done": 2, "in_flight": 1, "missing": 1}
+    assert report["pairs"] == {"planned": 40, "done": 20, "quarantined": 2}
+    ledger = report["ledger"]
     assert (ledger["read"], ledger["kept_no_entity"], ledger["quarantined"], ledger["not_judged"]) == (41, 8, 2, 30)
     assert ledger["dropped"]["duplicate"] == 1 and ledger["adds_up"]
-    json.dumps(told)
+    json.dumps(report)
 
 
-def test_books_that_do_not_add_up(out):
-    plan = out / "label" / "f1" / "plan.json"
-    told = json.loads(plan.read_text())
-    told["ledger"][0]["counts"]["read"] += 1
-    plan.write_text(json.dumps(told))
+def test_lost_pair_is_reported(out):
+    folder, plan = LabelingPlan.latest(out)
+    plan.ledger[0]["counts"]["read"] += 1
+    plan.save(folder)
     assert not status(out)["ledger"]["adds_up"]
 
 
-def test_quarantine(out):
-    rows = quarantined(out).to_pylist()
-    assert [r["pair_id"] for r in rows] == [103, 104]
-    assert {(r["stage"], r["reason"], r["excerpt"]) for r in rows} == {
+def test_quarantined_rows_have_stage_reason_and_excerpt(out):
+    rows = quarantined_rows(out).to_pylist()
+    assert [row["pair_id"] for row in rows] == [103, 104]
+    assert {(row["stage"], row["reason"], row["excerpt"]) for row in rows} == {
         ("align", "killed its process (SIGKILL)", "a\\n3\\tb"),
         ("align", "killed its process (SIGKILL)", "a\\n4\\tb"),
     }
 
 
-def test_retry_makes_the_shard_missing_and_what_was_judged_of_it_void(out):
-    assert retry(out) == (1, 2)
+def test_retried_shard_is_missing_and_no_longer_judged(out):
+    assert retry_quarantined(out) == (1, 2)
     assert status(out)["shards"]["missing"] == 2 and status(out)["ledger"]["not_judged"] == 40
     ShardStore(out / "label" / "f1").commit("de-1", labeled(100, []), "1", {"quarantined": 0})
     judge_shard(out, "de-1")
     ledger = status(out)["ledger"]
     assert ledger["kept_no_entity"] == 10 and ledger["quarantined"] == 0 and ledger["adds_up"]
-    assert quarantined(out).num_rows == 0 and retry(out) == (0, 0)
+    assert quarantined_rows(out).num_rows == 0 and retry_quarantined(out) == (0, 0)
 
 
-def test_a_folder_that_is_no_output(tmp_path):
-    with pytest.raises(UserError, match="no output folder"):
+def test_folder_without_a_labeling_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="not the output folder"):
         status(tmp_path)
     (tmp_path / "run.json").write_text('{"name": "x"}')
     with pytest.raises(UserError, match="no labeling"):

@@ -24,7 +24,8 @@ from xner_ray.config.load import load_config
 from xner_ray.corpora.dedup_keys import pair_keys
 from xner_ray.corpora.opus.download import RetryPolicy
 from xner_ray.errors import UserError
-from xner_ray.labeling.status import read_plan, status
+from xner_ray.labeling.plan import LabelingPlan
+from xner_ray.labeling.status import status
 from xner_ray.projection.exclusions import target_keys
 from xner_ray.sample.generate import pairs as sample_pairs
 from xner_ray.sample.write import write_sample
@@ -136,8 +137,8 @@ class RefreshReports:
 
     def labeled(self) -> dict[str, int]:
         """Rows of every committed shard."""
-        _, plan = read_plan(self.out)
-        return {shard: m.rows for shard, m in ShardStore(plan["root"]).committed().items()}
+        _, plan = LabelingPlan.latest(self.out)
+        return {shard: m.rows for shard, m in ShardStore(plan.store).committed().items()}
 
     def trained(self) -> set[Path]:
         return set(self.out.glob("*/**/model.safetensors")) - set(self.out.glob("published/**/*"))

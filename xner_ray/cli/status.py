@@ -38,9 +38,9 @@ def list_rows(out: RunFolder, json_out: AsJson = False) -> None:
 
     Example: [cyan]xner quarantine list out/mine --json > rows.jsonl[/]
     """
-    from xner_ray.labeling.quarantine import quarantined
+    from xner_ray.labeling.quarantine import quarantined_rows
 
-    table = quarantined(out)
+    table = quarantined_rows(out)
     if json_out:
         for row in table.to_pylist():
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -61,9 +61,9 @@ def retry_rows(out: RunFolder) -> None:
 
     Example: [cyan]xner quarantine retry out/mine && xner label mine.yaml[/]
     """
-    from xner_ray.labeling.quarantine import retry
+    from xner_ray.labeling.quarantine import retry_quarantined
 
-    shards, rows = retry(out)
+    shards, rows = retry_quarantined(out)
     echo(f"{rows} rows in {shards} shards will be tried again by the next `xner label` or `xner run`", "green")
 
 

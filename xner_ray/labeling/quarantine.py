@@ -1,7 +1,7 @@
-"""The rows that could not be read, labeled or aligned: which and why, and how to have them tried again.
+"""The quarantine: rows that could not be read, labeled or aligned, and how to retry them.
 
-A retry takes back the commits of the shards that hold such rows, so that the next labeling does these shards anew; rows that
-ingest set aside need another input. Quarantined rows are few, so plain loops.
+A retry deletes the manifests of the shards with rows that labeling quarantined. The next labeling then does these shards again.
+Rows that ingest quarantined need another input. Quarantined rows are few, so this module uses plain loops.
 """
 
 from __future__ import annotations
@@ -12,50 +12,71 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xner_ray.labeling.status import read_plan
+from xner_ray.labeling.plan import LabelingPlan
 from xner_ray.schema import QUARANTINE
 from xner_ray.storage.shard_store import ShardStore
 
-EXCERPT = 200
+EXCERPT_CHARS = 200
 
 
-def quarantined(out: str | Path) -> pa.Table:
-    """All quarantined rows of the labeling that was started last, as schema.QUARANTINE. Raises: UserError as `status`."""
+def quarantined_rows(out: str | Path) -> pa.Table:
+    """All quarantined rows of the labeling that was started last.
+
+    Args:
+        out: output folder of a run.
+
+    Returns:
+        A table with schema.QUARANTINE.
+
+    Raises:
+        UserError: the folder is no output folder, or no labeling was started.
+    """
     out = Path(out)
-    _, plan = read_plan(out)
-    store = ShardStore(plan["root"])
-    tables = [_rows(store.read(shard)) for shard in _shards(store, plan)]
-    tables += [pq.read_table(out / file) for file in plan.get("quarantine", ())]
-    return pa.concat_tables([QUARANTINE.empty_table(), *(t.cast(QUARANTINE) for t in tables)])
+    _, plan = LabelingPlan.latest(out)
+    store = ShardStore(plan.store)
+    tables = [_fault_rows(store.read(shard)) for shard in _quarantined_by_shard(store, plan)]
+    tables += [pq.read_table(out / file) for file in plan.quarantine_files]
+    return pa.concat_tables([QUARANTINE.empty_table(), *(table.cast(QUARANTINE) for table in tables)])
 
 
-def retry(out: str | Path) -> tuple[int, int]:
-    """Make the shards with rows that labeling set aside missing again; returns how many (shards, rows)."""
-    _, plan = read_plan(Path(out))
-    store = ShardStore(plan["root"])
-    shards = _shards(store, plan)
-    for shard in shards:
+def retry_quarantined(out: str | Path) -> tuple[int, int]:
+    """Delete the manifests of the shards with rows that labeling quarantined.
+
+    Args:
+        out: output folder of a run.
+
+    Returns:
+        The number of shards, and of quarantined rows in them.
+
+    Raises:
+        UserError: the folder is no output folder, or no labeling was started.
+    """
+    _, plan = LabelingPlan.latest(Path(out))
+    store = ShardStore(plan.store)
+    rows_by_shard = _quarantined_by_shard(store, plan)
+    for shard in rows_by_shard:
         store.uncommit(shard)
-    return len(shards), sum(shards.values())
+    return len(rows_by_shard), sum(rows_by_shard.values())
 
 
-def _shards(store: ShardStore, plan: dict) -> dict[str, int]:
-    found = {s: m.extra.get("quarantined", 0) for s, m in store.committed().items() if s in plan["shards"]}
-    return {shard: rows for shard, rows in found.items() if rows}
+def _quarantined_by_shard(store: ShardStore, plan: LabelingPlan) -> dict[str, int]:
+    """Number of quarantined rows of each shard that has some."""
+    rows = {name: m.extra.get("quarantined", 0) for name, m in store.committed().items() if name in plan.shards}
+    return {shard: number for shard, number in rows.items() if number}
 
 
-def _rows(table: pa.Table) -> pa.Table:
-    """Rows of schema.ALIGNED that have a fault."""
+def _fault_rows(table: pa.Table) -> pa.Table:
+    """The rows of a shard (schema.ALIGNED) that have a fault, with schema.QUARANTINE."""
     rows = table.filter(pc.is_valid(table.column("fault"))).to_pylist()
     return pa.Table.from_pylist(
         [
             {
-                **{k: r[k] for k in ("corpus", "language", "pair_id")},
-                "stage": r["fault"].partition(": ")[0],
-                "reason": r["fault"].partition(": ")[2],
-                "excerpt": f"{r['source']}\t{r['target']}".encode("unicode_escape").decode()[:EXCERPT],
+                **{name: row[name] for name in ("corpus", "language", "pair_id")},
+                "stage": row["fault"].partition(": ")[0],
+                "reason": row["fault"].partition(": ")[2],
+                "excerpt": f"{row['source']}\t{row['target']}".encode("unicode_escape").decode()[:EXCERPT_CHARS],
             }
-            for r in rows
+            for row in rows
         ],
         schema=QUARANTINE,
     )

@@ -32,10 +32,10 @@ from xner_ray.labeling.actors import (
     ReadShards,
     TokenizeShards,
 )
+from xner_ray.labeling.plan import LabelingPlan
 from xner_ray.labeling.pools import Pool, Pools, plan_pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
-from xner_ray.labeling.status import PLAN
 from xner_ray.ner.external_teacher import teacher_types
 from xner_ray.observability.run_metrics import LabelMetrics
 from xner_ray.observability.shard_timer import LogContext
@@ -44,7 +44,6 @@ from xner_ray.pipeline.stages.aligner import aligner_folder
 from xner_ray.pipeline.stages.ingest import ingest_books, shard_descriptors, shard_folder
 from xner_ray.pipeline.stages.source_models import english_models, teachers
 from xner_ray.preflight.labeling_checks import check_labeling
-from xner_ray.storage.atomic import write_json
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
@@ -149,13 +148,12 @@ def _null_models(run: Run) -> Models:
 def _write_plan(run: Run, folder: StageDir, root: str, descriptors: list[ShardDescriptor]) -> None:
     """What `xner status` compares manifests with, and where `xner quarantine` finds what ingest set aside."""
     files = [f for x in run.config.languages for f in quarantine_files(shard_folder(run, x))]
-    plan = {
-        "root": root,
-        "shards": {d.shard: {"rows": d.rows, "input_hash": d.input_hash} for d in descriptors},
-        "ledger": ingest_books(run).to_rows(),
-        "quarantine": [str(f.relative_to(run.out)) for f in files],
-    }
-    write_json(folder.path / PLAN, plan)
+    LabelingPlan(
+        store=root,
+        shards={d.shard: d.rows for d in descriptors},
+        ledger=ingest_books(run).to_rows(),
+        quarantine_files=[str(f.relative_to(run.out)) for f in files],
+    ).save(folder.path)
 
 
 def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, planned: int) -> None:

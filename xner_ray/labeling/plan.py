@@ -1,0 +1,54 @@
+"""The plan of a labeling: the shards that it will label. `xner status` and `xner quarantine` compare it with the manifests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xner_ray.errors import UserError
+from xner_ray.storage.atomic import write_json
+
+_FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class LabelingPlan:
+    """The file `plan.json` in the folder of the label stage, which writes it whenever it starts.
+
+    Attributes:
+        store: folder or URL of the shard store.
+        shards: number of rows of each shard, by its name.
+        ledger: the counts of ingest, see `Ledger.to_rows`.
+        quarantine_files: Parquet files with the rows that ingest quarantined, relative to the output folder.
+    """
+
+    store: str
+    shards: dict[str, int]
+    ledger: list[dict[str, Any]]
+    quarantine_files: list[str] = field(default_factory=list)
+
+    def save(self, folder: Path) -> None:
+        """Write the file into the folder of a label stage."""
+        write_json(folder / _FILE, asdict(self))
+
+    @classmethod
+    def latest(cls, out: Path) -> tuple[Path, LabelingPlan]:
+        """The plan that was written last.
+
+        Args:
+            out: output folder of a run.
+
+        Returns:
+            The folder of the label stage, and its plan.
+
+        Raises:
+            UserError: the folder is no output folder, or no labeling was started.
+        """
+        if not (out / "run.json").is_file():
+            raise UserError("is not the output folder of a run", file=out, remedy="give the `out` of a config")
+        plans = sorted(out.glob(f"label/*/{_FILE}"), key=lambda path: (path.stat().st_mtime_ns, path))
+        if not plans:
+            raise UserError("no labeling was started here", file=out, remedy="start one with `xner label CONFIG`")
+        return plans[-1].parent, cls(**json.loads(plans[-1].read_text()))
