@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.harness.ordeal import write_json
+from tests.harness.null_runs import write_json
 
 CONFIG = """\
 name: scale
@@ -63,7 +63,7 @@ def measure(folder: Path, pairs: int, shard_rows: int, store_mb: int) -> dict[st
     run: dict[str, Any] = {}
     for stage in ("ingest", "label", "dataset"):
         command = [sys.executable, "-m", "tests.harness.null_driver", str(config), "--local", "--stage", stage]
-        command += ["--store-mb", str(store_mb), "--told", str(told)]
+        command += ["--store-mb", str(store_mb), "--json", str(told)]
         driver_mb, worker_mb = watch(command, folder / f"{stage}.log")
         of_stage = json.loads(told.read_text())
         stages[stage] = of_stage["seconds"]

@@ -1,7 +1,7 @@
-"""An autoscaling cluster on this machine: a CPU head, and nodes with a GPU that is only said to be there, from none to some.
+"""An autoscaling cluster on this machine: a head with CPUs, and nodes with a fake GPU.
 
-Ray's own `AutoscalingCluster` needs a file that no wheel has and ends every Ray of the machine; this starts `ray start --head`
-with the same provider of pretended machines, whose raylets are processes here.
+Ray's own `AutoscalingCluster` needs a file that the wheels do not have, and it kills every Ray on the machine. This module runs
+`ray start --head` with the same node provider. The raylets of its nodes are processes on this machine.
 """
 
 from __future__ import annotations
@@ -12,48 +12,53 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tests.harness.ordeal import ROOT, free_port, ray_head
+from tests.harness.null_runs import ROOT, free_port, ray_head
 
-HEAD_ID, HEAD_TYPE = "f" * 51 + "00000", "ray.head.default"  # names that the provider knows
+HEAD_ID, HEAD_TYPE = "f" * 51 + "00000", "ray.head.default"  # names that the node provider expects
 STORE = 100 * 2**20
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 
 
 class FakeCloud:
-    """`address`: for drivers. Nodes are counted as the head knows them."""
+    """The cluster.
+
+    Args:
+        address: of its head, for drivers.
+    """
 
     def __init__(self, address: str):
         self.address = address
 
     def gpu_nodes(self) -> int:
-        """Nodes with a GPU that are up."""
+        """The number of nodes with a GPU that the head knows."""
         from ray.autoscaler.v2.sdk import get_cluster_status
 
         status = get_cluster_status(self.address)
         return sum(n.ray_node_type_name == "gpu" for n in [*status.active_nodes, *status.idle_nodes])
 
     def raylets(self) -> list[psutil.Process]:
-        """Of the GPU nodes, the oldest first."""
-        found = []
+        """The raylet processes of the nodes with a GPU, the oldest first."""
+        raylets = []
         for process in psutil.process_iter(["name", "cmdline", "create_time"]):
             command = " ".join(process.info["cmdline"] or [])
             if process.info["name"] == "raylet" and self.address in command and "GPU,1" in command:
-                found.append(process)
-        return sorted(found, key=lambda p: p.info["create_time"])
+                raylets.append(process)
+        return sorted(raylets, key=lambda p: p.info["create_time"])
 
 
 @contextlib.contextmanager
-def fake_cloud(most: int = 2, idle_seconds: float = 8.0) -> Iterator[FakeCloud]:
-    """A head with 2 CPUs and an autoscaler that brings up to `most` nodes with 2 CPUs and a GPU.
+def fake_cloud(max_nodes: int = 2, idle_seconds: float = 8.0) -> Iterator[FakeCloud]:
+    """Start a head with 2 CPUs and an autoscaler. Its nodes have 2 CPUs and a GPU each.
 
     Args:
-        idle_seconds: after which a node that does nothing is taken down.
+        max_nodes: the autoscaler starts up to this number of nodes.
+        idle_seconds: an idle node is removed after this time.
     """
     import ray
 
@@ -68,7 +73,7 @@ def fake_cloud(most: int = 2, idle_seconds: float = 8.0) -> Iterator[FakeCloud]:
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
     }
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
-        json.dump(_config(address, most, idle_seconds), config)
+        json.dump(_config(address, max_nodes, idle_seconds), config)
         config.flush()
         options = [f"--autoscaling-config={config.name}", f"--object-store-memory={STORE}"]
         with ray_head(2, *options, port=port, env=env) as head:
@@ -78,7 +83,7 @@ def fake_cloud(most: int = 2, idle_seconds: float = 8.0) -> Iterator[FakeCloud]:
                 _end_nodes(str(head.folder), address)
 
 
-def _config(address: str, most: int, idle_seconds: float) -> dict[str, Any]:
+def _config(address: str, max_nodes: int, idle_seconds: float) -> dict[str, Any]:
     lists = ["initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"]
     lists += ["head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude"]
     provider = {"type": "external", "module": PROVIDER, "gcs_address": address, "head_node_id": HEAD_ID}
@@ -90,12 +95,12 @@ def _config(address: str, most: int, idle_seconds: float) -> dict[str, Any]:
         **{name: [] for name in [*lists, "rsync_filter"]},
         **{name: {} for name in ("auth", "docker", "file_mounts")},
         "cluster_name": "fake",
-        "max_workers": most,
+        "max_workers": max_nodes,
         "provider": provider,
         "head_node_type": HEAD_TYPE,
         "available_node_types": {
             HEAD_TYPE: {"resources": {"CPU": 2}, "node_config": {}, "max_workers": 0},
-            "gpu": {"resources": node, "node_config": {}, "min_workers": 0, "max_workers": most},
+            "gpu": {"resources": node, "node_config": {}, "min_workers": 0, "max_workers": max_nodes},
         },
         "upscaling_speed": 1.0,
         "idle_timeout_minutes": idle_seconds / 60,
@@ -104,7 +109,7 @@ def _config(address: str, most: int, idle_seconds: float) -> dict[str, Any]:
 
 
 def _end_nodes(folder: str, address: str) -> None:
-    """End whatever was started for nodes: no children of the head's process group. The head goes with them."""
+    """Kill all processes of the nodes, which are not in the process group of the head, and the head."""
     for process in psutil.process_iter(["cmdline"]):
         command = " ".join(process.info["cmdline"] or [])
         if process.pid != os.getpid() and (folder in command or address in command):
@@ -112,20 +117,24 @@ def _end_nodes(folder: str, address: str) -> None:
                 process.kill()
 
 
-class Watch:
-    """Counts the GPU nodes and the shards that are committed, from a thread, until the block ends.
+class ClusterMonitor:
+    """Counts the nodes with a GPU and the committed shards in a thread, until the block ends.
+
+    Args:
+        cloud: the cluster.
+        out: output folder of a run.
 
     Attributes:
-        seen: (seconds since the block began, nodes, shards), one each time that either changed.
+        history: (seconds since the start, nodes, shards), one tuple for each change.
     """
 
     def __init__(self, cloud: FakeCloud, out: Path):
-        self.cloud, self.out, self.seen = cloud, out, [(0.0, 0, 0)]
+        self.cloud, self.out, self.history = cloud, out, [(0.0, 0, 0)]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Watch:
-        self.began = time.monotonic()
+    def __enter__(self) -> ClusterMonitor:
+        self.start = time.monotonic()
         self._thread.start()
         return self
 
@@ -135,24 +144,31 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(0.5):
-            now = (self.cloud.gpu_nodes(), len(list(self.out.glob("label/*/manifest/*.json"))))
-            if now != self.seen[-1][1:]:
-                self.seen.append((round(time.monotonic() - self.began, 1), *now))
+            counts = (self.cloud.gpu_nodes(), len(list(self.out.glob("label/*/manifest/*.json"))))
+            if counts != self.history[-1][1:]:
+                self.history.append((round(time.monotonic() - self.start, 1), *counts))
 
     @property
     def nodes(self) -> int:
-        return self.seen[-1][1]
+        """Nodes with a GPU now."""
+        return self.history[-1][1]
 
     @property
     def shards(self) -> int:
-        return self.seen[-1][2]
+        """Committed shards now."""
+        return self.history[-1][2]
 
-    def when(self, test: Any) -> float:
-        """Seconds until the first time that `test(nodes, shards)` held."""
-        return next(seconds for seconds, nodes, shards in self.seen if test(nodes, shards))
+    def first_time(self, test: Callable[[int, int], bool]) -> float:
+        """Seconds from the start until `test(nodes, shards)` was true."""
+        return next(seconds for seconds, nodes, shards in self.history if test(nodes, shards))
 
-    def wait(self, test: Any, timeout: float) -> None:
+    def wait_until(self, test: Callable[[int, int], bool], timeout: float) -> None:
+        """Wait until `test(nodes, shards)` is true.
+
+        Raises:
+            AssertionError: it is not true in `timeout` seconds.
+        """
         deadline = time.monotonic() + timeout
         while not test(self.nodes, self.shards):
-            assert time.monotonic() < deadline, self.seen
+            assert time.monotonic() < deadline, self.history
             time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""A run on a cluster of fake-GPU nodes, of which one is lost on the way and another comes: `nodes_driver.py CONFIG`."""
+"""A run on a cluster of nodes with fake GPUs. During the run one node is lost and a new one starts: `nodes_driver CONFIG`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 
 def main() -> None:
+    """Run the command."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -29,7 +30,7 @@ def main() -> None:
         except BaseException as e:
             errors.append(e)
 
-    # Nodes are added from the main thread only, so the run gets one of its own.
+    # Only the main thread can add nodes, so the run has a thread of its own.
     run = threading.Thread(target=work, daemon=True)
     run.start()
     while run.is_alive() and len(list(Path(config.out).glob("label/*/manifest/*.json"))) < 3:
@@ -40,7 +41,7 @@ def main() -> None:
     run.join()
     if errors:
         raise errors[0]
-    print("a node was lost, another came", flush=True)
+    print("a node was lost and a new one started", flush=True)
     ray.shutdown()
     cluster.shutdown()
 

@@ -1,9 +1,9 @@
-"""A driver of the labeling graph for ordeals: the null model, rows that are poison if asked, failpoints that kill this process.
+"""A driver that runs the null model, with poisoned rows and failpoints that kill it on request.
 
-    python -m tests.harness.null_driver CONFIG [--poison] [--failpoint NAME] [--local] [--stage NAME] [--told JSON] [KEY=VALUE]
+    python -m tests.harness.null_driver CONFIG [--poison] [--failpoint NAME] [--local] [--stage NAME] [--json FILE] [KEY=VALUE]
 
-It joins the Ray of RAY_ADDRESS, or with --local starts one of its own. A failpoint is reached by a worker, which then kills this
-process and hangs, so that the store stays as it was at that moment.
+The driver joins the Ray cluster of RAY_ADDRESS. With --local it starts a local Ray. If a worker reaches the failpoint, the worker
+kills the driver and hangs, so that the store stays as it is at that moment.
 """
 
 from __future__ import annotations
@@ -16,52 +16,60 @@ import threading
 import time
 from pathlib import Path
 
-PASSED_ON = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL")
+PASSED_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL")
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--poison", action="store_true")
+    parser.add_argument("--poison", action="store_true", help="some rows raise an error or kill their process")
     parser.add_argument("--failpoint")
-    parser.add_argument("--local", action="store_true")
-    parser.add_argument("--stage", default="dataset")
-    parser.add_argument("--store-mb", type=int, default=200, help="object store of a Ray of its own")
-    parser.add_argument("--told", type=Path, help="write seconds and the peak of the object store here")
-    asked = parser.parse_intermixed_args()
-    start_ray(asked.failpoint, asked.local, asked.store_mb)
+    parser.add_argument("--local", action="store_true", help="start a local Ray")
+    parser.add_argument("--stage", default="dataset", help="the last stage to run")
+    parser.add_argument("--store-mb", type=int, default=200, help="size of a local Ray's object store")
+    parser.add_argument("--json", type=Path, help="write the seconds and the peak of the object store to this file")
+    args = parser.parse_intermixed_args()
+    start_ray(args.failpoint, args.local, args.store_mb)
     from tests.harness.poisoned import POISONED
     from xner_ray.cli.common import run_stages
     from xner_ray.pipeline.stages import label
 
-    if asked.poison:
+    if args.poison:
         label.FUNCTIONS = POISONED
-    peak = [0]
-    if asked.told:
-        threading.Thread(target=_watch_object_store, args=(peak,), daemon=True).start()
-    began = time.monotonic()
-    run_stages(asked.config, asked.overrides, [asked.stage])
-    if asked.told:
-        told = {"seconds": round(time.monotonic() - began, 1), "object_store_mb": round(peak[0] / 2**20)}
-        asked.told.write_text(json.dumps(told))
+    peak_bytes = [0]
+    if args.json:
+        threading.Thread(target=_watch_object_store, args=(peak_bytes,), daemon=True).start()
+    start = time.monotonic()
+    run_stages(args.config, args.overrides, [args.stage])
+    if args.json:
+        seconds = round(time.monotonic() - start, 1)
+        args.json.write_text(json.dumps({"seconds": seconds, "object_store_mb": round(peak_bytes[0] / 2**20)}))
 
 
-def _watch_object_store(peak: list[int]) -> None:
+def _watch_object_store(peak_bytes: list[int]) -> None:
     import ray
     from ray._private.internal_api import node_stats
 
     node = ray.nodes()[0]
     while True:
         stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"]).store_stats
-        peak[0] = max(peak[0], stats.object_store_bytes_used)
+        peak_bytes[0] = max(peak_bytes[0], stats.object_store_bytes_used)
         time.sleep(2)
 
 
 def start_ray(failpoint: str | None, local: bool, store_mb: int) -> None:
+    """Connect to the Ray cluster of RAY_ADDRESS or start a local Ray.
+
+    Args:
+        failpoint: workers kill this process there; None: nowhere.
+        local: start a local Ray.
+        store_mb: size of its object store.
+    """
     import ray
 
-    variables = {k: os.environ[k] for k in PASSED_ON if k in os.environ}
+    variables = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     if failpoint:
         variables["XNER_FAILPOINT"] = f"{failpoint}:{os.getpid()}"
     common = {"runtime_env": {"env_vars": variables}, "log_to_driver": False, "logging_level": logging.WARNING}

@@ -1,4 +1,4 @@
-"""A real S3 server (SeaweedFS) on loopback, and a proxy before it that loses replies and cuts requests."""
+"""A real S3 server (SeaweedFS) on this machine, and a proxy that loses its replies and cuts requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,26 +18,29 @@ KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_R
 
 
 def weed() -> str | None:
-    """The server's program, beside this Python or on the path."""
+    """The program of the server, beside this Python or on PATH; None: it is not installed."""
     return shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def free_port() -> int:
-    """A port whose gRPC twin, 10,000 above, is free too: SeaweedFS takes both.
+    """A free port. The port 10,000 above it is free too, because SeaweedFS uses it for gRPC.
 
-    Both lie between what Ray gives to workers (up to 19999) and what Linux gives to connections (from 32768), which could
-    take them while the server is down.
+    Neither Ray's workers (up to 19999) nor outgoing connections (from 32768) can take one of them while the server is down.
     """
     while True:
         port = random.randint(20_000, 22_700)
-        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as sockets:
             for p in (port, port + 10_000):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", p))
+                sockets.enter_context(socket.socket()).bind(("127.0.0.1", p))
             return port
 
 
 class Server:
-    """One SeaweedFS with the bucket `bucket`; it keeps ports and data when it is started again."""
+    """A SeaweedFS with the bucket `bucket`. It keeps its ports and data when it is restarted.
+
+    Args:
+        folder: for its data, config and log.
+    """
 
     def __init__(self, folder: Path):
         self.folder, self.port = folder, free_port()
@@ -46,17 +48,18 @@ class Server:
         config = folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity | {"actions": ["Admin", "Read", "Write", "List"]}]}))
         (folder / "data").mkdir()
-        others = [f"-{what}.port={free_port()}" for what in ("master", "volume", "filer")]
+        other_ports = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
         self.command = [
             str(weed()), "server", "-s3", f"-s3.port={self.port}", f"-s3.config={config}", f"-dir={folder / 'data'}",
             "-ip=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=20",
-            "-master.electionTimeout=1s",  # alone it is elected anyway, but ten seconds later by default
-            "-s3.port.iceberg=0", "-s3.port.lance=0", *others,  # fixed ports, which another server may have
+            "-master.electionTimeout=1s",  # a single master is always elected, but by default after ten seconds
+            "-s3.port.iceberg=0", "-s3.port.lance=0", *other_ports,  # the defaults are fixed ports, which another server may use
         ]  # fmt: skip
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
     def start(self) -> None:
+        """Start the server and wait until it is ready."""
         with (self.folder / "weed.log").open("a") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 120
@@ -68,7 +71,7 @@ class Server:
         import obstore
         from obstore.store import S3Store
 
-        # The bucket is made by a PUT on its name; the object behind it tells that volumes are there too.
+        # If the object can be written, the bucket exists and the server has volumes.
         store = S3Store("bucket", endpoint=self.url, client_options={"allow_http": True, "timeout": "5s"},
                         access_key_id="tester", secret_access_key="secret", region="us-east-1",
                         retry_config={"max_retries": 0})  # fmt: skip
@@ -85,14 +88,24 @@ class Server:
     def _master(self) -> str:
         return "127.0.0.1:" + next(x for x in self.command if x.startswith("-master.port=")).rpartition("=")[2]
 
-    def stop(self, how: int = signal.SIGKILL) -> None:
-        self.process.send_signal(how)
+    def stop(self) -> None:
+        """Kill the server."""
+        self.process.kill()
         self.process.wait(60)
 
 
 class Proxy:
-    """Passes connections on to a server. `lose` and `cut` are bytes: the next request that holds them reaches the server but
-    its reply is lost, or is cut off in the middle."""
+    """Forwards connections to a server, and can disturb one request.
+
+    Args:
+        port: of the server.
+
+    Attributes:
+        url: of the proxy.
+        lose: the next request that contains these bytes reaches the server, but its reply is lost.
+        cut: the next request that contains these bytes is cut in the middle.
+        mishaps: number of disturbed requests.
+    """
 
     def __init__(self, port: int):
         self.port, self.lose, self.cut, self.mishaps = port, b"", b"", 0
@@ -103,9 +116,9 @@ class Proxy:
     def _serve(self) -> None:
         while True:
             client, _ = self.socket.accept()
-            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
-    def _pass(self, client: socket.socket) -> None:
+    def _forward(self, client: socket.socket) -> None:
         lost = threading.Event()
         with client, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)) as server:
             back = threading.Thread(target=self._replies, args=(server, client, lost), daemon=True)

@@ -1,4 +1,7 @@
-"""A run up to the dataset over the Ray of RAY_ADDRESS, as slow as with models: `slow_driver.py CONFIG [key=value ...]`."""
+"""A driver that runs the stages up to the dataset, as slowly as with models: `slow_driver CONFIG [key=value ...]`.
+
+It joins the Ray cluster of RAY_ADDRESS.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 
 def main() -> None:
+    """Run the command."""
     from tests.harness.slow_functions import SLOW
     from xner_ray.cli.common import run_stages
     from xner_ray.pipeline.stages import label

@@ -1,10 +1,10 @@
-"""Random kills for as long as one likes: of drivers at random moments and at failpoints, and of actors in the middle of a shard.
+"""A torture test of labeling: it kills drivers at random times and at failpoints, and actors in the middle of a shard.
 
     python -m tests.harness.torture --minutes 10 --json bench/results/torture.json
 
-Rows are planted that raise or kill their process. Each output is killed a few times, resumed to the end and compared with an
-undisturbed run. The JSON is `{kills, resumes, pairs, lost, doubled, bytes_equal, quarantined, planted, minutes, seed}`, where
-`pairs`, `quarantined` and `planted` are summed over all outputs that were finished.
+Some rows raise an error or kill their process. Each output is disturbed a few times, then resumed to its end and compared with
+the output of an undisturbed run. The JSON is `{kills, resumes, pairs, lost, doubled, bytes_equal, quarantined, planted, minutes,
+seed}`. `pairs`, `quarantined` and `planted` (poisoned rows) are sums over all finished outputs.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.harness.ordeal import (
-    Head,
-    Ordeal,
+from tests.harness.null_runs import (
+    NullRuns,
+    RayHead,
     contents,
+    count_lost_and_doubled,
     kill_an_actor,
-    lost_and_doubled,
-    planted_rows,
-    quarantined_rows,
+    poisoned_keys,
+    quarantined_keys,
     ray_head,
     write_json,
 )
@@ -34,55 +34,56 @@ FAILPOINTS = [f"{part}.{step}" for part in ("data", "manifest") for step in STEP
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--pairs", type=int, default=600, help="pairs a language")
+    parser.add_argument("--pairs", type=int, default=600, help="sentence pairs of each language")
     parser.add_argument("--shard-rows", type=int, default=60)
-    parser.add_argument("--kills", type=int, default=3, help="kills an output, before it is let finish")
+    parser.add_argument("--kills", type=int, default=3, help="disturbed drivers of each output")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    choice = random.Random(asked.seed)
-    told = dict.fromkeys(("kills", "resumes", "pairs", "lost", "doubled", "quarantined", "planted"), 0)
-    told |= {"bytes_equal": True, "minutes": asked.minutes, "seed": asked.seed}
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    totals = dict.fromkeys(("kills", "resumes", "pairs", "lost", "doubled", "quarantined", "planted"), 0)
+    totals |= {"bytes_equal": True, "minutes": args.minutes, "seed": args.seed}
     with tempfile.TemporaryDirectory() as temporary, ray_head() as head:
-        ordeal = Ordeal(Path(temporary), head.address, asked.pairs, asked.shard_rows, poison=True)
-        reference = ordeal.new_out()
-        seconds = ordeal.finish(reference)
-        wanted, planted = contents(reference), planted_rows(reference)
-        print(f"undisturbed: {seconds:.0f} s, {len(wanted['rows']):,} pairs, {len(planted)} planted", flush=True)
-        deadline = time.monotonic() + 60 * asked.minutes
+        runs = NullRuns(Path(temporary), head.address, args.pairs, args.shard_rows, poison=True)
+        reference = runs.new_out()
+        seconds = runs.finish(reference)
+        expected, poisoned = contents(reference), poisoned_keys(reference)
+        print(f"undisturbed: {seconds:.0f} s, {len(expected['rows']):,} pairs, {len(poisoned)} planted", flush=True)
+        deadline = time.monotonic() + 60 * args.minutes
         while time.monotonic() < deadline:
-            out = ordeal.new_out(reference)
-            for _ in range(asked.kills):
-                told["kills"] += _disturb(ordeal, head, out, choice, seconds)
-                told["resumes"] += 1
-            ordeal.finish(out)
-            found = contents(out)
-            lost, doubled = lost_and_doubled(found["rows"], wanted["rows"])
-            told["lost"], told["doubled"] = told["lost"] + lost, told["doubled"] + doubled
-            told["bytes_equal"] &= found == wanted
-            told["pairs"] += len(found["rows"])
-            told["quarantined"] += len(quarantined_rows(out))
-            told["planted"] += len(planted)
-            print(", ".join(f"{k} {v}" for k, v in told.items()), flush=True)
-            write_json(asked.json, told)
+            out = runs.new_out(reference)
+            for _ in range(args.kills):
+                totals["kills"] += _disturb(runs, head, out, rng, seconds)
+                totals["resumes"] += 1
+            runs.finish(out)
+            actual = contents(out)
+            lost, doubled = count_lost_and_doubled(actual["rows"], expected["rows"])
+            totals["lost"], totals["doubled"] = totals["lost"] + lost, totals["doubled"] + doubled
+            totals["bytes_equal"] &= actual == expected
+            totals["pairs"] += len(actual["rows"])
+            totals["quarantined"] += len(quarantined_keys(out))
+            totals["planted"] += len(poisoned)
+            print(", ".join(f"{name} {value}" for name, value in totals.items()), flush=True)
+            write_json(args.json, totals)
             shutil.rmtree(out)
 
 
-def _disturb(ordeal: Ordeal, head: Head, out: Path, choice: random.Random, seconds: float) -> int:
-    """One driver that dies, or whose actors do; returns how many processes were killed."""
-    how = choice.choice(["moment", "failpoint", "actors"])
-    if how == "moment":
-        return int(ordeal.killed_after(out, choice.uniform(0.2, 1.0) * seconds))
-    driver = ordeal.start(out, *(["--failpoint", choice.choice(FAILPOINTS)] if how == "failpoint" else []))
+def _disturb(runs: NullRuns, head: RayHead, out: Path, rng: random.Random, seconds: float) -> int:
+    """Start a driver, then kill it or some of its actors; returns how many processes were killed."""
+    target = rng.choice(["moment", "failpoint", "actors"])
+    if target == "moment":
+        return int(runs.kill_after(out, rng.uniform(0.2, 1.0) * seconds))
+    driver = runs.start(out, *(["--failpoint", rng.choice(FAILPOINTS)] if target == "failpoint" else []))
     killed, deadline = 0, time.monotonic() + 2 * seconds
     while driver.poll() is None and time.monotonic() < deadline:
         try:
-            driver.wait(choice.uniform(1.0, 4.0))
+            driver.wait(rng.uniform(1.0, 4.0))
         except subprocess.TimeoutExpired:
-            if how == "actors" and killed < 3:
-                killed += kill_an_actor(head, choice)
+            if target == "actors" and killed < 3:
+                killed += kill_an_actor(head, rng)
     killed += driver.poll() is None or driver.returncode < 0
     driver.kill()
     driver.wait()

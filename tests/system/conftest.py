@@ -1,11 +1,11 @@
-"""The system tests use the harness of the benches and the small job of the training tests."""
+"""Fixtures of the system tests."""
 
 import pytest
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A real S3 server for the tests of a file."""
+    """A real S3 server for the tests of a module."""
     from tests.harness.s3_server import Server
 
     started = Server(tmp_path_factory.mktemp("s3"))

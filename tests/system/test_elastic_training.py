@@ -20,7 +20,7 @@ import psutil
 import pytest
 import torch
 
-from tests.harness.ordeal import Head, ray_head
+from tests.harness.null_runs import RayHead, ray_head
 from tests.harness.tiny_job import Silent, make_job, without_dropout
 from xner_ray.encoders.load import load_model
 from xner_ray.training.job import TrainJob
@@ -49,7 +49,7 @@ def epochs_of(seconds: float, encoder: Path, folder: Path) -> int:
 class Training:
     """A driver that trains jobs into folders; what it says goes to `log`."""
 
-    def __init__(self, jobs: Sequence[TrainJob], folder: Path, head: Head, **arguments: Any):
+    def __init__(self, jobs: Sequence[TrainJob], folder: Path, head: RayHead, **arguments: Any):
         self.outs = [folder / f"model{i}" for i in range(len(jobs))]
         self.storage, self.log = folder / "ray_train", folder / "log"
         outs = zip(jobs, self.outs, strict=True)
@@ -85,7 +85,7 @@ class Training:
         return [(int(step), int(workers)) for step, workers in found]
 
 
-def workers_of(head: Head, title: str = "RayTrainWorker") -> list[psutil.Process]:
+def workers_of(head: RayHead, title: str = "RayTrainWorker") -> list[psutil.Process]:
     found = []
     for process in psutil.Process(head.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -95,7 +95,7 @@ def workers_of(head: Head, title: str = "RayTrainWorker") -> list[psutil.Process
 
 
 @contextlib.contextmanager
-def another_node(head: Head) -> Iterator[None]:
+def another_node(head: RayHead) -> Iterator[None]:
     """A node with one CPU that joins."""
     command = [str(Path(sys.executable).with_name("ray")), "start", f"--address={head.address}", "--block"]
     command += ["--num-cpus=1", "--disable-usage-stats", f"--object-store-memory={100 * 2**20}"]

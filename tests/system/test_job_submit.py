@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.ordeal import free_port, ray_head
+from tests.harness.null_runs import free_port, ray_head
 
 REPO = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""Labeling into a real S3 server that is killed and started again in the middle of the run."""
+"""Labeling into a real S3 server that is restarted during the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.harness.ordeal import Ordeal, contents, ray_head
+from tests.harness.null_runs import NullRuns, contents, ray_head
 from tests.harness.s3_server import KEYS, Server, weed
 
 pytest.importorskip("obstore")
@@ -17,22 +17,22 @@ pytestmark = [
 ]
 
 
-def test_a_server_that_restarts_and_a_driver_that_dies(tmp_path, monkeypatch):
+def test_killed_driver_and_restarted_server_change_nothing(tmp_path, monkeypatch):
     folder = tmp_path / "s3"
     folder.mkdir()
     server = Server(folder)
-    lines = {"XNER_LOG_EVERY": "0"}  # one for each shard
-    for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url, **lines}.items():
+    log = {"XNER_LOG_EVERY": "0"}  # a line for each shard
+    for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url, **log}.items():
         monkeypatch.setenv(key, value)
     try:
         with ray_head() as head:
-            ordeal = Ordeal(tmp_path, head.address)
-            local = ordeal.new_out()
-            ordeal.finish(local)
-            out = ordeal.new_out(local)
+            runs = NullRuns(tmp_path, head.address)
+            local = runs.new_out()
+            runs.finish(local)
+            out = runs.new_out(local)
             store = "label.output_uri=s3://bucket/runs"
-            ordeal.killed_at(out, "manifest.opened", store)
-            driver = ordeal.start(out, store)
+            runs.kill_at(out, "manifest.opened", store)
+            driver = runs.start(out, store)
             deadline = time.monotonic() + 300
             while "[label] 2/" not in out.with_suffix(".log").read_text() and driver.poll() is None:
                 assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""The commit protocol against a real S3 server: kills at each step, races, lost replies, cut requests, a server that restarts."""
+"""The commit protocol on a real S3 server: kills at each step, races, lost replies, cut requests and restarts of the server."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def objects(store: ShardStore) -> list[str]:
     return sorted([*store.place.ages(), *store.place.ages("manifest")])
 
 
-def test_the_store_passes_the_probe(root):
+def test_store_passes_the_probe(root):
     store = ShardStore(root)
     store.probe()
     assert objects(store) == []
 
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
-def test_killed_at_every_step_then_again(root, failpoint):
+def test_kill_at_each_step_then_commit_again(root, failpoint):
     child = writer(root, failpoint)
     assert child.wait(120) == -signal.SIGKILL
     store = ShardStore(root)
@@ -73,10 +73,10 @@ def test_killed_at_every_step_then_again(root, failpoint):
     assert objects(store) == sorted([made.file, "manifest/s-1.json"])
 
 
-def test_racing_writers_agree_on_one(root):
+def test_concurrent_writers_return_the_same_manifest(root):
     children = [writer(root, first=i) for i in range(3)]
-    answers = {child.communicate(timeout=180)[0] for child in children}
-    assert len(answers) == 1
+    manifests = {child.communicate(timeout=180)[0] for child in children}
+    assert len(manifests) == 1
     store = ShardStore(root)
     table = store.read("s-1", verify=True)
     assert table.equals(numbers(table["n"][0].as_py()))
@@ -85,7 +85,7 @@ def test_racing_writers_agree_on_one(root):
 
 @pytest.mark.parametrize("part", ["data", "manifest"])
 @pytest.mark.parametrize("mishap", ["lose", "cut"])
-def test_a_lost_reply_and_a_cut_request_change_nothing(server, root, monkeypatch, part, mishap):
+def test_lost_reply_or_cut_request_changes_nothing(server, root, monkeypatch, part, mishap):
     proxy = Proxy(server.port)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     store = ShardStore(root)
@@ -99,21 +99,21 @@ def test_a_lost_reply_and_a_cut_request_change_nothing(server, root, monkeypatch
     assert objects(store) == sorted([made.file, "manifest/s-1.json"])
 
 
-def test_a_server_that_restarts_between_data_and_manifest(server, root):
+def test_server_restart_between_data_and_manifest_changes_nothing(server, root):
     child = writer(root, "manifest.opened:stop")
     while not ShardStore(root).place.ages():
         time.sleep(0.2)
     server.stop()
     os.kill(child.pid, signal.SIGCONT)
-    back = threading.Timer(2, server.start)
-    back.start()
+    restart = threading.Timer(2, server.start)
+    restart.start()
     out, _ = child.communicate(timeout=240)
-    back.join()
+    restart.join()
     assert child.returncode == 0 and out
     assert ShardStore(root).read("s-1", verify=True).equals(numbers())
 
 
-def test_wrong_keys_are_a_clear_error(root, monkeypatch):
+def test_wrong_keys_are_an_error(root, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(UserError, match="refuses access") as e:
         ShardStore(root).commit("s-1", numbers(), "in")

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.ordeal import Ordeal, free_port, ray_head
+from tests.harness.null_runs import NAME, NullRuns, free_port, ray_head
 from tests.harness.promql_queries import RULES, queried_labels, rules, targets, variables
 from xner_ray.observability.metrics import METRICS
 from xner_ray.projection.ledger import Ledger
@@ -81,12 +81,12 @@ def seen(tmp_path_factory) -> Seen:
         head = stack.enter_context(ray_head(4, *options))
         patch.setenv("XNER_LOG", "json")
         patch.setenv("XNER_LOG_EVERY", "0")
-        ordeal = Ordeal(folder, head.address, pairs=400, poison=True)
-        out = ordeal.new_out()
+        runs = NullRuns(folder, head.address, pairs=400, poison=True)
+        out = runs.new_out()
         seen, began = Seen(out), time.time()
         with _prometheus(folder, head.folder / "prom_metrics_service_discovery.json") as prometheus:
             _await(f"http://127.0.0.1:{metrics}/metrics")
-            driver = ordeal.start(out)
+            driver = runs.start(out)
             try:
                 while driver.poll() is None:
                     seen.scrape(f"http://127.0.0.1:{metrics}/metrics")
@@ -220,10 +220,10 @@ def test_actors_have_names_that_tell_what_they_do(seen):
 def test_logs_are_json_with_run_stage_and_shard(seen):
     said = [json.loads(line) for line in seen.said.splitlines() if line.startswith("{")]  # Ray says things, too
     last = [line for line in said if line.get("stage") == "label" and "pairs_per_second" in line][-1]
-    assert last["shards"] == last["shards_planned"] and last["run"] == "ordeal" and last["quarantined"] > 0
+    assert last["shards"] == last["shards_planned"] and last["run"] == NAME and last["quarantined"] > 0
     lines = [json.loads(line) for text in seen.logs for line in text.splitlines() if line.startswith('{"time"')]
     told = Counter((line["stage"], line["level"]) for line in lines)
     assert {stage for stage, level in told if level == "info"} == {"read", "tokenize", "label", "align", "commit"}
     assert told["label", "warning"] >= 1
     shards = {line["shard"] for line in lines}
-    assert all(line["run"] == "ordeal" for line in lines) and len(shards) == last["shards_planned"]
+    assert all(line["run"] == NAME for line in lines) and len(shards) == last["shards_planned"]

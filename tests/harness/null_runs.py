@@ -1,4 +1,4 @@
-"""What torture and the system tests share: a small run on the null model, drivers to kill, and how to compare outputs."""
+"""Runs of the null model over a small corpus, for tests and benchmarks that kill drivers and actors and compare the outputs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FUNCTION_ACTORS = ("LabelShards", "AlignShards", "ReadLabelAlignCommit")
+NAME = "null-run"
 
 CONFIG = """\
-name: ordeal
+name: {name}
 out: {out}
 languages: [de, zh]
 sample: {{pairs: {pairs}, seed: 7, gold_sentences: 10, eval_sentences: 5}}
@@ -37,8 +38,14 @@ label: {{null_model: true, max_quarantined: 0.5}}
 
 
 @dataclass(frozen=True)
-class Head:
-    """`address`: for drivers. `pid`: all processes of this Ray descend from it. `folder`: its temporary files."""
+class RayHead:
+    """A Ray head that a test started.
+
+    Attributes:
+        address: for drivers.
+        pid: all processes of this Ray descend from it.
+        folder: its temporary files.
+    """
 
     address: str
     pid: int
@@ -48,20 +55,29 @@ class Head:
 @contextlib.contextmanager
 def ray_head(
     cpus: int = 2, *options: str, port: int | None = None, env: Mapping[str, str] | None = None
-) -> Iterator[Head]:
-    """A Ray head of its own, with more options of `ray start` and environment. Every port is chosen, none is a default."""
-    # A folder with a short name, as that of a socket may have 107 bytes.
+) -> Iterator[RayHead]:
+    """Start a Ray head on free ports and kill it at the end.
+
+    Args:
+        cpus: number of CPUs.
+        *options: further options of `ray start`.
+        port: of the head; None: a free one.
+        env: further environment variables.
+    """
+    # The folder has a short name, because the path of a socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         yield from _ray_head(Path(folder), cpus, options, port or free_port(), env or {})
 
 
-def _ray_head(folder: Path, cpus: int, options: Sequence[str], port: int, more: Mapping[str, str]) -> Iterator[Head]:
+def _ray_head(
+    folder: Path, cpus: int, options: Sequence[str], port: int, variables: Mapping[str, str]
+) -> Iterator[RayHead]:
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",
         f"--num-cpus={cpus}", f"--port={port}", "--include-dashboard=false", f"--ray-client-server-port={free_port()}",
         f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={folder}", f"--object-store-memory={200 * 2**20}", *options,
     ]  # fmt: skip
-    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), **more}
+    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), **variables}
     with (folder / "head.log").open("w") as log:
         head = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
@@ -69,16 +85,16 @@ def _ray_head(folder: Path, cpus: int, options: Sequence[str], port: int, more: 
         while "runtime started" not in (folder / "head.log").read_text():
             assert head.poll() is None and time.monotonic() < deadline, (folder / "head.log").read_text()[-2000:]
             time.sleep(0.5)
-        yield Head(f"127.0.0.1:{port}", head.pid, folder)
+        yield RayHead(f"127.0.0.1:{port}", head.pid, folder)
     finally:
-        # The head's children share its process group; asked to end by itself it takes half a minute.
+        # The children of the head are in its process group. A regular shutdown would take half a minute.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(head.pid, signal.SIGKILL)
         head.wait(60)
 
 
 def free_port() -> int:
-    """A port between those of Ray's workers (up to 19999) and of connections (from 32768), which could take it first."""
+    """A free port that neither Ray's workers (up to 19999) nor outgoing connections (from 32768) can take first."""
     while True:
         port = random.randint(23_000, 29_900)
         with contextlib.suppress(OSError), socket.socket() as s:
@@ -86,34 +102,44 @@ def free_port() -> int:
             return port
 
 
-class Ordeal:
-    """Runs of one small corpus in many output folders.
+class NullRuns:
+    """Runs over the same small corpus, each with its own output folder.
 
     Args:
-        folder: for everything.
-        address: of Ray; None: each driver starts its own.
-        pairs, shard_rows: for each of two languages.
-        poison: rows are planted.
+        folder: for all files.
+        address: of a Ray cluster; None: each driver starts a local Ray.
+        pairs: sentence pairs of each of the two languages.
+        shard_rows: rows of a shard.
+        poison: some rows raise an error or kill their process, see `poisoned.py`.
     """
 
     def __init__(
         self, folder: Path, address: str | None, pairs: int = 300, shard_rows: int = 50, poison: bool = False
     ):
         self.folder, self.address, self.pairs, self.shard_rows = folder, address, pairs, shard_rows
-        self.poison, self.outs = poison, 0
+        self.poison, self.num_outs = poison, 0
 
     def new_out(self, ingested: Path | None = None) -> Path:
-        """A config for a new output folder, with what another one has read and sharded."""
-        self.outs += 1
-        out = self.folder / f"out-{self.outs}"
+        """Write a config for a new output folder.
+
+        Args:
+            ingested: another output folder, whose sample and shards are copied.
+
+        Returns:
+            The output folder. The config is beside it, with the suffix `.yaml`.
+        """
+        self.num_outs += 1
+        out = self.folder / f"out-{self.num_outs}"
         if ingested:
             for name in ("run.json", "sample", "ingest"):
                 source = ingested / name
                 (shutil.copytree if source.is_dir() else _copy)(source, out / name)
-        out.with_suffix(".yaml").write_text(CONFIG.format(out=out, pairs=self.pairs, shard_rows=self.shard_rows))
+        config = CONFIG.format(name=NAME, out=out, pairs=self.pairs, shard_rows=self.shard_rows)
+        out.with_suffix(".yaml").write_text(config)
         return out
 
     def start(self, out: Path, *options: str) -> subprocess.Popen:
+        """Start a driver for an output folder. Its log is beside the folder, with the suffix `.log`."""
         command = [sys.executable, "-m", "tests.harness.null_driver", str(out.with_suffix(".yaml")), *options]
         command += ["--poison"] if self.poison else []
         command += [] if self.address else ["--local"]
@@ -127,23 +153,27 @@ class Ordeal:
             return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
 
     def finish(self, out: Path, *options: str, timeout: float = 600) -> float:
-        """Run to the end; returns the seconds. Raises: AssertionError with the log where it fails."""
-        began = time.monotonic()
+        """Run a driver to its end; returns the seconds.
+
+        Raises:
+            AssertionError: it failed. The message is the end of its log.
+        """
+        start = time.monotonic()
         driver = self.start(out, *options)
         try:
             code = driver.wait(timeout)
         finally:
             driver.kill()
         assert code == 0, f"exit {code}\n" + out.with_suffix(".log").read_text()[-3000:]
-        return time.monotonic() - began
+        return time.monotonic() - start
 
-    def killed_at(self, out: Path, failpoint: str, *options: str, timeout: float = 300) -> None:
-        """Run until a worker reaches a failpoint and kills the driver."""
+    def kill_at(self, out: Path, failpoint: str, *options: str, timeout: float = 300) -> None:
+        """Run a driver until a worker reaches a failpoint, which kills the driver."""
         code = self.start(out, "--failpoint", failpoint, *options).wait(timeout)
         assert code == -signal.SIGKILL, f"exit {code} at {failpoint}\n" + out.with_suffix(".log").read_text()[-3000:]
 
-    def killed_after(self, out: Path, seconds: float) -> bool:
-        """Run for some time, then SIGKILL; False where it had ended by itself."""
+    def kill_after(self, out: Path, seconds: float) -> bool:
+        """Run a driver for some seconds and kill it; False: it ended before."""
         driver = self.start(out)
         try:
             code = driver.wait(seconds)
@@ -161,69 +191,71 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def contents(out: Path) -> dict[str, Any]:
-    """All that two runs of one input must have in common: bytes of labeled and judged shards, rows, ledger, training data."""
+    """What must be equal in two runs over the same input: the ledger, hashes of labeled and judged shards, and row keys."""
     from xner_ray.labeling.plan import LabelingPlan
     from xner_ray.labeling.status import status
     from xner_ray.storage.shard_store import ShardStore
 
     _, plan = LabelingPlan.latest(out)
-    told: dict[str, Any] = {"ledger": status(out)["ledger"], "bytes": {}, "rows": []}
+    result: dict[str, Any] = {"ledger": status(out)["ledger"], "bytes": {}, "rows": []}
     (judged,) = (out / "judged").iterdir()
     for root in (plan.store, str(judged)):
         store = ShardStore(root)
-        for shard, made in store.committed().items():
+        for shard, manifest in store.committed().items():
             table = store.read(shard, verify=True)
-            told["bytes"][shard] = made.sha256
+            result["bytes"][shard] = manifest.sha256
             if root == plan.store:
-                told["rows"] += zip(*(table[c].to_pylist() for c in ("language", "corpus", "pair_id")), strict=True)
-    told["rows"].sort()
-    return told
+                result["rows"] += zip(*(table[c].to_pylist() for c in ("language", "corpus", "pair_id")), strict=True)
+    result["rows"].sort()
+    return result
 
 
-def lost_and_doubled(rows: list[tuple], wanted: list[tuple]) -> tuple[int, int]:
-    """Rows that are missing, and rows too many."""
-    return len(set(wanted) - set(rows)), len(rows) - len(set(rows))
+def count_lost_and_doubled(rows: list[tuple], expected: list[tuple]) -> tuple[int, int]:
+    """The number of rows that are missing, and of rows that are there more than once."""
+    return len(set(expected) - set(rows)), len(rows) - len(set(rows))
 
 
-def planted_rows(out: Path) -> list[tuple[str, str, int]]:
-    """(language, corpus, pair_id) of the poison in what was ingested."""
+def poisoned_keys(out: Path) -> list[tuple[str, str, int]]:
+    """(language, corpus, pair_id) of the poisoned rows in the ingested shards."""
     import pyarrow.parquet as pq
 
     from tests.harness.poisoned import is_poisoned
 
-    found = []
+    poisoned = []
     for file in sorted(out.glob("ingest/*/*/shards/shard-*.parquet")):
         table = pq.read_table(file)
-        names = zip(*(table[c].to_pylist() for c in ("language", "corpus", "pair_id")), strict=True)
-        found += [name for name, bad in zip(names, is_poisoned(table["source"].to_pylist()), strict=True) if bad]
-    return sorted(found)
+        keys = zip(*(table[c].to_pylist() for c in ("language", "corpus", "pair_id")), strict=True)
+        poisoned += [key for key, bad in zip(keys, is_poisoned(table["source"].to_pylist()), strict=True) if bad]
+    return sorted(poisoned)
 
 
-def quarantined_rows(out: Path) -> list[tuple[str, str, int]]:
-    from xner_ray.labeling.quarantine import quarantined_rows as read_quarantine
+def quarantined_keys(out: Path) -> list[tuple[str, str, int]]:
+    """(language, corpus, pair_id) of the rows that labeling quarantined."""
+    from xner_ray.labeling.quarantine import quarantined_rows
 
-    rows = [r for r in read_quarantine(out).to_pylist() if r["stage"] != "ingest"]
-    return sorted((r["language"], r["corpus"], r["pair_id"]) for r in rows)
+    rows = [row for row in quarantined_rows(out).to_pylist() if row["stage"] != "ingest"]
+    return sorted((row["language"], row["corpus"], row["pair_id"]) for row in rows)
 
 
-def kill_an_actor(head: Head, choice: random.Random) -> bool:
-    """SIGKILL one of the actors of this Ray's labeling pools, and with it what it is running."""
+def kill_an_actor(head: RayHead, rng: random.Random) -> bool:
+    """Kill a random labeling actor, with the shard that it runs; False: there is none."""
     import psutil
 
     actors = []
     for process in psutil.Process(head.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
             title = " ".join(process.cmdline())
-            if title.startswith("ray::MapWorker") and any(f"({x})" in title for x in FUNCTION_ACTORS):
+            if title.startswith("ray::MapWorker") and any(f"({name})" in title for name in FUNCTION_ACTORS):
                 actors.append(process)
     if not actors:
         return False
     with contextlib.suppress(psutil.NoSuchProcess):
-        choice.choice(actors).kill()
+        rng.choice(actors).kill()
     return True
 
 
 def write_json(path: Path | None, value: Any) -> None:
+    """Write a value as JSON; nothing if there is no path."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value, indent=1) + "\n")
