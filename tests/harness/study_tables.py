@@ -1,4 +1,4 @@
-"""Tables of studies without a training: figures are made up, everything else is the code's."""
+"""Tables of studies without a training: the results are artificial, the code is that of a study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tiny(*overrides: str, study: str | None = None) -> Config:
 
 
 def cell_result(cell: Cell, sentences: int = 1000) -> dict[str, Any]:
-    """What `lane.train_cell` writes, its F1 a function of setting, seed and type."""
+    """The result that `study_task.train_cell` writes, with an F1 that depends on setting, seed and type."""
     f1 = float(50 + len(cell.setting) + cell.seed)
     types = {
         kind: {"precision": f1 + i, "recall": f1, "f1": f1 + i / 2, "support": 10 + i}
@@ -38,10 +38,10 @@ def cell_result(cell: Cell, sentences: int = 1000) -> dict[str, Any]:
 
 
 def table(study: str, *overrides: str, stock=STOCK) -> pa.Table:
-    """The table of a study whose cells are all made up."""
+    """The table of a study with artificial results."""
     config = tiny(*overrides)
     rows = []
     for cell in cells(study, config, stock):
-        own = changed(config, cell.changes)
-        rows += row_values(study, cell, own, cell_result(cell, own.dataset.max_sentences))
+        of_cell = changed(config, cell.changes)
+        rows += row_values(study, cell, of_cell, cell_result(cell, of_cell.dataset.max_sentences))
     return table_of(rows)

@@ -1,1 +1,1 @@
-"""Sequences of runs: the nightly refresh and the studies of the paper. Nothing below imports them."""
+"""Workflows of several runs: the nightly refresh, and the studies of the paper. No lower package imports them."""

@@ -1,4 +1,4 @@
-"""The config of a study: the run's, with the keys that the study overrides, and what the command line says before both."""
+"""The config of a study: the config file, then the study's `override`, then the command line."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def load_study_config(name: str, path: str | Path, overrides: Sequence[str] = ()
     Args:
         name: ablation, size, domain or loss.
         path: the YAML file.
-        overrides: `key=value`, see `load_config`; they go before `study.NAME.override` of the file.
+        overrides: `key=value`, see `load_config`. They take precedence over `study.NAME.override` of the file.
 
     Raises:
-        UserError: whatever is wrong, with file, line, key and remedy.
+        UserError: the config is wrong.
     """
-    told = getattr(load_config(path, overrides).study, name).override
-    return load_config(path, [*(f"{key}={json.dumps(value)}" for key, value in told.items()), *overrides])
+    of_study = getattr(load_config(path, overrides).study, name).override
+    return load_config(path, [*(f"{key}={json.dumps(value)}" for key, value in of_study.items()), *overrides])

@@ -1,4 +1,4 @@
-"""A study's table as the paper prints it: Markdown tables, with the paper's own figures beside ours where it has some."""
+"""The table of a study as Markdown tables in the form of the paper, with the paper's own results beside ours."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from xner_ray.workflows.study.table import means, values
 Rows = list[dict[str, Any]]
 
 
-def _told(table: pa.Table) -> str:
-    """What is the same in a whole study, in a line."""
+def _constants(table: pa.Table) -> str:
+    """The encoder and the seeds, which are the same for the whole study."""
     encoders, seeds = values(table, "encoder"), sorted(values(table, "seed"))
     listed = ", ".join(f"`{x}`" for x in encoders)
     if len(seeds) == 1:
         return f"Encoder {listed}; seed {seeds[0]}.\n"
     return (
-        f"Encoder {listed}; mean over seeds {', '.join(map(str, seeds))} where there are several, ± their deviation.\n"
+        f"Encoder {listed}; mean ± standard deviation over seeds {', '.join(map(str, seeds))}, if a row has several.\n"
     )
 
 
@@ -38,7 +38,7 @@ def _cell(rows: Rows, **keys: str) -> dict[str, Any] | None:
 
 
 def _ablation(table: pa.Table) -> list[str]:
-    rows, parts = means(table), [_told(table)]
+    rows, parts = means(table), [_constants(table)]
     for language, name in _sets(table):
         german = language == "de"
         head = ["setting", "seeds", "sentences", "P", "R", "F1", *(["paper: P", "R", "F1"] if german else [])]
@@ -46,7 +46,7 @@ def _ablation(table: pa.Table) -> list[str]:
         for setting in values(table, "setting"):
             row = _cell(rows, setting=setting, eval_set=name, type=ALL)
             if row:
-                line = [setting, row["seeds"], _whole(row["train_sentences"])]
+                line = [setting, row["seeds"], _integer(row["train_sentences"])]
                 line += [f"{row['precision']:.1f}", f"{row['recall']:.1f}", _f1(row)]
                 line += [f"{x:.1f}" for x in paper.ABLATION.get(setting, ())] if german else []
                 lines.append(line)
@@ -60,14 +60,14 @@ def _size(table: pa.Table) -> list[str]:
     sizes = sorted({row["setting"] for row in rows if row["setting"] != ZERO}, key=int)
     lines = []
     for setting in [ZERO, *sizes]:
-        mine = [_cell(rows, setting=setting, eval_set=name, type=ALL) for name in sets]
-        seeds = max(row["seeds"] for row in mine if row)
-        lines.append([setting if setting == ZERO else int(setting), seeds, *map(_f1, mine)])
-    return [_told(table), "F1:\n", markdown(["projected sentences", "seeds", *map(escaped, sets)], lines) + "\n"]
+        of_setting = [_cell(rows, setting=setting, eval_set=name, type=ALL) for name in sets]
+        seeds = max(row["seeds"] for row in of_setting if row)
+        lines.append([setting if setting == ZERO else int(setting), seeds, *map(_f1, of_setting)])
+    return [_constants(table), "F1:\n", markdown(["projected sentences", "seeds", *map(escaped, sets)], lines) + "\n"]
 
 
 def _domain(table: pa.Table) -> list[str]:
-    rows, parts = means(table), [_told(table)]
+    rows, parts = means(table), [_constants(table)]
     for language in values(table, "language"):
         sets = [name for other, name in _sets(table) if other == language]
         settings = [
@@ -75,7 +75,7 @@ def _domain(table: pa.Table) -> list[str]:
         ]
         kinds = sorted({r["type"] for r in rows if r["eval_set"] in sets and r["type"] != ALL})
         lines = [_entities(rows, setting, sets[0], kinds) for setting in settings if setting != ZERO]
-        parts.append(f"{language}: entities in the training data, the paper's (Chinese) in brackets:\n")
+        parts.append(f"{language}: entities in the training data; the paper's (Chinese) in parentheses:\n")
         parts.append(markdown(["domain", "sentences", *kinds, ALL], lines) + "\n")
         lines = [[s, *(_f1(_cell(rows, setting=s, eval_set=n, type=ALL)) for n in sets)] for s in settings]
         parts += [f"{language}: F1 by domain:\n", markdown(["domain", *map(escaped, sets)], lines) + "\n"]
@@ -85,18 +85,18 @@ def _domain(table: pa.Table) -> list[str]:
 
 
 def _entities(rows: Rows, setting: str, eval_set: str, kinds: list[str]) -> list[Any]:
-    """A line of the paper's Table 2."""
-    theirs, line = paper.DOMAINS.get(setting, {}), [setting]
+    """A row of the paper's Table 2."""
+    of_paper, line = paper.DOMAINS.get(setting, {}), [setting]
     for kind in [*kinds, ALL]:
         row = _cell(rows, setting=setting, eval_set=eval_set, type=kind)
         ours = "" if row is None else f"{row['train_entities']:,.0f}"
-        line.append(ours + (f" ({theirs[kind]:,})" if kind in theirs else ""))
-    whole = _cell(rows, setting=setting, eval_set=eval_set, type=ALL)
-    return [line[0], _whole(whole["train_sentences"]) if whole else "", *line[1:]]
+        line.append(ours + (f" ({of_paper[kind]:,})" if kind in of_paper else ""))
+    all_types = _cell(rows, setting=setting, eval_set=eval_set, type=ALL)
+    return [line[0], _integer(all_types["train_sentences"]) if all_types else "", *line[1:]]
 
 
 def _loss(table: pa.Table) -> list[str]:
-    rows, parts = means(table), [_told(table)]
+    rows, parts = means(table), [_constants(table)]
     cells = {(r["gamma"], r["frozen_layers"]): r["setting"] for r in table.to_pylist() if r["gamma"] is not None}
     gammas, frozen = (sorted({key[i] for key in cells}) for i in (0, 1))
     for language, name in _sets(table):
@@ -114,11 +114,11 @@ def _loss(table: pa.Table) -> list[str]:
 
 
 def _sets(table: pa.Table) -> list[tuple[str, str]]:
-    """(language, evaluation set) in the table's order."""
+    """(language, evaluation set) in the order of the table."""
     return list(dict.fromkeys(zip(*(table.column(c).to_pylist() for c in ("language", "eval_set")), strict=True)))
 
 
-def _whole(number: float | None) -> str:
+def _integer(number: float | None) -> str:
     return "" if number is None else f"{number:,.0f}"
 
 
