@@ -97,7 +97,7 @@ class Models:
     def _recorded(self, tables: Sequence[Any]) -> Asked:
         """What is asked of tables; those without entities are labeled first, and kept."""
         from xner_ray import schema
-        from xner_ray.alignment.queries import queries_of, rows_asked
+        from xner_ray.alignment.queries import Queries, query_texts
 
         heard: dict[str, list] = {name: [] for name in self.engines}
         asked = Asked()
@@ -112,10 +112,11 @@ class Models:
                 table = table.append_column(schema.ENTITIES, entities)
                 self.labeled.append(table)
             self.align(table, self.language)
-            queries = queries_of(table)
-            _, _, targets, text = rows_asked(table, queries)
+            queries = Queries.from_table(table)
+            texts = query_texts(table, queries, self.language)
             asked.sentences += table["source"].to_pylist()
-            asked.queries += [(queries.names[n], targets[t]) for n, t in zip(queries.name, text, strict=True)]
+            pairs = zip(queries.name_ids, texts.pair_ids, strict=True)
+            asked.queries += [(queries.names[n], texts.targets[i]) for n, i in pairs]
             asked.entities += len(queries.mentions)
         for engine in self.engines.values():
             del engine.run  # the class's again

@@ -21,7 +21,7 @@ import torch
 from bench.gpu_shape import SHAPES, Classifier
 from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.projector import LABELS, Projector
-from xner_ray.alignment.queries import queries_of, questions, rows_asked
+from xner_ray.alignment.queries import Queries, encode_queries, query_texts
 from xner_ray.encoders.batching import min_cost_batches, pad_batch, padding_ratio
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.tokenizer import Tokenizer
@@ -109,14 +109,15 @@ class Sides:
         self.tagger = Tagger(teacher, text.tokenizer, TYPES)
         self.projector = Projector(aligner, text.tokenizer, Decoding())
         self.engines = (teacher, aligner)
-        queries = queries_of(text.table)
-        _, _, self.targets, row = rows_asked(text.table, queries)
-        asked = questions(text.tokenizer, queries.names, queries.name, self.targets, row, aligner.max_length)
-        self.names, self.asked_targets = [queries.names[i] for i in queries.name], [self.targets[i] for i in row]
+        queries = Queries.from_table(text.table)
+        texts = query_texts(text.table, queries, text.language)
+        encoded = encode_queries(text.tokenizer, queries, texts, aligner.max_length)
+        self.names = [queries.names[i] for i in queries.name_ids]
+        self.asked_targets = [texts.targets[i] for i in texts.pair_ids]
         self.sentences = text.table["source"].to_pylist()
         self.rows: tuple[Ragged, Ragged] = (
             text.tokenizer.with_special_tokens(text.tokenizer(self.sentences).ids),
-            asked.ids,
+            encoded.ids,
         )
         self.tokens = sum(len(r.values) for r in self.rows)
         self.flops = sum(SHAPES[shape].flops(r.lengths) for r in self.rows)

@@ -145,14 +145,14 @@ class Bare:
     def projections(self, asked: argparse.Namespace, work: Path) -> dict[str, Any]:
         """Seconds of our align stage alone and of the peers', all on one core, and how many pairs."""
         from bench.peers_align import Peer
-        from xner_ray.alignment.projector import read_projector
+        from xner_ray.alignment.projector_file import read_projector
         from xner_ray.encoders.load import encoder_folder
 
         names = [name for name in asked.peers.split(",") if name]
         if not names:
             return {}
         rows = [(s, t) for table in self.labeled for s, t, e in _rows(table) if e]
-        encoder, layer = str(encoder_folder(asked.encoder)), read_projector(asked.aligner)[1] or LAYER
+        encoder, layer = str(encoder_folder(asked.encoder)), read_projector(asked.aligner).similarity_layer or LAYER
         core = asked.cores[0]
         peers = {n: Peer(n, encoder, layer, asked.device, core, rows, work) for n in names}
         try:

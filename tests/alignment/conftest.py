@@ -34,7 +34,7 @@ def engine(tiny):
 def folder(tmp_path, engine, tokenizer):
     """A trained aligner's folder, but for the training."""
     from xner_ray.alignment.decoding import Decoding
-    from xner_ray.alignment.projector import save_projector
+    from xner_ray.alignment.projector_file import save_projector
 
     engine.model.save_pretrained(tmp_path / "model")
     for file in Path(tokenizer.folder).glob("tokenizer*"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xner_ray import schema
-from xner_ray.alignment.examples.bootstrap import agree
+from xner_ray.alignment.examples.bootstrap import bidirectional_agreement
 from xner_ray.alignment.examples.builder import Example, build_examples, equal_spans, negatives
 from xner_ray.alignment.examples.encode_examples import encode_examples
 from xner_ray.alignment.similarity import Similarity
@@ -83,8 +83,10 @@ def test_all_origins_give_their_share_and_a_lack_is_reported(tmp_path, similarit
 
 def test_agreement_drops_spans_whose_tokens_match_nothing(similarity):
     lists = pa.array([[{"start": 0, "end": 4, "type": "PER", "score": 1.0}]] * 2, schema.ENTITIES.type)
-    found = agree(similarity, ["Anna", "Anna"], ["Anna", "，，，，，，，，"], lists, "de", np.random.default_rng(1))
-    assert found.row.tolist() == [0] and found.target_end.tolist() == [4]
+    aligned = bidirectional_agreement(
+        similarity, ["Anna", "Anna"], ["Anna", "，，，，，，，，"], lists, "de", np.random.default_rng(1)
+    )
+    assert aligned.source.rows.tolist() == [0] and aligned.target.ends.tolist() == [4]
 
 
 def test_equal_spans_are_whole_words():

@@ -6,7 +6,8 @@ import torch
 
 from xner_ray import schema
 from xner_ray.alignment.decoding import Decoding
-from xner_ray.alignment.projector import Projector, read_projector, save_projector
+from xner_ray.alignment.projector import Projector
+from xner_ray.alignment.projector_file import ProjectorSettings, read_projector, save_projector
 from xner_ray.config import Rules
 from xner_ray.errors import UserError
 from xner_ray.evaluation.project_files import best_spans, project_files
@@ -108,10 +109,10 @@ def test_a_projector_with_a_similarity_needs_its_encoder(folder):
 
 
 def test_projector_json_says_how_to_decode(folder):
-    assert read_projector(folder) == (Decoding(0.3), 0)
+    assert read_projector(folder) == ProjectorSettings(Decoding(0.3), 0)
     file = folder / "projector.json"
     for content, problem in (
-        ("{", "cannot be understood"),
+        ("{", "cannot be read"),
         (json.dumps({"version": 9, "kind": "x"}), "version 9"),
         (None, "no such"),
     ):

@@ -9,7 +9,8 @@ def tiny_models(tiny_encoder, tmp_path_factory):
     import torch
 
     from xner_ray.alignment.decoding import Decoding
-    from xner_ray.alignment.projector import LABELS, save_projector
+    from xner_ray.alignment.projector import LABELS
+    from xner_ray.alignment.projector_file import save_projector
     from xner_ray.encoders.load import load_model, save_tokenizer
     from xner_ray.text.tags import label_list
 

@@ -33,7 +33,7 @@ def pairs() -> pa.Table:
 
 def results(pairs: pa.Table, folder: Path) -> pa.Table:
     labeled = label_table(Tagger.load_null(folder), pairs)
-    return labeled.append_column("projections", Projector.null(folder).project(labeled, "de"))
+    return labeled.append_column("projections", Projector.load_null(folder).project(labeled, "de"))
 
 
 def test_it_looks_like_real_results(pairs, tiny_encoder):
@@ -62,7 +62,7 @@ def test_no_answer_in_the_name_and_probabilities_add_up():
 def test_no_torch(tiny_encoder):
     code = (
         "import sys; from xner_ray.ner.tagger import Tagger; from xner_ray.alignment.projector import Projector\n"
-        "Tagger.load_null(sys.argv[1]), Projector.null(sys.argv[1])\n"
+        "Tagger.load_null(sys.argv[1]), Projector.load_null(sys.argv[1])\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -66,7 +66,7 @@ def _same_words(found, wanted) -> None:
 def test_the_same_is_found(tiny_encoder, tokenizer):
     plain = table_of(PAIRS * 5)
     column = pretokenize_table(plain, (tokenizer, "en"), (tokenizer, "zh"))
-    tagger, projector = Tagger.load_null(tiny_encoder), Projector.null(tiny_encoder)
+    tagger, projector = Tagger.load_null(tiny_encoder), Projector.load_null(tiny_encoder)
     found = []
     for table in (plain, plain.append_column(PRETOKENIZED, column)):
         labeled = label_table(tagger, table)

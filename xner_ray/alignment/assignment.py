@@ -1,116 +1,93 @@
-"""All names of a pair at once: no two of them at one place, and none in more forms than it has mentions.
+"""One-to-one assignment of the entities of a sentence pair to spans of its target sentence.
 
-Asked one by one, `Structural Fund` and `Cohesion Fund` both point to the same words, and a name with one mention finds its
-look-alikes too. Here candidates are taken best first, in rounds over all pairs of a shard. What it trades: a confident
-mistake keeps the right name out, where independent answers would have shown a conflict.
+Decoded alone, `Structural Fund` and `Cohesion Fund` both get the same words, and a name with one mention also gets similar
+names. Here candidates are taken best score first: no two assigned spans of a pair overlap, and a name gets at most as many
+different surface texts as it has mentions. All pairs of a shard are assigned at once, in rounds. The cost: a wrong candidate
+with a high score keeps the right one out, where independent decoding would show a conflict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import pyarrow as pa
 
-from xner_ray.alignment.queries import Queries
+from xner_ray.alignment.candidates import Candidates
+from xner_ray.alignment.queries import Queries, QueryTexts
 from xner_ray.text.arrow_lists import changes, codes
-from xner_ray.text.arrow_strings import slices
-
-Found = dict[str, np.ndarray]  # candidates, as `decode.spans` returns them
 
 
-def take(found: Found, some: np.ndarray) -> Found:
-    """The candidates of a mask or of positions."""
-    return {key: values[some] for key, values in found.items()}
-
-
-def nothing() -> Found:
-    """No candidate, with votes."""
-    columns = dict.fromkeys(("query", "start", "end"), np.zeros(0, np.int64))
-    return columns | dict.fromkeys(("score", "aligner", "similarity"), np.zeros(0, np.float32))
-
-
-def distinct(found: Found) -> Found:
-    """Ordered by query, start and end, each span of a query once, with its best score."""
-    order = np.lexsort((-found["score"], found["end"], found["start"], found["query"]))
-    keys = np.stack([found["query"], found["start"], found["end"]])[:, order]
-    new = np.ones(len(order), bool)
-    new[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
-    return take(found, order[new])
-
-
-def silent(found: Found, queries: Queries) -> np.ndarray:
-    """bool [queries], those without a candidate."""
-    none = np.ones(len(queries), bool)
-    none[found["query"]] = False
-    return none
-
-
-def join(first: Found, second: Found) -> Found:
-    """Candidates of both, ordered by query and start."""
-    joined = {key: np.concatenate([values, second[key]]) for key, values in first.items()}
-    return take(joined, np.lexsort((joined["end"], joined["start"], joined["query"])))
-
-
-def chosen(
-    found: Found, queries: Queries, texts: Sequence[str], text: np.ndarray, before: Found | None = None
-) -> Found:
-    """The candidates that are taken, best score first.
+def assign_one_to_one(
+    candidates: Candidates, queries: Queries, texts: QueryTexts, assigned: Candidates | None = None
+) -> Candidates:
+    """Choose candidates greedily, best score first.
 
     Args:
-        texts: the distinct targets.
-        text: int64 [queries], the target of each.
-        before: candidates that are taken already.
+        candidates: of `queries`.
+        queries: all queries of a table.
+        texts: of the queries.
+        assigned: candidates that were assigned before; they have precedence.
 
     Returns:
-        Candidates of both, of which no two share a character of their pair's target; a name has as many different
-        surfaces as it has mentions, each wherever it stands.
+        `assigned` and the chosen candidates. No two of them share a character of a pair's target. A query has at most as
+        many different surface texts as mentions; each text may occur several times.
     """
-    late = np.zeros(len(found["query"]), bool)
-    if before is not None:
-        late = np.repeat([False, True], [len(before["query"]), len(late)])
-        found = {key: np.concatenate([values, found[key]]) for key, values in before.items()}
-    query, start, end = found["query"], found["start"], found["end"]
-    surface = codes(slices(pa.array(texts, pa.string()), text[query], start, end))
-    room = np.bincount(queries.mentions[:, 0], minlength=len(queries))
-    ranked = np.lexsort((-found["score"], late))
-    return take(found, one_to_one(queries.row[query], query, start, end, surface, ranked, room))
+    is_new = np.ones(len(candidates), bool)
+    if assigned is not None:
+        is_new = np.repeat([False, True], [len(assigned), len(candidates)])
+        candidates = assigned.concatenate(candidates)
+    surface_ids = codes(texts.spans_of(candidates).texts(texts.target_strings))
+    ranking = np.lexsort((-candidates.scores, is_new))
+    row_ids = queries.rows[candidates.query_ids]
+    return candidates.take(select_disjoint(candidates, row_ids, surface_ids, ranking, queries.mention_counts()))
 
 
-def with_shared(found: Found, candidates: Found, queries: Queries) -> Found:
-    """`found`, and candidates at just the place of one of them, of names that have none: Trump and Donald Trump, both 特朗普."""
-    both = [np.stack([queries.row[x["query"]], x["start"], x["end"]], axis=1) for x in (found, candidates)]
-    _, place = np.unique(np.concatenate(both), axis=0, return_inverse=True)
-    place = place.ravel()
-    known = np.isin(place[len(both[0]) :], place[: len(both[0])])
-    return join(found, take(candidates, silent(found, queries)[candidates["query"]] & known))
-
-
-def one_to_one(
-    pair: np.ndarray,
-    query: np.ndarray,
-    start: np.ndarray,
-    end: np.ndarray,
-    surface: np.ndarray,
-    ranked: np.ndarray,
-    room: np.ndarray,
-) -> np.ndarray:
-    """The same on bare arrays.
+def assign_shared_spans(assigned: Candidates, candidates: Candidates, queries: Queries) -> Candidates:
+    """Add candidates of unaligned queries that are exactly the span of another query: Trump and Donald Trump, both 特朗普.
 
     Args:
-        pair, query, start, end, surface: [candidates]; a pair, a name of it, characters, a code of their text.
-        ranked: a permutation of the candidates, the best first.
-        room: int64 [queries], surfaces that each name may take.
+        assigned: result of `assign_one_to_one`.
+        candidates: the aligner's candidates.
+        queries: of both.
+
+    Returns:
+        Candidates ordered by query and start.
     """
-    taken, left = np.zeros(len(pair), bool), ranked[np.argsort(pair[ranked], kind="stable")]
-    form = query * (int(surface.max(initial=0)) + 1) + surface
-    known, forms = np.zeros(len(pair), bool), np.zeros(len(room), np.int64)
-    while len(left):
-        best = left[changes(pair[left])]  # the first of each pair
-        taken[best] = True
-        np.add.at(forms, query[best[~known[best]]], 1)
-        known = np.isin(form, form[taken])
-        winner = np.repeat(best, np.diff(np.append(np.flatnonzero(changes(pair[left])), len(left))))
-        beside = (end[left] <= start[winner]) | (start[left] >= end[winner])
-        left = left[beside & (known[left] | (forms[query[left]] < room[query[left]]))]
-    return taken
+    keys = [np.stack([queries.rows[c.query_ids], c.starts, c.ends], axis=1) for c in (assigned, candidates)]
+    _, span_ids = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+    span_ids = span_ids.ravel()
+    is_taken = np.isin(span_ids[len(assigned) :], span_ids[: len(assigned)])
+    is_unaligned = assigned.unaligned_queries(len(queries))[candidates.query_ids]
+    return assigned.concatenate(candidates.take(is_unaligned & is_taken)).sorted()
+
+
+def select_disjoint(
+    candidates: Candidates, row_ids: np.ndarray, surface_ids: np.ndarray, ranking: np.ndarray, max_surfaces: np.ndarray
+) -> np.ndarray:
+    """The greedy choice of `assign_one_to_one` on arrays.
+
+    Args:
+        candidates: their queries and spans are used.
+        row_ids: int64 [candidates], the sentence pair. Only candidates of one pair exclude each other.
+        surface_ids: int64 [candidates], equal where the surface text is.
+        ranking: int64 [candidates], a permutation of the candidates, the best one first.
+        max_surfaces: int64 [queries], number of different surface texts that each query may take.
+
+    Returns:
+        bool [candidates], True for the chosen ones.
+    """
+    query_ids, starts, ends = candidates.query_ids, candidates.starts, candidates.ends
+    is_chosen, remaining = np.zeros(len(candidates), bool), ranking[np.argsort(row_ids[ranking], kind="stable")]
+    name_surfaces = (
+        query_ids * (int(surface_ids.max(initial=0)) + 1) + surface_ids
+    )  # one number for each (query, surface)
+    is_known, num_surfaces = np.zeros(len(candidates), bool), np.zeros(len(max_surfaces), np.int64)
+    while len(remaining):
+        is_best = changes(row_ids[remaining])  # the first of each pair
+        best = remaining[is_best]
+        is_chosen[best] = True
+        np.add.at(num_surfaces, query_ids[best[~is_known[best]]], 1)
+        is_known = np.isin(name_surfaces, name_surfaces[is_chosen])
+        best_of_pair = np.repeat(best, np.diff(np.append(np.flatnonzero(is_best), len(remaining))))
+        is_disjoint = (ends[remaining] <= starts[best_of_pair]) | (starts[remaining] >= ends[best_of_pair])
+        has_free_surface = num_surfaces[query_ids[remaining]] < max_surfaces[query_ids[remaining]]
+        remaining = remaining[is_disjoint & (is_known[remaining] | has_free_surface)]
+    return is_chosen

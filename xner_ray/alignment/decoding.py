@@ -1,21 +1,24 @@
-"""Probabilities of target tokens to spans: a span is a maximal run of positive words.
+"""Token probabilities to candidate spans: a span is a maximal run of words above a threshold.
 
-Words, not pieces: a name's pieces disagree at its ending where the word as a whole is clear, and students learn on
-words. In Chinese every character is a word, and the characters of one piece share its probability. All queries of a
-shard at once.
+Spans consist of words and not of tokens: the tokens of a name often disagree at its ending, and students learn labels of
+words. In Chinese every character is a word, and all characters of a token have the token's probability.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from xner_ray.config import Aligner
+from xner_ray.alignment.candidates import Candidates
+from xner_ray.alignment.spans import Spans, touched_tokens
 from xner_ray.encoders.ragged import offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.word_spans import WordSpans
+
+if TYPE_CHECKING:
+    from xner_ray.config import Aligner  # imports pydantic, which GPU benchmarks do without
 
 WordPooling = Literal["first", "mean"]
 # Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
@@ -55,94 +58,65 @@ class Decoding:
         return cls(**{key: getattr(aligner, key) for key in DECODING_KEYS})
 
 
-def token_range(
-    token_starts: np.ndarray,
-    token_ends: np.ndarray,
-    offsets: np.ndarray,
-    rows: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens (or words) that share a character with each span: first and last (exclusive), as flat positions.
+def decode_spans(
+    probabilities: np.ndarray, tokens: Tokens, words: WordSpans, pair_ids: np.ndarray, decoding: Decoding
+) -> Candidates:
+    """Candidates of all queries by the aligner.
 
     Args:
-        token_starts, token_ends: int [tokens], characters of their text, in order.
-        offsets: int64 [texts + 1], the tokens of each text.
-        rows, starts, ends: int [spans], the text of each span and its characters.
-    """
-    # One number line for all texts, as in ner/token_labels.py: characters of text i lie at i * width + position.
-    rows = np.asarray(rows, np.int64)
-    width = int(max(np.max(token_ends, initial=0), np.max(ends, initial=0))) + 2
-    base = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)) * width
-    first = np.searchsorted(base + token_ends, rows * width + starts, side="right")
-    last = np.searchsorted(base + token_starts, rows * width + ends, side="left")
-    low, high = offsets[rows], offsets[rows + 1]
-    first, last = np.clip(first, low, high), np.clip(last, low, high)
-    return first, np.maximum(first, last)
-
-
-def spans(
-    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: WordSpans, decoding: Decoding
-) -> dict[str, np.ndarray]:
-    """Candidates of all queries.
-
-    Args:
-        answers: float [sum of target tokens of the queries], the probability that a token belongs to the entity.
+        probabilities: float [target tokens of all queries], probability that the token belongs to the entity.
         tokens: of the distinct targets.
-        text: int64 [queries], the target of each.
         words: of the distinct targets.
+        pair_ids: int64 [queries], the target of each query.
+        decoding: `threshold`, `max_gap_words` and `word_pooling` are used.
 
     Returns:
-        Arrays with one element a span, ordered by query and start: `query`, `start`, `end` (characters of the target),
-        `score` (float32, mean score of its words, 4 decimals). Spans of one query neither overlap nor touch.
+        Candidates ordered by query and start. The score is the mean probability of the span's words, rounded to 4
+        decimals. Spans of one query neither overlap nor touch.
     """
-    query, word, score = word_scores(answers, tokens, text, words, decoding.word_pooling)
-    first, last = runs(np.flatnonzero(score >= decoding.threshold), query, decoding.max_gap_words)
-    total = np.concatenate([[0.0], np.cumsum(score, dtype=np.float64)])
-    mean = (total[last + 1] - total[first]) / (last + 1 - first)
-    return {
-        "query": query[first],
-        "start": words.starts[word[first]],
-        "end": words.ends[word[last]],
-        "score": np.round(mean, 4).astype(np.float32),
-    }
+    query_ids, word_ids, scores = _word_probabilities(probabilities, tokens, words, pair_ids, decoding.word_pooling)
+    first, last = positive_runs(np.flatnonzero(scores >= decoding.threshold), query_ids, decoding.max_gap_words)
+    total = np.concatenate([[0.0], np.cumsum(scores, dtype=np.float64)])
+    means = np.round((total[last + 1] - total[first]) / (last + 1 - first), 4)
+    return Candidates.create(
+        query_ids[first], words.starts[word_ids[first]], words.ends[word_ids[last]], means, aligner_scores=means
+    )
 
 
-def runs(positive: np.ndarray, query: np.ndarray, max_gap_words: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and last (inclusive) word of each maximal run.
+def positive_runs(positive: np.ndarray, query_ids: np.ndarray, max_gap_words: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maximal runs of positive words of one query.
 
     Args:
-        positive: int64, ascending: the positive ones among the target words of all queries.
-        query: int64 [sum of the target words of the queries].
+        positive: int64, ascending indices of the positive words among the target words of all queries.
+        query_ids: int64 [target words of all queries].
         max_gap_words: number of other words that a run may contain between two positive ones.
+
+    Returns:
+        first, last: int64 [runs], indices of the first and the last word (inclusive).
     """
-    begins = np.ones(len(positive), bool)
-    begins[1:] = (query[positive[1:]] != query[positive[:-1]]) | (np.diff(positive) > max_gap_words + 1)
-    heads = np.flatnonzero(begins)
+    is_start = np.ones(len(positive), bool)
+    is_start[1:] = (query_ids[positive[1:]] != query_ids[positive[:-1]]) | (np.diff(positive) > max_gap_words + 1)
+    heads = np.flatnonzero(is_start)
     return positive[heads], positive[np.append(heads[1:], len(positive)) - 1] if len(heads) else heads
 
 
-def word_scores(
-    answers: np.ndarray, tokens: Tokens, text: np.ndarray, words: WordSpans, pooling: WordPooling
+def _word_probabilities(
+    probabilities: np.ndarray, tokens: Tokens, words: WordSpans, pair_ids: np.ndarray, pooling: WordPooling
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The probability of each word of each query; 0 for words without a piece.
-
-    Returns:
-        query, word: int64 [sum of the target words of the queries], the latter into `words`; score: float32, the same
-            shape.
-    """
+    """query_ids, word_ids (into `words`) and probability of each target word of each query; 0 for words without a token."""
     offsets = tokens.ids.offsets
-    low, high = token_range(tokens.starts, tokens.ends, offsets, words.rows, words.starts, words.ends)
-    counts = np.diff(words.offsets)[text]
-    query, word = np.repeat(np.arange(len(text)), counts), ranges(words.offsets[text], counts)
-    # From the flat position among distinct targets to that among the queries' answers.
-    shift = np.repeat(offsets_of(tokens.ids.lengths[text])[:-1] - offsets[text], counts)
-    first, last = low[word] + shift, high[word] + shift
-    if not len(answers):
-        return query, word, np.zeros(len(word), np.float32)
+    first_tokens, last_tokens = touched_tokens(tokens, Spans(words.rows, words.starts, words.ends))
+    counts = np.diff(words.offsets)[pair_ids]
+    query_ids = np.repeat(np.arange(len(pair_ids)), counts)
+    word_ids = ranges(words.offsets[pair_ids], counts)
+    # From the index among the tokens of distinct targets to the index among the target tokens of all queries.
+    shift = np.repeat(offsets_of(tokens.ids.lengths[pair_ids])[:-1] - offsets[pair_ids], counts)
+    first, last = first_tokens[word_ids] + shift, last_tokens[word_ids] + shift
+    if not len(probabilities):
+        return query_ids, word_ids, np.zeros(len(word_ids), np.float32)
     if pooling == "first":
-        score = answers[np.minimum(first, len(answers) - 1)]
+        scores = probabilities[np.minimum(first, len(probabilities) - 1)]
     else:
-        total = np.concatenate([[0.0], np.cumsum(answers, dtype=np.float64)])
-        score = (total[last] - total[first]) / np.maximum(1, last - first)
-    return query, word, np.where(first < last, score, 0.0).astype(np.float32)
+        total = np.concatenate([[0.0], np.cumsum(probabilities, dtype=np.float64)])
+        scores = (total[last] - total[first]) / np.maximum(1, last - first)
+    return query_ids, word_ids, np.where(first < last, scores, 0.0).astype(np.float32)

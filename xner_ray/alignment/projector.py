@@ -1,14 +1,12 @@
-"""The projector: a trained aligner with all that the best projection needs, in one folder.
+"""The projector: from entities of source sentences to spans of their target sentences.
 
-`projector.json` beside the aligner's weights says how its probabilities become spans, so `xner project --model DIR`
-and the labeling pool do exactly what was measured.
+For each shard: exact string matches first; then the trained aligner, and the untrained similarity as its fallback, for the
+other entities; then cleaned edges, extended spans, and a one-to-one assignment within each sentence pair.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,76 +14,34 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray import schema
-from xner_ray.alignment.assignment import Found, chosen, join, nothing, silent, with_shared
-from xner_ray.alignment.decoding import Decoding, spans
-from xner_ray.alignment.ensemble import FOLDER, first_votes, mended, save_similarity, similar
-from xner_ray.alignment.exact_match import alike
-from xner_ray.alignment.queries import Queries, queries_of, questions, rows_asked
-from xner_ray.alignment.span_cleanup import tidy_found
+from xner_ray.alignment.assignment import assign_one_to_one, assign_shared_spans
+from xner_ray.alignment.candidates import Candidates
+from xner_ray.alignment.decoding import Decoding, decode_spans
+from xner_ray.alignment.ensemble import FOLDER, extend_truncated_spans, similarity_candidates
+from xner_ray.alignment.exact_match import exact_matches
+from xner_ray.alignment.projector_file import read_projector
+from xner_ray.alignment.queries import Queries, QueryTexts, encode_queries, query_texts
+from xner_ray.alignment.span_cleanup import clean_candidates
 from xner_ray.encoders.engine_base import InferenceEngine
 from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.ragged import offsets_of
 from xner_ray.encoders.testing.null import NullEngine
-from xner_ray.encoders.tokenizer import Tokenizer, Tokens
-from xner_ray.errors import UserError
-from xner_ray.ner.pretokenize import TARGET, tokens_and_words
-from xner_ray.ner.word_spans import WordSpans
-from xner_ray.storage.atomic import write_json
-from xner_ray.text.languages import get_language
+from xner_ray.encoders.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from xner_ray.alignment.similarity import Similarity  # imports torch
 
-FILE, VERSION, KIND = "projector.json", 7, "aligner"
-LABELS = ["OUTSIDE", "INSIDE"]
-
-
-def save_projector(
-    folder: str | Path, decoding: Decoding, layer: int | None = None, encoder: str = "", **facts: object
-) -> None:
-    """Write `projector.json` into the folder of a trained aligner, and the similarity's encoder where it is asked for.
-
-    Args:
-        decoding: how probabilities become spans.
-        layer: of the similarity.
-        encoder: of the similarity (`embedded | hub id | folder`); needed where `decoding.similarity_fallback_score` is above 0.
-        facts: whatever else a reader may want to know, such as languages or scores.
-    """
-    if decoding.similarity_fallback_score:
-        if layer is None or not encoder:
-            raise ValueError("a projector with a similarity needs its encoder and layer")
-        save_similarity(encoder, layer, folder)
-    content = {"version": VERSION, "kind": KIND, **asdict(decoding), "similarity_layer": layer, "facts": facts}
-    write_json(Path(folder) / FILE, content)
-
-
-def read_projector(folder: str | Path) -> tuple[Decoding, int]:
-    """Read `projector.json`: how to decode, and the similarity's layer.
-
-    Raises:
-        UserError: there is none, or not one that this version understands.
-    """
-    file = Path(folder) / FILE
-    remedy = "give the folder of a trained aligner, e.g. OUT/aligner/.../model"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if (content["version"], content["kind"]) != (VERSION, KIND):
-            raise UserError(f"is of version {content['version']}, kind {content['kind']}", file=file, remedy=remedy)
-        decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
-        return decoding, int(content["similarity_layer"] or 0)
-    except FileNotFoundError:
-        raise UserError("no such file, so this is no projector", file=file, remedy=remedy) from None
-    except (ValueError, KeyError, TypeError) as e:
-        raise UserError(f"cannot be understood: {type(e).__name__} {e}", file=file, remedy=remedy) from e
+LABELS = ["OUTSIDE", "INSIDE"]  # of the aligner
 
 
 class Projector:
-    """Projects entities of the source onto the target.
+    """Projects entities of source sentences to their target sentences.
 
     Args:
         engine: holds the trained aligner.
-        tokenizer: the aligner's.
-        similarity: the second opinion (`fusion.py`).
+        tokenizer: of the aligner.
+        decoding: how probabilities become spans.
+        similarity: the untrained similarity; used where `decoding.similarity_fallback_score` is above 0.
     """
 
     def __init__(
@@ -100,30 +56,45 @@ class Projector:
 
     @classmethod
     def load(
-        cls, folder: str | Path, precision: str = "auto", batch_tokens: int = 4096, device: str | None = None
+        cls, folder: str | Path, precision: str = "auto", max_batch_tokens: int = 4096, device: str | None = None
     ) -> Projector:
+        """Load the folder of a trained aligner with its projector.json.
+
+        Args:
+            folder: of the aligner.
+            precision: `auto`, `fp32`, `bf16` or `fp16`.
+            max_batch_tokens: padded tokens of a forward pass.
+            device: such as `cpu`; None: a GPU where there is one.
+
+        Raises:
+            UserError: projector.json is missing, of another version, or broken.
+        """
         from xner_ray.encoders.load import load_model
         from xner_ray.encoders.torch_engine import TorchEngine
 
-        decoding, layer = read_projector(folder)
+        settings = read_projector(folder)
         similarity = None
-        if decoding.similarity_fallback_score:
+        if settings.decoding.similarity_fallback_score:
             from xner_ray.alignment.similarity import Similarity
 
-            similarity = Similarity.load(str(Path(folder) / FOLDER), layer, precision, batch_tokens, device)
-        engine = TorchEngine(load_model(folder), batch_tokens, precision, device)
-        return cls(engine, Tokenizer(str(folder)), decoding, similarity)
+            similarity = Similarity.load(
+                str(Path(folder) / FOLDER), settings.similarity_layer, precision, max_batch_tokens, device
+            )
+        engine = TorchEngine(load_model(folder), max_batch_tokens, precision, device)
+        return cls(engine, Tokenizer(str(folder)), settings.decoding, similarity)
 
     @classmethod
-    def null(cls, folder: str | Path) -> Projector:
-        """The projector that makes its answers up (`encoders/testing/null.py`), with the tokenizer of a folder."""
+    def load_null(cls, folder: str | Path) -> Projector:
+        """A projector without a model (`encoders/testing/null.py`), with the tokenizer of a folder."""
         tokenizer = Tokenizer(str(folder), without_transformers=True)
         return cls(NullEngine(tokenizer.word_start_mask()), tokenizer, Decoding(word_pooling="first"))
 
     @property
     def stats(self) -> EngineStats:
-        """What the engine did. `extra`: cut_names, and alike_names, which nobody was asked about; `windowed_rows`: queries with
-        a target longer than the model.
+        """Counters of the aligner's engine.
+
+        `windowed_rows` are queries whose target is longer than the model. `extra` has `truncated_names`, queries whose name
+        was truncated, and `exact_matches`, queries that no model read.
         """
         return self.engine.stats
 
@@ -131,95 +102,90 @@ class Projector:
         """Candidates of a labeled shard.
 
         Args:
-            table: columns `source`, `target`, `entities` (schema.LABELED); with
-                schema.PRETOKENIZED targets are not tokenized again.
-            language: of the targets, ISO 639-1; decides what a word is.
+            table: columns `source`, `target` and `entities` (schema.LABELED). With schema.PRETOKENIZED the targets are not
+                tokenized again.
+            language: of the targets, ISO 639-1.
 
         Returns:
-            schema.PROJECTIONS, one list a row, ordered by entity and start; `entity` is the first of its equal
-            entities.
+            schema.PROJECTIONS, one list for each row, ordered by entity and start. `entity` is the first entity of the row
+            with its text and type.
         """
-        queries, found = self.find(table, language)
-        row = queries.row[found["query"]]
-        offsets = offsets_of(np.bincount(row, minlength=table.num_rows)) if table.num_rows else np.zeros(1, np.int64)
-        columns = {"entity": queries.entity[found["query"]], **found}
+        queries = Queries.from_table(table)
+        candidates = self.find_candidates(queries, query_texts(table, queries, language))
+        columns = {
+            "entity": queries.entities[candidates.query_ids],
+            "start": candidates.starts,
+            "end": candidates.ends,
+            "score": candidates.scores,
+            "aligner": candidates.aligner_scores,
+            "similarity": candidates.similarity_scores,
+        }
         values = pa.StructArray.from_arrays(
             [pa.array(columns[field.name], field.type, from_pandas=field.nullable) for field in schema.PROJECTION],
             fields=list(schema.PROJECTION),
         )
-        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=schema.PROJECTIONS.type)
+        counts = np.bincount(queries.rows[candidates.query_ids], minlength=table.num_rows)
+        offsets = pa.array(offsets_of(counts).astype(np.int32))
+        return pa.ListArray.from_arrays(offsets, values, type=schema.PROJECTIONS.type)
 
-    def find(self, table: pa.Table, language: str) -> tuple[Queries, dict[str, np.ndarray]]:
-        """Queries of a table and their candidates as flat arrays (see `decode.spans`)."""
-        queries = queries_of(table)
-        rows, sources, targets, text = rows_asked(table, queries)
-        tokens, words = None, None
-        if schema.PRETOKENIZED.name in table.column_names:
-            every, all_words = tokens_and_words(table, TARGET)
-            tokens, words = every.take(rows), all_words.take(rows)
-        words = WordSpans.from_texts(targets, language) if words is None else words
-        known = self._alike(queries, targets, text, words, language)
-        unknown = silent(known, queries)
-        found = self._ask(np.flatnonzero(unknown), queries, targets, text, tokens, words)
-        candidates = tidy_found(found, targets, text, language, self.decoding.one_to_one)
+    def find_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
+        """Candidates of queries, ordered by query and start."""
+        decoding = self.decoding
+        exact = self._exact_matches(queries, texts)
+        rest = np.flatnonzero(exact.unaligned_queries(len(queries)))
+        rest_queries, rest_texts = queries.take(rest), texts.take_queries(rest)
+        aligned = clean_candidates(
+            self._aligner_candidates(rest_queries, rest_texts), rest_texts, remove_articles=decoding.one_to_one
+        )
+        if not decoding.one_to_one:
+            return aligned.for_queries(rest).concatenate(exact).sorted()
+        similar = self._similarity_candidates(rest_queries, rest_texts)
+        aligned = extend_truncated_spans(aligned, similar, rest_texts).for_queries(rest)
+        assigned = assign_one_to_one(aligned, queries, texts, assigned=exact)
+        assigned = assign_one_to_one(similar.for_queries(rest), queries, texts, assigned=assigned)
+        return assign_shared_spans(assigned, aligned, queries)
 
-        if not self.decoding.one_to_one:
-            return queries, join(candidates, known)
-        extra = self._second(np.flatnonzero(unknown), queries, sources, targets, text, words, language)
-        candidates = mended(candidates, extra, targets, text)
-        taken = chosen(candidates, queries, targets, text, before=known)
-        return queries, with_shared(chosen(extra, queries, targets, text, before=taken), candidates, queries)
+    def _exact_matches(self, queries: Queries, texts: QueryTexts) -> Candidates:
+        if not self.decoding.exact_match_score or not texts.uses_spaces or not len(queries):
+            return Candidates.empty()
+        matches = exact_matches(queries, texts, self.decoding.exact_match_score)
+        self._count("exact_matches", len(np.unique(matches.query_ids)))
+        return matches
 
-    def _alike(self, queries: Queries, targets: list[str], text: np.ndarray, words: WordSpans, language: str) -> Found:
-        """Candidates of the names that nobody need look for; none where every character is a word."""
-        if not self.decoding.exact_match_score or not get_language(language).uses_spaces or not len(queries):
-            return nothing()
-        known = alike(queries, targets, text, words, language, self.decoding.exact_match_score)
-        self.stats.extra["alike_names"] = self.stats.extra.get("alike_names", 0) + len(np.unique(known["query"]))
-        return known
-
-    def _ask(
-        self,
-        asked: np.ndarray,
-        queries: Queries,
-        targets: list[str],
-        text: np.ndarray,
-        tokens: Tokens | None,
-        words: WordSpans,
-    ) -> Found:
-        """The aligner's candidates of some queries."""
-        some, place = np.unique(text[asked], return_inverse=True)
-        some_targets, tokens = [targets[i] for i in some], tokens.take(some) if tokens else None
+    def _aligner_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
         with self.stats.timed("tokenize"):
-            rows = questions(
-                self.tokenizer, queries.names, queries.name[asked], some_targets, place, self.engine.max_length, tokens
-            )
-        self.stats.windowed_rows += rows.windowed
-        self.stats.extra["cut_names"] = self.stats.extra.get("cut_names", 0) + rows.cut_names
-        scores = self.engine.probabilities(rows.ids, rows.types)
-        answers = scores[rows.answers, -1] if len(rows.answers) else np.zeros(0, np.float32)
-        found = spans(answers, rows.tokens, place, words.take(some), self.decoding)
-        return first_votes(found | {"query": asked[found["query"]]})
+            encoded = encode_queries(self.tokenizer, queries, texts, self.engine.max_length)
+        self.stats.windowed_rows += encoded.num_windowed
+        self._count("truncated_names", encoded.num_truncated_names)
+        probabilities = self.engine.probabilities(encoded.ids, encoded.segment_ids)
+        inside = (
+            probabilities[encoded.target_positions, -1] if len(encoded.target_positions) else np.zeros(0, np.float32)
+        )
+        return decode_spans(inside, encoded.tokens, texts.words, texts.pair_ids, self.decoding)
 
-    def _second(self, asked, queries: Queries, sources, targets, text, words, language: str) -> Found:
-        """What the similarity would take, tidy; nothing where there is none, or none for the language."""
-        if self.similarity is None or not get_language(language).uses_spaces or not len(asked):
-            return nothing()
-        extra = similar(asked, self.similarity, queries, sources, targets, text, words, self.decoding)
-        return tidy_found(extra, targets, text, language, self.decoding.one_to_one)
+    def _similarity_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
+        if self.similarity is None or not self.decoding.similarity_fallback_score:
+            return Candidates.empty()
+        if not texts.uses_spaces or not len(queries):
+            return Candidates.empty()
+        return clean_candidates(similarity_candidates(self.similarity, queries, texts, self.decoding), texts)
+
+    def _count(self, name: str, number: int) -> None:
+        self.stats.extra[name] = self.stats.extra.get(name, 0) + number
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
     ) -> list[list[tuple[int, int, int, float]]]:
-        """Candidates of aligned raw strings.
+        """Candidates of sentence pairs.
 
         Args:
-            sources, targets: raw strings, aligned.
-            entities: of each source (start, end, type, ...), characters.
+            sources, targets: raw strings, one of each for a pair.
+            entities: (start, end, type, ...) of each source; half-open character spans.
+            language: of the targets, ISO 639-1.
 
         Returns:
-            For each pair (entity, start, end, score): `entity` is the index of the first entity with its name and
-            type.
+            For each pair (entity, start, end, score). `entity` is the index of the first entity with its text and type,
+            start and end are characters of the target.
         """
         rows = [[{"start": e[0], "end": e[1], "type": e[2], "score": 1.0} for e in row] for row in entities]
         table = pa.table(
@@ -229,5 +195,5 @@ class Projector:
                 "entities": pa.array(rows, schema.ENTITIES.type),
             }
         )
-        found = self.project(table, language).to_pylist()
-        return [[(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in row] for row in found]
+        projections = self.project(table, language).to_pylist()
+        return [[(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in row] for row in projections]

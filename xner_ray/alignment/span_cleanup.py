@@ -1,8 +1,9 @@
-"""Edges of spans: what hangs on to a name and is none of it.
+"""Edges of candidate spans: what belongs to a name and what does not.
 
-Without spaces every character is a word and a span may end anywhere: one that holds a part of a Latin word or of a number
-gets all of it (Wa of Wayne), and marks at its edges go (《华盛顿邮报). Elsewhere words do that, and an article at the front
-goes (die Kommission), as gold sets have it; in lower case only, since La Coruña and Die Zeit are names.
+In languages without spaces each character is a word, so a span may end inside a Latin word or a number: it is widened to the
+whole word (Wa of Wayne), and punctuation at its edges is removed (《华盛顿邮报). In other languages spans consist of words, and
+a leading article is removed (die Kommission), as in gold sets. Only a lowercase article is removed, because La Coruña and Die
+Zeit are names.
 """
 
 from __future__ import annotations
@@ -14,71 +15,74 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xner_ray.alignment.assignment import Found, distinct, take
+from xner_ray.alignment.candidates import Candidates
+from xner_ray.alignment.queries import QueryTexts
+from xner_ray.alignment.spans import Spans
 from xner_ray.encoders.ragged import offsets_of
-from xner_ray.text.arrow_strings import slices
 from xner_ray.text.languages import get_language
 
-# A Latin word or a number: what Chinese and Japanese writers set apart by script.
-_FOREIGN = re.compile(r"[0-9A-Za-z\u00c0-\u024f](?:[.'’&-]?[0-9A-Za-z\u00c0-\u024f])*")
-_EDGE = " \u3000\t·・、，。：；！？,.:;!?-–—…~～《》〈〉「」『』“”‘’\"'()（）[]【】/|"
+# A Latin word or a number. Chinese and Japanese do not separate them from other characters by spaces.
+_LATIN_WORD = re.compile(r"[0-9A-Za-z\u00c0-\u024f](?:[.'’&-]?[0-9A-Za-z\u00c0-\u024f])*")
+_EDGE_MARKS = " \u3000\t·・、，。：；！？,.:;!?-–—…~～《》〈〉「」『』“”‘’\"'()（）[]【】/|"
 
 
-def tidy(
-    texts: Sequence[str], rows: np.ndarray, starts: np.ndarray, ends: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spans with tidy edges.
+def clean_edges(texts: Sequence[str], spans: Spans) -> Spans:
+    """Widen spans to whole Latin words and numbers, then remove punctuation and spaces at both edges.
 
     Args:
         texts: raw strings.
-        rows, starts, ends: int [spans], the text of each span and its characters.
+        spans: in these texts.
 
     Returns:
-        starts, ends: int64 [spans]; equal where nothing but marks was there.
+        The spans in the same order. Start and end are equal where a span held punctuation alone.
     """
-    base = offsets_of(np.fromiter(map(len, texts), np.int64, len(texts)))[np.asarray(rows, np.int64)]
-    words = np.array([m.span() for m in _FOREIGN.finditer("\n".join(texts))], np.int64).reshape(-1, 2)
-    base = base + rows  # the joined texts have a line feed after each
-    starts, ends = _widened(base + starts, base + ends, words)
-    starts, ends = starts - base, ends - base
-    found = slices(pa.array(texts, pa.string()), rows, starts, ends)
-    sizes = ends - starts
-    left = sizes - pc.utf8_length(pc.utf8_ltrim(found, _EDGE)).to_numpy()
-    right = sizes - pc.utf8_length(pc.utf8_rtrim(found, _EDGE)).to_numpy()
-    return starts + left, np.maximum(starts + left, ends - right)
+    rows = np.asarray(spans.rows, np.int64)
+    # The texts are joined with a line feed after each, and searched at once.
+    base = offsets_of(np.fromiter(map(len, texts), np.int64, len(texts)))[rows] + rows
+    latin_words = np.array([m.span() for m in _LATIN_WORD.finditer("\n".join(texts))], np.int64).reshape(-1, 2)
+    starts, ends = _widen_to_words(base + spans.starts, base + spans.ends, latin_words)
+    widened = Spans(rows, starts - base, ends - base)
+    surfaces = widened.texts(pa.array(texts, pa.string()))
+    sizes = widened.ends - widened.starts
+    left = sizes - pc.utf8_length(pc.utf8_ltrim(surfaces, _EDGE_MARKS)).to_numpy()
+    right = sizes - pc.utf8_length(pc.utf8_rtrim(surfaces, _EDGE_MARKS)).to_numpy()
+    starts = widened.starts + left
+    return Spans(rows, starts, np.maximum(starts, widened.ends - right))
 
 
-def tidy_found(found: Found, texts: Sequence[str], text: np.ndarray, language: str, articles: bool = True) -> Found:
-    """Candidates, as `decode.spans` returns them, with tidy edges: none empty, none twice.
+def clean_candidates(candidates: Candidates, texts: QueryTexts, remove_articles: bool = True) -> Candidates:
+    """Clean the edges of candidates.
 
     Args:
-        texts: the distinct targets.
-        text: int64 [queries], the target of each.
-        language: of the targets.
-        articles: whether they are left out.
+        candidates: in the targets of `texts`.
+        texts: of the queries.
+        remove_articles: remove leading articles, in languages with spaces.
+
+    Returns:
+        Distinct candidates ordered by query and start, without empty spans.
     """
-    rows, start, end = text[found["query"]], found["start"], found["end"]
-    known = get_language(language)
-    if not known.uses_spaces:
-        start, end = tidy(texts, rows, start, end)
-    elif articles and known.articles:
-        start = _after_article(slices(pa.array(texts, pa.string()), rows, start, end), start, known.articles)
-    return distinct(take(found | {"start": start, "end": end}, start < end))
+    spans, language = texts.spans_of(candidates), get_language(texts.language)
+    if not language.uses_spaces:
+        spans = clean_edges(texts.targets, spans)
+    elif remove_articles and language.articles:
+        skipped = _article_lengths(spans.texts(texts.target_strings), language.articles)
+        spans = Spans(spans.rows, spans.starts + skipped, spans.ends)
+    is_filled = spans.starts < spans.ends
+    return candidates.with_edges(spans.starts, spans.ends).take(is_filled).distinct()
 
 
-def _after_article(surfaces: pa.Array, start: np.ndarray, articles: Sequence[str]) -> np.ndarray:
-    """Starts moved behind an article and its space, where more follows."""
+def _article_lengths(surfaces: pa.Array, articles: Sequence[str]) -> np.ndarray:
+    """Number of characters of a leading article and its space, 0 where nothing follows: int [spans]."""
     rest = pc.replace_substring_regex(surfaces, rf"^(?:{'|'.join(articles)})\s+(\S)", r"\1")
-    return start + (pc.utf8_length(surfaces).to_numpy() - pc.utf8_length(rest).to_numpy())
+    return pc.utf8_length(surfaces).to_numpy() - pc.utf8_length(rest).to_numpy()
 
 
-def _widened(starts: np.ndarray, ends: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Spans that end inside of words (int64 [words, 2], in order), widened to their edges."""
+def _widen_to_words(starts: np.ndarray, ends: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Move edges that are inside a word (int64 [words, 2], ascending) to the edge of the word."""
     if not len(words):
         return starts, ends
-    at = np.clip(np.searchsorted(words[:, 0], starts, side="right") - 1, 0, None)
-    cut = (words[at, 0] < starts) & (starts < words[at, 1])
-    starts = np.where(cut, words[at, 0], starts)
-    at = np.clip(np.searchsorted(words[:, 0], ends, side="left") - 1, 0, None)
-    cut = (words[at, 0] < ends) & (ends < words[at, 1])
-    return starts, np.where(cut, words[at, 1], ends)
+    word_starts, word_ends = words.T
+    at = np.clip(np.searchsorted(word_starts, starts, side="right") - 1, 0, None)
+    starts = np.where((word_starts[at] < starts) & (starts < word_ends[at]), word_starts[at], starts)
+    at = np.clip(np.searchsorted(word_starts, ends, side="left") - 1, 0, None)
+    return starts, np.where((word_starts[at] < ends) & (ends < word_ends[at]), word_ends[at], ends)

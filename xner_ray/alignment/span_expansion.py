@@ -1,108 +1,130 @@
-"""Spans of the target from token matches: where an entity went by the untrained similarity.
+"""Spans of the source to spans of the target, by token matches of the untrained similarity.
 
-Mutual matches are one-to-one, so a name of one piece matches one piece of its translation, and the rest of a
-transliteration (德克萨斯 for Texas) matches nothing. So a span begins as a run of mutual matches and grows over the
-words beside it whose own nearest neighbors lie in the name. What it trades: now and then a word too many.
+Mutual matches are one-to-one, so a name of one token matches one token of its translation, and the rest of a
+transliteration (德克萨斯 for Texas) matches nothing. So a span starts as a run of words with mutual matches, and is expanded
+over the words beside it whose tokens are all nearest to a token of the name. The cost is a word too many now and then.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
-from xner_ray.alignment.decoding import token_range
+from xner_ray.alignment.spans import Spans, touched_tokens, touched_words
+from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.ragged import ranges
 from xner_ray.ner.word_spans import WordSpans
+from xner_ray.text.arrow_lists import changes
 
-if TYPE_CHECKING:
-    from xner_ray.alignment.similarity import Matches  # imports torch
-
-GROWTH = 12  # words that a span may grow on each side
+MAX_EXPANSION_WORDS = 12  # on each side
 
 
 def project_spans(
-    matches: Matches,
+    matches: TokenMatches,
     words: WordSpans,
-    rows: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    gap: int = 1,
-    growth: int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spans of the target for spans of the source: the longest run of words that hold a matched token, grown.
+    spans: Spans,
+    max_gap_words: int = 1,
+    max_expansion_words: int = 0,
+) -> tuple[Spans, np.ndarray]:
+    """Project spans of the source to the target: the run of words with most matched similarity, expanded.
 
-    Whole words, since a name's pieces match one by one while its endings and joints often match nothing.
+    Spans consist of words, because a name's tokens match one by one while its endings often match nothing.
 
     Args:
         matches: of all pairs.
         words: of the targets.
-        rows, starts, ends: int [spans], the pair of each span and its characters.
-        gap: words without a match that a run may step over.
-        growth: words that a span may grow on each side.
+        spans: in the sources; `rows` are pairs.
+        max_gap_words: number of words without a match that a run may contain.
+        max_expansion_words: number of words that a run may be expanded by on each side.
 
     Returns:
-        starts, ends: int64 [spans], characters of the target; both 0 where nothing matches. scores: float32 [spans],
-        the mean similarity of the tokens that match into the run, times the share of the span's tokens that they are.
+        Spans in the targets, in the same order; start and end are 0 where nothing matches. Scores, float32 [spans]: the sum
+        of the cosine similarities of the span's tokens that match into the run, divided by the number of the span's tokens.
     """
-    name = token_range(matches.source.starts, matches.source.ends, matches.source.ids.offsets, rows, starts, ends)
-    owner, first, last, total = _runs(matches, words, rows, *name, gap)
-    if growth:
-        first, last = _grown(matches, words, rows[owner], name[0][owner], name[1][owner], first, last, growth)
-    out_starts, out_ends = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-    scores = np.zeros(len(rows), np.float32)
-    out_starts[owner], out_ends[owner] = words.starts[first], words.ends[last]
-    scores[owner] = total / (name[1] - name[0])[owner]
-    return out_starts, out_ends, scores
+    name_first, name_last = touched_tokens(matches.source, spans)
+    runs = _best_runs(matches, words, spans.rows, name_first, name_last, max_gap_words)
+    own = runs.span_ids
+    first, last = runs.first_words, runs.last_words
+    if max_expansion_words:
+        target_rows = spans.rows[own]
+        first, last = _expand_runs(
+            matches, words, target_rows, (name_first[own], name_last[own]), (first, last), max_expansion_words
+        )
+    starts, ends = np.zeros(len(spans), np.int64), np.zeros(len(spans), np.int64)
+    scores = np.zeros(len(spans), np.float32)
+    starts[own], ends[own] = words.starts[first], words.ends[last]
+    scores[own] = runs.similarity / (name_last - name_first)[own]
+    return Spans(spans.rows, starts, ends), scores
 
 
-def _runs(matches: Matches, words: WordSpans, rows, first, last, gap: int) -> tuple[np.ndarray, ...]:
-    """The run of each span that holds most similarity: span, first and last (inclusive) word, its similarity."""
-    sizes = last - first
-    span, token = np.repeat(np.arange(len(rows)), sizes), ranges(first, sizes)
-    token, span = (x[matches.forward[token] >= 0] for x in (token, span))
-    at, near = matches.forward[token], matches.cosine[token]
-    # A token may hold several words (Chinese): it hits them all, and its similarity counts at the first.
-    low, high = token_range(
-        words.starts, words.ends, words.offsets, rows[span], matches.target.starts[at], matches.target.ends[at]
+@dataclass(frozen=True)
+class _Runs:
+    """At most one run of target words for each span: `span_ids`, first and last (inclusive) word, summed cosine similarity."""
+
+    span_ids: np.ndarray
+    first_words: np.ndarray
+    last_words: np.ndarray
+    similarity: np.ndarray
+
+
+def _best_runs(
+    matches: TokenMatches, words: WordSpans, rows: np.ndarray, first: np.ndarray, last: np.ndarray, max_gap_words: int
+) -> _Runs:
+    """The run of each span with most similarity, the earliest of equals."""
+    span_ids, tokens = np.repeat(np.arange(len(rows)), last - first), ranges(first, last - first)
+    is_matched = matches.mutual[tokens] >= 0
+    span_ids, tokens = span_ids[is_matched], tokens[is_matched]
+    target = matches.mutual[tokens]
+    # A token may contain several words (Chinese). It hits all of them, and its similarity counts at the first.
+    hit_first, hit_last = touched_words(
+        words, Spans(rows[span_ids], matches.target.starts[target], matches.target.ends[target])
     )
-    hits = high - low
-    word, of = ranges(low, hits), np.repeat(span, hits)
-    value = np.repeat(near, hits) * (word == np.repeat(low, hits))
-    order = np.lexsort((word, of))
-    word, of, value = word[order], of[order], value[order]
-    begins = np.ones(len(word), bool)
-    begins[1:] = (of[1:] != of[:-1]) | (word[1:] - word[:-1] > gap + 1)
-    heads = np.flatnonzero(begins)
-    tails = np.append(heads[1:], len(word)) - 1
-    total = np.add.reduceat(value, heads) if len(heads) else np.zeros(0)
-    order = np.lexsort((-heads, total, of[heads]))  # a span's best run comes last
-    owner = of[heads][order]
-    final = np.ones(len(order), bool)
-    final[:-1] = owner[1:] != owner[:-1]
-    chosen = order[final]
-    return owner[final], word[heads[chosen]], word[tails[chosen]], total[chosen]
+    num_hits = hit_last - hit_first
+    word_ids, owners = ranges(hit_first, num_hits), np.repeat(span_ids, num_hits)
+    values = np.repeat(matches.cosine[tokens], num_hits) * (word_ids == np.repeat(hit_first, num_hits))
+    order = np.lexsort((word_ids, owners))
+    word_ids, owners, values = word_ids[order], owners[order], values[order]
+    is_start = changes(owners)
+    is_start[1:] |= word_ids[1:] - word_ids[:-1] > max_gap_words + 1
+    heads = np.flatnonzero(is_start)
+    tails = np.append(heads[1:], len(word_ids)) - 1
+    total = np.add.reduceat(values, heads) if len(heads) else np.zeros(0)
+    order = np.lexsort((-heads, total, owners[heads]))  # by span, the best run last
+    run_owners = owners[heads][order]
+    is_best = np.ones(len(order), bool)
+    is_best[:-1] = run_owners[1:] != run_owners[:-1]
+    best = order[is_best]
+    return _Runs(run_owners[is_best], word_ids[heads[best]], word_ids[tails[best]], total[best])
 
 
-def _grown(matches: Matches, words: WordSpans, rows, name_first, name_last, first, last, growth: int):
-    """Runs widened, word by word, while all tokens of the next word are nearest to a token of the name."""
-    low, high = token_range(
-        matches.target.starts, matches.target.ends, matches.target.ids.offsets, words.rows, words.starts, words.ends
-    )
-    begin, end = words.offsets[rows], words.offsets[rows + 1]
+def _expand_runs(
+    matches: TokenMatches,
+    words: WordSpans,
+    rows: np.ndarray,
+    name_tokens: tuple[np.ndarray, np.ndarray],
+    run_words: tuple[np.ndarray, np.ndarray],
+    max_words: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expand runs word by word, while all tokens of the next word are nearest to a token of the name."""
+    name_first, name_last = name_tokens
+    first, last = run_words
+    token_first, token_last = touched_tokens(matches.target, Spans(words.rows, words.starts, words.ends))
+    text_first, text_last = words.offsets[rows], words.offsets[rows + 1]
 
-    def kin(word: np.ndarray, inside: np.ndarray) -> np.ndarray:
-        out = np.zeros(len(word), bool)
-        at = np.flatnonzero(inside)
-        sizes = (high - low)[word[at]]
-        near = matches.back[ranges(low[word[at]], sizes)]
-        of = np.repeat(at, sizes)
-        out[at] = sizes > 0
-        out[of[(near < name_first[of]) | (near >= name_last[of])]] = False
-        return out
+    def nearest_in_name(word_ids: np.ndarray, is_inside: np.ndarray) -> np.ndarray:
+        result = np.zeros(len(word_ids), bool)
+        inside = np.flatnonzero(is_inside)
+        sizes = (token_last - token_first)[word_ids[inside]]
+        nearest = matches.nearest_source[ranges(token_first[word_ids[inside]], sizes)]
+        runs = np.repeat(inside, sizes)
+        result[inside] = sizes > 0
+        result[runs[(nearest < name_first[runs]) | (nearest >= name_last[runs])]] = False
+        return result
 
-    for _ in range(growth):
-        left, right = kin(first - 1, first > begin), kin(last + 1, last + 1 < end)
+    for _ in range(max_words):
+        left = nearest_in_name(first - 1, first > text_first)
+        right = nearest_in_name(last + 1, last + 1 < text_last)
         if not (left.any() or right.any()):
             break
         first, last = first - left, last + right

@@ -102,9 +102,9 @@ class AlignFunction:
 
         _set_threads(models)
         self.projector = (
-            Projector.null(models.aligner)
+            Projector.load_null(models.aligner)
             if models.null_model
-            else Projector.load(models.aligner, precision=models.precision, batch_tokens=models.max_batch_tokens)
+            else Projector.load(models.aligner, models.precision, models.max_batch_tokens)
         )
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xner_ray.alignment.examples.bootstrap import MOST_WORDS, agree
+from xner_ray.alignment.examples.bootstrap import bidirectional_agreement
 from xner_ray.alignment.examples.example_sources import (
     Found,
     Lexicon,
@@ -34,7 +34,7 @@ Tag = Callable[[list[str]], Sequence[Sequence[tuple]]]  # texts -> entities (sta
 SAME = 10  # bootstrapped examples of one name in a language: the tenth `Europe` teaches little
 SIMPLE = 0.25  # share of the noun phrases that may have one word: they agree most often, and are the easiest
 CHUNK = 1000  # pairs tried at a time, until there are enough examples
-LONGEST = 8 * MOST_WORDS  # characters of a side; a third of that in Chinese and Japanese
+LONGEST = 320  # characters of a side; a third of that in Chinese and Japanese
 
 
 @dataclass(frozen=True)
@@ -180,12 +180,17 @@ def bootstrapped(
 def _agreed(similarity: Similarity, table: pa.Table, language: str, random: np.random.Generator) -> list[Example]:
     """Examples of the spans that agree; mentions of one name in one sentence are one example."""
     sources, targets = table.column("source").to_pylist(), table.column("target").to_pylist()
-    found = agree(similarity, sources, targets, table.column("entities").combine_chunks(), language, random)
+    entities = table.column("entities").combine_chunks()
+    aligned = bidirectional_agreement(similarity, sources, targets, entities, language, random)
     merged: dict[tuple[int, str, str], set[tuple[int, int]]] = {}
-    for row, a, b, c, d, kind in zip(
-        *(x.tolist() for x in (found.row, found.start, found.end, found.target_start, found.target_end, found.kind)),
-        strict=True,
-    ):
+    columns = (
+        aligned.source.rows,
+        aligned.source.starts,
+        aligned.source.ends,
+        aligned.target.starts,
+        aligned.target.ends,
+    )
+    for row, a, b, c, d, kind in zip(*(x.tolist() for x in (*columns, aligned.kinds)), strict=True):
         merged.setdefault((row, sources[row][a:b], kind), set()).update(equal_spans(targets[row], c, d, language))
     return [
         Example(name, targets[row], tuple(sorted(spans)), "bootstrap", kind, sources[row])

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xner_ray.alignment.decoding import WordPooling, token_range
+from xner_ray.alignment.decoding import WordPooling
 from xner_ray.alignment.examples.builder import Example
-from xner_ray.alignment.queries import NAME_SHARE, shorten
+from xner_ray.alignment.queries import NAME_FRACTION, truncate
+from xner_ray.alignment.spans import Spans, touched_tokens, touched_words
 from xner_ray.encoders.ragged import ranges
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.word_spans import WordSpans
@@ -31,7 +32,7 @@ def encode_examples(
     """
     sentences = [e.sentence for e, _ in examples]
     tokens = tokenizer(sentences)
-    names, _ = shorten(tokenizer([e.name for e, _ in examples]).ids, limit // NAME_SHARE)
+    names, _ = truncate(tokenizer([e.name for e, _ in examples]).ids, limit // NAME_FRACTION)
     labels = _labels(tokens, examples, word)
     frame = len(tokenizer.prefix) + len(tokenizer.middle) + len(tokenizer.suffix)
     fits = np.flatnonzero((tokens.ids.lengths + names.lengths + frame <= limit) & (tokens.ids.lengths > 0))
@@ -55,16 +56,9 @@ def _labels(tokens, examples: Sequence[tuple[Example, str]], word: WordPooling) 
         texts = [e.sentence if x == language else "" for e, x in examples]
         words = WordSpans.from_texts(texts, language)
         mine = languages[rows] == language
-        low, high = token_range(words.starts, words.ends, words.offsets, rows[mine], edges[mine, 0], edges[mine, 1])
+        low, high = touched_words(words, Spans(rows[mine], edges[mine, 0], edges[mine, 1]))
         inside = ranges(low, high - low)
-        first, last = token_range(
-            tokens.starts,
-            tokens.ends,
-            tokens.ids.offsets,
-            words.rows[inside],
-            words.starts[inside],
-            words.ends[inside],
-        )
+        first, last = touched_tokens(tokens, Spans(words.rows[inside], words.starts[inside], words.ends[inside]))
         labels[ranges(first, last - first)] = 1
         if word == "first":
             _ignore_later_pieces(labels, tokens, words)
@@ -72,7 +66,7 @@ def _labels(tokens, examples: Sequence[tuple[Example, str]], word: WordPooling) 
 
 
 def _ignore_later_pieces(labels: np.ndarray, tokens, words) -> None:
-    first, last = token_range(tokens.starts, tokens.ends, tokens.ids.offsets, words.rows, words.starts, words.ends)
+    first, last = touched_tokens(tokens, Spans(words.rows, words.starts, words.ends))
     deciding = np.zeros(len(labels), bool)
     deciding[first[first < last]] = True
     of_words = np.zeros(len(labels), bool)

@@ -28,7 +28,7 @@ _STOP = frozenset(_STOP_WORDS.split())
 _JOINTS = frozenset(("of", "and", "the", "for", "on", "in"))
 
 
-def phrases(text: str) -> list[tuple[int, int]]:
+def noun_phrases(text: str) -> list[tuple[int, int]]:
     """Character spans of candidates, sorted, overlapping.
 
     A candidate is one to eight words of which the first and the last are content words; inside, of all function words,
@@ -48,7 +48,7 @@ def phrases(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def capitalized(text: str) -> list[tuple[int, int]]:
+def capitalized_spans(text: str) -> list[tuple[int, int]]:
     """Character spans of maximal runs of capitalized content words that do not begin the sentence: names, mostly."""
     cut = tokenize_words(text, "en")
     found, at = [], 1

@@ -28,7 +28,8 @@ def aligner_folder(run: Run) -> Path:
     """The folder of the trained aligner with its projector.json; trained if it is missing."""
     from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
     from xner_ray.alignment.ensemble import FOLDER
-    from xner_ray.alignment.projector import LABELS, save_projector
+    from xner_ray.alignment.projector import LABELS
+    from xner_ray.alignment.projector_file import save_projector
 
     config = run.config
     start = start_folder(run, config.aligner.encoder)

@@ -8,7 +8,7 @@ from xner_ray.alignment.examples.example_sources import (
     read_lexicon,
     read_pairs,
 )
-from xner_ray.alignment.examples.noun_phrases import capitalized, phrases
+from xner_ray.alignment.examples.noun_phrases import capitalized_spans, noun_phrases
 from xner_ray.errors import UserError
 
 
@@ -98,9 +98,9 @@ def test_a_folder_without_a_translator_is_an_error(tiny):
 
 def test_phrases_begin_and_end_with_content_words():
     text = "The Ministry of the Interior said that 3 new rules, which apply, are clear."
-    found = {text[a:b] for a, b in phrases(text)}
+    found = {text[a:b] for a, b in noun_phrases(text)}
     assert {"Ministry", "Ministry of the Interior", "new rules", "rules", "apply", "clear"} <= found
     assert not any(f.startswith(("The", "of", "3")) or f.endswith(("the", "of", ",")) for f in found)
     assert all(len(f.split()) <= 8 for f in found)
-    assert [text[a:b] for a, b in capitalized(text)] == ["Ministry", "Interior"]
-    assert phrases("") == capitalized("") == []
+    assert [text[a:b] for a, b in capitalized_spans(text)] == ["Ministry", "Interior"]
+    assert noun_phrases("") == capitalized_spans("") == []

@@ -3,16 +3,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.alignment.span_cleanup import tidy
+from xner_ray.alignment.span_cleanup import clean_edges
+from xner_ray.alignment.spans import Spans
 
 
-def tidied(text, start, end):
-    a, b = tidy(["其", text], np.array([1]), np.array([start]), np.array([end]))
-    return text[a[0] : b[0]]
+def clean(text, start, end):
+    """Start and end of one span after cleanup."""
+    spans = clean_edges(["其", text], Spans(np.array([1]), np.array([start]), np.array([end])))
+    return int(spans.starts[0]), int(spans.ends[0])
 
 
 @pytest.mark.parametrize(
-    ("text", "part", "whole"),
+    ("text", "part", "expected"),
     [
         ("其父Wayne也曾", "Wa", "Wayne"),
         ("其父Wayne也曾", "yne", "Wayne"),
@@ -24,19 +26,18 @@ def tidied(text, start, end):
         ("T.O'Gorman先生", "Gorman", "T.O'Gorman"),
     ],
 )
-def test_edges(text, part, whole):
-    at = text.index(part)
-    assert tidied(text, at, at + len(part)) == whole
+def test_edges_are_widened_to_latin_words_and_lose_punctuation(text, part, expected):
+    start = text.index(part)
+    a, b = clean(text, start, start + len(part))
+    assert text[a:b] == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text("中国 aB1·《.", min_size=1, max_size=12), st.data())
-def test_a_tidy_span_stays_tidy_and_inside(text, data):
+def test_cleanup_is_idempotent_and_stays_inside_the_text(text, data):
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
-    rows = np.array([0])
-    a, b = tidy([text], rows, np.array([start]), np.array([end]))
-    assert 0 <= a[0] <= b[0] <= len(text)
-    if a[0] < b[0]:
-        again = tidy([text], rows, a, b)
-        assert (again[0][0], again[1][0]) == (a[0], b[0])
+    a, b = clean(text, start, end)
+    assert 0 <= a <= b <= len(text)
+    if a < b:
+        assert clean(text, a, b) == (a, b)

@@ -1,0 +1,75 @@
+"""projector.json: how the projector in a folder decodes, beside the weights of its aligner.
+
+With this file `xner project --model DIR` and the labeling stage project exactly as it was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from xner_ray.alignment.decoding import Decoding
+from xner_ray.alignment.ensemble import save_similarity
+from xner_ray.errors import UserError
+from xner_ray.storage.atomic import write_json
+
+FILE, VERSION, KIND = "projector.json", 7, "aligner"
+_REMEDY = "give the folder of a trained aligner, e.g. OUT/aligner/.../model"
+
+
+@dataclass(frozen=True)
+class ProjectorSettings:
+    """Content of projector.json.
+
+    Attributes:
+        decoding: how probabilities become spans.
+        similarity_layer: of the untrained similarity; 0 without it.
+    """
+
+    decoding: Decoding
+    similarity_layer: int
+
+
+def save_projector(
+    folder: str | Path,
+    decoding: Decoding,
+    similarity_layer: int | None = None,
+    encoder: str = "",
+    **facts: object,
+) -> None:
+    """Write projector.json into the folder of a trained aligner, and the similarity's encoder where it is used.
+
+    Args:
+        folder: of the aligner.
+        decoding: how probabilities become spans.
+        similarity_layer: of the untrained similarity.
+        encoder: of the similarity: `embedded`, hub id, or folder. It and `similarity_layer` are needed where
+            `decoding.similarity_fallback_score` is above 0.
+        facts: anything else that a reader may want to know, such as languages or scores.
+    """
+    if decoding.similarity_fallback_score:
+        if similarity_layer is None or not encoder:
+            raise ValueError("a projector with a similarity needs its encoder and layer")
+        save_similarity(encoder, similarity_layer, folder)
+    settings = {**asdict(decoding), "similarity_layer": similarity_layer}
+    write_json(Path(folder) / FILE, {"version": VERSION, "kind": KIND, **settings, "facts": facts})
+
+
+def read_projector(folder: str | Path) -> ProjectorSettings:
+    """Read projector.json.
+
+    Raises:
+        UserError: the file is missing, of another version or kind, or broken.
+    """
+    file = Path(folder) / FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if (content["version"], content["kind"]) != (VERSION, KIND):
+            raise UserError(f"is of version {content['version']}, kind {content['kind']}", file=file, remedy=_REMEDY)
+        decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
+        return ProjectorSettings(decoding, int(content["similarity_layer"] or 0))
+    except FileNotFoundError:
+        raise UserError("no such file, so the folder holds no projector", file=file, remedy=_REMEDY) from None
+    except (ValueError, KeyError, TypeError) as e:
+        raise UserError(f"cannot be read: {type(e).__name__} {e}", file=file, remedy=_REMEDY) from e
