@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.local_disk import LocalDisk
 from xner_ray.storage.lock import Holder, Lock, hold_output
 from xner_ray.storage.processes import ProcessIdentity
 
@@ -25,7 +25,7 @@ LOCK_HOLDER = f"""
 import sys
 from pathlib import Path
 from xner_ray.storage.lock import Lock
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.local_disk import LocalDisk
 with Lock(LocalDisk(Path(sys.argv[1])), {SECONDS}, name="refresh") as lock:
     print(lock.number, flush=True)
     sys.stdin.readline()
@@ -77,12 +77,12 @@ def test_numbers_increase(store):
         with Lock(store, SECONDS) as lock:
             lock.check()
             assert lock.number == number
-    assert sorted(store.ages("lock")) == [f"lock/000003.{suffix}" for suffix in ("beat", "done", "json")]
+    assert sorted(store.list("lock")) == [f"lock/000003.{suffix}" for suffix in ("beat", "done", "json")]
 
 
 def test_the_lock_records_its_holder(store):
     with Lock(store, SECONDS, name="study"):
-        holder = Holder.from_json(store.get("lock/000001.json"))
+        holder = Holder.from_json(store.read("lock/000001.json"))
     assert holder.name == "study" and holder.process == ProcessIdentity.current()
     assert (holder.process.pid, holder.process.host) == (os.getpid(), socket.gethostname())
     assert holder.process.boot and holder.process.started and holder.began.endswith("+00:00")
@@ -90,7 +90,7 @@ def test_the_lock_records_its_holder(store):
 
 def test_a_second_process_stops_with_an_error_that_names_the_first(store, start):
     process = start()
-    holder, began = Holder.from_json(store.get("lock/000001.json")), time.monotonic()
+    holder, began = Holder.from_json(store.read("lock/000001.json")), time.monotonic()
     with pytest.raises(UserError) as e:
         Lock(store, SECONDS).__enter__()
     assert time.monotonic() - began < SECONDS
@@ -149,7 +149,7 @@ def test_a_stopped_process_loses_the_lock(store, start):
         _, error = process.communicate("\n", timeout=30)
         assert process.returncode == 1 and "refresh 1 lost its lock" in error
         lock.check()
-    assert not [name for name in store.ages("lock") if "000001.json" in name]
+    assert not [name for name in store.list("lock") if "000001.json" in name]
 
 
 @pytest.mark.parametrize("ignored", [False, True])

@@ -12,7 +12,7 @@ pytest.importorskip("obstore")
 
 from xner_ray.errors import UserError
 from xner_ray.storage.lock import Lock
-from xner_ray.storage.object_store import BucketPlace
+from xner_ray.storage.object_store import ObjectStore
 from xner_ray.workflows.refresh.model_registry import ModelRegistry
 
 pytestmark = [
@@ -33,43 +33,43 @@ def proxy(server, monkeypatch):
 
 
 @pytest.fixture
-def place(proxy, request):
-    return BucketPlace(f"s3://bucket/{request.node.name}")
+def store(proxy, request):
+    return ObjectStore(f"s3://bucket/{request.node.name}")
 
 
-def test_the_lease(place):
-    with Lock(place, SECONDS, name="refresh") as lease:
+def test_the_lease(store):
+    with Lock(store, SECONDS, name="refresh") as lease:
         with pytest.raises(UserError, match="another refresh is running"):
-            Lock(place, SECONDS, name="refresh").__enter__()
+            Lock(store, SECONDS, name="refresh").__enter__()
         lease.check()
-    dead = Lock(place, SECONDS, name="refresh")
+    dead = Lock(store, SECONDS, name="refresh")
     dead.__enter__()
     dead._released.set()  # its heartbeat stops
-    with Lock(place, SECONDS, name="refresh") as lease:
+    with Lock(store, SECONDS, name="refresh") as lease:
         assert lease.number == 3
         with pytest.raises(UserError, match="refresh 2 lost its lock"):
             dead.check()
         lease.check()
 
 
-def test_a_claim_whose_reply_got_lost_is_ours(place, proxy):
+def test_a_claim_whose_reply_got_lost_is_ours(store, proxy):
     proxy.lose = b"lock/000001.json"
-    with Lock(place, SECONDS, name="refresh") as lease:
+    with Lock(store, SECONDS, name="refresh") as lease:
         assert lease.number == 1 and proxy.mishaps == 1
         lease.check()
 
 
-def test_the_shelf(place, tmp_path):
-    shelf, model = ModelRegistry(place), tmp_path / "model"
+def test_the_shelf(store, tmp_path):
+    shelf, model = ModelRegistry(store), tmp_path / "model"
     model.mkdir()
     (model / "model.safetensors").write_bytes(bytes(12 << 20))  # more than one part
     for number in (1, 2, 3):
         (model / "config.json").write_text(str(number))
         paths = shelf.upload(number, {"de": model})
         shelf.commit(number, {"students": {"de": {"path": paths["de"]}}})
-        told = json.loads(place.get("current.json"))
+        told = json.loads(store.read("current.json"))
         assert told["version"] == number
-        assert place.get(f"{told['students']['de']['path']}/config.json") == str(number).encode()
-    assert len(place.get("students/000003/de/model.safetensors")) == 12 << 20
+        assert store.read(f"{told['students']['de']['path']}/config.json") == str(number).encode()
+    assert len(store.read("students/000003/de/model.safetensors")) == 12 << 20
     assert shelf.keep(2, 4) == [1] and shelf.versions() == [2, 3]
-    assert not place.ages("students/000001/de") and place.ages("students/000002/de")
+    assert not store.list("students/000001/de") and store.list("students/000002/de")

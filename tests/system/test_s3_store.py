@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.s3_server import KEYS, Proxy, weed
 from xner_ray.errors import UserError
-from xner_ray.storage.object_store import bucket_place
+from xner_ray.storage.object_store import open_object_store
 from xner_ray.storage.shard_store import ShardStore
 
 pytest.importorskip("obstore")
@@ -34,9 +34,9 @@ print(made.to_json(), end="")
 def root(server, monkeypatch, request):
     for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url}.items():
         monkeypatch.setenv(key, value)
-    bucket_place.cache_clear()
+    open_object_store.cache_clear()
     yield f"s3://bucket/{request.node.name.translate(str.maketrans('[].', '---'))}"
-    bucket_place.cache_clear()
+    open_object_store.cache_clear()
 
 
 def numbers(first: int = 0) -> pa.Table:
@@ -51,7 +51,7 @@ def writer(root: str, failpoint: str = "", first: int = 0) -> subprocess.Popen:
 
 
 def objects(store: ShardStore) -> list[str]:
-    return sorted([*store.place.ages(), *store.place.ages("manifest")])
+    return sorted([*store.blobs.list(), *store.blobs.list("manifest")])
 
 
 def test_store_passes_the_probe(root):
@@ -101,7 +101,7 @@ def test_lost_reply_or_cut_request_changes_nothing(server, root, monkeypatch, pa
 
 def test_server_restart_between_data_and_manifest_changes_nothing(server, root):
     child = writer(root, "manifest.opened:stop")
-    while not ShardStore(root).place.ages():
+    while not ShardStore(root).blobs.list():
         time.sleep(0.2)
     server.stop()
     os.kill(child.pid, signal.SIGCONT)

@@ -64,7 +64,7 @@ def status(out: str | Path) -> dict[str, Any]:
 
 
 def _pairs_per_second(store: ShardStore, done: dict[str, Manifest]) -> float | None:
-    ages = {Path(name).stem: age for name, age in store.place.ages("manifest").items()}
+    ages = {Path(name).stem: age for name, age in store.blobs.list("manifest").items()}
     recent = sorted(
         (ages[shard], manifest.rows)
         for shard, manifest in done.items()

@@ -119,11 +119,11 @@ def check_storage(root: str, machines: Machines | None, models: bool = False) ->
     root = f"{Path(root.removeprefix('file://')).absolute()}" if local else root.rstrip("/")
     ShardStore(root).probe()
     store, marker = open_blob_store(root), f"probe.{random_id()}.tmp"
-    store.put(marker, b"", "probe")
+    store.write(marker, b"", "probe")
     try:
         problems = machines.on_each_node(storage_problem, root, marker) if machines else {}
     finally:
-        store.remove(marker)
+        store.delete(marker)
     for node, problem in problems.items():
         if problem:
             remedy = "give a folder that all nodes share (NFS, EFS, Filestore), or let all nodes use the bucket"

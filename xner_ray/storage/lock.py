@@ -30,7 +30,8 @@ from types import TracebackType
 
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import random_id
-from xner_ray.storage.blob_store import BlobStore, LocalDisk
+from xner_ray.storage.blob_store import BlobStore
+from xner_ray.storage.local_disk import LocalDisk
 from xner_ray.storage.processes import ProcessIdentity
 
 TIMEOUT_S = 60.0
@@ -127,7 +128,7 @@ class Lock:
         for number in self._numbers():
             if number < self.number:
                 for suffix in ("json", "beat", "done"):
-                    self.store.remove(_file(number, suffix))
+                    self.store.delete(_file(number, suffix))
         return self
 
     def __exit__(
@@ -137,7 +138,7 @@ class Lock:
             self._released.set()
             if self._thread:
                 self._thread.join(self.timeout_s)
-            self.store.put(_file(self.number, "done"), b"", "lock", if_absent=True)
+            self.store.create_if_absent(_file(self.number, "done"), b"", "lock")
         except KeyboardInterrupt:  # the heartbeat thread sent it just now
             if not self._interrupted:
                 raise
@@ -167,17 +168,17 @@ class Lock:
             return False
         self.number, self._holder = last + 1, Holder.current(self.name)
         data = self._holder.to_json()
-        self.store.put(_file(self.number, "json"), data, "lock", if_absent=True)
+        self.store.create_if_absent(_file(self.number, "json"), data, "lock")
         # The file is read again for two reasons. If the reply was lost, the store says only that the file exists. And holders
         # delete lower numbers, so a process that was suspended before its write may have taken a number for the second time.
-        return self.store.get(_file(self.number, "json")) == data and max(self._numbers(), default=0) == self.number
+        return self.store.read(_file(self.number, "json")) == data and max(self._numbers(), default=0) == self.number
 
     def _outlives(self, number: int) -> bool:
         """Wait until a holder is done or dead; False if it is no longer the last one.
 
         Raises: UserError if it lives and this lock does not wait.
         """
-        data = self.store.get(_file(number, "json"))
+        data = self.store.read(_file(number, "json"))
         if data is None:
             return False
         holder, logged = Holder.from_json(data), False
@@ -206,7 +207,7 @@ class Lock:
         return True
 
     def _heartbeat(self, number: int) -> bytes | None:
-        return self.store.get(_file(number, "beat"))
+        return self.store.read(_file(number, "beat"))
 
     def _keep_alive(self) -> None:
         count = 0
@@ -223,7 +224,7 @@ class Lock:
         """If the store does not answer, the heartbeat stays old, and `check` sees that."""
         began = time.monotonic()
         try:
-            self.store.put(_file(self.number, "beat"), f"{self._holder.token} {count}".encode(), "beat")
+            self.store.write(_file(self.number, "beat"), f"{self._holder.token} {count}".encode(), "beat")
         except Exception as e:  # whatever a client raises; the thread has to try again
             self.log(f"[lock] the store did not take a heartbeat: {e}")
             return
@@ -238,7 +239,7 @@ class Lock:
         return False
 
     def _numbers(self) -> list[int]:
-        matches = (_HOLDER.fullmatch(name) for name in self.store.ages("lock"))
+        matches = (_HOLDER.fullmatch(name) for name in self.store.list("lock"))
         return sorted(int(match[1]) for match in matches if match)
 
 

@@ -1,8 +1,9 @@
-"""The same place in an object store: a PUT lands whole or not at all, and `If-None-Match: *` creates only where absent.
+"""The blob store in an object store: a PUT is atomic, and `If-None-Match: *` creates an object only if it is absent.
 
-obstore speaks to S3, Google Cloud Storage and Azure with one call, finds credentials as their own clients do (AWS_...
-variables, instance roles), and tries again while a server is away. A conditional PUT it does not repeat, because the first
-may have landed; we do, since whoever then finds the name taken reads back whose attempt it was. The tests run on S3.
+obstore has one interface for S3, Google Cloud Storage and Azure. It finds credentials as their own clients do (AWS_...
+variables, instance roles) and repeats requests while a server does not answer. It does not repeat a conditional PUT, because
+the first one may have succeeded. This module does: a writer that then finds the name taken reads the object, which holds the
+id of the attempt that wrote it. The tests run on S3.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from xner_ray.errors import UserError
 from xner_ray.storage.failpoints import failpoint
 
 SCHEMES = ("s3", "gs", "az")
-AWAY = timedelta(minutes=5)  # how long a server may be gone before the run gives up
+MAX_OUTAGE = timedelta(minutes=5)  # the run gives up if a server does not answer for longer
 
 
-class BucketPlace:
-    """A prefix of a bucket, with the methods of `place.Place`."""
+class ObjectStore:
+    """A prefix of a bucket; see `BlobStore` for the methods. Raises: UserError if obstore is missing or access is refused."""
 
     def __init__(self, url: str):
         try:
@@ -32,35 +33,65 @@ class BucketPlace:
         except ModuleNotFoundError:
             remedy = "pip install 'xner_ray[s3]' here and on the nodes"
             raise UserError("object stores need the package obstore", file=url, remedy=remedy) from None
-        self._do: Any = obstore
+        self._obstore: Any = obstore
         self.url = url.rstrip("/")
-        plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")  # a server of one's own, without TLS
-        # Pauses are drawn at random up to `base` times the last one, so base 2 hardly grows: 30 tries are over in 8 seconds.
-        pauses = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 4}
-        retries: Any = {"max_retries": 1000, "retry_timeout": AWAY, "backoff": pauses}
+        without_tls = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+        # Pauses are random, up to `base` times the last one. With base 2 they hardly grow: 30 tries end within 8 seconds.
+        backoff = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 4}
+        retries: Any = {"max_retries": 1000, "retry_timeout": MAX_OUTAGE, "backoff": backoff}
         self._store = obstore.store.from_url(
-            self.url, client_options={"allow_http": plain, "timeout": "60s"}, retry_config=retries
+            self.url, client_options={"allow_http": without_tls, "timeout": "60s"}, retry_config=retries
         )
 
     def path(self, name: str) -> str:
         return f"{self.url}/{name}"
 
-    def put(self, name: str, data: bytes | memoryview, step: str, if_absent: bool = False) -> bool:
-        """Write an object; `if_absent`: return False where the name is taken, perhaps by our own try whose reply got lost."""
-        mode, deadline, pause = "create" if if_absent else "overwrite", time.monotonic() + AWAY.total_seconds(), 0.5
+    def read(self, name: str) -> bytes | None:
+        with contextlib.suppress(FileNotFoundError), self._explained(name):
+            return bytes(self._obstore.get(self._store, name).bytes())
+        return None
+
+    def write(self, name: str, data: bytes | memoryview, step: str = "file") -> None:
+        self._put(name, data, step, "overwrite")
+
+    def write_file(self, name: str, file: Path, step: str = "file") -> None:
+        with self._explained(name):
+            self._obstore.put(self._store, name, file)  # in parts if it is large
+
+    def create_if_absent(self, name: str, data: bytes | memoryview, step: str = "file") -> bool:
+        return self._put(name, data, step, "create")
+
+    def exists(self, name: str) -> bool:
+        with contextlib.suppress(FileNotFoundError), self._explained(name):
+            return bool(self._obstore.head(self._store, name))
+        return False
+
+    def list(self, folder: str = "") -> dict[str, float]:
+        now = datetime.now(UTC)
+        with self._explained(folder):
+            objects = self._obstore.list_with_delimiter(self._store, folder or None)["objects"]
+        itself = ("", folder.rstrip("/"))  # some servers list the folder, too
+        ages = {o["path"]: (now - o["last_modified"]).total_seconds() for o in objects if o["path"] not in itself}
+        return dict(sorted(ages.items()))
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError), self._explained(name):
+            self._obstore.delete(self._store, name)
+
+    def _put(self, name: str, data: bytes | memoryview, step: str, mode: Literal["create", "overwrite"]) -> bool:
+        errors, deadline, pause = self._obstore.exceptions, time.monotonic() + MAX_OUTAGE.total_seconds(), 0.5
         failpoint(f"{step}.opened")
         while True:
             try:
                 with self._explained(name):
-                    self._do.put(self._store, name, bytes(data), mode=mode, use_multipart=False)
+                    self._obstore.put(self._store, name, bytes(data), mode=mode, use_multipart=False)
                 break
-            except self._do.exceptions.AlreadyExistsError:
+            except errors.AlreadyExistsError:
                 return False
             except FileNotFoundError as e:
-                raise UserError(
-                    "there is no such bucket", file=self.url, remedy="create it, or correct the URL"
-                ) from e
-            except self._do.exceptions.GenericError:
+                remedy = "create it, or correct the URL"
+                raise UserError("there is no such bucket", file=self.url, remedy=remedy) from e
+            except errors.GenericError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(pause)
@@ -68,37 +99,10 @@ class BucketPlace:
         failpoint(f"{step}.named")
         return True
 
-    def put_file(self, name: str, file: Path, step: str) -> None:
-        """`put` of a file of any size, in parts where it is large; it appears when it is whole."""
-        with self._explained(name):
-            self._do.put(self._store, name, file)
-
-    def get(self, name: str) -> bytes | None:
-        with contextlib.suppress(FileNotFoundError), self._explained(name):
-            return bytes(self._do.get(self._store, name).bytes())
-        return None
-
-    def exists(self, name: str) -> bool:
-        with contextlib.suppress(FileNotFoundError), self._explained(name):
-            return bool(self._do.head(self._store, name))
-        return False
-
-    def ages(self, folder: str = "") -> dict[str, float]:
-        now = datetime.now(UTC)
-        with self._explained(folder):
-            found = self._do.list_with_delimiter(self._store, folder or None)["objects"]
-        itself = ("", folder.rstrip("/"))  # which some servers list too
-        ages = {o["path"]: (now - o["last_modified"]).total_seconds() for o in found if o["path"] not in itself}
-        return dict(sorted(ages.items()))
-
-    def remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError), self._explained(name):
-            self._do.delete(self._store, name)
-
     @contextlib.contextmanager
     def _explained(self, name: str) -> Iterator[None]:
-        """What the user can mend becomes a UserError; the rest passes as it is."""
-        errors = self._do.exceptions
+        """Turn errors that a user can repair into a UserError. Other errors pass."""
+        errors = self._obstore.exceptions
         try:
             yield
         except (errors.PermissionDeniedError, errors.UnauthenticatedError) as e:
@@ -107,6 +111,6 @@ class BucketPlace:
 
 
 @functools.lru_cache(maxsize=16)
-def bucket_place(url: str) -> BucketPlace:
-    """The place of a URL, one a process: it holds the connections."""
-    return BucketPlace(url)
+def open_object_store(url: str) -> ObjectStore:
+    """The store of a URL; one a process, because it holds the connections."""
+    return ObjectStore(url)

@@ -85,7 +85,7 @@ class ShardStore:
     """The shards of one folder (a path, or a URL that `open_blob_store` takes), which is made at the first commit."""
 
     def __init__(self, root: str | Path):
-        self.place = open_blob_store(root)
+        self.blobs = open_blob_store(root)
 
     def commit(self, shard: str, table: pa.Table, input_hash: str, extra: Mapping[str, Any] | None = None) -> Manifest:
         """Commit a shard, or learn that it is committed: all who commit it get the same manifest.
@@ -107,52 +107,52 @@ class ShardStore:
             done = self._publish(
                 Manifest(shard, attempt, file, table.num_rows, len(data), sha, input_hash, dict(extra or {})), data
             )
-        self.place.remove(_running(shard))
+        self.blobs.delete(_running(shard))
         self._check_input(done, input_hash)
         return done
 
     def _publish(self, mine: Manifest, data: memoryview) -> Manifest:
         text = mine.to_json().encode()  # before any write: `extra` may not be JSON
-        self.place.put(mine.file, data, "data")
+        self.blobs.write(mine.file, data, "data")
         try:
-            self.place.put(_manifest(mine.shard), text, "manifest", if_absent=True)
+            self.blobs.create_if_absent(_manifest(mine.shard), text, "manifest")
         except UserError:  # means not written: nothing names the file
-            self.place.remove(mine.file)
+            self.blobs.delete(mine.file)
             raise
         done = self.manifest(mine.shard)
         if done is not None and done.attempt != mine.attempt:
             failpoint("commit.lost")
-            self.place.remove(mine.file)
+            self.blobs.delete(mine.file)
             if (done.input_hash, done.sha256) != (mine.input_hash, mine.sha256):
                 log.warning("shard %s: attempt %s came second with other bytes or input", mine.shard, mine.attempt)
             return done
-        if not self.place.exists(mine.file):  # a sweep took it while we slept past the grace time
-            self.place.put(mine.file, data, "restore")
+        if not self.blobs.exists(mine.file):  # a sweep took it while we slept past the grace time
+            self.blobs.write(mine.file, data, "restore")
         return mine
 
     def begin(self, shard: str) -> None:
         """Note that somebody works on a shard, until it is committed: news for people, nothing rests on it."""
-        self.place.put(_running(shard), b"", "running")
+        self.blobs.write(_running(shard), b"", "running")
 
     def running(self) -> dict[str, float]:
         """Shards that are begun and not committed, with the seconds since; their workers may be dead."""
-        return {Path(n).name: age for n, age in self.place.ages("running").items() if not TEMP.fullmatch(n)}
+        return {Path(n).name: age for n, age in self.blobs.list("running").items() if not TEMP.fullmatch(n)}
 
     def manifest(self, shard: str) -> Manifest | None:
         """The shard's manifest; None where it is not committed. Raises: UserError where it is corrupt."""
-        text = self.place.get(_manifest(shard))
+        text = self.blobs.read(_manifest(shard))
         return None if text is None else Manifest.from_json(text, self._where(shard))
 
     def committed(self) -> dict[str, Manifest]:
         """Every committed shard, sorted by name."""
-        names = sorted(Path(n).stem for n in self.place.ages("manifest") if n.endswith(".json"))
+        names = sorted(Path(n).stem for n in self.blobs.list("manifest") if n.endswith(".json"))
         with ThreadPoolExecutor(16) as threads:  # an object store answers in 10 ms, to each of many at once
             return {name: made for name, made in zip(names, threads.map(self.manifest, names), strict=True) if made}
 
     def files(self, shards: Iterable[str] | None = None) -> list[str]:
         """Paths of the committed data files in the order of shard names; only of `shards` where given."""
         wanted = None if shards is None else set(shards)
-        return [self.place.path(m.file) for name, m in self.committed().items() if wanted is None or name in wanted]
+        return [self.blobs.path(m.file) for name, m in self.committed().items() if wanted is None or name in wanted]
 
     def missing(self, shards: Mapping[str, str]) -> list[str]:
         """Which of the shards (name -> input hash) are to be done. Raises: UserError where an input changed."""
@@ -166,41 +166,41 @@ class ShardStore:
         made = self.manifest(shard)
         if made is None:
             raise UserError(f"shard {shard} is not committed", file=self._where(shard), remedy="run its stage first")
-        data = self.place.get(made.file)
+        data = self.blobs.read(made.file)
         if data is None or len(data) != made.size or (verify and hashlib.sha256(data).hexdigest() != made.sha256):
             problem = "a manifest names this file, but it is gone" if data is None else "is not what was committed"
             remedy = f"delete {self._where(shard)}: the shard is then done again"
-            raise UserError(problem, file=self.place.path(made.file), remedy=remedy)
+            raise UserError(problem, file=self.blobs.path(made.file), remedy=remedy)
         return pq.ParquetFile(pa.BufferReader(data)).read()
 
     def sweep(self, grace_seconds: float = GRACE_SECONDS) -> list[str]:
         """Delete orphans and temp files older than the grace time, return their names; other files are left alone."""
         # Listed before the manifests are read: what commits in between is either not listed or named.
-        seen = self.place.ages() | self.place.ages("manifest") | self.place.ages("running")
+        seen = self.blobs.list() | self.blobs.list("manifest") | self.blobs.list("running")
         named = {m.file for m in self.committed().values()}
         orphans = [n for n in seen if n not in named and (_DATA.fullmatch(n) or TEMP.fullmatch(n) or "running/" in n)]
         old = [n for n in orphans if seen[n] >= grace_seconds]
         for name in old:
-            self.place.remove(name)
+            self.blobs.delete(name)
         return old
 
     def uncommit(self, shard: str) -> None:
         """Take a commit back, so that its shard is missing again; the data becomes an orphan. Only people ask for this."""
-        self.place.remove(_manifest(shard))
+        self.blobs.delete(_manifest(shard))
 
     def probe(self) -> None:
         """See that files can be written here, and created only where absent. Raises: UserError where they cannot."""
         name = f"probe.{random_id()}.tmp"  # named as a temp file is: a sweep takes what a killed probe leaves
         try:
-            if [self.place.put(name, b"probe", "probe", if_absent=True) for _ in range(2)] != [True, False]:
+            if [self.blobs.create_if_absent(name, b"probe", "probe") for _ in range(2)] != [True, False]:
                 problem = "this store cannot create a file only where absent, which exactly-once rests on"
                 remedy = "use a local disk, or a store that honors If-None-Match (S3 does since 2024)"
-                raise UserError(problem, file=self.place.path(""), key="out", remedy=remedy)
+                raise UserError(problem, file=self.blobs.path(""), key="out", remedy=remedy)
         finally:
-            self.place.remove(name)
+            self.blobs.delete(name)
 
     def _where(self, shard: str) -> str:
-        return self.place.path(_manifest(shard))
+        return self.blobs.path(_manifest(shard))
 
     def _check_input(self, made: Manifest, input_hash: str) -> None:
         if made.input_hash != input_hash:

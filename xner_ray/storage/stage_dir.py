@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import TEMP, LocalDisk, explained, make_folder, sync_tree
+from xner_ray.storage.atomic import TEMP, explained, make_folder, sync_tree, write_bytes
 from xner_ray.storage.fingerprint import canonical, describe_change, fingerprint
 
 
@@ -42,7 +42,7 @@ class StageDir:
     def mark_done(self, info: Mapping[str, Any] | None = None) -> None:
         """Mark the stage as finished; all in the folder is on the disk before the marker is."""
         sync_tree(self.path)
-        LocalDisk(self.path).put("done.json", _pretty(info or {}), "done")
+        write_bytes(self.path / "done.json", _pretty(info or {}))
 
     def changes(self) -> list[str]:
         """What differs from `changed_from`, one line a key; empty where there is none."""
@@ -52,7 +52,7 @@ class StageDir:
 def open_stage(out: str | Path, stage: str, parts: Mapping[str, Any]) -> StageDir:
     """Open, or make, a stage's folder for these parts. Raises: UserError where it cannot be, or holds other parts."""
     path, plain = Path(out) / stage / fingerprint(parts), json.loads(canonical(dict(parts)))
-    new = LocalDisk(path).put("parts.json", _pretty(parts), "parts", if_absent=True)
+    new = write_bytes(path / "parts.json", _pretty(parts), if_absent=True)
     if _read(path / "parts.json") != plain:
         raise UserError("not the parts of this folder's name", file=path / "parts.json", remedy=f"delete {path}")
     others = [p for p in path.parent.glob("*/parts.json") if p.parent != path] if new else []
@@ -75,7 +75,7 @@ def claim_out(out: str | Path, name: str, config_file: str | Path) -> None:
         problem = f"the folder {out} holds {held[0]}, which no run of ours wrote"
         raise UserError(problem, file=config_file, key="out", remedy="choose a new folder with out=...")
     if run is None:
-        LocalDisk(out).put("run.json", _pretty({"name": name, "config": str(config_file)}), "run", if_absent=True)
+        write_bytes(out / "run.json", _pretty({"name": name, "config": str(config_file)}), if_absent=True)
         run = _read(out / "run.json") or {}
     if run.get("name") != name:
         problem = f"the folder {out} belongs to the run {run.get('name')!r}, not to {name!r}"

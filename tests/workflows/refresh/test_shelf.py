@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.local_disk import LocalDisk
 from xner_ray.workflows.refresh.model_registry import ModelRegistry
 
 
@@ -39,7 +39,7 @@ def shelf(tmp_path):
 
 
 def test_the_newest_is_current(shelf):
-    folder = shelf.place.root
+    folder = shelf.store.root
     assert shelf.current() is None
     for number in (3, 7):
         promote(folder, number)
@@ -50,7 +50,7 @@ def test_the_newest_is_current(shelf):
 
 def test_who_slept_does_not_turn_the_pointer_back(shelf):
     """Refresh 3 promotes after 7 has, which its lease should have kept it from."""
-    folder = shelf.place.root
+    folder = shelf.store.root
     for number in (7, 3):
         promote(folder, number)
     assert pointed(folder) == (7, "7")
@@ -68,7 +68,7 @@ def test_who_slept_does_not_turn_the_pointer_back(shelf):
     ],
 )
 def test_a_kill_leaves_the_old_version_or_the_new_one(shelf, failpoint, current):
-    folder = shelf.place.root
+    folder = shelf.store.root
     promote(folder, 1)
     child = os.fork()  # a whole new process would take seconds to import what this one has
     if not child:
@@ -86,7 +86,7 @@ def test_a_kill_leaves_the_old_version_or_the_new_one(shelf, failpoint, current)
 
 
 def test_the_last_are_kept(shelf):
-    folder = shelf.place.root
+    folder = shelf.store.root
     for number in range(1, 6):
         promote(folder, number)
     shelf.upload(6, {"de": folder.parent / "model-5"})  # of a night that is not over

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.storage.blob_store import LocalDisk
+from xner_ray.storage.local_disk import LocalDisk
 from xner_ray.workflows.refresh.promotion import Compared, SetScore, as_rows
 from xner_ray.workflows.refresh.refresh_report import RefreshReports, markdown
 
@@ -59,8 +59,8 @@ def test_a_night_in_words():
 
 
 def test_a_night_that_failed_is_told(tmp_path):
-    place, said = LocalDisk(tmp_path), []
-    nights = RefreshReports(place)
+    store, said = LocalDisk(tmp_path), []
+    nights = RefreshReports(store)
     report = {**nights.begin(1, "t", "m"), "status": "failed", "error": "x.zip: is truncated", "seconds": 1.0}
     nights.write(report, said.append)
     nights.write({**report, "night": 2}, said.append)

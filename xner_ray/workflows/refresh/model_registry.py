@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.storage.atomic import replace_symlink
-from xner_ray.storage.blob_store import BlobStore, LocalDisk
+from xner_ray.storage.blob_store import BlobStore
 from xner_ray.storage.failpoints import failpoint
+from xner_ray.storage.local_disk import LocalDisk
 
 POINTER, LINK = "current.json", "current"
 _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
@@ -26,15 +27,15 @@ _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
 class ModelRegistry:
     """The versions in one place."""
 
-    def __init__(self, place: BlobStore):
-        self.place = place
+    def __init__(self, store: BlobStore):
+        self.store = store
 
     def versions(self) -> list[int]:
         """Numbers of the promoted versions, oldest first."""
         return self._numbers("versions")
 
     def version(self, number: int) -> dict[str, Any]:
-        return json.loads(self.place.get(f"versions/{number:06d}.json") or b"{}")
+        return json.loads(self.store.read(f"versions/{number:06d}.json") or b"{}")
 
     def current(self) -> dict[str, Any] | None:
         """The newest version; None before the first promotion."""
@@ -50,17 +51,15 @@ class ModelRegistry:
             for file in sorted(model.rglob("*"))
             if file.is_file()
         }
-        self.place.put(f"students/{number:06d}.json", json.dumps(sorted(files)).encode(), "upload")
+        self.store.write(f"students/{number:06d}.json", json.dumps(sorted(files)).encode(), "upload")
         for name, file in files.items():
-            self.place.put_file(name, file, "student")
+            self.store.write_file(name, file, "student")
         return folders
 
     def commit(self, number: int, record: dict[str, Any]) -> None:
         """Make a version the current one; `record` is what `current.json` will hold."""
         failpoint("promotion.uploaded")
-        self.place.put(
-            f"versions/{number:06d}.json", _json({"version": number, **record}), "promotion", if_absent=True
-        )
+        self.store.create_if_absent(f"versions/{number:06d}.json", _json({"version": number, **record}), "promotion")
         failpoint("promotion.committed")
         self.point()
 
@@ -68,10 +67,10 @@ class ModelRegistry:
         """Have the pointer say what the versions say, also where a killed refresh did not come to it."""
         while versions := self.versions():
             record = _json(self.version(versions[-1]))
-            if self.place.get(POINTER) != record:
-                self.place.put(POINTER, record, "pointer")
-            if isinstance(self.place, LocalDisk):
-                replace_symlink(self.place.root / LINK, f"students/{versions[-1]:06d}")
+            if self.store.read(POINTER) != record:
+                self.store.write(POINTER, record, "pointer")
+            if isinstance(self.store, LocalDisk):
+                replace_symlink(self.store.root / LINK, f"students/{versions[-1]:06d}")
             if self.versions()[-1] == versions[-1]:
                 return
 
@@ -80,19 +79,19 @@ class ModelRegistry:
         versions = self.versions()
         gone = versions[:-most]
         for number in gone:
-            self.place.remove(f"versions/{number:06d}.json")
+            self.store.delete(f"versions/{number:06d}.json")
         left = [x for x in self._numbers("students") if x < night and x not in versions[-most:]]
         for number in left:
-            if isinstance(self.place, LocalDisk):  # with the temp file that a killed one was writing
-                shutil.rmtree(self.place.root / f"students/{number:06d}", ignore_errors=True)
+            if isinstance(self.store, LocalDisk):  # with the temp file that a killed one was writing
+                shutil.rmtree(self.store.root / f"students/{number:06d}", ignore_errors=True)
             else:
-                for file in json.loads(self.place.get(f"students/{number:06d}.json") or b"[]"):
-                    self.place.remove(file)
-            self.place.remove(f"students/{number:06d}.json")
+                for file in json.loads(self.store.read(f"students/{number:06d}.json") or b"[]"):
+                    self.store.delete(file)
+            self.store.delete(f"students/{number:06d}.json")
         return gone
 
     def _numbers(self, folder: str) -> list[int]:
-        found = (_NUMBER.fullmatch(name) for name in self.place.ages(folder))
+        found = (_NUMBER.fullmatch(name) for name in self.store.list(folder))
         return sorted(int(match[1]) for match in found if match)
 
 

@@ -16,8 +16,8 @@ _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
 class RefreshReports:
     """The reports in one place."""
 
-    def __init__(self, place: BlobStore):
-        self.place = place
+    def __init__(self, store: BlobStore):
+        self.store = store
 
     def begin(self, number: int, name: str, models: str) -> dict[str, Any]:
         """A report to fill in. models: what labels, since speeds hold for the same ones alone."""
@@ -29,7 +29,7 @@ class RefreshReports:
         files = {"json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "md": markdown(report)}
         try:
             for end, text in files.items():
-                self.place.put(f"nights/{report['night']:06d}.{end}", text.encode(), "night")
+                self.store.write(f"nights/{report['night']:06d}.{end}", text.encode(), "night")
         except Exception as e:
             if report["status"] != "failed":
                 raise
@@ -37,8 +37,8 @@ class RefreshReports:
 
     def all(self) -> list[dict[str, Any]]:
         """Every report, oldest first."""
-        names = sorted(name for name in self.place.ages("nights") if _NUMBER.fullmatch(name))
-        return [json.loads(data) for name in names if (data := self.place.get(name))]
+        names = sorted(name for name in self.store.list("nights") if _NUMBER.fullmatch(name))
+        return [json.loads(data) for name in names if (data := self.store.read(name))]
 
 
 def device_told() -> str | None:

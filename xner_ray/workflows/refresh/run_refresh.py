@@ -209,7 +209,7 @@ class _Night:
 
     def _state(self) -> dict[str, Any]:
         """What the last training saw: `trained` (sentences to choose from, by language), `recipe`, and `used`, folders of OUT."""
-        data = self.lease.store.get(STATE)
+        data = self.lease.store.read(STATE)
         return json.loads(data) if data else {"trained": {}, "recipe": {}, "used": {}}
 
     def _tidy(self, state: dict[str, Any]) -> None:
@@ -220,7 +220,7 @@ class _Night:
         for folder in gone:
             shutil.rmtree(self.out / folder, ignore_errors=True)
             del state["used"][folder]
-        self.lease.store.put(STATE, (json.dumps(state, indent=1) + "\n").encode(), "state")
+        self.lease.store.write(STATE, (json.dumps(state, indent=1) + "\n").encode(), "state")
 
 
 def _identities(version: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,53 @@
+"""The blob store on a local file system: two syncs a write, and hard links to create a file only if it is absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+from xner_ray.storage.atomic import explained, replace_file, write_bytes
+
+
+class LocalDisk:
+    """A folder of a local file system; see `BlobStore` for the methods.
+
+    All methods that write raise UserError if there is no space, no permission or no support of hard links. Then nothing was
+    written.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def read(self, name: str) -> bytes | None:
+        with contextlib.suppress(FileNotFoundError), explained(self.root / name):
+            return (self.root / name).read_bytes()
+        return None
+
+    def write(self, name: str, data: bytes | memoryview, step: str = "file") -> None:
+        write_bytes(self.root / name, data, step=step)
+
+    def write_file(self, name: str, file: Path, step: str = "file") -> None:
+        replace_file(self.root / name, lambda temporary: shutil.copyfile(file, temporary), step=step)
+
+    def create_if_absent(self, name: str, data: bytes | memoryview, step: str = "file") -> bool:
+        return write_bytes(self.root / name, data, if_absent=True, step=step)
+
+    def exists(self, name: str) -> bool:
+        return (self.root / name).exists()
+
+    def list(self, folder: str = "") -> dict[str, float]:
+        now, ages, path = time.time(), {}, self.root / folder
+        for name in sorted(os.listdir(path)) if path.exists() else ():
+            with contextlib.suppress(FileNotFoundError):  # temporary files may vanish meanwhile
+                ages[os.path.join(folder, name)] = now - (path / name).stat().st_mtime
+        return ages
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the second: a parent is a file
+            (self.root / name).unlink()
