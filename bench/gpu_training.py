@@ -17,7 +17,7 @@ from bench.training import looped, prepared
 from xner_ray.training import trainer as loop
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
-DEFAULTS = {  # of config.Training, which needs pydantic
+DEFAULTS = {  # of config.TrainingConfig, which needs pydantic
     "epochs": 1, "learning_rate": 2e-5, "warmup_ratio": 0.1, "weight_decay": 0.01, "loss": "cross_entropy", "gamma": 2.0,
     "freeze_embeddings": True, "num_frozen_layers": 0, "layerwise_lr_decay": 1.0, "max_grad_norm": 1.0,
 }  # fmt: skip

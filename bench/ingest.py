@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from xner_ray.config import Corpus, Ingest
+from xner_ray.config import CorpusConfig, IngestConfig
 from xner_ray.corpora.collection import Collection
 from xner_ray.corpora.readers.corpus_reader import Source
 from xner_ray.corpora.readers.formats import moses_entries
@@ -61,7 +61,7 @@ def measure(case: str, archive: str, source: str, target: str, folder: Path) -> 
     if case in ("tsv", "tmx"):
         path, form = folder / f"all.{case}", case
         rewrite(archive, source, target, path)
-    rules = Ingest(
+    rules = IngestConfig(
         max_pairs_per_language=None,
         shard_rows=20_000,
         clean={"min_language_score": 0.1 if case == "language" else None},
@@ -106,8 +106,8 @@ def rewrite(archive: str, source: str, target: str, path: Path, step: int = 1) -
         out.write(b"</body></tmx>" if path.suffix == ".tmx" else b"")
 
 
-def _corpus(name: str, form: str, path: Path) -> Corpus:
-    return Corpus.model_validate({"name": name, "format": form, "path": str(path)})
+def _corpus(name: str, form: str, path: Path) -> CorpusConfig:
+    return CorpusConfig.model_validate({"name": name, "format": form, "path": str(path)})
 
 
 if __name__ == "__main__":

@@ -81,12 +81,12 @@ def compare_loop(start: str, data: str, settings: dict[str, Any], rounds: int, w
     """`loop`, `bare`, their ratio, and padding, all on one thread of this process."""
     import torch
 
-    from xner_ray.config import Training
+    from xner_ray.config import TrainingConfig
     from xner_ray.training.job import TrainJob
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    job = TrainJob("bench", start, LABELS, Training(**settings), 1, data, str(work / "out"))
+    job = TrainJob("bench", start, LABELS, TrainingConfig(**settings), 1, data, str(work / "out"))
     tokens, padding, bare = prepared(job)
     seconds = interleaved({"loop": looped(job, tokens), "bare": bare}, rounds)
     told: dict[str, Any] = {k: {"tokens_per_second": rate(tokens, s), "seconds": s} for k, s in seconds.items()}
@@ -175,12 +175,12 @@ def compare_workers(
 
     def run(workers: int, models: int = 1) -> float:
         """Seconds a model."""
-        from xner_ray.config import Training
+        from xner_ray.config import TrainingConfig
         from xner_ray.training.backends.ray_train import fit
         from xner_ray.training.job import TrainJob, TrainResources
 
         outs = [work / f"workers-{workers}-{time.time_ns()}-{i}" for i in range(models)]
-        jobs = [TrainJob("bench", start, LABELS, Training(**settings), 1, data, str(out)) for out in outs]
+        jobs = [TrainJob("bench", start, LABELS, TrainingConfig(**settings), 1, data, str(out)) for out in outs]
         fit(jobs, work / "ray_train", TrainResources(workers), print)
         told = [json.loads((out / "training.json").read_text()) for out in outs]
         tokens.append(told[0]["tokens"])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from xner_ray.alignment.decoding import Decoding, decode_spans
 from xner_ray.alignment.spans import Spans, touched_tokens
-from xner_ray.config import Aligner
+from xner_ray.config import AlignerConfig
 from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.word_spans import WordSpans
@@ -98,7 +98,7 @@ def test_touched_tokens_agree_with_a_loop(data):
 
 
 def test_the_config_and_the_decoding_have_the_same_keys():
-    settings = Aligner(threshold=0.7, max_gap_words=2, similarity_fallback_score=0.4, exact_match_score=0.8)
+    settings = AlignerConfig(threshold=0.7, max_gap_words=2, similarity_fallback_score=0.4, exact_match_score=0.8)
     assert Decoding.from_config(settings) == Decoding(0.7, 2, "mean", 0.4, 0.8, True)
 
 
@@ -106,4 +106,4 @@ def test_the_similarity_fallback_needs_one_to_one():
     with pytest.raises(ValueError, match="one_to_one"):
         Decoding(similarity_fallback_score=0.5, one_to_one=False)
     with pytest.raises(ValueError, match="similarity_fallback_score"):
-        Aligner(one_to_one=False)
+        AlignerConfig(one_to_one=False)

@@ -11,7 +11,7 @@ from xner_ray.alignment.examples.bootstrap import bidirectional_agreement
 from xner_ray.alignment.examples.builder import Example, build_examples, equal_spans, negatives
 from xner_ray.alignment.examples.encode_examples import encode_examples
 from xner_ray.alignment.similarity import Similarity
-from xner_ray.config import Aligner
+from xner_ray.config import AlignerConfig
 from xner_ray.training.losses import IGNORE_INDEX
 
 NAMES = ["Anna", "Berg", "Ulm", "Rom", "Lund", "Kiew", "Oslo", "Genf"]
@@ -35,7 +35,7 @@ def table():
 
 
 def test_bootstrapped_examples_say_where_the_name_is(similarity, table):
-    config = Aligner(num_examples=80, example_sources={"bootstrap": 1.0})
+    config = AlignerConfig(num_examples=80, example_sources={"bootstrap": 1.0})
     examples, report = build_examples(config, "de", table, similarity, 1)
     positives = [e for e in examples if e.spans]
     assert len(positives) == 60 and len(examples) - len(positives) == 20
@@ -48,7 +48,7 @@ def test_bootstrapped_examples_say_where_the_name_is(similarity, table):
 
 
 def test_the_same_seed_gives_the_same_examples(similarity, table):
-    config = Aligner(num_examples=40, example_sources={"bootstrap": 1.0})
+    config = AlignerConfig(num_examples=40, example_sources={"bootstrap": 1.0})
     one, two, other = (build_examples(config, "de", table, similarity, seed)[0] for seed in (1, 1, 2))
     assert one == two and one != other
 
@@ -58,7 +58,7 @@ def test_all_origins_give_their_share_and_a_lack_is_reported(tmp_path, similarit
     file.write_text("Rome\tIch mag Rom.\t8\t11\n", encoding="utf-8")
     lexicon = tmp_path / "lexicon.tsv"
     lexicon.write_text("Germany\tGermany\n", encoding="utf-8")
-    config = Aligner(
+    config = AlignerConfig(
         num_examples=60,
         negative_ratio=0.25,
         example_sources={"bootstrap": 2, "pairs": 1, "lexicon": 1, "translator": 1},

@@ -8,7 +8,7 @@ from xner_ray import schema
 from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.projector import Projector
 from xner_ray.alignment.projector_file import ProjectorSettings, read_projector, save_projector
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.evaluation.project_files import best_spans, project_files
 from xner_ray.projection.filters import judge
@@ -36,7 +36,9 @@ def test_a_projection_goes_straight_to_the_rules(folder, table):
         rows = found.to_pylist()
         assert rows[1] == [] and {p["entity"] for p in rows[0]} <= {0, 1}
         sound = pa.nulls(len(found), pa.string())
-        judged = judge(table.append_column(schema.PROJECTIONS, found).append_column(schema.FAULT, sound), Rules())
+        judged = judge(
+            table.append_column(schema.PROJECTIONS, found).append_column(schema.FAULT, sound), RulesConfig()
+        )
         assert judged.column("verdict").to_pylist()[1] == schema.KEPT_NO_ENTITY
     projector.decoding = Decoding(0.0)  # every word: each query has the whole sentence
     rows = projector.project(table, "de").to_pylist()
@@ -176,7 +178,7 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     from xner_ray.alignment.examples.builder import Example
     from xner_ray.alignment.examples.encode_examples import encode_examples
     from xner_ray.alignment.projector import LABELS
-    from xner_ray.config import Training
+    from xner_ray.config import TrainingConfig
     from xner_ray.encoders.tokenizer import Tokenizer
     from xner_ray.training.backends.local import LocalBackend
     from xner_ray.training.checkpoint import save_model
@@ -189,7 +191,7 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     ]
     data, _ = encode_examples(Tokenizer(str(tiny)), examples, 128)
     data.save(tmp_path / "data.npz")
-    training = Training(
+    training = TrainingConfig(
         epochs=6,
         learning_rate=5e-3,
         tokens_per_step=256,

@@ -98,7 +98,7 @@ def test_the_language_without_a_corpus(write):
 
 def test_an_origin_that_lacks_its_file(write):
     error = failure(write(GOOD), "aligner.example_sources={pairs: 1.0}")
-    assert "origin `pairs`" in error.problem
+    assert "`pairs` needs the key `examples_file`" in error.problem
     assert error.key == "aligner"
 
 
@@ -112,12 +112,9 @@ def test_corpora_of_the_dataset(write):
         return load_config(write(GOOD), [override]).dataset
 
     by_language = dataset("dataset.corpora={de: [news]}")
-    assert (by_language.of("de").corpora, by_language.of("zh").corpora) == (["news"], None)
+    assert (by_language.for_language("de").corpora, by_language.for_language("zh").corpora) == (["news"], None)
     alike = dataset("dataset.corpora=[talk]")
-    assert alike.of("de").corpora == alike.of("zh").corpora == ["talk"]
-    assert dataset("dataset.quotes_inside_entity=[de]").identity() == dataset("name=t").identity() | {
-        "quotes_inside_entity": ["de"]
-    }
+    assert alike.for_language("de").corpora == alike.for_language("zh").corpora == ["talk"]
     for wrong in ("dataset.corpora=[news, tolk]", "dataset.corpora={de: [tolk]}"):
         assert "no corpus is named `tolk`" in failure(write(GOOD), wrong).problem
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xner_ray.config.data import Model
+from xner_ray.config.base import StrictModel
 from xner_ray.config.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -23,4 +23,4 @@ def below(model: type) -> set[type]:
 
 
 def test_every_class_has_one_section():
-    assert reference().count("\n## ") == len(below(Model))
+    assert reference().count("\n## ") == len(below(StrictModel))

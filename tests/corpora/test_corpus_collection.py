@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.corpus_files import GOOD, check_counts, good_moses
-from xner_ray.config import Corpus, Ingest
+from xner_ray.config import CorpusConfig, IngestConfig
 from xner_ray.corpora import collection as collection_module
 from xner_ray.corpora import dedup_index as index
 from xner_ray.corpora import staging
@@ -28,14 +28,14 @@ VERSIONS = st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 12), 
 
 
 def source(path: Path, name: str = "c", label: str | None = None, **keys) -> Source:
-    corpus = Corpus(name=name, format="moses", path=str(path))
+    corpus = CorpusConfig(name=name, format="moses", path=str(path))
     return Source(
         corpus,
         label or name,
         str(path),
         None,
         ("en", "de"),
-        Ingest(max_pairs_per_language=None, **{"shard_rows": 3} | keys),
+        IngestConfig(max_pairs_per_language=None, **{"shard_rows": 3} | keys),
     )
 
 

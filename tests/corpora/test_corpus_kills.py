@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.harness.corpus_files import good_moses
-from xner_ray.config import Corpus, Ingest
+from xner_ray.config import CorpusConfig, IngestConfig
 from xner_ray.corpora.collection import Collection
 from xner_ray.corpora.readers.corpus_reader import Source
 from xner_ray.storage.atomic import TEMP
 
 FORK = multiprocessing.get_context("fork")  # real processes that need not import Arrow again
-RULES = Ingest(max_pairs_per_language=None, shard_rows=100, clean={})
+RULES = IngestConfig(max_pairs_per_language=None, shard_rows=100, clean={})
 
 
 def sources(folder: Path, versions: dict[str, range]) -> list[Source]:
@@ -28,7 +28,7 @@ def sources(folder: Path, versions: dict[str, range]) -> list[Source]:
     for name, numbers in versions.items():
         path = good_moses(folder / name, [(f"word {n}", f"Wort {n}") for n in numbers])
         found.append(
-            Source(Corpus(name=name, format="moses", path=str(path)), name, str(path), None, ("en", "de"), RULES)
+            Source(CorpusConfig(name=name, format="moses", path=str(path)), name, str(path), None, ("en", "de"), RULES)
         )
     return found
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.config.data import Clean
+from xner_ray.config import CleanConfig
 from xner_ray.corpora.dedup_keys import pair_keys
 from xner_ray.corpora.filters.language_id import MIN_CHARS, language_scores
 from xner_ray.corpora.filters.quality_filters import SCORES, decide, score_pairs
@@ -53,7 +53,7 @@ def test_examples_of_keys(one, other, same):
 
 def scores(pairs: list[tuple[str, str]], **rules) -> pa.Table:
     columns = [pa.array(list(side)) for side in zip(*pairs, strict=True)]
-    return score_pairs(columns[0], columns[1], Clean(**rules), ("en", "de"))
+    return score_pairs(columns[0], columns[1], CleanConfig(**rules), ("en", "de"))
 
 
 def test_scores_and_decisions_are_apart():
@@ -64,7 +64,7 @@ def test_scores_and_decisions_are_apart():
     assert table["length_ratio"].to_pylist() == pytest.approx([1, 1, 5, 1])
 
     def decided(**rules) -> list[str | None]:
-        return [CLEANED[i] if i >= 0 else None for i in decide(table, Clean(**rules))]
+        return [CLEANED[i] if i >= 0 else None for i in decide(table, CleanConfig(**rules))]
 
     assert decided() == ["identical_sides", None, "length_ratio", None]
     assert decided(max_length_ratio=5) == ["identical_sides", None, None, None]
@@ -78,7 +78,7 @@ def test_language_is_judged_where_there_is_enough_of_it():
         ("No.", "No."),
     ]
     table = scores(pairs, min_language_score=0.5, drop_identical=False)
-    assert decide(table, Clean(min_language_score=0.5, drop_identical=False)).tolist() == [-1, 2, -1]
+    assert decide(table, CleanConfig(min_language_score=0.5, drop_identical=False)).tolist() == [-1, 2, -1]
     assert [x is None for x in table["target_language"].to_pylist()] == [False, False, True]
     assert all(0 <= x <= 1 for x in table["source_language"].to_pylist() if x is not None)
     short = pa.array(["x" * (MIN_CHARS - 1)])
@@ -89,5 +89,5 @@ def test_language_is_judged_where_there_is_enough_of_it():
 
 def test_no_rows_have_no_scores_and_no_keys():
     empty = pa.chunked_array([], pa.string())
-    assert score_pairs(empty, empty, Clean(min_language_score=0.5), ("en", "de")).num_rows == 0
+    assert score_pairs(empty, empty, CleanConfig(min_language_score=0.5), ("en", "de")).num_rows == 0
     assert pair_keys(empty, empty).dtype == np.uint64 and len(pair_keys(empty, empty)) == 0

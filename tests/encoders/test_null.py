@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from xner_ray.alignment.projector import Projector
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.encoders.ragged import Ragged, hstack
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.ner.label_table import label_table
@@ -40,7 +40,7 @@ def test_it_looks_like_real_results(pairs, tiny_encoder):
     table = results(pairs, tiny_encoder)
     assert 1.2 < len(table["entities"].combine_chunks().values) / len(table) < 2.2
     verdicts = set(
-        judge(table.append_column("fault", pa.nulls(len(table), pa.string())), Rules())["verdict"].to_pylist()
+        judge(table.append_column("fault", pa.nulls(len(table), pa.string())), RulesConfig())["verdict"].to_pylist()
     )
     assert verdicts >= {"kept", "kept_no_entity", "unmapped"}
 

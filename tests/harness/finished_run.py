@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray import schema
-from xner_ray.config import DatasetConfig, Rules
+from xner_ray.config import DatasetConfig, RulesConfig
 from xner_ray.evaluation.bootstrap import gain, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import reliability
 from xner_ray.evaluation.decontamination import HeldOut, keys_of
@@ -79,7 +79,7 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
         results: keys of results.json that replace or extend the defaults.
     """
     out.mkdir(parents=True)
-    rules, ledger = Rules(min_entity_score=0.3), Ledger()
+    rules, ledger = RulesConfig(min_entity_score=0.3), Ledger()
     store, dataset = ShardStore(out / "judged" / "j1"), out / "dataset" / "d1"
     shards, files = {}, {}
     for language in dict.fromkeys(row["language"] for row in rows):

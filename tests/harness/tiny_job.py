@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xner_ray.config import Training
+from xner_ray.config import TrainingConfig
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.training.backends.local import LocalBackend
 from xner_ray.training.data import TrainSet
@@ -34,7 +34,7 @@ def make_job(start: Path, folder: Path, weights: bool = False, rows: int = 60, *
         "max_micro_batch_tokens": 128,
         "precision": "fp32",
     }
-    settings = Training(**{"freeze_embeddings": False, **asked, **training})
+    settings = TrainingConfig(**{"freeze_embeddings": False, **asked, **training})
     return TrainJob("test", str(start), LABELS, settings, 1, str(folder / "data.npz"), str(folder / "model"))
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from xner_ray import schema
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.labeling import actors
 from xner_ray.labeling.actors import LabelingJob
@@ -143,7 +143,7 @@ def test_faults_reach_the_verdicts_and_notes_the_manifest(tmp_path, label_and_al
     assert (row["quarantined"], row["label.quarantined"], row["align.quarantined"]) == (1, 1, 0)
     store = ShardStore(tmp_path / "x")
     assert store.manifest("s-1").extra["label.oom_backoffs"] == 1
-    verdicts = judge(store.read("s-1"), Rules())["verdict"].to_pylist()
+    verdicts = judge(store.read("s-1"), RulesConfig())["verdict"].to_pylist()
     assert [i for i, verdict in enumerate(verdicts) if verdict == "quarantined"] == [7]
 
 

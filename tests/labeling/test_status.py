@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from xner_ray import schema
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.labeling.plan import LabelingPlan
 from xner_ray.labeling.quarantine import quarantined_rows, retry_quarantined
@@ -54,7 +54,7 @@ def out(tmp_path) -> Path:
 def judge_shard(out: Path, shard: str) -> None:
     store = ShardStore(out / "label" / "f1")
     sha = store.manifest(shard).sha256
-    table, ledger = judge(store.read(shard), Rules()), Ledger()
+    table, ledger = judge(store.read(shard), RulesConfig()), Ledger()
     ledger.add(table)
     ShardStore(out / "judged" / "f2").commit(f"{shard}-{sha[:8]}", table, sha, {"ledger": ledger.to_rows()})
 

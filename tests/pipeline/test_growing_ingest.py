@@ -7,7 +7,7 @@ import zipfile
 import pyarrow.parquet as pq
 import pytest
 
-from xner_ray.config import Config, Ingest
+from xner_ray.config import Config, IngestConfig
 from xner_ray.pipeline.context import Run
 from xner_ray.pipeline.stages.dataset import books, left_out
 from xner_ray.pipeline.stages.ingest import founding_shards, ingest_all, shard_descriptors, shard_folder
@@ -55,5 +55,5 @@ def test_only_what_is_new_makes_shards(ray_session, tmp_path):
 
 def test_it_takes_every_pair():
     with pytest.raises(ValueError, match="takes every pair"):
-        Ingest(max_pairs_per_language=10, incremental=True)
-    assert "incremental" not in Ingest(max_pairs_per_language=None, incremental=True).identity()
+        IngestConfig(max_pairs_per_language=10, incremental=True)
+    assert "incremental" not in IngestConfig(max_pairs_per_language=None, incremental=True).fingerprint()

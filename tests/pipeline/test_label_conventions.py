@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.pipeline.stages.label import _check_conventions
 
@@ -24,7 +24,7 @@ def teachers(tmp_path):
 
 
 def check(teachers, **rules):
-    run = SimpleNamespace(config=SimpleNamespace(rules=Rules(**rules)), config_file="mine.yaml")
+    run = SimpleNamespace(config=SimpleNamespace(rules=RulesConfig(**rules)), config_file="mine.yaml")
     _check_conventions(run, teachers)
 
 

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 
 from xner_ray import schema
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.projection.filters import judge
 from xner_ray.projection.label_conventions import is_entity, retype
 
@@ -85,7 +85,7 @@ def test_judge_applies_them_by_language_and_moves_rows_without_entities():
         row(5, "zh", "Our China", "我国", [(4, 9, "LOC")], [(0, 0, 2)]),
     ]  # fmt: skip
     table = pa.Table.from_pylist(rows, schema=schema.ALIGNED)
-    rules = Rules(
+    rules = RulesConfig(
         derived_word_type={"de": "MISC"}, lowercase_word_type={"es": "O"}, surface_type_overrides={"zh": {"我国": "O"}}
     )
     judged = judge(table, rules).to_pylist()
@@ -94,5 +94,5 @@ def test_judge_applies_them_by_language_and_moves_rows_without_entities():
     assert [[(s["start"], s["end"], s["type"]) for s in r["spans"]] for r in judged] == [
         [(0, 8, "MISC")], [], [(0, 3, "PER")], [], [],
     ]  # fmt: skip
-    plain = judge(table, Rules()).to_pylist()
+    plain = judge(table, RulesConfig()).to_pylist()
     assert [len(r["spans"]) for r in plain] == [1, 1, 2, 0, 1] and plain[0]["spans"][0]["type"] == "LOC"

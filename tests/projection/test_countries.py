@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.projection_rows import aligned, aligned_rows, first_equal, row
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.projection import demonyms
 from xner_ray.projection.demonyms import to_countries
 from xner_ray.projection.filters import judge
@@ -30,13 +30,13 @@ def test_a_people_is_its_country_and_what_else_is_misc_is_not_there():
 
 def test_an_unmapped_misc_no_longer_drops_its_row():
     table = to_countries(aligned([row(*CHINESE, [(0, 0, 2)], **ZH)]), {"zh": "LOC"}, {"zh": ["MISC"]})
-    assert judge(table, Rules()).column("verdict").to_pylist() == ["kept"]
+    assert judge(table, RulesConfig()).column("verdict").to_pylist() == ["kept"]
 
 
 def test_country_and_people_in_one_row_are_one_span():
     both = row("China and Chinese tea", "中国茶", [(0, 5, "LOC"), (10, 17, "MISC")], [(0, 0, 2), (1, 0, 2)], **ZH)
     table = to_countries(aligned([both]), {"zh": "LOC"}, {"zh": ["MISC"]})
-    judged = judge(table, Rules()).to_pylist()[0]
+    judged = judge(table, RulesConfig()).to_pylist()[0]
     assert judged["verdict"] == "kept" and [(s["start"], s["end"], s["type"]) for s in judged["spans"]] == [
         (0, 2, "LOC")
     ]
@@ -63,7 +63,7 @@ def test_agrees_with_a_slow_version(rows):
         if projections is not None:
             found = [(p["entity"], p["start"], p["end"]) for p in after["projections"]]
             assert sorted(found) == sorted(projections)
-    judge(table, Rules())  # every projection still points to the first of its equals
+    judge(table, RulesConfig())  # every projection still points to the first of its equals
 
 
 def slow(row):

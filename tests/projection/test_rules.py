@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from tests.harness.projection_rows import aligned, aligned_rows, first_equal, row
 from xner_ray import schema
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.evaluation.decontamination import HeldOut, sentence_keys
 from xner_ray.projection.filters import judge
 from xner_ray.text.conll import Sentence
 
 
-def slow(row: dict, rules: Rules) -> tuple[str, list[dict]]:
+def slow(row: dict, rules: RulesConfig) -> tuple[str, list[dict]]:
     """Stage 4 of METHOD.md, one row at a time."""
     source, target, entities, projections = (row[k] for k in ("source", "target", "entities", "projections"))
     if row["fault"]:
@@ -51,7 +51,7 @@ def slow(row: dict, rules: Rules) -> tuple[str, list[dict]]:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(aligned_rows(), min_size=1, max_size=8), st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.9]))
 def test_agrees_with_the_slow_version(rows, entity_score, projection_score):
-    rules = Rules(min_entity_score=entity_score, min_projection_score=projection_score)
+    rules = RulesConfig(min_entity_score=entity_score, min_projection_score=projection_score)
     judged = judge(aligned(rows), rules)
     assert judged.schema == schema.JUDGED
     judged.validate(full=True)
@@ -68,11 +68,11 @@ def test_agrees_with_the_slow_version(rows, entity_score, projection_score):
 @given(st.lists(aligned_rows(), min_size=2, max_size=6), st.data())
 def test_slices_and_chunks_change_nothing(rows, data):
     table = aligned(rows)
-    whole = judge(table, Rules())
+    whole = judge(table, RulesConfig())
     cut = data.draw(st.integers(0, len(rows)))
     chunked = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
-    assert judge(chunked, Rules()).combine_chunks() == whole.combine_chunks()
-    assert judge(table.slice(cut), Rules()).to_pylist() == whole.to_pylist()[cut:]
+    assert judge(chunked, RulesConfig()).combine_chunks() == whole.combine_chunks()
+    assert judge(table.slice(cut), RulesConfig()).to_pylist() == whole.to_pylist()[cut:]
 
 
 ANNA_BERN = {"source": "Anna in Bern", "target": "Anna in Bern, Bern", "entities": [(0, 4, "PER"), (8, 12, "LOC")]}
@@ -92,33 +92,33 @@ ANNA_BERN = {"source": "Anna in Bern", "target": "Anna in Bern, Bern", "entities
     ],
 )
 def test_each_verdict(projections, verdict):
-    judged = judge(aligned([row(**ANNA_BERN, projections=projections)]), Rules(min_projection_score=0.5))
+    judged = judge(aligned([row(**ANNA_BERN, projections=projections)]), RulesConfig(min_projection_score=0.5))
     assert judged.column("verdict").to_pylist() == [verdict]
     assert bool(judged.column("spans").to_pylist()[0]) == (verdict == "kept")
 
 
 def test_no_entity():
-    judged = judge(aligned([row()]), Rules(min_entity_score=1))
+    judged = judge(aligned([row()]), RulesConfig(min_entity_score=1))
     assert judged.column("verdict").to_pylist() == ["kept_no_entity"]
 
 
 def test_two_names_for_one_span_are_no_overlap():
     entities = [(0, 5, "PER", 0.9), (6, 18, "PER", 0.7)]
     rows = [row("Trump Donald Trump", "特朗普", entities, [(0, 0, 3), (1, 0, 3)])]
-    judged = judge(aligned(rows), Rules()).to_pylist()[0]
+    judged = judge(aligned(rows), RulesConfig()).to_pylist()[0]
     assert judged["verdict"] == "kept" and len(judged["spans"]) == 1
     assert judged["spans"][0]["score"] == pytest.approx(0.9)
 
 
 def test_one_name_with_two_types_is_an_overlap():
     rows = [row("Bonn Bonn", "Bonn Bonn", [(0, 4, "LOC"), (5, 9, "ORG")], [(0, 0, 4), (1, 5, 9)])]
-    assert judge(aligned(rows), Rules()).column("verdict").to_pylist() == ["overlap"]
+    assert judge(aligned(rows), RulesConfig()).column("verdict").to_pylist() == ["overlap"]
 
 
 def test_thresholds_compare_as_the_scores_are_stored():
     rows = [row("Bonn", "Bonn", [(0, 4, "LOC", 0.9)], [(0, 0, 4, 0.9)])]
     assert float(np.float32(0.9)) < 0.9
-    at, above = (judge(aligned(rows), Rules(min_entity_score=x, min_projection_score=x)) for x in (0.9, 0.9001))
+    at, above = (judge(aligned(rows), RulesConfig(min_entity_score=x, min_projection_score=x)) for x in (0.9, 0.9001))
     assert at.column("verdict").to_pylist() == ["kept"]
     assert above.column("verdict").to_pylist() == ["low_score"]
 
@@ -136,17 +136,17 @@ def test_thresholds_compare_as_the_scores_are_stored():
 )
 def test_broken_input_raises(entities, projections, message):
     with pytest.raises(ValueError, match=message):
-        judge(aligned([row(), row("a a", "b", entities, projections)]), Rules())
+        judge(aligned([row(), row("a a", "b", entities, projections)]), RulesConfig())
 
 
 def test_nullable_columns_as_ray_hands_them_over():
     table = pa.Table.from_pylist([row(**ANNA_BERN, projections=[(0, 0, 4), (1, 8, 12)])])
     table = table.set_column(6, "corpus_score", pa.array([None], pa.float32()))
-    assert judge(table, Rules()).column("verdict").to_pylist() == ["kept"]
+    assert judge(table, RulesConfig()).column("verdict").to_pylist() == ["kept"]
 
 
 def test_no_rows():
-    judged = judge(schema.ALIGNED.empty_table(), Rules())
+    judged = judge(schema.ALIGNED.empty_table(), RulesConfig())
     assert judged.schema == schema.JUDGED
     assert judged.num_rows == 0
 
@@ -156,7 +156,7 @@ def test_what_students_are_measured_on_is_contamination():
     held = HeldOut({"de": sentence_keys(gold)})
     copies = ["Bonn ist 1 Stadt", "BONN IST １ STADT!", "Bonn ist 2 Stadt", "..."]
     rows = [row("Bonn", target, [(0, 4, "LOC")], [(0, 0, 2)]) for target in copies]
-    verdicts = judge(aligned(rows), Rules(), held)["verdict"].to_pylist()
+    verdicts = judge(aligned(rows), RulesConfig(), held)["verdict"].to_pylist()
     assert verdicts == ["contamination", "contamination", "kept", "kept"]
     chinese = [{**rows[0], "language": "zh"}]
-    assert judge(aligned(chinese), Rules(), held)["verdict"].to_pylist() == ["kept"]
+    assert judge(aligned(chinese), RulesConfig(), held)["verdict"].to_pylist() == ["kept"]

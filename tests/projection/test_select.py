@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.projection_rows import aligned, row
 from xner_ray import schema
-from xner_ray.config import DatasetConfig, Rules
+from xner_ray.config import DatasetConfig, RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.projection.filters import judge
 from xner_ray.projection.sentence_sampling import select
@@ -27,7 +27,7 @@ ROWS = corpus("a", "news", 400, 200) + corpus("b", "news", 100, 50) + corpus("c"
 
 def write(folder, rows, sizes=(10_000,)) -> list:
     """Judged shards of the given sizes, the last size repeated."""
-    table, files = judge(aligned(rows), Rules()), []
+    table, files = judge(aligned(rows), RulesConfig()), []
     at, sizes = 0, list(sizes)
     while at < table.num_rows:
         size = sizes.pop(0) if len(sizes) > 1 else sizes[0]

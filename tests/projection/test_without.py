@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.harness.projection_rows import aligned, row
-from xner_ray.config import DatasetConfig, Rules
+from xner_ray.config import DatasetConfig, RulesConfig
 from xner_ray.corpora.dedup_keys import pair_keys
 from xner_ray.projection.exclusions import Without, target_keys
 from xner_ray.projection.filters import judge
@@ -16,7 +16,7 @@ def rows(numbers: range) -> list[dict]:
 
 
 def chosen(tmp_path, without: Without | None) -> tuple[set[int], dict]:
-    pq.write_table(judge(aligned(rows(range(40))), Rules()), tmp_path / "shard.parquet")
+    pq.write_table(judge(aligned(rows(range(40))), RulesConfig()), tmp_path / "shard.parquet")
     out = tmp_path / "train.parquet"
     summary = select([tmp_path / "shard.parquet"], out, DatasetConfig(max_sentences=100), 1, without)
     assert summary["sentences"] == summary["available"] == pq.read_table(out).num_rows
@@ -35,7 +35,7 @@ def test_a_held_out_sentence_stays_out_with_any_english_beside_it(tmp_path):
     more = rows(range(3))
     more[1]["source"] = "Off to Bonn"
     more[1]["target"] = more[0]["target"]
-    pq.write_table(judge(aligned(more), Rules()), tmp_path / "shard.parquet")
+    pq.write_table(judge(aligned(more), RulesConfig()), tmp_path / "shard.parquet")
     without = Without(held_out=target_keys(pa.array([more[0]["target"]])))
     summary = select([tmp_path / "shard.parquet"], tmp_path / "t.parquet", DatasetConfig(), 1, without)
     assert pq.read_table(tmp_path / "t.parquet").column("pair_id").to_pylist() == [2] and summary["available"] == 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.config import Training
+from xner_ray.config import TrainingConfig
 from xner_ray.errors import UserError
 from xner_ray.storage.fingerprint import canonical, describe_change, fingerprint, hash_file, hash_folder
 
@@ -62,7 +62,7 @@ def test_a_fingerprint_stays_what_it_was():
 
 
 def test_models_and_sets_count_as_their_values():
-    assert canonical({"t": Training()}) == canonical({"t": Training().model_dump()})
+    assert canonical({"t": TrainingConfig()}) == canonical({"t": TrainingConfig().model_dump()})
     assert canonical({"PER", "LOC", "ORG"}) == '["LOC","ORG","PER"]'
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.harness.projection_rows import aligned, aligned_rows
 from xner_ray import schema
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.projection.filters import judge
 from xner_ray.projection.tokenize import export, export_conll, unlabeled
 from xner_ray.text.arrow_strings import char_lengths, slices
@@ -76,7 +76,7 @@ def test_words_of_an_entity_touch_it_and_are_not_bare_at_its_ends(text, data):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(aligned_rows(), min_size=1, max_size=6), st.data())
 def test_batches_agree_with_single_sentences(rows, data):
-    judged = judge(aligned(rows), Rules())
+    judged = judge(aligned(rows), RulesConfig())
     at = data.draw(st.integers(0, len(rows)))
     exported = export(pa.concat_tables([judged.slice(0, at), judged.slice(at)]))
     assert exported.schema == schema.EXPORTED
@@ -132,7 +132,7 @@ def test_quotation_marks_belong_to_the_name_where_gold_has_them():
     row = {"corpus": "c", "domain": "d", "pair_id": 1, "source": source, "target": QUOTED, "corpus_score": None}
     row |= {"entities": entities, "projections": found, "fault": None}
     rows = [row | {"language": x} for x in ("es", "nl", "es")]
-    judged = judge(pa.Table.from_pylist(rows, schema=schema.ALIGNED), Rules())
+    judged = judge(pa.Table.from_pylist(rows, schema=schema.ALIGNED), RulesConfig())
 
     def names(**how):
         return [

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.harness.tiny_job import LABELS, Silent, make_job, without_dropout
-from xner_ray.config import Training
+from xner_ray.config import TrainingConfig
 from xner_ray.encoders.load import load_model
 from xner_ray.training.data import TrainSet, share_of, steps_of
 from xner_ray.training.job import TrainJob
@@ -106,7 +106,7 @@ def test_a_training_of_two_is_one_with_twice_the_accumulation(both):
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_accumulation_follows_the_world(world):
-    lengths, training = np.full(256, 16), Training(tokens_per_step=1024, max_micro_batch_tokens=256)
+    lengths, training = np.full(256, 16), TrainingConfig(tokens_per_step=1024, max_micro_batch_tokens=256)
     for step in steps_of(lengths, training.tokens_per_step, 1, 0):
         counts = [len(share_of(step, lengths, training.max_micro_batch_tokens, rank, world)) for rank in range(world)]
         assert counts == [4 // world] * world  # a step is 1024 tokens whoever runs it

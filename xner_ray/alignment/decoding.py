@@ -18,7 +18,7 @@ from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.word_spans import WordSpans
 
 if TYPE_CHECKING:
-    from xner_ray.config import Aligner  # imports pydantic, which GPU benchmarks do without
+    from xner_ray.config import AlignerConfig  # imports pydantic, which GPU benchmarks do without
 
 WordPooling = Literal["first", "mean"]
 # Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
@@ -53,7 +53,7 @@ class Decoding:
             raise ValueError("`similarity_fallback_score` above 0 needs `one_to_one`")
 
     @classmethod
-    def from_config(cls, aligner: Aligner) -> Decoding:
+    def from_config(cls, aligner: AlignerConfig) -> Decoding:
         """The decoding that a config asks for."""
         return cls(**{key: getattr(aligner, key) for key in DECODING_KEYS})
 

@@ -103,7 +103,7 @@ def _corpus(path: str, name: str | None, format: str | None, domain: str, min_sc
     """The corpus of an archive, and its label: NAME/VERSION as given, as in OPUS's paths, or the file's name."""
     from pydantic import ValidationError
 
-    from xner_ray.config import Corpus
+    from xner_ray.config import CorpusConfig
 
     found = _OPUS.search(path)
     label = name or (f"{found['name']}/{found['version']}" if found else Path(path).name.split(".")[0])
@@ -111,7 +111,7 @@ def _corpus(path: str, name: str | None, format: str | None, domain: str, min_sc
     kind = format or _FORMATS.get(suffix)
     keys = {"name": label.split("/")[0], "domain": domain, "format": kind, "path": path, "min_score": min_score}
     try:
-        return Corpus.model_validate(keys), label
+        return CorpusConfig.model_validate(keys), label
     except ValidationError as e:
         remedy = "give --format moses, tmx, tsv or wikimatrix"
         raise UserError(e.errors()[0]["msg"], file=path, key="--format", remedy=remedy) from None
@@ -120,11 +120,11 @@ def _corpus(path: str, name: str | None, format: str | None, domain: str, min_sc
 def _source(corpus: Any, label: str, languages: tuple[str, str], keys: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
-    from xner_ray.config import Ingest
+    from xner_ray.config import IngestConfig
     from xner_ray.corpora.readers.corpus_reader import Source
 
     try:
-        return Source(corpus, label, corpus.path, None, languages, Ingest.model_validate(keys))
+        return Source(corpus, label, corpus.path, None, languages, IngestConfig.model_validate(keys))
     except ValidationError as e:
         key = str(e.errors()[0]["loc"][-1])
         raise UserError(e.errors()[0]["msg"], key=key, remedy="see xner corpus ingest --help") from None

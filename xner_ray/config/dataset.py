@@ -1,67 +1,65 @@
-"""The part of the config that says which projections are kept, what they are called, and what of them is trained on."""
+"""Sections of the config for projected data: which projections are kept, their types, and which sentences are trained on."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
-from xner_ray.config.data import Model, Positive, Share
+from xner_ray.config.base import Fraction, PositiveInt, StrictModel
 
 
-class Rules(Model):
-    """Thresholds on stored scores and conventions of the targets' gold; changing them needs no new labeling."""
+class RulesConfig(StrictModel):
+    """Thresholds on stored scores, and label conventions of the target gold. Changes need no new labeling."""
 
-    min_entity_score: Share = Field(0.0, description="low_score: an entity that the teacher scored below.")
-    min_projection_score: Share = Field(0.0, description="low_score: a projection that the aligner scored below.")
+    min_entity_score: Fraction = Field(
+        0.0, description="Minimum teacher score of an entity. A sentence with a lower score is dropped as low_score."
+    )
+    min_projection_score: Fraction = Field(
+        0.0,
+        description="Minimum aligner score of a projection. A sentence with a lower score is dropped as low_score.",
+    )
     derived_word_type: dict[str, str] = Field(
         {},
-        description="By language the type, or O, of words derived from a name or compounded with one"
-        " (Londoner Börse, US-Präsident); not listed: as projected.",
+        description="Type, or O, by target language, of words that are derived from a name or compounded with one"
+        " (Londoner Börse, US-Präsident). Other languages keep the projected type.",
     )
     lowercase_word_type: dict[str, str] = Field(
         {},
-        description="By language the type, or O, of single words in lower case for a capitalized name"
-        " (estadounidense); not listed: as projected.",
+        description="Type, or O, by target language, of single lowercase words that translate a capitalized name"
+        " (estadounidense). Other languages keep the projected type.",
     )
     demonym_country_type: dict[str, str] = Field(
         {},
-        description="By language whose word for a people is the country's name (中国 of Chinese) the type that such names"
-        " get when the teacher gives them one that `teacher.drop_types` takes from the language.",
+        description="Type, by target language, of country names used as demonyms (中国 for Chinese), where"
+        " `teacher.drop_types` drops the teacher's type.",
     )
     surface_type_overrides: dict[str, dict[str, str]] = Field(
         {},
-        description="By language the type, or O, that a target text has wherever it is a projected name, whatever the teacher"
-        " said ({zh: {我国: O}}); written as in the text, and stronger than `derived_word_type` and `lowercase_word_type`.",
+        description="Type, or O, by target language and exact text of a projected name, e.g. {zh: {我国: O}}. It"
+        " overrides the teacher's type, `derived_word_type` and `lowercase_word_type`.",
     )
 
-    def identity(self) -> dict[str, Any]:
-        """What decides about the content, for fingerprints: words that are not set leave no trace in older ones."""
-        return self.model_dump(exclude=set() if self.surface_type_overrides else {"surface_type_overrides"})
 
+class DatasetConfig(StrictModel):
+    """Selection of training sentences from the projected ones."""
 
-class DatasetConfig(Model):
-    """What of the projected sentences becomes training data."""
-
-    max_sentences: Positive = Field(40000, description="Most sentences a language, those without entities included.")
-    no_entity_ratio: Share = Field(0.2, description="Share of sentences without any entity, equal in all domains.")
+    max_sentences: PositiveInt = Field(
+        40000, description="Maximum number of sentences per target language, with and without entities."
+    )
+    no_entity_ratio: Fraction = Field(
+        0.2, description="Fraction of sentences without any entity. It is equal in all domains."
+    )
     corpora: list[str] | dict[str, list[str]] | None = Field(
         None,
-        description="Choose from these corpora alone, by name, or by language (not listed: all); default: from all.",
+        description="Names of the corpora to select from, or such a list by target language (others: all corpora)."
+        " Default: all corpora.",
     )
     quotes_inside_entity: list[str] = Field(
         [],
-        description="Languages whose gold has the quotation marks around a name in it, as CoNLL-2002's Spanish"
-        ' (`"El País"`); not listed: outside.',
+        description="Languages whose gold puts the quotation marks around a name inside the entity, as CoNLL-2002 does"
+        ' in Spanish (`"El País"`). Other languages: outside.',
     )
 
-    def of(self, language: str) -> DatasetConfig:
-        """As it is for one language."""
-        chosen = self.corpora.get(language) if isinstance(self.corpora, dict) else self.corpora
-        return self.model_copy(update={"corpora": chosen})
-
-    def identity(self) -> dict[str, Any]:
-        """What decides about the content, for fingerprints: a choice that is not made leaves no trace in older ones."""
-        return self.model_dump(
-            exclude={name for name in ("corpora", "quotes_inside_entity") if not getattr(self, name)}
-        )
+    def for_language(self, language: str) -> DatasetConfig:
+        """The section with `corpora` of one language: a list, or None for all corpora."""
+        corpora = self.corpora.get(language) if isinstance(self.corpora, dict) else self.corpora
+        return self.model_copy(update={"corpora": corpora})

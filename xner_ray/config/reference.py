@@ -22,7 +22,7 @@ from xner_ray.config import Config
 
 _HEAD = """# All keys of a config
 
-Written by `make docs` from `xner_ray/config/schema.py`; change it there. Unknown keys, wrong types and contradictions are
+Written by `make docs` from `xner_ray/config/`; change it there. Unknown keys, wrong types and contradictions are
 errors that name file, line, key and remedy. `student.seeds=[1,2]` or `corpora.0.path=...` on the command line
 overrides a key.
 In paths `{data}` stands for the key `data`, `{language}` for the target language and `{pair}` for, e.g., `de-en`.

@@ -1,4 +1,4 @@
-"""The part of the config that says how a refresh decides: when to train, what to promote, what to keep, and what things cost."""
+"""Section of the config for `xner refresh`: when to retrain, what to promote, what to keep, and measured speeds."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ from typing import Literal
 
 from pydantic import Field
 
-from xner_ray.config.data import Model, Positive
+from xner_ray.config.base import PositiveInt, StrictModel
 
 
-class Rate(Model):
-    """A speed that was measured, for the cost estimate of `xner refresh --dry-run`. Estimates are never guessed."""
+class RateConfig(StrictModel):
+    """A measured speed, for the cost estimate of `xner refresh --dry-run`. Without a measurement there is no estimate."""
 
-    stage: Literal["ingest", "label", "dataset"] = Field(description="The stage that it is of.")
-    pairs_per_second: float = Field(gt=0, description="Pairs that it took in a second.")
-    device: str = Field(description="What took so many, e.g. core, H200: hours are told of that.")
-    model: str | None = Field(
-        None,
-        description="The encoder or model that it was measured with; null: without any, all the rest of the work.",
-    )
-    source: str = Field(description="Where, when and by what it was measured.")
+    stage: Literal["ingest", "label", "dataset"] = Field(description="Stage that was measured.")
+    pairs_per_second: float = Field(gt=0, description="Pairs per second.")
+    device: str = Field(description="Device that was measured, e.g. core or H200. The estimate is in hours of it.")
+    model: str | None = Field(None, description="Encoder or model that was measured. null: the stage ran no model.")
+    source: str = Field(description="Origin of the measurement: where, when and with what.")
 
 
-class Refresh(Model):
-    """The nightly refresh, `xner refresh`."""
+class RefreshConfig(StrictModel):
+    """The scheduled refresh, `xner refresh`."""
 
     min_growth: float = Field(
         0.05,
         ge=0,
-        description="Train when a language has so much more to choose training sentences from than at the last training.",
+        description="Retrain when a language's candidate sentences grew by this fraction since the last training.",
     )
     max_f1_drop: float = Field(
-        0.5, ge=0, description="Promote only where no language loses more F1 than this, in points of a percent."
+        0.5,
+        ge=0,
+        description="Maximum loss of F1 of any language, in percentage points. With a larger loss new students are not"
+        " promoted.",
     )
-    keep_versions: Positive = Field(3, description="Promoted students that are kept, the current one included.")
-    silver_sentences: Positive = Field(
+    keep_versions: PositiveInt = Field(
+        3, description="Number of promoted versions to keep, including the current one."
+    )
+    silver_sentences: PositiveInt = Field(
         1000,
-        description="Sentences of a frozen silver set for languages that `evaluation` has no gold for; at most a tenth of all.",
+        description="Size of the silver evaluation set of a language without gold in `evaluation`. It is at most a"
+        " tenth of the language's kept sentences.",
     )
     lock_timeout_s: float = Field(
-        300.0, gt=0, description="Seconds after which the lock of a refresh that died is another's to take."
+        300.0, gt=0, description="Seconds. A lock without a heartbeat for this long is stale, and is taken over."
     )
     publish: str | None = Field(
         None,
-        description="Where students, the pointer `current.json` and reports go: folder or URL; default: OUT/published.",
+        description="Folder or URL for students, the pointer `current.json`, and reports. Default: OUT/published.",
     )
-    rates: list[Rate] = Field([], description="Measured speeds; those of earlier nights come on top.")
+    rates: list[RateConfig] = Field(
+        [], description="Measured speeds, for the dry run. Those of earlier refreshes are added."
+    )

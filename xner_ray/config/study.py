@@ -1,7 +1,7 @@
-"""The part of the config that says what `xner study` trains: the paper's grids, as far as its text tells them.
+"""Section of the config for `xner study`: the grids of the paper's studies, as far as its text gives them.
 
-Nothing here changes a run, so nothing of it is in a fingerprint. Other keys of a study's config (more pairs, other corpora)
-stand under its `override`, and what is given on the command line goes before them.
+Runs do not read this section, so no fingerprint holds it. `override` changes other keys of the config for one study, e.g.
+more pairs or other corpora. Keys on the command line win over `override`.
 """
 
 from __future__ import annotations
@@ -10,56 +10,62 @@ from typing import Any
 
 from pydantic import Field
 
-from xner_ray.config.data import Model, Positive, Share
+from xner_ray.config.base import Fraction, PositiveInt, StrictModel
 
 
-class Ablation(Model):
-    """Sequential or mixed training, with and without English, each with two losses, beside zero-transfer."""
+class AblationStudy(StrictModel):
+    """Sequential and mixed training, with and without source gold, with two losses each, and zero-transfer."""
 
-    seeds: list[int] = Field([1, 2, 3], min_length=1, description="Each setting is trained once with each.")
-    languages: list[str] | None = Field(None, description="Target languages of the study; default: all of the config.")
+    seeds: list[int] = Field([1, 2, 3], min_length=1, description="Seeds. Each setting is trained once per seed.")
+    languages: list[str] | None = Field(
+        None, description="Target languages of the study. Default: all languages of the config."
+    )
     override: dict[str, Any] = Field(
         {},
-        description="Other keys for this study alone, dotted as on the command line: {ingest.max_pairs_per_language: 400000}.",
+        description="Other keys of the config for this study alone, dotted as on the command line:"
+        " {ingest.max_pairs_per_language: 400000}.",
     )
 
 
-class SizeStudy(Ablation):
+class SizeStudy(AblationStudy):
     """F1 against the number of projected sentences."""
 
-    sizes: list[Positive] = Field(
+    sizes: list[PositiveInt] = Field(
         [1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000, 200000],
         min_length=1,
-        description="Sentences, those without entities included; what a language does not have becomes all it has.",
+        description="Numbers of sentences, with and without entities. A size above what a language has is replaced by"
+        " all that it has.",
     )
-    one_seed_above: Positive = Field(10000, description="Larger sizes are trained with the first seed alone.")
+    one_seed_above: PositiveInt = Field(10000, description="Larger sizes are trained with the first seed only.")
 
 
-class DomainStudy(Ablation):
-    """F1 by the domain of the parallel text, with as many sentences and as many without entity in each."""
+class DomainStudy(AblationStudy):
+    """F1 by the domain of the parallel text, with equal numbers of sentences with and without entities."""
 
     domains: dict[str, list[str]] = Field(
-        {}, description="The corpora of each domain, by name; default: as the corpora's own `domain` has it."
+        {}, description="Names of the corpora of each domain. Default: the `domain` of each corpus."
     )
 
 
-class LossStudy(Ablation):
+class LossStudy(AblationStudy):
     """The exponent of the reweighted loss against the number of frozen layers."""
 
-    seeds: list[int] = Field([1], min_length=1, description="Each cell is trained once with each.")
-    gammas: list[float] = Field([0, 1, 2, 3, 4, 5], min_length=1, description="Exponents; 0 is cross entropy.")
+    seeds: list[int] = Field([1], min_length=1, description="Seeds. Each setting is trained once per seed.")
+    gammas: list[float] = Field([0, 1, 2, 3, 4, 5], min_length=1, description="Exponents. 0 is cross entropy.")
     frozen: list[int] = Field([0, 3, 6, 9], min_length=1, description="Numbers of frozen layers.")
 
 
-class Study(Model):
-    """What `xner study` trains; a run does not read it."""
+class StudyConfig(StrictModel):
+    """What `xner study` trains. A run ignores this section."""
 
-    encoder: str | None = Field(None, description="Encoder of the studies' students; default: the first of `student`.")
-    gpu_share: Share = Field(1.0, gt=0, description="GPU that one student takes, where there are GPUs.")
-    cpus: Positive | None = Field(
-        None, description="CPUs that one student takes where there is no GPU; default: those of a node."
+    encoder: str | None = Field(
+        None, description="Encoder of the studies' students. Default: the first of `student.encoder`."
     )
-    ablation: Ablation = Ablation()
+    gpu_share: Fraction = Field(1.0, gt=0, description="Fraction of a GPU per student. Ignored without GPUs.")
+    cpus: PositiveInt | None = Field(
+        None, description="CPUs per student on nodes without GPU. Default: all CPUs of a node."
+    )
+    ablation: AblationStudy = AblationStudy()
     size: SizeStudy = SizeStudy()
     domain: DomainStudy = DomainStudy()
     loss: LossStudy = LossStudy()

@@ -201,7 +201,7 @@ class Collection:
 def _identity(source: Source) -> dict[str, Any]:
     """What decides about a corpus's rows."""
     files = [file_identity(path) for path in (source.path, source.target_path) if path]
-    ingest = source.ingest.identity()
+    ingest = source.ingest.fingerprint()
     return {
         "files": files,
         "format": source.corpus.format,

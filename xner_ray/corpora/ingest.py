@@ -150,7 +150,7 @@ def _told(counts: dict[str, CorpusCount]) -> str:
 def _made_from(config: Config, language: str) -> dict:
     """What decides about the content; `max_quarantined` and `data` do not."""
     corpora = [c.model_dump(mode="json", exclude={"languages"}) for c in config.corpora_of(language)]
-    keys = {key: value for key, value in config.ingest.identity().items() if key != "max_quarantined"}
+    keys = {key: value for key, value in config.ingest.fingerprint().items() if key != "max_quarantined"}
     return {"corpora": corpora, "ingest": keys, "seed": config.seed, "languages": [config.source_language, language]}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xner_ray.config import Gold
+from xner_ray.config import GoldConfig
 from xner_ray.text.conll import Sentence, read_gold_file
 from xner_ray.text.sentence_keys import text_keys
 
@@ -24,7 +24,7 @@ class HeldOut:
         self.keys = dict(keys or {})
 
     @classmethod
-    def of(cls, files: Iterable[tuple[Gold, str]]) -> HeldOut:
+    def of(cls, files: Iterable[tuple[GoldConfig, str]]) -> HeldOut:
         """The sentences of gold files, each with its path filled in. Without those that hold no letter and no digit."""
         found: dict[str, list[np.ndarray]] = {}
         for gold, path in files:

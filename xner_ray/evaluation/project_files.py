@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from xner_ray.config.data import Scheme
+from xner_ray.config import TagScheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.projection_scores import Target, read_target, score_projection
 from xner_ray.text.conll import Sentence, read_conll
@@ -55,7 +55,7 @@ def read_gold_pair(
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
     source_language: str = "en",
-    scheme: Scheme = "bio2",
+    scheme: TagScheme = "bio2",
 ) -> GoldPair:
     """Read both sides; arguments and errors are those of `project_files`."""
     gold = read_conll(source, source_language, tag_map, types, scheme=scheme)
@@ -82,7 +82,7 @@ def project_files(
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
     source_language: str = "en",
-    scheme: Scheme = "bio2",
+    scheme: TagScheme = "bio2",
     lowercase: str = AUTO,
 ) -> dict[str, Any]:
     """Project the entities of a CoNLL file onto a parallel file.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xner_ray.config.data import Scheme
+from xner_ray.config import TagScheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.scores import check_aligned
 from xner_ray.text.conll import blocks, read_conll, read_lines
@@ -34,7 +34,7 @@ def read_target(
     language: str,
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
-    scheme: Scheme = "bio2",
+    scheme: TagScheme = "bio2",
 ) -> list[Target]:
     """Read the target side.
 

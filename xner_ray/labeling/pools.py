@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xner_ray.config import Label
+from xner_ray.config import LabelConfig
 
 READ_CPUS, COMMIT_CPUS = 0.05, 0.06  # of one actor; without this reserve the actors with models get no input
 MODEL_ACTORS_PER_READER = 8  # actors with models that one reader and one committer serve
@@ -95,7 +95,7 @@ class Pools:
         return f"{self.label} label actors, {self.align} align actors, {self.device}"
 
 
-def plan_pools(config: Label, nodes: Sequence[NodeResources], shards: int, max_gpus: int = 0) -> Pools:
+def plan_pools(config: LabelConfig, nodes: Sequence[NodeResources], shards: int, max_gpus: int = 0) -> Pools:
     """Plan the pools for a cluster.
 
     With GPUs, teacher and aligner share them. The sizes of the two pools are proportional to their costs, so that both are
@@ -127,7 +127,9 @@ def plan_pools(config: Label, nodes: Sequence[NodeResources], shards: int, max_g
     return Pools(Pool(actors, resources), None, 1, f"{cpus:.0f} CPUs")
 
 
-def _plan_gpu_pools(config: Label, nodes: Sequence[NodeResources], shards: int, gpus: int, autoscaling: bool) -> Pools:
+def _plan_gpu_pools(
+    config: LabelConfig, nodes: Sequence[NodeResources], shards: int, gpus: int, autoscaling: bool
+) -> Pools:
     """A third of a node's CPUs for its actors with models, a third for tokenize actors, the rest for reading and committing."""
     gpu_share = min(config.num_gpus_per_actor, gpus / 2)  # a single GPU must hold a label and an align actor
     actors_per_gpu = int(1 / gpu_share + 1e-6)  # an actor uses one GPU: at 0.4 the last fifth of each GPU stays free

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from xner_ray.config import Gold
+from xner_ray.config import GoldConfig
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
 from xner_ray.ner.token_labels import encode_tags
@@ -17,7 +17,7 @@ from xner_ray.training.data import TrainSet
 
 
 def read_gold(
-    gold: Sequence[Gold], resolve_path: Callable[[str], str] = lambda path: path, drop_types: Sequence[str] = ()
+    gold: Sequence[GoldConfig], resolve_path: Callable[[str], str] = lambda path: path, drop_types: Sequence[str] = ()
 ) -> list[Sentence]:
     """All sentences of gold files.
 

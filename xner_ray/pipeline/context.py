@@ -9,7 +9,7 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xner_ray.config import Config, Gold
+from xner_ray.config import Config, GoldConfig
 from xner_ray.corpora.opus.resolve import resolve
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.errors import UserError
@@ -107,7 +107,7 @@ class Run:
         other.results = {k: v for k, v in self.results.items() if k not in ("dataset", "students", "evaluate_all")}
         return other
 
-    def gold_parts(self, gold: list[Gold]) -> list[dict[str, Any]]:
+    def gold_parts(self, gold: list[GoldConfig]) -> list[dict[str, Any]]:
         """What identifies gold files: their content and how they are read."""
         parts = []
         for item in gold:
@@ -116,7 +116,7 @@ class Run:
                 raise UserError(
                     "no such gold file", file=path, key="gold.path", remedy="check the path and the key `data`"
                 )
-            parts.append({"sha256": hash_file(path), **item.reading()})
+            parts.append({"sha256": hash_file(path), **item.fingerprint()})
         return parts
 
     @cached_property
@@ -126,7 +126,7 @@ class Run:
         return HeldOut.of((gold, self.config.fill(gold.path)) for gold in self.measured)
 
     @property
-    def measured(self) -> list[Gold]:
+    def measured(self) -> list[GoldConfig]:
         """Evaluation files in a language of the run's or of its gold; no other one is read, or need be there."""
         read = {*self.config.languages, *(gold.language for gold in self.config.gold)}
         return [gold for gold in (*self.config.dev, *self.config.evaluation) if gold.language in read]

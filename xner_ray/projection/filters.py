@@ -27,14 +27,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray import schema
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.projection.label_conventions import is_entity, retype
 from xner_ray.text.arrow_lists import changes, codes, first_equal, flat
 from xner_ray.text.arrow_strings import char_lengths, slices
 
 
-def judge(table: pa.Table, rules: Rules, held_out: HeldOut | None = None) -> pa.Table:
+def judge(table: pa.Table, rules: RulesConfig, held_out: HeldOut | None = None) -> pa.Table:
     """Add `verdict` and `spans`.
 
     Args:
@@ -54,7 +54,7 @@ def judge(table: pa.Table, rules: Rules, held_out: HeldOut | None = None) -> pa.
     return pa.Table.from_batches(batches, schema=schema.JUDGED)
 
 
-def _judge(batch: pa.RecordBatch, rules: Rules, held_out: HeldOut) -> pa.RecordBatch:
+def _judge(batch: pa.RecordBatch, rules: RulesConfig, held_out: HeldOut) -> pa.RecordBatch:
     n = batch.num_rows
     entities, projections = batch.column("entities"), batch.column("projections")
     entity_row, (e_start, e_end, e_type, e_score) = flat(entities, "start", "end", "type", "score")
@@ -115,7 +115,7 @@ def _judge(batch: pa.RecordBatch, rules: Rules, held_out: HeldOut) -> pa.RecordB
 
 def _by_convention(
     batch: pa.RecordBatch,
-    rules: Rules,
+    rules: RulesConfig,
     types: pa.Array,
     names: pa.Array,
     surfaces: pa.Array,

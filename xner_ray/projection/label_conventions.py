@@ -39,7 +39,7 @@ def retype(
     Args:
         types, names: string [spans], of the English entity: type and text.
         surfaces, after: string [spans], the span's text, and the two characters that follow it.
-        lowercase, derived: a type or O for each language that has such a convention (see `config.Rules`).
+        lowercase, derived: a type or O for each language that has such a convention (see `config.RulesConfig`).
         words: by language a type or O for whole texts of spans; what it says comes last.
 
     Returns:

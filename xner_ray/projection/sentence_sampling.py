@@ -41,7 +41,7 @@ def select(
     Args:
         files: judged Parquet files (schema.JUDGED) of one target language.
         out: the Parquet file to write (schema.EXPORTED), atomically.
-        config: of this language (`DatasetConfig.of`): how many sentences at most, and the share of them
+        config: of this language (`DatasetConfig.for_language`): how many sentences at most, and the share of them
             without entity, equal in all domains.
         seed: another seed, another choice.
         without: rows that are not to be chosen.
@@ -58,7 +58,9 @@ def select(
     paths = sorted(str(f) for f in files)
     if not paths:
         raise UserError("no labeled shards to choose from", remedy="run the label stage first")
-    assert not isinstance(config.corpora, dict), "the config of one language, DatasetConfig.of, is wanted here"
+    assert not isinstance(config.corpora, dict), (
+        "the config of one language, DatasetConfig.for_language, is wanted here"
+    )
     source = _Candidates(ds.dataset(paths, format="parquet"), without or Without(), config.corpora)
     limits, summary = _plan(source, config, seed)
     if not summary["sentences"]:

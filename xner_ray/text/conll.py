@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xner_ray.config.data import Gold, Scheme
+from xner_ray.config import GoldConfig, TagScheme
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import replace_file
 from xner_ray.text.tag_schemes import Columns, to_bio2
@@ -39,7 +39,7 @@ class Sentence:
         return detokenize(self.tokens, self.language)
 
 
-def read_gold_file(gold: Gold, path: str | Path) -> list[Sentence]:
+def read_gold_file(gold: GoldConfig, path: str | Path) -> list[Sentence]:
     """Read a file of a config, at `path` since the config's may hold `{data}`; see `read_conll`."""
     return read_conll(path, gold.language, gold.tag_map, gold.types, scheme=gold.scheme)
 
@@ -50,7 +50,7 @@ def read_conll(
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
     *,
-    scheme: Scheme = "bio2",
+    scheme: TagScheme = "bio2",
 ) -> list[Sentence]:
     """Read gold sentences.
 
@@ -101,7 +101,7 @@ def read_conll(
 
 
 def _from_parquet(
-    path: str | Path, language: str, tag_map: Mapping[str, str], types: Sequence[str] | None, scheme: Scheme
+    path: str | Path, language: str, tag_map: Mapping[str, str], types: Sequence[str] | None, scheme: TagScheme
 ) -> list[Sentence]:
     from xner_ray.text.gold_parquet import read_rows
 

@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from xner_ray.config.data import Scheme
+from xner_ray.config import TagScheme
 from xner_ray.errors import UserError
 
-_PREFIXES: dict[Scheme, dict[str, str]] = {
+_PREFIXES: dict[TagScheme, dict[str, str]] = {
     "bio2": {"B": "B", "I": "I"},
     "iob1": {"B": "B", "I": "I"},
     "iobes": {"B": "B", "I": "I", "E": "I", "S": "B"},
@@ -25,7 +25,7 @@ _TWO = re.compile(r"[|#;,+/&](?:O$|O[|#;,+/&]|[BIESLU]-)")  # B-ORG|B-LOC: two t
 _KEY = "`scheme: {0}` for this file in the config, or `--scheme {0}`, converts"
 
 
-def as_scheme(name: str) -> Scheme:
+def as_scheme(name: str) -> TagScheme:
     """A scheme by its name.
 
     Raises:
@@ -37,7 +37,7 @@ def as_scheme(name: str) -> Scheme:
     raise UserError(f"`{name}` is no tagging scheme", key="--scheme", remedy=f"one of {', '.join(_PREFIXES)}")
 
 
-def to_bio2(tags: Sequence[str], scheme: Scheme, path: object, lines: Sequence[int]) -> list[str]:
+def to_bio2(tags: Sequence[str], scheme: TagScheme, path: object, lines: Sequence[int]) -> list[str]:
     """The tags of a sentence in BIO2.
 
     Args:
@@ -65,7 +65,7 @@ def to_bio2(tags: Sequence[str], scheme: Scheme, path: object, lines: Sequence[i
     return out
 
 
-def _parts(tag: str, scheme: Scheme, path: object, line: int) -> tuple[str, str]:
+def _parts(tag: str, scheme: TagScheme, path: object, line: int) -> tuple[str, str]:
     """Prefix and type of a tag that is not O."""
 
     def wrong(problem: str, remedy: str) -> UserError:
@@ -85,7 +85,7 @@ def _parts(tag: str, scheme: Scheme, path: object, line: int) -> tuple[str, str]
     raise wrong(f"is not a {scheme.upper()} tag", f"tags are {named}; the last column must hold them")
 
 
-def _continues_nothing(tag: str, previous: str, scheme: Scheme, path: object, line: int) -> NoReturn:
+def _continues_nothing(tag: str, previous: str, scheme: TagScheme, path: object, line: int) -> NoReturn:
     guess = ", so this looks like IOB1" if scheme == "bio2" else ""
     remedy = "begin each entity with B-" + (f"; {_KEY.format('iob1')}" if guess else "")
     problem = f"`{tag}` continues nothing: the tag before it is `{previous}`{guess}"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xner_ray.config import Training  # needs pydantic, which a GPU machine for measurements may lack
+    from xner_ray.config import TrainingConfig  # needs pydantic, which a GPU machine for measurements may lack
 
 
 @dataclass
@@ -33,7 +33,7 @@ class TrainJob:
     name: str
     start: str
     labels: list[str]
-    training: Training
+    training: TrainingConfig
     seed: int
     data: str
     out: str
@@ -48,9 +48,9 @@ class TrainJob:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> TrainJob:
         """The job that `to_dict` described."""
-        from xner_ray.config import Training
+        from xner_ray.config import TrainingConfig
 
-        return cls(**{**fields, "training": Training(**fields["training"])})
+        return cls(**{**fields, "training": TrainingConfig(**fields["training"])})
 
     def identity(self) -> dict[str, Any]:
         """What the weights depend on, as JSON values. A checkpoint belongs to the job of the same identity."""

@@ -30,7 +30,7 @@ from xner_ray.training.job import Result, TrainJob
 from xner_ray.training.losses import LOSSES, soft_targets
 
 if TYPE_CHECKING:
-    from xner_ray.config import Training  # needs pydantic, which a GPU box for measurements may lack
+    from xner_ray.config import TrainingConfig  # needs pydantic, which a GPU box for measurements may lack
 
 Teach = Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]  # model inputs, labels -> targets
 
@@ -105,7 +105,7 @@ def _step(
     model,
     data: TrainSet,
     step,
-    training: Training,
+    training: TrainingConfig,
     hooks: TrainBackend,
     scaler,
     autocast,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.study_tables import tiny
 from xner_ray import schema
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.pipeline.pipeline import sample
 from xner_ray.pipeline.stages.dataset import Judged
@@ -46,7 +46,7 @@ def run(tmp_path_factory):
         1,
     )
     sample(made)
-    folder, table = open_stage(made.out, "judged", {"made": 1}), judge(pairs(), Rules())
+    folder, table = open_stage(made.out, "judged", {"made": 1}), judge(pairs(), RulesConfig())
     ledger = Ledger()
     ledger.add(table)
     store = ShardStore(folder.path)

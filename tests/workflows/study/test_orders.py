@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 
 from tests.harness.study_tables import tiny
 from xner_ray.cli.main import app
-from xner_ray.config import DatasetConfig
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.errors import UserError
 from xner_ray.training.data import TrainSet
@@ -39,11 +38,6 @@ def test_joined_sets_keep_rows_and_weights():
     assert list(both.labels) == [0, 1, -100, 2, 0, 1, -100]
     assert both.weights is not None and list(both.weights) == [1, 1, 1, 0.5, 1, 1, 1]
     assert TrainSet.joined([one, one]).weights is None
-
-
-def test_a_choice_that_is_not_made_leaves_older_datasets_alone():
-    assert "corpora" not in DatasetConfig().identity()
-    assert DatasetConfig(corpora=["a"]).identity()["corpora"] == ["a"]
 
 
 def test_mistakes_are_told_before_anything_runs(tmp_path):

@@ -26,7 +26,7 @@ from xner_ray.alignment.examples.example_sources import (
     read_pairs,
 )
 from xner_ray.alignment.similarity import Similarity
-from xner_ray.config import Aligner
+from xner_ray.config import AlignerConfig
 from xner_ray.text.languages import cldr_translations, get_language
 
 Spans = tuple[tuple[int, int], ...]
@@ -61,7 +61,7 @@ class Report:
 
 
 def build_examples(
-    config: Aligner,
+    config: AlignerConfig,
     language: str,
     table: pa.Table,
     similarity: Similarity | None,

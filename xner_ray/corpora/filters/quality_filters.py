@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xner_ray.config.data import Clean
+from xner_ray.config import CleanConfig
 from xner_ray.corpora.filters.language_id import language_scores
 
 SCORES = pa.schema(
@@ -27,7 +27,10 @@ SMOOTHING = 10  # bytes
 
 
 def score_pairs(
-    source: pa.ChunkedArray | pa.Array, target: pa.ChunkedArray | pa.Array, rules: Clean, languages: tuple[str, str]
+    source: pa.ChunkedArray | pa.Array,
+    target: pa.ChunkedArray | pa.Array,
+    rules: CleanConfig,
+    languages: tuple[str, str],
 ) -> pa.Table:
     """Scores (schema SCORES) of cleaned text, one row a pair; language scores only where a rule asks for them."""
     source, target = (x.combine_chunks() if isinstance(x, pa.ChunkedArray) else x for x in (source, target))
@@ -61,7 +64,7 @@ def length_ratio(source: pa.StringArray, target: pa.StringArray) -> np.ndarray:
     return np.maximum(a, b) / np.minimum(a, b)
 
 
-def decide(scores: pa.Table, rules: Clean) -> np.ndarray:
+def decide(scores: pa.Table, rules: CleanConfig) -> np.ndarray:
     """Per row the index in `CLEANED` of the first rule that drops it, int8; -1 for a pair that stays."""
     decision = np.full(scores.num_rows, -1, np.int8)
     if rules.min_language_score is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xner_ray.config import Config, Corpus
+from xner_ray.config import Config, CorpusConfig
 from xner_ray.corpora.opus.catalog import GONE, Archive, Catalog, open_catalog
 from xner_ray.errors import UserError
 
@@ -22,7 +22,7 @@ Log = Callable[[str], None]
 class Found:
     """A corpus of the config in one language."""
 
-    corpus: Corpus
+    corpus: CorpusConfig
     language: str
     archive: Archive
 
@@ -73,7 +73,7 @@ def resolve_found(config: Config, found: list[Found], catalog: str, log: Log) ->
     Raises:
         UserError: a language is left without any corpus.
     """
-    corpora: list[Corpus] = []
+    corpora: list[CorpusConfig] = []
     for corpus in config.corpora:
         corpora += [_plain(x, config) for x in found if x.corpus is corpus] if corpus.opus else [corpus]
     resolved = config.model_copy(update={"corpora": corpora})
@@ -89,7 +89,7 @@ def resolve_found(config: Config, found: list[Found], catalog: str, log: Log) ->
     return resolved
 
 
-def _plain(found: Found, config: Config) -> Corpus:
+def _plain(found: Found, config: Config) -> CorpusConfig:
     corpus = found.corpus
     told = {"path": _place(found.archive, config), "languages": [found.language], "opus": None}
     if "domain" not in corpus.model_fields_set and found.archive.domain:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xner_ray.config import Config, Corpus, Ingest
+from xner_ray.config import Config, CorpusConfig, IngestConfig
 from xner_ray.corpora.filters.cjk_spacing import without_gaps
 from xner_ray.corpora.filters.quality_filters import decide, score_pairs
 from xner_ray.corpora.filters.validity_filters import REASONS, Limits, Pairs, excerpts, judge, prepare, read_scores
@@ -36,12 +36,12 @@ class Source:
     languages: (source, target). ingest: the limits and rules that apply.
     """
 
-    corpus: Corpus
+    corpus: CorpusConfig
     label: str
     path: str
     target_path: str | None
     languages: tuple[str, str]
-    ingest: Ingest
+    ingest: IngestConfig
 
 
 def sources_of(config: Config, language: str) -> list[Source]:

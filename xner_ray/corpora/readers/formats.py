@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from xner_ray.config import Corpus
+from xner_ray.config import CorpusConfig
 from xner_ray.corpora.readers.archive import Stream, entry_names, open_entry, open_text
 from xner_ray.corpora.readers.line_reader import aligned, field, split_fields, split_lines, text_blocks
 from xner_ray.corpora.readers.parquet_reader import read_parquet
@@ -40,7 +40,7 @@ class Chunk:
 
 
 def read_corpus(
-    corpus: Corpus, source: str, target: str, path: str, target_path: str | None = None
+    corpus: CorpusConfig, source: str, target: str, path: str, target_path: str | None = None
 ) -> Iterator[Chunk]:
     """All pairs of a corpus, in the order of its lines.
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xner_ray.config import Aligner, Config
+from xner_ray.config import AlignerConfig, Config
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Run, model_identity, once
 from xner_ray.pipeline.stages.ingest import founding_shards
@@ -124,7 +124,7 @@ def make_examples(
     from xner_ray.ner.tagger import open_tagger
 
     torch.set_num_threads(threads)
-    settings = Aligner(**aligner)
+    settings = AlignerConfig(**aligner)
     similarity = (
         Similarity.load(start, settings.similarity_layer) if settings.example_sources.get("bootstrap", 0) > 0 else None
     )

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xner_ray.config import Rules
+from xner_ray.config import RulesConfig
 from xner_ray.corpora.collection import Collection
 from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.observability.run_metrics import record_verdicts
@@ -73,7 +73,7 @@ def judged(run: Run) -> Judged:
     lacking = {x: config.teacher.drop_types.get(x, []) for x in config.rules.demonym_country_type}
     parts: dict[str, Any] = {
         "label": labeled.folder.path.name,
-        "rules": config.rules.identity(),
+        "rules": config.rules.model_dump(),
         "lacking": lacking,
     }
     if gold := [item for item in config.evaluation if item.language in config.languages]:
@@ -96,7 +96,7 @@ def dataset_of(run: Run, languages: Sequence[str]) -> Dataset:
     without = {language: left_out(run, language) for language in config.languages}
     parts = {
         "judged": found.folder.path.name,
-        "dataset": config.dataset.identity(),
+        "dataset": config.dataset.model_dump(),
         "shards": {name: m.sha256 for name, m in found.source.items()},
         "seed": config.seed,
     }
@@ -110,7 +110,11 @@ def dataset_of(run: Run, languages: Sequence[str]) -> Dataset:
         if not told.exists():
             train[language].parent.mkdir(parents=True, exist_ok=True)
             chosen = select(
-                found.files(language), train[language], config.dataset.of(language), config.seed, without[language]
+                found.files(language),
+                train[language],
+                config.dataset.for_language(language),
+                config.seed,
+                without[language],
             )
             for note in chosen.get("notes", []):
                 run.log(f"[dataset] {language}: {note}")
@@ -186,7 +190,7 @@ def judge_shard(
     out: str,
 ) -> pa.Table:
     """Judge one labeled shard and commit it with its counts; `held_out` are the keys of `HeldOut`."""
-    row, asked = batch.to_pylist()[0], Rules(**rules)
+    row, asked = batch.to_pylist()[0], RulesConfig(**rules)
     labeled = to_countries(ShardStore(root).read(row["labeled"]), asked.demonym_country_type, lacking)
     table = judge(labeled, asked, HeldOut(held_out))
     ledger = Ledger()

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xner_ray.config import Gold
-from xner_ray.config.data import Scheme
+from xner_ray.config import GoldConfig, TagScheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import gain, mean_draws, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import merge, reliability
@@ -24,7 +23,7 @@ from xner_ray.text.conll import Sentence, read_conll, read_gold_file
 from xner_ray.text.tags import bio2_to_spans
 
 SCORES_VERSION = 2  # of what a file under scores/ holds; another number measures anew
-Work = dict[tuple[str, str], Gold]  # by model folder and the set's path
+Work = dict[tuple[str, str], GoldConfig]  # by model folder and the set's path
 Measured = dict[tuple[str, str], dict[str, Any]]
 DRAWS = "draws"  # resampled F1: kept with the scores, so that models can be compared draw by draw, not in results
 
@@ -35,7 +34,7 @@ def evaluate_model(
     language: str = "en",
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
-    scheme: Scheme = "bio2",
+    scheme: TagScheme = "bio2",
 ) -> dict[str, Any]:
     """Score a tagger's folder on a CoNLL file.
 
@@ -131,7 +130,7 @@ def _sets(run: Run, trained: list[Student], done: Measured) -> dict[str, Any]:
     return sets
 
 
-def _row(gold: Gold, encoder: str, mine: list[Student], done: Measured) -> dict[str, Any]:
+def _row(gold: GoldConfig, encoder: str, mine: list[Student], done: Measured) -> dict[str, Any]:
     before = _mean([done[base, gold.path] for base in dict.fromkeys(str(s.base) for s in mine)])
     after = _mean([done[str(s.folder), gold.path] for s in mine])
     return {
@@ -170,7 +169,7 @@ def measure(run: Run, work: Work) -> Measured:
     folder = run.out / "scores"
     folder.mkdir(exist_ok=True)
     done: Measured = {}
-    todo: dict[str, list[tuple[str, Gold, Path]]] = {}
+    todo: dict[str, list[tuple[str, GoldConfig, Path]]] = {}
     for (model, path), gold in work.items():
         parts = {"model": model_identity(model), "gold": run.gold_parts([gold]), "version": SCORES_VERSION}
         file = folder / f"{fingerprint(parts)}.json"
@@ -190,7 +189,9 @@ def measure(run: Run, work: Work) -> Measured:
     return done
 
 
-def _score(work: dict[str, list[tuple[str, Gold, Path]]], threads: int) -> list[tuple[str, str, Path, dict[str, Any]]]:
+def _score(
+    work: dict[str, list[tuple[str, GoldConfig, Path]]], threads: int
+) -> list[tuple[str, str, Path, dict[str, Any]]]:
     import torch
 
     from xner_ray.ner.tagger import open_tagger

@@ -32,7 +32,7 @@ def shard_folder(run: Run, language: str) -> Path:
         return collection_folder(config.out, language)
     parts = {
         "corpora": run.corpus_parts(language),
-        "ingest": config.ingest.identity(),
+        "ingest": config.ingest.fingerprint(),
         "language": language,
         "source_language": config.source_language,
         "seed": config.seed,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xner_ray.config import Training
+from xner_ray.config import TrainingConfig
 from xner_ray.encoders.load import encoder_folder, model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.encoders.vocab_trimming import trimmed_folder
@@ -29,7 +29,7 @@ class ModelSpec:
     """An English model: which encoder, trained how, without which types; or one that is trained, and what its types mean."""
 
     encoder: str
-    training: Training
+    training: TrainingConfig
     without: tuple[str, ...]
     model: str | None = None
     label_map: tuple[tuple[str, str], ...] = ()
@@ -63,7 +63,7 @@ def base(run: Run, encoder: str, language: str, seed: int) -> ModelSpec:
     return ModelSpec(encoder, english_training(run), without_types(run, language), seed=own)
 
 
-def english_training(run: Run) -> Training:
+def english_training(run: Run) -> TrainingConfig:
     """How the English part of a student is trained."""
     return run.config.student.source_training or run.config.teacher.training
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from xner_ray.config import Training
+from xner_ray.config import TrainingConfig
 from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.source_gold import encode_gold
@@ -136,7 +136,7 @@ def _prepared(run: Run, job: TrainJob, train: Path, language: str) -> TrainJob:
     return job
 
 
-def describe(training: Training) -> str:
+def describe(training: TrainingConfig) -> str:
     loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} gamma {training.gamma:g}"
     frozen = f", {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
     return f"{training.epochs} epoch{'s'[: training.epochs > 1]}, {loss}{frozen}"

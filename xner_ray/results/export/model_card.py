@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray import __version__
-from xner_ray.config import Training
+from xner_ray.config import TrainingConfig
 from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.run_results import RunResults, Student
@@ -129,7 +129,7 @@ def _training_data(run: RunResults, language: str, training: dict[str, Any]) -> 
     return "".join(f"- {line}\n" for line in lines)
 
 
-def _hyperparameters(training: Training) -> str:
+def _hyperparameters(training: TrainingConfig) -> str:
     loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} (gamma {training.gamma:g})"
     frozen = f", lowest {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
     return (

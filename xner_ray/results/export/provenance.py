@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xner_ray.config import Corpus
+from xner_ray.config import CorpusConfig
 from xner_ray.results.run_results import RunResults
 
 
@@ -34,7 +34,7 @@ def sources(run: RunResults) -> list[Source]:
     return [_source(run, corpus, language) for language in run.datasets for corpus in run.config.corpora_of(language)]
 
 
-def _source(run: RunResults, corpus: Corpus, language: str) -> Source:
+def _source(run: RunResults, corpus: CorpusConfig, language: str) -> Source:
     path = run.config.fill(corpus.path, language)
     receipt = _receipt(Path(path.removeprefix("file://")))
     license = receipt.get("license") or {}

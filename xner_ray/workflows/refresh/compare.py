@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xner_ray.config import Gold
+from xner_ray.config import GoldConfig
 from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import gain
 from xner_ray.pipeline.context import Run
@@ -26,7 +26,7 @@ def compare(run: Run, trained: list[Student], current: dict[str, Any] | None) ->
         UserError: a current student is not where it was trained any more.
     """
     pairs = {s.language: (s.folder, _current(run, current, s.language)) for s in trained}
-    work: dict[tuple[str, str], Gold] = {}
+    work: dict[tuple[str, str], GoldConfig] = {}
     for gold in run.config.evaluation:
         for folder in pairs.get(gold.language, ()):
             if folder:
@@ -50,7 +50,9 @@ def _current(run: Run, current: dict[str, Any] | None, language: str) -> Path | 
     return folder
 
 
-def _score(run: Run, gold: Gold, new: Path, old: Path | None, done: dict[tuple[str, str], dict[str, Any]]) -> SetScore:
+def _score(
+    run: Run, gold: GoldConfig, new: Path, old: Path | None, done: dict[tuple[str, str], dict[str, Any]]
+) -> SetScore:
     kind = "silver" if gold.path == str(silver_file(run, gold.language)) else "gold"
     name = gold.name or Path(gold.path).name
     after = done[str(new), gold.path]

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xner_ray.config import Config
-from xner_ray.config.refresh import Rate
+from xner_ray.config import Config, RateConfig
 from xner_ray.workflows.refresh.change_detection import Corpus, Look
 
 STAGES = ("ingest", "label", "dataset")
@@ -71,7 +70,7 @@ def estimate(config: Config, seen: Look, nights: Sequence[dict[str, Any]]) -> Pl
     return Plan(seen.corpora, costs, list(_notes(config, seen, plan, any("compared" in night for night in nights))))
 
 
-def _costs(stage: str, pairs: int, known: Sequence[Rate], models: str) -> list[Cost]:
+def _costs(stage: str, pairs: int, known: Sequence[RateConfig], models: str) -> list[Cost]:
     mine = [rate for rate in known if rate.stage == stage and rate.model in (None, models)]
     costs = [Cost(stage, pairs, pairs / r.pairs_per_second / 3600, r.device, _source(r)) for r in mine]
     needed = models if stage == MODELS else None
@@ -81,13 +80,13 @@ def _costs(stage: str, pairs: int, known: Sequence[Rate], models: str) -> list[C
     return costs
 
 
-def _source(rate: Rate) -> str:
+def _source(rate: RateConfig) -> str:
     return f"{rate.source}{'' if rate.model else ', without models' if rate.stage == MODELS else ''}"
 
 
-def measured(nights: Sequence[dict[str, Any]]) -> list[Rate]:
+def measured(nights: Sequence[dict[str, Any]]) -> list[RateConfig]:
     """Speeds of earlier nights: for each stage, device and model the night that did most, since starting up is a part of it."""
-    best: dict[tuple[str, str, str | None], tuple[int, Rate]] = {}
+    best: dict[tuple[str, str, str | None], tuple[int, RateConfig]] = {}
     for night in nights:
         for work in night.get("work", ()):
             pairs, seconds = work["amount"].get("pairs", 0), work["seconds"]
@@ -96,7 +95,7 @@ def measured(nights: Sequence[dict[str, Any]]) -> list[Rate]:
             model = night["models"] if work["stage"] == MODELS else None
             key = (work["stage"], night["device"], model)
             source = f"night {night['night']}, {night['began'][:10]}, {pairs:,} pairs"
-            rate = Rate(
+            rate = RateConfig(
                 stage=work["stage"],
                 pairs_per_second=pairs / seconds,
                 device=night["device"],

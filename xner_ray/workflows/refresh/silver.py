@@ -8,7 +8,7 @@ sentences; `stages.dataset.left_out` keeps their target sides out of every train
 
 from __future__ import annotations
 
-from xner_ray.config import Config, DatasetConfig, Gold
+from xner_ray.config import Config, DatasetConfig, GoldConfig
 from xner_ray.pipeline.context import Run
 from xner_ray.pipeline.stages.dataset import judged, silver_file
 from xner_ray.projection.sentence_sampling import select
@@ -43,6 +43,8 @@ def freeze(run: Run, sentences: int) -> None:
         )
 
 
-def silver_gold(run: Run) -> list[Gold]:
+def silver_gold(run: Run) -> list[GoldConfig]:
     """The silver sets as evaluation sets."""
-    return [Gold(path=str(silver_file(run, x)), name=f"silver-{x}", language=x) for x in without_gold(run.config)]
+    return [
+        GoldConfig(path=str(silver_file(run, x)), name=f"silver-{x}", language=x) for x in without_gold(run.config)
+    ]

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xner_ray.config import Config
-from xner_ray.config.study import Ablation
+from xner_ray.config import AblationStudy, Config
 from xner_ray.errors import UserError
 from xner_ray.schema import KEPT, KEPT_NO_ENTITY
 
@@ -88,7 +87,7 @@ def cells(study: str, config: Config, kept: Stock) -> list[Cell]:
     Raises:
         UserError: the run does not have a language, corpus or domain of the study.
     """
-    of_study: Ablation = getattr(config.study, study)
+    of_study: AblationStudy = getattr(config.study, study)
     encoders = config.student.encoder
     first = encoders if isinstance(encoders, str) else encoders[0]
     common = {"student.encoder": config.study.encoder or first, "student.source_model_per_seed": True}

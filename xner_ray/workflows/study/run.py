@@ -95,7 +95,7 @@ def _planned(run: Run, cell: Cell, files: dict[str, Dataset]) -> Planned:
     own = run.varied(changed(run.config, cell.changes))
     student, data = own.config.student, None
     if student.schedule != "source_only":
-        key = canonical([cell.language, own.config.dataset.identity()])
+        key = canonical([cell.language, own.config.dataset.model_dump()])
         data = files[key] if key in files else files.setdefault(key, dataset_of(own, [cell.language]))
     ((_, wanted),) = wanted_bases(own, [cell.language]).items()
     english = str(Path(english_job(own, wanted).out).parent.relative_to(own.out))

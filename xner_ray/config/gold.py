@@ -1,0 +1,37 @@
+"""Section of the config for gold data: source gold to train on, and target gold to evaluate on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from xner_ray.config.base import StrictModel
+
+TagScheme = Literal["bio2", "iob1", "iobes", "bilou"]
+
+
+class GoldConfig(StrictModel):
+    """A gold file: CoNLL (`token TAB tag` on each line, a blank line after each sentence) or Parquet."""
+
+    path: str = Field(
+        description="Path of the file. `{data}` is replaced by the key `data`. A `.parquet` file has the Hugging Face"
+        " columns `tokens` and `ner_tags`."
+    )
+    name: str | None = Field(None, description="Name in result tables. Default: the file name.")
+    language: str = Field(
+        "en",
+        description="ISO 639-1 code. Default: `source_language`. Tokens are joined by spaces, except in languages"
+        " without spaces (zh, ja).",
+    )
+    tag_map: dict[str, str] = Field(
+        {}, description="Entity types to rename on reading, e.g. {GPE.NAM: LOC, PER.NOM: O}."
+    )
+    types: list[str] | None = Field(
+        None, description="Entity types to keep. All others become O. Default: keep all types."
+    )
+    scheme: TagScheme = Field("bio2", description="Tag scheme of the file. Other schemes are converted to BIO2.")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Reading options that change the sentences; the file itself is fingerprinted by its bytes."""
+        return self.model_dump(exclude={"path", "name"})

@@ -1,0 +1,67 @@
+"""Sections of the config for inference over the corpora, and for the Ray cluster."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from xner_ray.config.base import Fraction, PositiveInt, Precision, StrictModel
+
+
+class LabelConfig(StrictModel):
+    """Inference of teacher and aligner over all pairs."""
+
+    batch_tokens: PositiveInt = Field(
+        4096, description="Maximum padded tokens per forward pass. It is part of the fingerprint of labeled shards."
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Number format of forward passes. auto: bf16 on GPUs from Ampere on and on CPUs with bf16"
+        " instructions, fp16 on other GPUs, fp32 on other CPUs.",
+    )
+    max_actors: PositiveInt | None = Field(
+        None,
+        description="Maximum number of aligner actors. With GPUs there are fewer teacher actors, because the teacher is"
+        " faster. On CPUs each actor runs both models. Default: as many as GPUs or CPU cores allow.",
+    )
+    num_gpus_per_actor: float = Field(
+        0.5, gt=0, le=1, description="Fraction of a GPU per actor. Ignored without GPUs."
+    )
+    output_uri: str | None = Field(
+        None, description="Folder or URL, such as s3://bucket/prefix, for labeled shards. Default: `out`."
+    )
+    max_quarantined: Fraction = Field(
+        0.01, description="Maximum fraction of a shard's rows on which the models fail. More is an error."
+    )
+    null_model: bool = Field(
+        False, description="Invent entities and projections instead of running models. For tests of the pipeline."
+    )
+
+
+class RayConfig(StrictModel):
+    """Ray cluster and its resources."""
+
+    address: str | None = Field(
+        None, description="Address of the cluster to join. Default: the surrounding cluster, else a local one."
+    )
+    num_cpus: PositiveInt | None = Field(
+        None, description="CPUs of a local cluster. Default: all CPUs of the machine."
+    )
+    max_gpus: int = Field(
+        0, ge=0, description="GPUs that the cluster may reach by autoscaling. 0: no autoscaling of GPUs."
+    )
+    train_workers: PositiveInt = Field(
+        1,
+        description="Ray Train workers that train one model together. With 1 and no GPU, each model is a Ray task, and"
+        " several are trained at a time.",
+    )
+    min_train_workers: PositiveInt | None = Field(
+        None,
+        description="Minimum workers for elastic training: training goes on with fewer workers while nodes are"
+        " missing. Default: `train_workers`.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> RayConfig:
+        if (self.min_train_workers or 0) > self.train_workers:
+            raise ValueError(f"`min_train_workers` is more than `train_workers` ({self.train_workers})")
+        return self

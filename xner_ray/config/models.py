@@ -1,0 +1,129 @@
+"""Sections of the config for the models: teacher, aligner and students."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from xner_ray.config.base import Fraction, PositiveInt, StrictModel
+from xner_ray.config.training import TrainingConfig
+
+_ENCODER = "`embedded` (part of the package), a Hugging Face hub id, or a folder."
+
+
+class TeacherConfig(StrictModel):
+    """The tagger that labels the source side."""
+
+    encoder: str = Field("embedded", description=f"Encoder to fine-tune: {_ENCODER}")
+    drop_types: dict[str, list[str]] = Field(
+        {},
+        description="Entity types that become O before training, by target language, e.g. {zh: [MISC]}. Each distinct"
+        " set of types needs its own teacher.",
+    )
+    training: TrainingConfig = TrainingConfig(loss="focal", gamma=2.0)
+    model: str | None = Field(
+        None,
+        description="A trained tagger to use instead of training one: a folder, a hub id, or `spacy:` followed by a"
+        " spaCy package or folder. Default: train a teacher.",
+    )
+    label_map: dict[str, str] = Field(
+        {},
+        description="Types of `model` to rename, e.g. {PERSON: PER, DATE: O}. Keys may be whole labels:"
+        " {LABEL_1: B-PER}.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TeacherConfig:
+        if self.label_map and self.model is None:
+            raise ValueError("`label_map` renames the labels of `model`, and `model` is not set")
+        return self
+
+
+class AlignerConfig(StrictModel):
+    """The model that finds the translation of a source entity in the target sentence."""
+
+    encoder: str = Field("embedded", description=f"Encoder to fine-tune: {_ENCODER}")
+    num_examples: PositiveInt = Field(4000, description="Training examples per target language.")
+    negative_ratio: Fraction = Field(
+        0.25, description="Fraction of examples whose name does not occur in the sentence."
+    )
+    noun_phrase_ratio: Fraction = Field(
+        0.3, description="Fraction of the bootstrapped positive examples that are noun phrases instead of entities."
+    )
+    example_sources: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], float] = Field(
+        {"bootstrap": 0.85, "lexicon": 0.15}, description="Sources of positive examples, with their relative weights."
+    )
+    examples_file: str | None = Field(
+        None,
+        description="TSV file `name, sentence, start, end` for the source `pairs`. `{language}` is replaced.",
+    )
+    lexicon: str | None = Field(
+        None,
+        description="TSV file `name, target name` for the source `lexicon`. Default: country and language names of"
+        " Unicode CLDR.",
+    )
+    translator: str | None = Field(
+        None,
+        description="Folder of a Transformers seq2seq model, target to source language, for the source `translator`.",
+    )
+    similarity_layer: int = Field(
+        7, ge=0, description="Hidden layer for embedding similarity, which bootstraps examples and fills gaps."
+    )
+    similarity_fallback_score: Fraction = Field(
+        0.5,
+        description="Score of spans that only the untrained similarity finds. The similarity fills gaps and extends"
+        " truncated spans, in languages with spaces. It needs `one_to_one`. 0 (the paper): no similarity.",
+    )
+    exact_match_score: Fraction = Field(
+        0.99,
+        description="Score of exact string matches, which skip both aligners. A match must occur equally often on both"
+        " sides, in a language with spaces. 0 (the paper): no exact matching.",
+    )
+    threshold: Fraction = Field(0.5, description="Minimum probability of a word that belongs to the entity.")
+    max_gap_words: int = Field(1, ge=0, description="Maximum number of words below the threshold inside a span.")
+    one_to_one: bool = Field(
+        True,
+        description="Assign spans jointly: entities of a pair share no words, and none has more distinct texts than"
+        " mentions. false (the paper): decide each entity alone.",
+    )
+    training: TrainingConfig = TrainingConfig(epochs=1, loss="cross_entropy")
+
+    @model_validator(mode="after")
+    def _check(self) -> AlignerConfig:
+        needed = {"pairs": "examples_file", "translator": "translator"}
+        for source, weight in self.example_sources.items():
+            key = needed.get(source)
+            if weight > 0 and key and getattr(self, key) is None:
+                raise ValueError(f"example source `{source}` needs the key `{key}`")
+        if sum(self.example_sources.values()) <= 0:
+            raise ValueError("the weights of `example_sources` add up to 0")
+        if self.similarity_fallback_score and not self.one_to_one:
+            raise ValueError("`similarity_fallback_score` needs `one_to_one`: set it to 0 to use the aligner alone")
+        return self
+
+
+class StudentConfig(StrictModel):
+    """The target-language taggers, trained on source gold and on projected sentences."""
+
+    encoder: str | list[str] = Field("embedded", description=f"Encoder: {_ENCODER} A list: students from each.")
+    seeds: list[int] = Field([1], min_length=1, description="One student per seed. Reported scores are their mean.")
+    schedule: Literal["sequential", "mixed", "target_only", "source_only"] = Field(
+        "sequential",
+        description="sequential: first source gold, then projected sentences. mixed: both at once, each as often as in"
+        " sequential. target_only: projected sentences alone. source_only: source gold alone (zero-transfer).",
+    )
+    source_training: TrainingConfig | None = Field(
+        None, description="Training on source gold. Default: `teacher.training`."
+    )
+    source_model_per_seed: bool = Field(
+        False,
+        description="Train a separate source model for each seed. Default: all seeds share one, trained with the key"
+        " `seed`.",
+    )
+    training: TrainingConfig = TrainingConfig(epochs=1, loss="reweighted", gamma=4.0, num_frozen_layers=3)
+    mask_unlabeled_capitalized: bool = Field(
+        True,
+        description="Compute no loss on unlabeled capitalized words inside a sentence, in languages where a capital"
+        " letter marks names. false (the paper): their label is O.",
+    )

@@ -1,0 +1,48 @@
+"""Section of the config for training: the same keys for source models, aligner and students."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from xner_ray.config.base import Fraction, PositiveInt, Precision, StrictModel
+
+
+class TrainingConfig(StrictModel):
+    """Training hyperparameters. Source models, aligner and students have the same keys."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)  # hashable: part of dict keys
+
+    epochs: PositiveInt = Field(3, description="Passes over the training data.")
+    learning_rate: float = Field(
+        2e-4, gt=0, description="Peak learning rate of AdamW. The schedule is linear warm-up, then linear decay to 0."
+    )
+    warmup_ratio: Fraction = Field(0.1, description="Fraction of all steps that are warm-up.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW. Biases and norms have none.")
+    tokens_per_step: PositiveInt = Field(
+        1024, description="Batch size: maximum padded tokens per optimizer step, over all workers."
+    )
+    max_micro_batch_tokens: PositiveInt = Field(
+        1024,
+        description="Maximum padded tokens per forward pass of one worker. Lower values need less memory and give the"
+        " same gradients.",
+    )
+    loss: Literal["cross_entropy", "focal", "reweighted"] = Field(
+        "cross_entropy",
+        description="Loss per token. focal gives uncertain tokens more weight, for clean data. reweighted gives them"
+        " less, for noisy data.",
+    )
+    gamma: float = Field(
+        2.0, ge=0, description="Exponent of the weight: focal (1-p)^gamma, reweighted (1+p)^gamma. 0: cross entropy."
+    )
+    freeze_embeddings: bool = Field(True, description="Do not train the embedding tables.")
+    num_frozen_layers: int = Field(0, ge=0, description="Number of lowest transformer layers that are not trained.")
+    layerwise_lr_decay: float = Field(
+        1.0, gt=0, le=1, description="Learning rate of a layer divided by that of the layer above. 1: equal rates."
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Number format of forward and backward passes. Weights stay fp32. auto: see `label.precision`.",
+    )
+    max_grad_norm: float = Field(1.0, gt=0, description="Maximum gradient norm. Larger gradients are scaled down.")
