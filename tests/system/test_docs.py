@@ -1,7 +1,7 @@
-"""docs/tutorial.md, word for word: its blocks in their order, in an empty folder, and at the end a tagger that finds entities.
+"""Runs the blocks of docs/tutorial.md in their order in an empty folder. The tagger at the end must find entities.
 
-A block of `sh` is run, in one shell for the whole page; a block of anything else is a file, whose first line is `# NAME`.
-Blocks that are indented, not fenced, are for reading: they install what a test has already.
+A block of `sh` is run; all of them share one shell. Any other block is a file, whose first line is `# NAME`. Indented blocks are
+not run: they install packages that the tests already have.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that the block is; None where it is to be run."""
+        """The name of the file; None: the block is a script."""
         if self.kind == "sh":
             return None
         name = re.match(r"# (\S+)\n", self.text)
-        assert name, f"a block of {self.kind} begins with `# NAME`, this one with {self.text[:40]!r}"
+        assert name, f"a block of {self.kind} starts with `# NAME`, this one with {self.text[:40]!r}"
         return name[1]
 
 
@@ -42,7 +42,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def script(parts: list[Block]) -> str:
-    """One shell script of all blocks, which says which of them it has come to."""
+    """One shell script of all blocks. It prints the number of each block before it runs it."""
     lines = ["set -euo pipefail"]
     for number, part in enumerate(parts, 1):
         lines.append(f"echo '{MARK} {number}'")
@@ -51,7 +51,7 @@ def script(parts: list[Block]) -> str:
 
 
 def shims(folder: Path) -> Path:
-    """`xner` and `python` of this tree and this interpreter, whatever is installed."""
+    """A folder with the commands `xner` and `python`, which run this source tree with this interpreter."""
     folder.mkdir()
     for name, command in (("xner", "-m xner_ray.cli.main"), ("python", "")):
         shim = folder / name
@@ -60,7 +60,7 @@ def shims(folder: Path) -> Path:
     return folder
 
 
-def test_blocks_of_the_tutorial():
+def test_tutorial_has_only_known_blocks():
     parts = blocks(TUTORIAL)
     assert {p.kind for p in parts} == {"sh", "yaml", "python"}
     assert [p.file for p in parts if p.file] == ["german.yaml", "tag.py", "tag_hf.py", "real.yaml"]
@@ -71,7 +71,7 @@ def test_blocks_of_the_tutorial():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_tutorial_word_for_word(tmp_path):
+def test_tutorial_works_as_written(tmp_path):
     parts, work = blocks(TUTORIAL), tmp_path / "tutorial"
     work.mkdir()
     env = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "XNER_OPUS_URL")}
@@ -79,25 +79,25 @@ def test_the_tutorial_word_for_word(tmp_path):
     env |= {"RAY_AUTH_MODE": "disabled", "COLUMNS": "120"}
     page, log = tmp_path / "page.sh", tmp_path / "log"
     page.write_text(script(parts), encoding="utf-8")
-    with log.open("w") as told:
+    with log.open("w") as output:
         shell = subprocess.Popen(
-            ["bash", str(page)], cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT,
+            ["bash", str(page)], cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
         try:
             shell.wait(1700)
         finally:
-            _end_rest_of(shell.pid)
+            _kill_session(shell.pid)
     text = log.read_text(encoding="utf-8")
     assert shell.returncode == 0, text[-5000:]
     *_, last = (i for i, p in enumerate(parts, 1) if "python tag.py" in p.text)
     printed = text.split(f"{MARK} {last}\n")[1].split(f"{MARK} {last + 1}\n")[0]
-    found = re.findall(r"^\S.*\t(PER|LOC|ORG|MISC)\t[01]\.\d\d$", printed, re.MULTILINE)
-    assert found, f"no entity in: {printed}"
+    entities = re.findall(r"^\S.*\t(PER|LOC|ORG|MISC)\t[01]\.\d\d$", printed, re.MULTILINE)
+    assert entities, f"no entity in: {printed}"
 
 
-def _end_rest_of(session: int) -> None:
-    """End what a page that stopped half-way has left running, such as its mirror."""
+def _kill_session(session: int) -> None:
+    """Kill the processes that a failed page left running, such as its file server."""
     try:
         os.killpg(session, signal.SIGTERM)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""`ray job submit` on a real head: the way that users run it on a cluster."""
+"""The pipeline as a Ray job, as users run it on a cluster."""
 
 import json
 import os
@@ -17,7 +17,7 @@ REPO = Path(__file__).parents[2]
 
 @pytest.fixture
 def head():
-    """A Ray head of its own with a dashboard; gives the dashboard's address."""
+    """A Ray head with a dashboard; the address of the dashboard."""
     dashboard = free_port()
     address = f"http://127.0.0.1:{dashboard}"
     options = [
@@ -42,7 +42,7 @@ def _answers(address: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_pipeline_as_a_job(head, tmp_path):
+def test_pipeline_runs_as_a_job(head, tmp_path):
     out = tmp_path / "out"
     command = [
         str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", head, "--runtime-env", "runtime_env.yaml",
@@ -51,7 +51,7 @@ def test_the_pipeline_as_a_job(head, tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
     done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "ok       cluster: a Ray of 1 nodes at " in done.stdout  # the preflight, in the job's log
+    assert "ok       cluster: a Ray of 1 nodes at " in done.stdout  # the preflight writes to the job's log
     results = json.loads((out / "results.json").read_text())
     assert set(results["languages"]) == {"de", "zh"}
     assert results["ledger"]["read"] == 80

@@ -1,6 +1,6 @@
-"""A company's task: types of its own in a CoNLL file of another scheme, French and Japanese, a TSV, and a config; nothing else.
+"""A user's task: own entity types in an IOB1 CoNLL file, French and Japanese sentence pairs as TSV, and a config.
 
-Some sentences are planted on both sides of the fence between training and evaluation: none of them may be trained on.
+Some sentences are in the training data and in the evaluation data. No model may be trained on them.
 """
 
 import json
@@ -15,13 +15,13 @@ from xner_ray.text.words import detokenize
 
 pytestmark = pytest.mark.timeout(900)
 DRUGS = ["Alvorin", "Bexatol", "Curamide", "Doltrex", "Enoxil", "Fenvarine", "Gliprol", "Hexaval"]
-PRODUCTS = {"DosePen 3": 2, "VitaPatch": 1, "InhalBox Pro": 2, "PumpOne": 1, "NasoJet": 1}  # name: tokens
+PRODUCTS = {"DosePen 3": 2, "VitaPatch": 1, "InhalBox Pro": 2, "PumpOne": 1, "NasoJet": 1}  # name -> number of tokens
 FRAMES = {
     "en": "We now ship {d} with the {p} .",
     "fr": "Nous livrons désormais {d} avec le {p} .",
     "ja": "{d} は {p} と 一緒 に 出荷 して いる 。",
 }
-# Every third names a drug alone: an aligner that knows nothing gives each name the whole sentence, and two of them overlap.
+# Every third sentence has only a drug: an untrained aligner gives each entity the whole sentence, and two such spans overlap.
 ALONE = {"en": "We now ship {d} .", "fr": "Nous livrons désormais {d} .", "ja": "{d} を 出荷 して いる 。"}
 CONFIG = """
 name: pharma
@@ -44,14 +44,14 @@ evaluation:
 
 
 def sentence(language: str, n: int) -> str:
-    """Tokens of sentence n, parted by spaces."""
+    """Sentence n, tokenized by spaces."""
     names = list(PRODUCTS)
     frame = (ALONE if n % 3 == 2 else FRAMES)[language]
     return frame.format(d=DRUGS[n % len(DRUGS)], p=names[n % len(names)]) + (f" {n}" if n >= 40 else "")
 
 
 def conll(language: str, numbers, begin: str) -> str:
-    """`begin` is the prefix of an entity's first token: B in BIO2, I in IOB1."""
+    """Sentences as CoNLL. `begin` is the prefix of the first tag of an entity: B in BIO2, I in IOB1."""
     blocks = []
     for n in numbers:
         tokens = sentence(language, n).split()
@@ -69,9 +69,9 @@ def conll(language: str, numbers, begin: str) -> str:
 def done(ray_session, tmp_path_factory):
     data = tmp_path_factory.mktemp("own")
     (data / "train.conll").write_text(conll("en", range(40), "I"), encoding="utf-8")
-    (data / "dev.conll").write_text(conll("en", [3, 100, 101], "I"), encoding="utf-8")  # 3 is in train, too
+    (data / "dev.conll").write_text(conll("en", [3, 100, 101], "I"), encoding="utf-8")  # 3 is in train.conll too
     for language in ("fr", "ja"):
-        held = [5, 6, 100, 101]  # 5 and 6 are in the corpus, too
+        held = [5, 6, 100, 101]  # 5 and 6 are in the corpus too
         (data / f"{language}.conll").write_text(conll(language, held, "B"), encoding="utf-8")
         lines = []
         for n in range(60):
@@ -83,7 +83,7 @@ def done(ray_session, tmp_path_factory):
     return data, run(load_config(file), file, log=[].append)
 
 
-def test_types_are_the_gold_files_own(done):
+def test_types_are_those_of_the_gold_file(done):
     _, results = done
     for language, folder in results["folders"]["students"].items():
         labels = json.loads((Path(folder) / "config.json").read_text())["id2label"].values()
@@ -93,10 +93,10 @@ def test_types_are_the_gold_files_own(done):
         assert row["sentences"] == 4
 
 
-def test_evaluation_sentences_are_counted_and_not_trained_on(done):
+def test_evaluation_sentences_are_dropped_from_training(done):
     data, results = done
     ledger = results["ledger"]
-    assert ledger["dropped"]["contamination"] == 4  # two a language, one of them in capitals
+    assert ledger["dropped"]["contamination"] == 4  # two of each language, one of them in capitals
     total = ledger["kept"] + ledger["kept_no_entity"] + ledger["quarantined"] + sum(ledger["dropped"].values())
     assert total == ledger["read"] == 120
     for language, file in results["folders"]["datasets"].items():

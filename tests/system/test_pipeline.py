@@ -1,4 +1,4 @@
-"""The whole way on random weights: all stages under a real Ray, what is done is skipped, what changed is made anew."""
+"""All stages under a real Ray, on random weights. Finished stages are skipped, and changed stages run again."""
 
 import json
 import re
@@ -20,12 +20,12 @@ from xner_ray.results.run_results import RunResults
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "tiny.yaml"
-pytestmark = pytest.mark.timeout(1500)  # the first test carries the whole run
+pytestmark = pytest.mark.timeout(1500)  # the first test includes the whole run
 
 
 @pytest.fixture(scope="module")
 def out(ray_session, tmp_path_factory):
-    """One full run, which the tests below look at."""
+    """The folder, results and log lines of one full run."""
     folder = tmp_path_factory.mktemp("run") / "tiny"
     lines = []
     results = run(load_config(CONFIG, [f"out={folder}"]), CONFIG, log=lines.append)
@@ -37,19 +37,19 @@ def again(folder, *overrides, stages=None):
     return run(load_config(CONFIG, [f"out={folder}", *overrides]), CONFIG, stages, log=lines.append), lines
 
 
-def test_results(out):
+def test_results_have_scores_for_each_language(out):
     folder, results, _ = out
-    told = json.loads((folder / "results.json").read_text())
-    assert told == json.loads(json.dumps(results))
-    assert set(told["languages"]) == {"de", "zh"}
-    for row in told["languages"].values():
+    saved = json.loads((folder / "results.json").read_text())
+    assert saved == json.loads(json.dumps(results))
+    assert set(saved["languages"]) == {"de", "zh"}
+    for row in saved["languages"].values():
         for model in ("zero_transfer", "student"):
             assert {"precision", "recall", "f1"} <= set(row[model])
         assert row["sentences"] == 20
-    assert set(told["seconds"]) == {*STAGES, "total"}
+    assert set(saved["seconds"]) == {*STAGES, "total"}
 
 
-def test_gains_have_intervals(out):
+def test_gains_have_confidence_intervals(out):
     _, results, _ = out
     for row in results["sets"].values():
         for part in (row["zero_transfer"], row["student"], row["gain"]):
@@ -59,7 +59,7 @@ def test_gains_have_intervals(out):
         assert "draws" not in row["student"] and "calibration" in row["student"]
 
 
-def test_the_report_is_there(out):
+def test_report_is_written(out):
     folder, _, lines = out
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "tiny" in page and f"[report] {folder / 'report.html'}" in lines
@@ -68,7 +68,7 @@ def test_the_report_is_there(out):
     assert {w["stage"] for w in work} == {"ingest", "label", "dataset", "evaluate"}
 
 
-def test_the_ledger_adds_up(out):
+def test_ledger_adds_up(out):
     _, results, _ = out
     ledger = results["ledger"]
     assert ledger["read"] == 80
@@ -84,7 +84,7 @@ def test_chinese_has_no_misc(out):
     assert "B-MISC" in german
 
 
-def test_the_dataset_is_tokens_and_tags(out):
+def test_dataset_has_a_tag_for_each_token(out):
     _, results, _ = out
     for file in results["folders"]["datasets"].values():
         table = pq.read_table(file)
@@ -94,7 +94,7 @@ def test_the_dataset_is_tokens_and_tags(out):
             assert "".join(row["tokens"]) == "".join(row["target"].split())
 
 
-def test_students_load_as_pipelines(out):
+def test_students_load_as_transformers_pipelines(out):
     from transformers import pipeline
 
     _, results, _ = out
@@ -105,7 +105,7 @@ def test_students_load_as_pipelines(out):
         assert [e[:3] for e in ours] == [(e["start"], e["end"], e["entity_group"]) for e in theirs]
 
 
-def test_a_second_run_does_nothing(out):
+def test_second_run_does_nothing(out):
     folder, results, _ = out
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")} | {
         p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")
@@ -118,7 +118,7 @@ def test_a_second_run_does_nothing(out):
     assert not any("step" in line for line in lines)
 
 
-def test_a_threshold_moves_without_labeling(out):
+def test_changed_threshold_does_not_label_again(out):
     folder, _, _ = out
     stores = set((folder / "label").iterdir())
     with pytest.raises(UserError, match="no sentence with entities was kept"):
@@ -127,25 +127,25 @@ def test_a_threshold_moves_without_labeling(out):
     assert len(list((folder / "judged").iterdir())) == 2
 
 
-def test_another_run_in_the_same_folder_is_refused(out):
+def test_other_run_in_the_same_folder_is_an_error(out):
     folder, _, _ = out
     with pytest.raises(UserError, match="belongs to the run"):
         again(folder, "name=other")
 
 
-def test_results_go_elsewhere(out, tmp_path):
+def test_results_are_exported(out, tmp_path):
     folder, results, _ = out
     for student in results["folders"]["students"].values():
         assert "## Protocol" in (Path(student) / "README.md").read_text(encoding="utf-8")
-    told = export_run(RunResults.open(folder), tmp_path / "out", ExportOptions("hf", {"train": 1.0}, 1))
-    assert set(told.labels) == {"de", "zh"} and not any("MISC" in x for x in told.labels["zh"])
-    assert sum(told.sentences.values()) == sum(
+    exported = export_run(RunResults.open(folder), tmp_path / "out", ExportOptions("hf", {"train": 1.0}, 1))
+    assert set(exported.labels) == {"de", "zh"} and not any("MISC" in x for x in exported.labels["zh"])
+    assert sum(exported.sentences.values()) == sum(
         pq.read_table(f).num_rows for f in results["folders"]["datasets"].values()
     )
 
 
-def test_commands_of_the_pages(out, tmp_path):
-    """Commands of docs that take a finished run, with this one's folders; the tutorial's are in test_docs.py."""
+def test_commands_in_the_docs_work(out, tmp_path):
+    """The commands in docs/ that need a finished run. Those of the tutorial are in test_docs.py."""
     folder, results, _ = out
     text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("interchange.md", "operations.md"))
     lines = re.findall(r"^    xner ((?:export|export-model|push|status|quarantine list) [^#>\n]*)", text, re.MULTILINE)
@@ -154,12 +154,12 @@ def test_commands_of_the_pages(out, tmp_path):
     for number, line in enumerate(lines):
         words = line.split()
         places = {"OUT": folder, "DIR": given.get(words[0], tmp_path / f"{number}"), "DIR-onnx": tmp_path / "onnx"}
-        told = CliRunner().invoke(app, [str(places.get(word, word)) for word in words])
-        assert told.exit_code == 0, f"{line}: {told.output}"
+        result = CliRunner().invoke(app, [str(places.get(word, word)) for word in words])
+        assert result.exit_code == 0, f"{line}: {result.output}"
 
 
 @pytest.mark.slow
-def test_a_teacher_that_is_trained_already(out, tmp_path):
+def test_external_teacher_labels_its_types(out, tmp_path):
     folder, _, _ = out
     (model,) = (folder / "english").glob("*/model")
     names = "{PER: PERSON, MISC: O}"
@@ -168,19 +168,19 @@ def test_a_teacher_that_is_trained_already(out, tmp_path):
     assert any("PERSON: no gold sentence has these types" in line for line in lines)
     newest = max((folder / "label").iterdir(), key=lambda p: p.stat().st_mtime)
     entities = pa.concat_tables(map(pq.read_table, newest.glob("*.parquet"))).column("entities").combine_chunks()
-    kinds = set(entities.flatten().field("type").to_pylist())
-    assert kinds and kinds <= {"LOC", "ORG", "PERSON"}
+    types = set(entities.flatten().field("type").to_pylist())
+    assert types and types <= {"LOC", "ORG", "PERSON"}
 
 
-def test_plan_of_the_paper():
+def test_plan_of_the_paper_config():
     config = load_config(CONFIG.with_name("paper.yaml"), ["data=/nowhere"])
-    told = dict(plan(config))
-    assert "40 models" in told["student"]
+    plans = dict(plan(config))
+    assert "40 models" in plans["student"]
     assert config.teacher.encoder == config.aligner.encoder == "FacebookAI/xlm-roberta-large"
     assert config.student.training.gamma == 4 and len(config.student.seeds) == 5
     assert config.dataset.max_sentences == 40_000
 
 
-def test_unknown_stage():
+def test_unknown_stage_is_an_error():
     with pytest.raises(UserError, match="is no stage"):
         run(load_config(CONFIG, ["out=/nowhere"]), stages=["dance"])

@@ -1,7 +1,7 @@
-"""Nights against a server that serves as OPUS does: nothing new, new pairs, a broken archive, a worse model.
+"""Refreshes with a test server in place of OPUS: no new pairs, new pairs, a broken archive, a worse model.
 
-Real stages on random weights, so scores mean little; what is asserted is who is labeled, trained and promoted. German has no
-gold and is measured on silver, Chinese has gold.
+The stages are real and the weights are random, so that scores mean little. The tests check which pairs are labeled and which
+models are trained and promoted. German has no gold and is measured on silver. Chinese has gold.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ aligner:
   encoder: tiny
   similarity_layer: 1
   num_examples: 60
-  threshold: 0.0 # an aligner that knows nothing: every word is a span's, so that some sentences are kept
+  threshold: 0.0 # the aligner is untrained; at 0 every word is in a span, so that some sentences are kept
   training: {{epochs: 1, learning_rate: 5.0e-3, freeze_embeddings: false}}
 student:
   encoder: tiny
@@ -62,7 +62,7 @@ refresh: {{silver_sentences: 30, min_growth: 0.03, max_f1_drop: 100, keep_versio
 
 
 class Opus:
-    """Two corpora in two languages with versions, their archives and the API that tells of them."""
+    """Two corpora in two languages with versions, their archives and the API that lists them."""
 
     def __init__(self, site):
         self.site, self.lines, self.rows = site, {}, []
@@ -105,17 +105,17 @@ class Opus:
         return {"corpora": [row for row in self.rows if {row["source"], row["target"]} == pair]}
 
 
-def _distinct(language: str, wanted: int) -> list[tuple[str, str]]:
-    """Pairs of which no two have the same key."""
-    drawn = [(p.source, p.target) for p in itertools.islice(sample_pairs(language, "train", 3), 4 * wanted)]
+def _distinct(language: str, number: int) -> list[tuple[str, str]]:
+    """Sentence pairs with distinct keys."""
+    drawn = [(p.source, p.target) for p in itertools.islice(sample_pairs(language, "train", 3), 4 * number)]
     keys = pair_keys(pa.array([a for a, _ in drawn]), pa.array([b for _, b in drawn])).tolist()
-    found = list(dict(zip(reversed(keys), reversed(drawn), strict=True)).values())[::-1]
-    assert len(found) >= wanted
-    return found[:wanted]
+    distinct = list(dict(zip(reversed(keys), reversed(drawn), strict=True)).values())[::-1]
+    assert len(distinct) >= number
+    return distinct[:number]
 
 
-class RefreshReports:
-    """A folder with its config, and what lies in it."""
+class RefreshFolder:
+    """A folder with a config, and the files of its refreshes."""
 
     def __init__(self, folder: Path, opus: Opus):
         self.folder, self.opus, self.out = folder, opus, folder / "out"
@@ -123,17 +123,16 @@ class RefreshReports:
         self.config.write_text(CONFIG.format(folder=folder, url=opus.site.url))
         write_sample(folder / "data", 10, 1, LANGUAGES, gold_sentences=120, eval_sentences=20)
 
-    def night(self, *overrides: str):
-        said: list[str] = []
+    def refresh(self, *overrides: str):
         patience = RetryPolicy(tries=2, pause=0.05)
-        return refresh(load_config(self.config, overrides), self.config, said.append, patience=patience)
+        return refresh(load_config(self.config, overrides), self.config, [].append, patience=patience)
 
     def current(self) -> dict:
-        told = json.loads((self.out / "published/current.json").read_text())
-        for language, student in told["students"].items():
+        current = json.loads((self.out / "published/current.json").read_text())
+        for language, student in current["students"].items():
             assert (self.out / "published" / student["path"] / "model.safetensors").exists()
             assert (self.out / "published/current" / language).resolve() == self.out / "published" / student["path"]
-        return told
+        return current
 
     def labeled(self) -> dict[str, int]:
         """Rows of every committed shard."""
@@ -146,7 +145,7 @@ class RefreshReports:
     def silver(self) -> bytes:
         return (self.out / "silver/de.parquet").read_bytes()
 
-    def books_add_up(self) -> bool:
+    def ledger_adds_up(self) -> bool:
         ledger = status(self.out)["ledger"]
         return ledger["adds_up"] and not ledger["not_judged"]
 
@@ -158,110 +157,115 @@ class RefreshReports:
 
 
 @pytest.fixture(scope="module")
-def nights(ray_session, tmp_path_factory):
-    """The first night is over: both corpora are in, students are promoted."""
+def refreshed(ray_session, tmp_path_factory):
+    """A folder after its first refresh: both corpora are labeled, and students are promoted."""
     with serving() as site:
         opus = Opus(site)
         opus.publish("News", "v1")
         opus.publish("Talks", "v1")
-        found = RefreshReports(tmp_path_factory.mktemp("nights"), opus)
-        report = found.night()
+        folder = RefreshFolder(tmp_path_factory.mktemp("refreshes"), opus)
+        report = folder.refresh()
         assert report["status"] == "promoted" and report["night"] == 1
-        yield found
+        yield folder
 
 
-def test_the_first_night(nights):
-    current = nights.current()
+def test_first_refresh_labels_all_pairs_and_promotes(refreshed):
+    current = refreshed.current()
     assert current["version"] == 1 and set(current["students"]) == set(LANGUAGES)
     kinds = {x: [one["kind"] for one in student["sets"]] for x, student in current["students"].items()}
     assert kinds == {"de": ["silver"], "zh": ["gold"]}
-    assert sum(nights.labeled().values()) == 4 * 160 and nights.books_add_up()
-    assert not nights.trains_on_silver() and not (nights.out / "silver/zh.parquet").exists()
-    told = (nights.out / "published/nights/000001.md").read_text()
-    assert "640 pairs were labeled" in told and "silver: silver-de" in told and "gold: chinese" in told
-    assert (nights.out / "report.html").exists()
+    assert sum(refreshed.labeled().values()) == 4 * 160 and refreshed.ledger_adds_up()
+    assert not refreshed.trains_on_silver() and not (refreshed.out / "silver/zh.parquet").exists()
+    page = (refreshed.out / "published/nights/000001.md").read_text()
+    assert "640 pairs were labeled" in page and "silver: silver-de" in page and "gold: chinese" in page
+    assert (refreshed.out / "report.html").exists()
 
 
-def test_a_night_with_nothing_new(nights):
-    """As a job, with its preflight."""
-    before = nights.current(), nights.labeled(), nights.trained(), nights.silver()
+def test_refresh_without_new_pairs_changes_nothing(refreshed):
+    """The refresh runs as a job, with its preflight."""
+    before = refreshed.current(), refreshed.labeled(), refreshed.trained(), refreshed.silver()
     env = {**os.environ, "RAY_AUTH_MODE": "disabled", "NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "jobs/refresh.py", str(nights.config)]
+    command = [sys.executable, "jobs/refresh.py", str(refreshed.config)]
     plan = subprocess.run([*command, "--dry-run"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert plan.returncode == 0 and "all" in plan.stdout, plan.stderr
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok       cluster: " in done.stdout and "Refresh 2 of nightly: nothing new" in done.stdout
-    assert (nights.current(), nights.labeled(), nights.trained(), nights.silver()) == before
+    assert (refreshed.current(), refreshed.labeled(), refreshed.trained(), refreshed.silver()) == before
 
 
-def test_a_new_version_costs_its_new_pairs(nights):
-    """10% more lines, some in the middle, and some that are gone."""
-    labeled, silver, trained = nights.labeled(), nights.silver(), nights.trained()
+def test_new_version_labels_only_its_new_pairs(refreshed):
+    """The new version has 10% more lines, some of them in the middle, and lacks some old lines."""
+    labeled, silver, trained = refreshed.labeled(), refreshed.silver(), refreshed.trained()
     for language in LANGUAGES:
-        spare, lines = nights.opus.spare["News", language], nights.opus.lines["News", language]
-        nights.opus.lines["News", language] = [*lines[:70], *spare[:10], *lines[70:-4], *spare[10:20]]
-    nights.opus.publish("News", "v2")
-    report = nights.night()
-    new = {shard: rows for shard, rows in nights.labeled().items() if shard not in labeled}
-    assert sum(new.values()) == 2 * 20 and labeled.items() <= nights.labeled().items()
-    assert nights.books_add_up() and nights.silver() == silver and not nights.trains_on_silver()
-    assert report["status"] == "promoted" and nights.current()["version"] == 3
-    assert len(nights.trained() - trained) == 2  # two students; teacher and aligner stay what they are
+        spare, lines = refreshed.opus.spare["News", language], refreshed.opus.lines["News", language]
+        refreshed.opus.lines["News", language] = [*lines[:70], *spare[:10], *lines[70:-4], *spare[10:20]]
+    refreshed.opus.publish("News", "v2")
+    report = refreshed.refresh()
+    new = {shard: rows for shard, rows in refreshed.labeled().items() if shard not in labeled}
+    assert sum(new.values()) == 2 * 20 and labeled.items() <= refreshed.labeled().items()
+    assert refreshed.ledger_adds_up() and refreshed.silver() == silver and not refreshed.trains_on_silver()
+    assert report["status"] == "promoted" and refreshed.current()["version"] == 3
+    assert len(refreshed.trained() - trained) == 2  # two students; teacher and aligner are not trained again
     for language in LANGUAGES:
         (count,) = report["ingested"][language].values()
         assert (count["read"], count["rows"], count["known"]) == (176, 20, 156)
-    labels = [w for w in report["work"] if w["stage"] == "label"]
-    assert [w["amount"] for w in labels] == [{"pairs": 40}] and report["device"] == "2 CPUs"
+    labels = [entry for entry in report["work"] if entry["stage"] == "label"]
+    assert [entry["amount"] for entry in labels] == [{"pairs": 40}] and report["device"] == "2 CPUs"
 
 
-def test_a_broken_archive(nights):
-    """The night fails and changes nothing; once the server has the archive whole, the next one goes on."""
-    before = nights.current(), nights.labeled(), nights.trained(), nights.silver()
+def test_broken_archive_fails_and_changes_nothing(refreshed):
+    """The refresh fails and changes nothing. After the archive is repaired, the next refresh succeeds."""
+    before = refreshed.current(), refreshed.labeled(), refreshed.trained(), refreshed.silver()
     for language in LANGUAGES:
-        nights.opus.lines["Talks", language] += nights.opus.spare["Talks", language][20:23]
-    nights.opus.publish("Talks", "v2")
+        refreshed.opus.lines["Talks", language] += refreshed.opus.spare["Talks", language][20:23]
+    refreshed.opus.publish("Talks", "v2")
     path = "/Talks/v2/moses/en-zh.txt.zip"
-    whole = nights.opus.site.files[path]
-    middle = len(whole) // 3
-    nights.opus.site.files[path] = whole[:middle] + b"\0" * 20 + whole[middle + 20 :]
+    archive = refreshed.opus.site.files[path]
+    middle = len(archive) // 3
+    refreshed.opus.site.files[path] = archive[:middle] + b"\0" * 20 + archive[middle + 20 :]
     with pytest.raises(UserError):
-        nights.night()
-    assert (nights.current(), nights.labeled(), nights.trained(), nights.silver()) == before
-    report = json.loads((nights.out / "published/nights/000004.json").read_text())
+        refreshed.refresh()
+    assert (refreshed.current(), refreshed.labeled(), refreshed.trained(), refreshed.silver()) == before
+    report = json.loads((refreshed.out / "published/nights/000004.json").read_text())
     assert report["status"] == "failed" and report["error"]
-    assert not (nights.folder / "data/opus/Talks/v2/moses/en-zh.txt.zip").exists()
+    assert not (refreshed.folder / "data/opus/Talks/v2/moses/en-zh.txt.zip").exists()
 
-    nights.opus.site.files[path] = whole
-    report = nights.night()
+    refreshed.opus.site.files[path] = archive
+    report = refreshed.refresh()
     assert report["status"] == "not trained"  # 3 of 320 pairs are less than 3%
-    assert sum(nights.labeled().values()) == sum(before[1].values()) + 2 * 3
-    assert nights.current() == before[0] and nights.books_add_up()
+    assert sum(refreshed.labeled().values()) == sum(before[1].values()) + 2 * 3
+    assert refreshed.current() == before[0] and refreshed.ledger_adds_up()
 
 
-def test_a_worse_model_is_not_promoted(nights):
-    """A learning rate that ruins the student. One that moves nothing would not do: the English tagger knows German names that are
-    spelled alike, and may be the better one on silver."""
-    before = nights.current()
-    report = nights.night("student.training.learning_rate=0.5", "refresh.max_f1_drop=1")
+def test_worse_model_is_not_promoted(refreshed):
+    """The learning rate ruins the student. A rate near 0 would not: the English tagger knows German names with the same spelling,
+    and may be better on silver."""
+    before = refreshed.current()
+    report = refreshed.refresh("student.training.learning_rate=0.5", "refresh.max_f1_drop=1")
     assert report["status"] == "not promoted", report["compared"]
     lost = {c["language"] for c in report["compared"] if c["change"] < -1}
     assert "de" in lost and {line.split(" lost ")[0] for line in report["decision"]} == lost
     assert "changed: student.training.learning_rate: 0.005 -> 0.5" in report["why"]
-    assert nights.current() == before
-    assert "Not promoted: " in (nights.out / f"published/nights/{report['night']:06d}.md").read_text()
+    assert refreshed.current() == before
+    assert "Not promoted: " in (refreshed.out / f"published/nights/{report['night']:06d}.md").read_text()
 
-    worse = nights.trained()
-    report = nights.night("refresh.max_f1_drop=100")  # the config is as it was
-    assert report["status"] == "promoted" and nights.trained() != worse
+    worse = refreshed.trained()
+    report = refreshed.refresh("refresh.max_f1_drop=100")  # the config of before
+    assert report["status"] == "promoted" and refreshed.trained() != worse
 
 
-def test_no_more_is_kept_than_asked_for(nights):
-    versions = [p.stem for p in (nights.out / "published/versions").iterdir()]
-    assert len(versions) <= 2 and f"{nights.current()['version']:06d}" in versions
-    assert {p.name for p in (nights.out / "published/students").iterdir() if p.is_dir()} == set(versions)
+def test_only_the_configured_number_of_versions_is_kept(refreshed):
+    versions = [p.stem for p in (refreshed.out / "published/versions").iterdir()]
+    assert len(versions) <= 2 and f"{refreshed.current()['version']:06d}" in versions
+    assert {p.name for p in (refreshed.out / "published/students").iterdir() if p.is_dir()} == set(versions)
     kept = {
-        x for v in versions for x in json.loads((nights.out / f"published/versions/{v}.json").read_text())["made_of"]
+        x
+        for v in versions
+        for x in json.loads((refreshed.out / f"published/versions/{v}.json").read_text())["made_of"]
     }
-    there = {str(p.relative_to(nights.out)) for p in [*nights.out.glob("student/*/*"), *nights.out.glob("dataset/*")]}
-    assert kept <= there and len(there - kept) <= 3  # beside them what the last night made
+    existing = {
+        str(p.relative_to(refreshed.out))
+        for p in [*refreshed.out.glob("student/*/*"), *refreshed.out.glob("dataset/*")]
+    }
+    assert kept <= existing and len(existing - kept) <= 3  # the others are of the last refresh

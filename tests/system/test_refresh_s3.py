@@ -1,4 +1,4 @@
-"""Lock, students and pointer of a refresh in a real S3 server."""
+"""The lock and the model registry of a refresh on a real S3 server."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SECONDS = 3.0
 
 @pytest.fixture
 def proxy(server, monkeypatch):
-    """Between us and the server; it can lose a reply."""
-    between = Proxy(server.port)
-    for key, value in {**KEYS, "AWS_ENDPOINT_URL": between.url}.items():
+    """A proxy of the server, which can lose a reply."""
+    proxy = Proxy(server.port)
+    for key, value in {**KEYS, "AWS_ENDPOINT_URL": proxy.url}.items():
         monkeypatch.setenv(key, value)
-    return between
+    return proxy
 
 
 @pytest.fixture
@@ -37,39 +37,39 @@ def store(proxy, request):
     return ObjectStore(f"s3://bucket/{request.node.name}")
 
 
-def test_the_lease(store):
-    with Lock(store, SECONDS, name="refresh") as lease:
+def test_lock_is_exclusive_and_a_stale_one_is_replaced(store):
+    with Lock(store, SECONDS, name="refresh") as lock:
         with pytest.raises(UserError, match="another refresh is running"):
             Lock(store, SECONDS, name="refresh").__enter__()
-        lease.check()
+        lock.check()
     dead = Lock(store, SECONDS, name="refresh")
     dead.__enter__()
-    dead._released.set()  # its heartbeat stops
-    with Lock(store, SECONDS, name="refresh") as lease:
-        assert lease.number == 3
+    dead._released.set()  # this stops its heartbeat
+    with Lock(store, SECONDS, name="refresh") as lock:
+        assert lock.number == 3
         with pytest.raises(UserError, match="refresh 2 lost its lock"):
             dead.check()
-        lease.check()
+        lock.check()
 
 
-def test_a_claim_whose_reply_got_lost_is_ours(store, proxy):
+def test_lock_with_a_lost_reply_is_acquired(store, proxy):
     proxy.lose = b"lock/000001.json"
-    with Lock(store, SECONDS, name="refresh") as lease:
-        assert lease.number == 1 and proxy.mishaps == 1
-        lease.check()
+    with Lock(store, SECONDS, name="refresh") as lock:
+        assert lock.number == 1 and proxy.mishaps == 1
+        lock.check()
 
 
-def test_the_shelf(store, tmp_path):
-    shelf, model = ModelRegistry(store), tmp_path / "model"
+def test_registry_commits_versions_and_deletes_old_ones(store, tmp_path):
+    registry, model = ModelRegistry(store), tmp_path / "model"
     model.mkdir()
     (model / "model.safetensors").write_bytes(bytes(12 << 20))  # more than one part
     for number in (1, 2, 3):
         (model / "config.json").write_text(str(number))
-        paths = shelf.upload(number, {"de": model})
-        shelf.commit(number, {"students": {"de": {"path": paths["de"]}}})
-        told = json.loads(store.read("current.json"))
-        assert told["version"] == number
-        assert store.read(f"{told['students']['de']['path']}/config.json") == str(number).encode()
+        paths = registry.upload(number, {"de": model})
+        registry.commit(number, {"students": {"de": {"path": paths["de"]}}})
+        current = json.loads(store.read("current.json"))
+        assert current["version"] == number
+        assert store.read(f"{current['students']['de']['path']}/config.json") == str(number).encode()
     assert len(store.read("students/000003/de/model.safetensors")) == 12 << 20
-    assert shelf.keep(2, 4) == [1] and shelf.versions() == [2, 3]
+    assert registry.keep(2, 4) == [1] and registry.versions() == [2, 3]
     assert not store.list("students/000001/de") and store.list("students/000002/de")

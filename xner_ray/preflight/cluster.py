@@ -11,13 +11,12 @@ from typing import Any, Protocol
 
 from xner_ray.config import RayConfig
 from xner_ray.errors import UserError
+from xner_ray.labeling.pools import NodeResources
 from xner_ray.preflight.checks import Gpu
 from xner_ray.preflight.ray_session import connect
 
 NODE_TIMEOUT_SECONDS = 60.0  # for the answers of all nodes; starting a Ray worker on an idle node takes ten
 _GPU_TYPE = "accelerator_type:"  # prefix of the resource by which Ray names the GPU of a node
-
-NodeResources = dict[str, float]  # by Ray's names (CPU, GPU)
 
 
 class Machines(Protocol):
@@ -59,7 +58,7 @@ class LocalMachine:
         return self.nodes[0]
 
     def gpus(self) -> list[Gpu]:
-        """The first GPU. Only on a cluster are GPUs of different kinds seen."""
+        """The first GPU. Only on a cluster does a preflight check GPUs of different kinds."""
         return [local_gpu("a GPU")] if self.nodes[0]["GPU"] else []
 
     def on_each_node(self, task: Callable[..., str], *arguments: Any) -> dict[str, str]:

@@ -19,11 +19,11 @@ from xner_ray import schema
 from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.labeling.actors import LabelingJob
-from xner_ray.labeling.pools import Pools
+from xner_ray.labeling.pools import NodeResources, Pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import AlignFunction
 from xner_ray.preflight.checks import check_gpu, check_precision, first_unplaced
-from xner_ray.preflight.cluster import NodeResources, local_gpu
+from xner_ray.preflight.cluster import local_gpu
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.training.backends.nodes import nodes_up
 
