@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.config import CleanConfig
-from xner_ray.corpora.dedup_keys import pair_keys
 from xner_ray.corpora.filters.language_id import MIN_CHARS, language_scores
 from xner_ray.corpora.filters.quality_filters import SCORES, decide, score_pairs
 from xner_ray.errors import UserError
 from xner_ray.schema import CLEANED
+from xner_ray.text.sentence_keys import pair_keys
 
 LAWS = settings(deadline=None)
 TEXT = st.text(st.sampled_from("aB1äß中。 .,!?“”«»…\u00a0\u3000！Ａ0-'’€"), max_size=8)

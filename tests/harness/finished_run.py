@@ -14,12 +14,13 @@ from xner_ray import schema
 from xner_ray.config import DatasetConfig, RulesConfig
 from xner_ray.evaluation.bootstrap import gain, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import reliability
-from xner_ray.evaluation.decontamination import HeldOut, keys_of
+from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.evaluation.scores import scores
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.sentence_sampling import select
 from xner_ray.storage.shard_store import ShardStore
+from xner_ray.text.sentence_keys import text_keys
 
 HELD_OUT = "Ulm misst man."
 MARKUP = "<script>document.title='broken'</script> </script><!-- <img src=x onerror=alert(1)> \u2028 &amp;"
@@ -87,7 +88,7 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
         table = judge(
             pa.Table.from_pylist(rows_of_language, schema=schema.ALIGNED),
             rules,
-            HeldOut({"de": keys_of(pa.array([HELD_OUT]))}),
+            HeldOut({"de": text_keys(pa.array([HELD_OUT]), nfkc=True)}),
         )
         ledger.add(table)
         for cell in table.group_by(["corpus", "domain"]).aggregate([([], "count_all")]).to_pylist():

@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 
 from tests.harness.projection_rows import aligned, row
 from xner_ray.config import DatasetConfig, RulesConfig
-from xner_ray.corpora.dedup_keys import pair_keys
-from xner_ray.projection.exclusions import Without, target_keys
+from xner_ray.projection.exclusions import Without
 from xner_ray.projection.filters import judge
 from xner_ray.projection.sentence_sampling import select
+from xner_ray.text.sentence_keys import pair_keys, target_keys
 
 
 def rows(numbers: range) -> list[dict]:

@@ -21,15 +21,14 @@ import pytest
 
 from tests.harness.opus_server import serving
 from xner_ray.config.load import load_config
-from xner_ray.corpora.dedup_keys import pair_keys
 from xner_ray.corpora.opus.download import RetryPolicy
 from xner_ray.errors import UserError
 from xner_ray.labeling.plan import LabelingPlan
 from xner_ray.labeling.status import status
-from xner_ray.projection.exclusions import target_keys
 from xner_ray.sample.generate import pairs as sample_pairs
 from xner_ray.sample.write import write_sample
 from xner_ray.storage.shard_store import ShardStore
+from xner_ray.text.sentence_keys import pair_keys, target_keys
 from xner_ray.workflows.refresh.run_refresh import refresh
 
 ROOT = Path(__file__).parents[2]

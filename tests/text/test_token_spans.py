@@ -10,7 +10,7 @@ from xner_ray import schema
 from xner_ray.config import RulesConfig
 from xner_ray.projection.filters import judge
 from xner_ray.projection.tokenize import export, export_conll, unlabeled
-from xner_ray.text.arrow_strings import char_lengths, slices
+from xner_ray.text.arrow_kernels import char_lengths, substrings
 from xner_ray.text.conll import read_conll
 from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.token_spans import char_to_token_spans, token_tags
@@ -114,7 +114,7 @@ def test_slices_are_python_slices(texts, data):
         start = data.draw(st.integers(0, len(text)))
         picks.append((i, start, data.draw(st.integers(start, len(text)))))
     rows, starts, ends = (pa.array([p[k] for p in picks], pa.int64()).to_numpy() for k in range(3))
-    assert slices(strings, rows, starts, ends).to_pylist() == [texts[i][a:b] for i, a, b in picks]
+    assert substrings(strings, rows, starts, ends).to_pylist() == [texts[i][a:b] for i, a, b in picks]
 
 
 QUOTED = '“El País” y \'Marca\' dicen "Ana"Eva", no "Luis. «Él»'

@@ -12,7 +12,7 @@ import numpy as np
 
 from xner_ray.alignment.candidates import Candidates
 from xner_ray.alignment.queries import Queries, QueryTexts
-from xner_ray.text.arrow_lists import changes, codes
+from xner_ray.text.arrow_kernels import dictionary_codes, group_starts
 
 
 def assign_one_to_one(
@@ -34,7 +34,7 @@ def assign_one_to_one(
     if assigned is not None:
         is_new = np.repeat([False, True], [len(assigned), len(candidates)])
         candidates = assigned.concatenate(candidates)
-    surface_ids = codes(texts.spans_of(candidates).texts(texts.target_strings))
+    surface_ids = dictionary_codes(texts.spans_of(candidates).texts(texts.target_strings))
     ranking = np.lexsort((-candidates.scores, is_new))
     row_ids = queries.rows[candidates.query_ids]
     return candidates.take(select_disjoint(candidates, row_ids, surface_ids, ranking, queries.mention_counts()))
@@ -81,7 +81,7 @@ def select_disjoint(
     )  # one number for each (query, surface)
     is_known, num_surfaces = np.zeros(len(candidates), bool), np.zeros(len(max_surfaces), np.int64)
     while len(remaining):
-        is_best = changes(row_ids[remaining])  # the first of each pair
+        is_best = group_starts(row_ids[remaining])  # the first of each pair
         best = remaining[is_best]
         is_chosen[best] = True
         np.add.at(num_surfaces, query_ids[best[~is_known[best]]], 1)

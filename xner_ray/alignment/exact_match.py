@@ -16,8 +16,7 @@ from xner_ray.alignment.queries import Queries, QueryTexts
 from xner_ray.alignment.spans import Spans
 from xner_ray.encoders.ragged import ranges
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.text.arrow_lists import changes, codes
-from xner_ray.text.arrow_strings import slices
+from xner_ray.text.arrow_kernels import dictionary_codes, group_starts, substrings
 
 _NAME = r"^.*\p{Lu}.*\p{L}.*$|^.*\p{L}.*\p{Lu}.*$"  # two letters, one of them a capital
 
@@ -52,9 +51,9 @@ def _occurrences(queries: Queries, texts: QueryTexts) -> Candidates:
     name_lengths = np.diff(name_words.offsets)
     filled = np.flatnonzero(name_lengths)  # a name may be white space alone
     first = name_words.offsets[filled]
-    first_words = slices(names, filled, name_words.starts[first], name_words.ends[first])
+    first_words = substrings(names, filled, name_words.starts[first], name_words.ends[first])
     target_words = Spans(words.rows, words.starts, words.ends).texts(targets)
-    word_codes = codes(pa.concat_arrays([target_words, first_words]))
+    word_codes = dictionary_codes(pa.concat_arrays([target_words, first_words]))
     first_codes = np.full(len(names), -1)
     first_codes[filled] = word_codes[len(target_words) :]
     first_codes[~pc.match_substring_regex(names, _NAME).to_numpy(zero_copy_only=False)] = -1
@@ -77,7 +76,7 @@ def _is_outermost(row_ids: np.ndarray, spans: Candidates) -> np.ndarray:
     order = np.lexsort((-spans.ends, spans.starts, row_ids))
     end_keys = (row_ids * (int(spans.ends.max(initial=0)) + 1) + spans.ends)[order]
     is_inner = np.zeros(len(order), bool)
-    is_inner[1:] = ~changes(row_ids[order])[1:] & (np.maximum.accumulate(end_keys)[:-1] >= end_keys[1:])
+    is_inner[1:] = ~group_starts(row_ids[order])[1:] & (np.maximum.accumulate(end_keys)[:-1] >= end_keys[1:])
     is_outermost = np.empty(len(order), bool)
     is_outermost[order] = ~is_inner
     return is_outermost

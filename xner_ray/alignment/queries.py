@@ -22,8 +22,7 @@ from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.windowing import sliding_windows
 from xner_ray.ner.pretokenize import TARGET, tokens_and_words
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.text.arrow_lists import changes
-from xner_ray.text.arrow_strings import list_offsets, slices
+from xner_ray.text.arrow_kernels import group_starts, list_offsets, substrings
 from xner_ray.text.languages import get_language
 
 NAME_FRACTION = 4  # a name takes at most one fourth of the model's length, so that the sentence has most of it
@@ -77,11 +76,11 @@ class Queries:
         index = np.arange(len(rows)) - np.repeat(offsets_of(counts)[:-1], counts)
         struct = entities.flatten()
         starts, ends = (struct.field(f).to_numpy().astype(np.int64) for f in ("start", "end"))
-        names = slices(sources, rows, starts, ends).dictionary_encode()
+        names = substrings(sources, rows, starts, ends).dictionary_encode()
         name_ids = names.indices.to_numpy().astype(np.int64)
         types = struct.field("type").dictionary_encode().indices.to_numpy()
         order = np.lexsort((types, name_ids, rows))  # stable: equal entities stay in the table's order
-        is_first = changes(rows[order], name_ids[order], types[order])
+        is_first = group_starts(rows[order], name_ids[order], types[order])
         first_of_query = order[is_first]
         first = np.sort(first_of_query)
         query_ids = np.empty(len(order), np.int64)

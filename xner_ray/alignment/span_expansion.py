@@ -15,7 +15,7 @@ from xner_ray.alignment.spans import Spans, touched_tokens, touched_words
 from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.ragged import ranges
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.text.arrow_lists import changes
+from xner_ray.text.arrow_kernels import group_starts
 
 MAX_EXPANSION_WORDS = 12  # on each side
 
@@ -85,7 +85,7 @@ def _best_runs(
     values = np.repeat(matches.cosine[tokens], num_hits) * (word_ids == np.repeat(hit_first, num_hits))
     order = np.lexsort((word_ids, owners))
     word_ids, owners, values = word_ids[order], owners[order], values[order]
-    is_start = changes(owners)
+    is_start = group_starts(owners)
     is_start[1:] |= word_ids[1:] - word_ids[:-1] > max_gap_words + 1
     heads = np.flatnonzero(is_start)
     tails = np.append(heads[1:], len(word_ids)) - 1

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.text.arrow_strings import slices
+from xner_ray.text.arrow_kernels import substrings
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Spans:
 
     def texts(self, strings: pa.StringArray) -> pa.LargeStringArray:
         """The substring of each span."""
-        return slices(strings, self.rows, self.starts, self.ends)
+        return substrings(strings, self.rows, self.starts, self.ends)
 
 
 def touched_tokens(tokens: Tokens, spans: Spans) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xner_ray.corpora.dedup_index import Member, dead_keys
-from xner_ray.corpora.dedup_keys import VERSION, pair_keys
 from xner_ray.corpora.generation import Before, Mapper, build
 from xner_ray.corpora.ingest_report import IngestReport, load_report
 from xner_ray.corpora.readers.archive import file_identity
@@ -43,6 +42,7 @@ from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, new_dir, write_bytes
 from xner_ray.storage.failpoints import failpoint
 from xner_ray.storage.fingerprint import describe_change, fingerprint
+from xner_ray.text.sentence_keys import PAIR_KEY_VERSION, pair_keys
 
 _NAME = re.compile(r"generation-(\d{6})")
 FIRST = "generation-000001"
@@ -185,7 +185,7 @@ class Collection:
         labels = [s.corpus.name for s in sources]
         if len(set(labels)) < len(labels):
             raise UserError("two corpora have the same name", key="corpora", remedy="give them names of their own")
-        mine = {"languages": list(source.languages), "shard_rows": source.ingest.shard_rows, "keys": VERSION}
+        mine = {"languages": list(source.languages), "shard_rows": source.ingest.shard_rows, "keys": PAIR_KEY_VERSION}
         file = self.root / "collection.json"
         # The temp file of a process that was killed right here is not somebody's data.
         foreign = [p for p in self.root.glob("*") if not TEMP.fullmatch(p.name)]

@@ -22,10 +22,11 @@ from xner_ray.config import Config
 from xner_ray.corpora.generation import Mapper, build
 from xner_ray.corpora.ingest_report import CorpusCount, IngestReport, load_report
 from xner_ray.corpora.readers.corpus_reader import CorpusReader, Progress, Source, sources_of, to_chunk, to_table
-from xner_ray.corpora.sampling import ROUNDING, BottomK, mix, pair_hash, quotas
+from xner_ray.corpora.sampling import ROUNDING, BottomK, pair_hash, quotas
 from xner_ray.corpora.shard_writer import Shard, ShardWriter, quarantine_writer
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import new_dir
+from xner_ray.text.sentence_keys import splitmix64
 
 _SLICE = 20_000  # sampled rows that are decoded at once
 
@@ -100,7 +101,7 @@ class _Sample:
             for chunk in _chunks(held.pop(reader.source.label).result()):
                 good = reader.clean(chunk).pairs
                 tables.append(good)
-                orders.append(mix(self._hashes(reader.source, good["pair_id"].to_numpy())))
+                orders.append(splitmix64(self._hashes(reader.source, good["pair_id"].to_numpy())))
             reader.check_quarantined()
         if tables:
             self._shuffle(pa.concat_tables(tables), np.concatenate(orders))

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from xner_ray.text.sentence_keys import splitmix64
+
 
 def pair_hash(seed: int, corpus: str, language: str, pair_id: np.ndarray) -> np.ndarray:
     """64-bit hashes (uint64) of pairs; within a corpus no two are equal.
@@ -22,16 +24,7 @@ def pair_hash(seed: int, corpus: str, language: str, pair_id: np.ndarray) -> np.
     """
     digest = hashlib.blake2b(f"{seed}\0{corpus}\0{language}".encode(), digest_size=8).digest()
     key = np.uint64(int.from_bytes(digest, "little"))
-    return mix(mix(pair_id.astype(np.uint64)) ^ key)
-
-
-def mix(x: np.ndarray) -> np.ndarray:
-    """splitmix64 of uint64 values: an independent second order when applied to hashes."""
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return splitmix64(splitmix64(pair_id.astype(np.uint64)) ^ key)
 
 
 ROUNDING = 2  # a real-valued share never grows with another corpus; cutting it to whole pairs may add one, twice

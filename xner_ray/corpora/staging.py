@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xner_ray.corpora.dedup_keys import pair_keys
 from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.corpus_reader import CorpusReader, Progress, Source
 from xner_ray.corpora.shard_writer import Shard, ShardWriter, parquet_settings, quarantine_writer
 from xner_ray.storage.atomic import new_dir
 from xner_ray.storage.failpoints import failpoint
+from xner_ray.text.sentence_keys import pair_keys
 
 RUN_KEYS = 1 << 20
 

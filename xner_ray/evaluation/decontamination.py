@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from xner_ray.config import GoldConfig
 from xner_ray.text.conll import Sentence, read_gold_file
@@ -39,7 +38,7 @@ class HeldOut:
         for code, language in enumerate(coded.dictionary.to_pylist()):
             if language in self.keys:
                 rows = coded.indices.to_numpy() == code
-                mask[rows] = np.isin(keys_of(texts.filter(pa.array(rows))), self.keys[language])
+                mask[rows] = np.isin(text_keys(texts.filter(pa.array(rows)), nfkc=True), self.keys[language])
         return mask
 
     def among(self, sentences: Sequence[Sentence]) -> list[int]:
@@ -50,8 +49,4 @@ class HeldOut:
 
 
 def sentence_keys(sentences: Sequence[Sentence]) -> np.ndarray:
-    return keys_of(pa.array([sentence.join_tokens()[0] for sentence in sentences], pa.string()))
-
-
-def keys_of(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    return text_keys(pc.utf8_normalize(texts, "NFKC"))
+    return text_keys(pa.array([sentence.join_tokens()[0] for sentence in sentences], pa.string()), nfkc=True)

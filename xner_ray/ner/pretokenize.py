@@ -13,7 +13,7 @@ from xner_ray import schema
 from xner_ray.encoders.ragged import Ragged, hstack, offsets_of
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.text.arrow_strings import list_offsets
+from xner_ray.text.arrow_kernels import list_offsets
 
 SOURCE, TARGET = 0, 2  # `kind` of a side's tokens; the kind of its words is one more
 

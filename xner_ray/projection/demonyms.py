@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.encoders.ragged import offsets_of
-from xner_ray.text.arrow_lists import codes, first_equal, flat
-from xner_ray.text.arrow_strings import list_offsets, slices
+from xner_ray.text.arrow_kernels import dictionary_codes, first_occurrences, flatten_fields, list_offsets, substrings
 from xner_ray.text.languages import country_names
 
 
@@ -41,11 +40,11 @@ def to_countries(table: pa.Table, countries: Mapping[str, str], lacking: Mapping
 
 def _changed(batch: pa.RecordBatch, countries, lacking, wanted: Sequence[str]) -> pa.RecordBatch:
     entities, projections = batch.column("entities"), batch.column("projections")
-    entity_row, (e_start, e_end) = flat(entities, "start", "end")
-    span_row, (p_entity, p_start, p_end) = flat(projections, "entity", "start", "end")
+    entity_row, (e_start, e_end) = flatten_fields(entities, "start", "end")
+    span_row, (p_entity, p_start, p_end) = flatten_fields(projections, "entity", "start", "end")
     owner = list_offsets(entities)[span_row] + p_entity
     types, language = entities.flatten().field("type"), batch.column("language")
-    surfaces = slices(batch.column("target"), span_row, p_start, p_end)
+    surfaces = substrings(batch.column("target"), span_row, p_start, p_end)
     spans = np.bincount(owner, minlength=len(types))
 
     keep, kinds = np.ones(len(types), bool), types
@@ -55,16 +54,16 @@ def _changed(batch: pa.RecordBatch, countries, lacking, wanted: Sequence[str]) -
         country = pc.is_in(surfaces, pa.array(country_names(code), surfaces.type)).to_numpy(zero_copy_only=False)
         place = (spans > 0) & (np.bincount(owner[country], minlength=len(types)) == spans)
         # Equal entities share the spans of the first of them.
-        first = first_equal(entity_row, *_keys(batch, entity_row, e_start, e_end, types))
+        first = first_occurrences(entity_row, *_keys(batch, entity_row, e_start, e_end, types))
         place = place[first] & no_type
         keep &= ~no_type | place
         kinds = pc.if_else(pa.array(place), countries[code], kinds)
-    first = first_equal(entity_row, *_keys(batch, entity_row, e_start, e_end, kinds))
+    first = first_occurrences(entity_row, *_keys(batch, entity_row, e_start, e_end, kinds))
     return _rebuilt(batch, entity_row, kinds, keep, span_row, first[owner])
 
 
 def _keys(batch: pa.RecordBatch, rows, starts, ends, types: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    return codes(slices(batch.column("source"), rows, starts, ends)), codes(types)
+    return dictionary_codes(substrings(batch.column("source"), rows, starts, ends)), dictionary_codes(types)
 
 
 def _rebuilt(batch: pa.RecordBatch, entity_row, kinds: pa.Array, keep, span_row, owner) -> pa.RecordBatch:

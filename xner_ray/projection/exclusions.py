@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from xner_ray.corpora.dedup_keys import pair_keys
+from xner_ray.text.sentence_keys import pair_keys, target_keys
 
 
 def _none() -> np.ndarray:
@@ -21,7 +21,7 @@ def _none() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Without:
-    """`withdrawn`: keys of pairs (`corpus.keys.pair_keys`). `held_out`: keys of target sides (`target_keys`). Both uint64."""
+    """`withdrawn`: keys of pairs (`sentence_keys.pair_keys`). `held_out`: keys of target sides (`target_keys`). Both uint64."""
 
     withdrawn: np.ndarray = field(default_factory=_none)
     held_out: np.ndarray = field(default_factory=_none)
@@ -41,8 +41,3 @@ class Without:
         """Hashes of what is left out, for fingerprints; nothing where nothing is."""
         parts = {"withdrawn": self.withdrawn, "held_out": self.held_out}
         return {k: hashlib.sha256(np.sort(v).tobytes()).hexdigest() for k, v in parts.items() if len(v)}
-
-
-def target_keys(target: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Keys (uint64) of sentences, equal when they differ in case, spaces and punctuation alone."""
-    return pair_keys(pa.array([""] * len(target), pa.string()), target)

@@ -30,8 +30,14 @@ from xner_ray import schema
 from xner_ray.config import RulesConfig
 from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.projection.label_conventions import is_entity, retype
-from xner_ray.text.arrow_lists import changes, codes, first_equal, flat
-from xner_ray.text.arrow_strings import char_lengths, slices
+from xner_ray.text.arrow_kernels import (
+    char_lengths,
+    dictionary_codes,
+    first_occurrences,
+    flatten_fields,
+    group_starts,
+    substrings,
+)
 
 
 def judge(table: pa.Table, rules: RulesConfig, held_out: HeldOut | None = None) -> pa.Table:
@@ -57,14 +63,14 @@ def judge(table: pa.Table, rules: RulesConfig, held_out: HeldOut | None = None) 
 def _judge(batch: pa.RecordBatch, rules: RulesConfig, held_out: HeldOut) -> pa.RecordBatch:
     n = batch.num_rows
     entities, projections = batch.column("entities"), batch.column("projections")
-    entity_row, (e_start, e_end, e_type, e_score) = flat(entities, "start", "end", "type", "score")
-    span_row, (p_entity, p_start, p_end, p_score) = flat(projections, "entity", "start", "end", "score")
-    name_texts = slices(batch.column("source"), entity_row, e_start, e_end)
-    names = codes(name_texts)
-    query = first_equal(entity_row, names, e_type)
+    entity_row, (e_start, e_end, e_type, e_score) = flatten_fields(entities, "start", "end", "type", "score")
+    span_row, (p_entity, p_start, p_end, p_score) = flatten_fields(projections, "entity", "start", "end", "score")
+    name_texts = substrings(batch.column("source"), entity_row, e_start, e_end)
+    names = dictionary_codes(name_texts)
+    query = first_occurrences(entity_row, names, e_type)
     owner = _owners(batch, span_row, p_entity, entity_row, query)
-    span_texts = slices(batch.column("target"), span_row, p_start, p_end)
-    surfaces = codes(span_texts)
+    span_texts = substrings(batch.column("target"), span_row, p_start, p_end)
+    surfaces = dictionary_codes(span_texts)
     if (p_start >= p_end).any():
         raise ValueError("a projection without a character; leave it out, so that its entity counts as unmapped")
 
@@ -124,7 +130,7 @@ def _by_convention(
 ) -> pa.Array:
     """Types of spans, changed where the conventions of their row's language say so."""
     targets, languages = batch.column("target"), batch.column("language").dictionary_encode()
-    after = slices(targets, rows, ends, np.minimum(ends + 2, char_lengths(targets)[rows]))
+    after = substrings(targets, rows, ends, np.minimum(ends + 2, char_lengths(targets)[rows]))
     for code, language in enumerate(languages.dictionary.to_pylist()):
         changed = retype(
             types,
@@ -176,7 +182,7 @@ def _overlaps(rows: np.ndarray, types: np.ndarray, starts: np.ndarray, ends: np.
     """Rows with two spans that share a character; a span that is listed twice with one type is no overlap."""
     order = np.lexsort((types, ends, starts, rows))
     rows, types, starts, ends = rows[order], types[order], starts[order], ends[order]
-    new = changes(rows, starts, ends, types)
+    new = group_starts(rows, starts, ends, types)
     rows, starts, ends = rows[new], starts[new], ends[new]
     # Sorted by start, so where any two overlap some neighbors do.
     return _any(rows[1:][(rows[1:] == rows[:-1]) & (starts[1:] < ends[:-1])], n)
@@ -191,5 +197,5 @@ def _two_types(rows: np.ndarray, names: np.ndarray, types: np.ndarray, n: int) -
 def _chosen(rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, score: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Projections that become spans, by row and start; of equal ones the best."""
     order = np.lexsort((-score, ends, starts, rows))
-    order = order[changes(rows[order], starts[order], ends[order])]
+    order = order[group_starts(rows[order], starts[order], ends[order])]
     return order[kept[rows[order]]]

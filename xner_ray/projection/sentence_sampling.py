@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.config import DatasetConfig
-from xner_ray.corpora.sampling import mix, pair_hash
+from xner_ray.corpora.sampling import pair_hash
 from xner_ray.errors import UserError
 from xner_ray.projection.exclusions import Without
 from xner_ray.projection.tokenize import export, unlabeled
 from xner_ray.storage.atomic import replace_file
+from xner_ray.text.sentence_keys import splitmix64
 
 _SMALL = ["verdict", "domain", "corpus", "language", "pair_id"]
 _ROW_GROUP = 4096
@@ -192,7 +193,7 @@ def _hashed(batch: pa.RecordBatch, seed: int) -> Iterator[tuple[Group, np.ndarra
     ids = batch.column("pair_id").to_numpy()
     for (corpus, language), rows in groups(batch, "corpus", "language"):
         # Mixed once more: ingest took the smallest plain hashes, so those of a large corpus are small.
-        hashes[rows] = mix(pair_hash(seed, corpus, language, ids[rows]))
+        hashes[rows] = splitmix64(pair_hash(seed, corpus, language, ids[rows]))
     for (domain, verdict), rows in groups(batch, "domain", "verdict"):
         yield (domain, verdict), rows, hashes
 

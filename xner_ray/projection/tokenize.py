@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray import schema
-from xner_ray.text.arrow_strings import char_lengths, list_offsets
+from xner_ray.text.arrow_kernels import bool_mask, char_lengths, list_offsets
 from xner_ray.text.conll import Sentence, write_conll
-from xner_ray.text.token_spans import mask, token_ranges, with_marks
+from xner_ray.text.token_spans import token_ranges, with_marks
 from xner_ray.text.words import tokenize_words
 
 
@@ -54,7 +54,7 @@ def _export(batch: pa.RecordBatch, quoted: Sequence[str]) -> pa.RecordBatch:
     # Characters are numbered through the batch, one number unused between rows, so that no span reaches into the next.
     base = np.concatenate([[0], np.cumsum(char_lengths(targets) + 1)])[:-1]
     edges = np.array(positions, np.int64).reshape(-1, 2) + np.repeat(base, counts)[:, None]
-    marked = mask(pc.is_in(languages, value_set=pa.array(quoted, pa.string())))
+    marked = bool_mask(pc.is_in(languages, value_set=pa.array(quoted, pa.string())))
     tags = _tags(batch.column("spans"), base, edges, tokens, marked)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
     lists = [pa.ListArray.from_arrays(offsets, values) for values in (tokens, tags)]

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xner_ray.text.arrow_kernels import bool_mask
 from xner_ray.text.tags import Span, spans_to_bio2
 from xner_ray.text.words import CharSpan
 
@@ -57,8 +58,8 @@ def token_ranges(
 
 def _trim(first: np.ndarray, last: np.ndarray, tokens: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Leave out punctuation at both ends, except a bracket whose partner is inside."""
-    bare = ~mask(pc.match_substring_regex(tokens, _HAS_LETTER))
-    opens, closes = (mask(pc.is_in(tokens, value_set=marks)) for marks in (_OPEN, _CLOSE))
+    bare = ~bool_mask(pc.match_substring_regex(tokens, _HAS_LETTER))
+    opens, closes = (bool_mask(pc.is_in(tokens, value_set=marks)) for marks in (_OPEN, _CLOSE))
     depth = np.concatenate([[0], np.cumsum(opens.astype(np.int64) - closes)])  # brackets open before word i
     end = len(bare) - 1
     while True:
@@ -93,7 +94,7 @@ def with_marks(
     Returns:
         new first and last words. Names that would share a mark (`"A"B"`) stay as they are.
     """
-    opens, closes = (mask(pc.is_in(tokens, value_set=marks)) for marks in (_BEFORE, _AFTER))
+    opens, closes = (bool_mask(pc.is_in(tokens, value_set=marks)) for marks in (_BEFORE, _AFTER))
     before, after = np.maximum(first - 1, 0), np.minimum(last, len(tokens) - 1)
     inside = (before < first) & (after == last) & (row_of[before] == row_of[first]) & (row_of[after] == row_of[first])
     wide = marked & inside & opens[before] & closes[after]
@@ -101,11 +102,6 @@ def with_marks(
     wide[1:] &= ~shared
     wide[:-1] &= ~shared
     return first - wide, last + wide
-
-
-def mask(array: pa.Array) -> np.ndarray:
-    """bool [n] of an Arrow array without nulls."""
-    return array.to_numpy(zero_copy_only=False).astype(bool)
 
 
 def char_to_token_spans(text: str, spans: Iterable[Span], words: Sequence[CharSpan]) -> list[Span]:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from xner_ray.errors import UserError
 from xner_ray.results.export.split import SPLITS, assign_splits, parse_shares
-from xner_ray.text.sentence_keys import text_keys
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 EXPECTED = [1, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]
@@ -39,12 +38,6 @@ def test_one_share_puts_everything_into_train():
 def test_appended_texts_change_no_split(rows, seed):
     both = assign_splits(pa.array([*rows, "more"], pa.string()), seed, SHARES)
     assert (both[:-1] == assign_splits(pa.array(rows, pa.string()), seed, SHARES)).all()
-
-
-def test_keys_ignore_case_spaces_and_punctuation():
-    keys = text_keys(pa.array(["Hallo, Welt!", "hallo welt", "HALLO  „Welt“", "Hallo Wald", "你好。", "你 好"]))
-    assert keys[0] == keys[1] == keys[2] != keys[3]
-    assert keys[4] == keys[5]
 
 
 @pytest.mark.parametrize("text", ["0.5", "0.8,0.3", "a,b", "0.5,0.2,0.2,0.1", "1.5,-0.5"])

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray.corpora.readers.formats import Chunk
-from xner_ray.corpora.readers.utf8 import bytes_of, invalid_rows, rows_of
+from xner_ray.corpora.readers.utf8 import invalid_rows, rows_of
+from xner_ray.text.arrow_kernels import string_bytes
 
 EXCERPT = 200  # characters of both sides together
 _BREAKS = "[\t\n\v\f\r\u0085\u2028\u2029]+"
@@ -164,7 +165,7 @@ def _decode(raw: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, list[np.ndar
     if missing.any() or bad.any():
         raw = pc.if_else(pa.array(missing | bad), pa.scalar(b"", pa.large_binary()), raw)
     text = pc.utf8_trim_whitespace(raw.cast(pa.large_string()))
-    data, offsets = bytes_of(text)
+    data, offsets = string_bytes(text)
     breaks, control = _control_positions(data)
     if len(breaks):
         rows = rows_of(breaks, offsets)

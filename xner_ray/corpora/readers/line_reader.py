@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from xner_ray.corpora.readers.archive import Stream
 from xner_ray.errors import UserError
+from xner_ray.text.arrow_kernels import split_at
 
 BLOCK = 4 << 20
 MAX_LINE = 16 << 20  # bytes; a longer line is no sentence but the wrong file, and would have to fit in memory
@@ -86,9 +87,7 @@ def _slices(block: bytes, ends: np.ndarray, at_least: int = 0) -> pa.LargeBinary
     # A block that ends in a tab has one more field, an empty one: `at_least` keeps it.
     if len(ends) < at_least or (not at_least and block[-1:] != b"\n"):
         ends = np.append(ends, len(block))
-    offsets = np.concatenate([[0], ends]).astype(np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block)]
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(ends), buffers)
+    return split_at(block, ends)
 
 
 def field(fields: pa.LargeBinaryArray, first: np.ndarray, count: np.ndarray, column: int) -> pa.LargeBinaryArray:

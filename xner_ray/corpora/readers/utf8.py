@@ -10,13 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-
-def bytes_of(column: pa.LargeBinaryArray | pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of a column and its offsets into them (int64, rows + 1), without copying."""
-    offsets = np.frombuffer(column.buffers()[1], np.int64, len(column) + 1, column.offset * 8)
-    data = column.buffers()[2]
-    flat = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    return flat[offsets[0] : offsets[-1]], offsets - offsets[0]
+from xner_ray.text.arrow_kernels import string_bytes
 
 
 def rows_of(positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -36,7 +30,7 @@ def invalid_rows(column: pa.LargeBinaryArray) -> np.ndarray:
 
 
 def _invalid_rows(column: pa.LargeBinaryArray) -> np.ndarray:
-    data, offsets = bytes_of(column)
+    data, offsets = string_bytes(column)
     n = len(data)
     # How many bytes follow a lead byte; 0 for ASCII, for continuations and for bytes that begin nothing.
     follow = (data >= 0xC2).astype(np.int8) + (data >= 0xE0) + (data >= 0xF0)

@@ -13,6 +13,7 @@ import numpy as np
 
 from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.ragged import Ragged
+from xner_ray.text.sentence_keys import splitmix64, unit_interval
 
 VERSION = 1  # part of fingerprints: raise it when results change
 MEAN_ENTITIES = 1.7  # of a sentence
@@ -79,8 +80,5 @@ def _inside_labels(ids: Ragged, in_target: np.ndarray, rows: np.ndarray, noise: 
 
 
 def _hash_to_unit(keys: np.ndarray) -> np.ndarray:
-    """float64 in [0, 1) from uint64 keys: the finalizer of splitmix64."""
-    x = keys + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (x >> np.uint64(11)).astype(np.float64) / 2.0**53
+    """float64 in [0, 1) from uint64 keys."""
+    return unit_interval(splitmix64(keys))

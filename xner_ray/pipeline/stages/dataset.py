@@ -24,13 +24,14 @@ from xner_ray.pipeline.context import Run, once
 from xner_ray.pipeline.stages.ingest import ingest_books, shard_descriptors, shard_folder
 from xner_ray.pipeline.stages.label import label
 from xner_ray.projection.demonyms import to_countries
-from xner_ray.projection.exclusions import Without, target_keys
+from xner_ray.projection.exclusions import Without
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.sentence_sampling import select
 from xner_ray.storage.atomic import write_json
 from xner_ray.storage.shard_store import Manifest, ShardStore
 from xner_ray.storage.stage_dir import StageDir
+from xner_ray.text.sentence_keys import target_keys
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from xner_ray.corpora.collection import FIRST, Collection
-from xner_ray.corpora.dedup_keys import VERSION as KEYS
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
@@ -23,6 +22,7 @@ from xner_ray.observability.run_metrics import record_ingest
 from xner_ray.pipeline.context import Run, once
 from xner_ray.projection.ledger import Ledger
 from xner_ray.schema import DUPLICATE
+from xner_ray.text.sentence_keys import PAIR_KEY_VERSION
 
 
 def shard_folder(run: Run, language: str) -> Path:
@@ -38,7 +38,7 @@ def shard_folder(run: Run, language: str) -> Path:
         "seed": config.seed,
     }
     if config.ingest.max_pairs_per_language is None:
-        parts["keys"] = KEYS  # a whole ingest is free of duplicates by key
+        parts["keys"] = PAIR_KEY_VERSION  # a whole ingest is free of duplicates by key
     return run.folder(f"ingest/{language}", parts, version="ingest").path / "shards"
 
 

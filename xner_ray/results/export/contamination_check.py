@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from xner_ray.evaluation.decontamination import keys_of, sentence_keys
+from xner_ray.evaluation.decontamination import sentence_keys
 from xner_ray.results.run_results import RunResults
 from xner_ray.text.conll import read_gold_file
+from xner_ray.text.sentence_keys import text_keys
 
 
 @dataclass(frozen=True)
@@ -54,4 +55,4 @@ def check_contamination(run: RunResults) -> list[ContaminationCheck]:
 
 def _dataset_keys(path: Path) -> np.ndarray:
     batches = pq.ParquetFile(path).iter_batches(65536, columns=["target"])
-    return np.unique(np.concatenate([keys_of(batch.column("target")) for batch in batches]))
+    return np.unique(np.concatenate([text_keys(batch.column("target"), nfkc=True) for batch in batches]))

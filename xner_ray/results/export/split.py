@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.errors import UserError
-from xner_ray.text.sentence_keys import text_keys
+from xner_ray.text.sentence_keys import text_keys, unit_interval
 
 SPLITS = ("train", "validation", "test")
 
@@ -29,7 +29,7 @@ def assign_splits(texts: pa.Array | pa.ChunkedArray, seed: int, shares: Mapping[
         int64 [texts], indices into SPLITS.
     """
     edges = np.cumsum([shares.get(name, 0.0) for name in SPLITS])
-    position = (text_keys(texts, seed) >> np.uint64(11)) / 2.0**53  # in [0, 1), without rounding
+    position = unit_interval(text_keys(texts, seed=seed))
     return np.minimum(np.searchsorted(edges, position, side="right"), len(SPLITS) - 1)
 
 

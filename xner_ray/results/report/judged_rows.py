@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xner_ray.corpora.sampling import BottomK, mix, pair_hash
+from xner_ray.corpora.sampling import BottomK, pair_hash
 from xner_ray.errors import UserError
 from xner_ray.projection.sentence_sampling import groups
 from xner_ray.schema import KEPT
-from xner_ray.text.arrow_strings import list_offsets
+from xner_ray.text.arrow_kernels import list_offsets
+from xner_ray.text.sentence_keys import splitmix64
 
 BATCH_ROWS = 8192
 SCORE_BINS = 20
@@ -160,7 +161,7 @@ def row_hashes(batch: pa.RecordBatch, seed: int) -> np.ndarray:
     """
     hashes, ids = np.zeros(batch.num_rows, np.uint64), batch.column("pair_id").to_numpy()
     for (language, corpus), rows in groups(batch, "language", "corpus"):
-        hashes[rows] = mix(pair_hash(seed, corpus, language, ids[rows]))
+        hashes[rows] = splitmix64(pair_hash(seed, corpus, language, ids[rows]))
     return hashes
 
 

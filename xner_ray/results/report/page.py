@@ -25,13 +25,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xner_ray import schema
-from xner_ray.corpora.sampling import BottomK, mix, pair_hash, quotas
+from xner_ray.corpora.sampling import BottomK, pair_hash, quotas
 from xner_ray.results.report.examples import VERDICTS, example_from_quarantine, example_from_row
 from xner_ray.results.report.judged_rows import Cell, StratifiedSample, Tally, read_batches
 from xner_ray.results.report.statistics import run_statistics
 from xner_ray.results.run_results import RunResults
 from xner_ray.storage.atomic import write_text
 from xner_ray.text.languages import display_name
+from xner_ray.text.sentence_keys import splitmix64
 
 EXAMPLES = 2000  # about a megabyte
 SEED = 1
@@ -163,5 +164,5 @@ def _quarantined_examples(files: Iterable[Path], most: int) -> list[dict[str, An
 
 def _shuffled(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The examples in a fixed random order, so that the first page shows all kinds."""
-    order = np.argsort(mix(np.arange(len(examples), dtype=np.uint64)))
+    order = np.argsort(splitmix64(np.arange(len(examples), dtype=np.uint64)))
     return [examples[i] for i in order]
