@@ -134,7 +134,9 @@ def _reason(row: Row, rules: Mapping[str, Any], selected: bool) -> str:
             if queries
             else "The teacher found no entity"
         )
-        return reason + ("." if selected else "; not selected, because dataset limits the share of such sentences.")
+        return reason + (
+            "." if selected else "; not selected, because `dataset.no_entity_ratio` limits such sentences."
+        )
     if verdict == schema.CONTAMINATION:
         return "The target is a sentence of an evaluation file."
     if verdict == "unmapped":

@@ -1,10 +1,11 @@
-"""Promoted students, and the pointer to the current ones: on a file system or in an object store.
+"""The promoted students and the pointer to the current ones, on a file system or in an object store.
 
-A promotion is one creation, `versions/NUMBER.json`, after its models are all there; the version with the highest number is the
-current one. `current.json` and, on a file system, the symlink `current` are copies for readers, each replaced whole. They are
-set again until they say what the versions say, so a refresh that was asleep while another one promoted cannot leave them behind.
+Uploading the models comes first. The creation of `versions/NUMBER.json` then commits the promotion. The version with the highest
+number is current. `current.json` and, on a file system, the symlink `current` are copies for readers, replaced atomically.
+They are written again until they agree with the versions, so a refresh that was suspended while another one promoted cannot set
+them back.
 
-What a night is about to upload it lists first (`students/NUMBER.json`): so what a killed one left can be found and deleted.
+A refresh lists its files in `students/NUMBER.json` before it uploads them, so the files of a killed refresh can be deleted.
 """
 
 from __future__ import annotations
@@ -25,25 +26,34 @@ _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
 
 
 class ModelRegistry:
-    """The versions in one place."""
+    """The promoted versions in a store."""
 
     def __init__(self, store: BlobStore):
         self.store = store
 
     def versions(self) -> list[int]:
-        """Numbers of the promoted versions, oldest first."""
+        """The numbers of the promoted versions, oldest first."""
         return self._numbers("versions")
 
     def version(self, number: int) -> dict[str, Any]:
+        """The record of a version."""
         return json.loads(self.store.read(f"versions/{number:06d}.json") or b"{}")
 
     def current(self) -> dict[str, Any] | None:
-        """The newest version; None before the first promotion."""
+        """The record of the newest version; None before the first promotion."""
         versions = self.versions()
         return self.version(versions[-1]) if versions else None
 
     def upload(self, number: int, models: dict[str, Path]) -> dict[str, str]:
-        """Copy models, by language; nobody sees them before `commit`. Returns their folders in the place."""
+        """Copy models to the store. `commit` makes them visible to readers.
+
+        Args:
+            number: of the refresh.
+            models: the folder of each language's model.
+
+        Returns:
+            the folder of each language's model in the store.
+        """
         folders = {language: f"students/{number:06d}/{language}" for language in models}
         files = {
             f"{folders[language]}/{file.relative_to(model).as_posix()}": file
@@ -57,14 +67,19 @@ class ModelRegistry:
         return folders
 
     def commit(self, number: int, record: dict[str, Any]) -> None:
-        """Make a version the current one; `record` is what `current.json` will hold."""
+        """Make a version the current one.
+
+        Args:
+            number: of the refresh.
+            record: the content of `current.json`, without the number.
+        """
         failpoint("promotion.uploaded")
         self.store.create_if_absent(f"versions/{number:06d}.json", _json({"version": number, **record}), "promotion")
         failpoint("promotion.committed")
         self.point()
 
     def point(self) -> None:
-        """Have the pointer say what the versions say, also where a killed refresh did not come to it."""
+        """Write the pointer to the newest version. This also repairs the pointer after a killed refresh."""
         while versions := self.versions():
             record = _json(self.version(versions[-1]))
             if self.store.read(POINTER) != record:
@@ -74,25 +89,33 @@ class ModelRegistry:
             if self.versions()[-1] == versions[-1]:
                 return
 
-    def keep(self, most: int, night: int) -> list[int]:
-        """Delete versions but for the newest, and what killed nights before this one left; returns the numbers deleted."""
+    def keep(self, most: int, refresh: int) -> list[int]:
+        """Delete all but the newest versions, and the files of killed refreshes.
+
+        Args:
+            most: number of versions to keep.
+            refresh: the number of the present refresh, whose files stay.
+
+        Returns:
+            the numbers of the deleted versions.
+        """
         versions = self.versions()
-        gone = versions[:-most]
-        for number in gone:
+        deleted = versions[:-most]
+        for number in deleted:
             self.store.delete(f"versions/{number:06d}.json")
-        left = [x for x in self._numbers("students") if x < night and x not in versions[-most:]]
-        for number in left:
-            if isinstance(self.store, LocalDisk):  # with the temp file that a killed one was writing
+        unused = [x for x in self._numbers("students") if x < refresh and x not in versions[-most:]]
+        for number in unused:
+            if isinstance(self.store, LocalDisk):  # also removes temporary files of a killed refresh
                 shutil.rmtree(self.store.root / f"students/{number:06d}", ignore_errors=True)
             else:
                 for file in json.loads(self.store.read(f"students/{number:06d}.json") or b"[]"):
                     self.store.delete(file)
             self.store.delete(f"students/{number:06d}.json")
-        return gone
+        return deleted
 
     def _numbers(self, folder: str) -> list[int]:
-        found = (_NUMBER.fullmatch(name) for name in self.store.list(folder))
-        return sorted(int(match[1]) for match in found if match)
+        matches = (_NUMBER.fullmatch(name) for name in self.store.list(folder))
+        return sorted(int(match[1]) for match in matches if match)
 
 
 def _json(value: Any) -> bytes:

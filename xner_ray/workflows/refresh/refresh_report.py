@@ -1,4 +1,4 @@
-"""The report of a night: JSON for machines and later nights, Markdown for people; failed nights write one, too."""
+"""The report of a refresh as JSON, which later refreshes read, and as Markdown. A failed refresh writes one, too."""
 
 from __future__ import annotations
 
@@ -14,56 +14,67 @@ _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
 
 
 class RefreshReports:
-    """The reports in one place."""
+    """The reports in a store."""
 
     def __init__(self, store: BlobStore):
         self.store = store
 
     def begin(self, number: int, name: str, models: str) -> dict[str, Any]:
-        """A report to fill in. models: what labels, since speeds hold for the same ones alone."""
+        """A new report.
+
+        Args:
+            number: of the refresh.
+            name: of the run.
+            models: the models that label. The measured speeds are valid for these models only.
+        """
         began = datetime.now(UTC).isoformat(timespec="seconds")
         return {"night": number, "name": name, "began": began, "status": "begun", "models": models}
 
     def write(self, report: dict[str, Any], log: Callable[[str], None]) -> None:
-        """Write a report; that of a failed night must not hide what made it fail."""
+        """Write a report. If the refresh failed, an error of this write is only logged, so that it does not hide the first error.
+
+        Args:
+            report: the report.
+            log: receives that error.
+        """
         files = {"json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "md": markdown(report)}
         try:
-            for end, text in files.items():
-                self.store.write(f"nights/{report['night']:06d}.{end}", text.encode(), "night")
+            for suffix, text in files.items():
+                self.store.write(f"nights/{report['night']:06d}.{suffix}", text.encode(), "night")
         except Exception as e:
             if report["status"] != "failed":
                 raise
             log(f"[refresh] the report could not be written: {e}")
 
     def all(self) -> list[dict[str, Any]]:
-        """Every report, oldest first."""
+        """All reports, oldest first."""
         names = sorted(name for name in self.store.list("nights") if _NUMBER.fullmatch(name))
         return [json.loads(data) for name in names if (data := self.store.read(name))]
 
 
 def device_told() -> str | None:
-    """What the Ray of this night has, e.g. `8 GPUs (V100), 64 CPUs`; None where none was needed."""
+    """The resources of the Ray cluster, e.g. `8 GPUs (V100), 64 CPUs`; None if Ray was not started."""
     import ray
 
     if not ray.is_initialized():
         return None
-    has = ray.cluster_resources()
-    kinds = sorted(x.partition(":")[2] for x in has if x.startswith("accelerator_type:"))
-    gpus = f"{has['GPU']:g} GPUs ({', '.join(kinds) or 'of no known type'}), " if has.get("GPU") else ""
-    return f"{gpus}{has.get('CPU', 0):g} CPUs"
+    resources = ray.cluster_resources()
+    types = sorted(x.partition(":")[2] for x in resources if x.startswith("accelerator_type:"))
+    gpus = f"{resources['GPU']:g} GPUs ({', '.join(types) or 'unknown type'}), " if resources.get("GPU") else ""
+    return f"{gpus}{resources.get('CPU', 0):g} CPUs"
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report for people."""
+    """The report in Markdown."""
     return "\n".join([*_head(report), *_corpora(report), *_dataset(report), *_compared(report)]) + "\n"
 
 
 def _head(report: dict[str, Any]) -> Iterator[str]:
     yield f"# Refresh {report['night']} of {report['name']}: {report['status']}"
     yield ""
-    yield f"Began {report['began']}, took {report.get('seconds', 0):,.0f} s."
+    yield f"Started {report['began']}, took {report.get('seconds', 0):,.0f} s."
     current = report.get("current")
-    yield f"Current are the students of refresh {current}." if current else "No students were promoted yet."
+    yield f"The current students are those of refresh {current}." if current else "No students were promoted yet."
     if error := report.get("error"):
         yield from ("", "```", error, "```")
 
@@ -73,7 +84,7 @@ def _corpora(report: dict[str, Any]) -> Iterator[str]:
         return
     yield from (
         "",
-        "| corpus | language | read | new | known or twice | dropped | quarantined |",
+        "| corpus | language | read | new | duplicates | dropped | quarantined |",
         "|---|---|--:|--:|--:|--:|--:|",
     )
     for language, corpora in report["ingested"].items():
@@ -88,30 +99,30 @@ def _corpora(report: dict[str, Any]) -> Iterator[str]:
 def _dataset(report: dict[str, Any]) -> Iterator[str]:
     if not report.get("dataset"):
         return
-    yield from ("", "| language | sentences to choose from | chosen | entities |", "|---|--:|--:|--:|")
-    for language, told in report["dataset"].items():
-        yield f"| {language} | {told['available']:,} | {told['sentences']:,} | {told['entities']:,} |"
+    yield from ("", "| language | candidate sentences | selected | entities |", "|---|--:|--:|--:|")
+    for language, row in report["dataset"].items():
+        yield f"| {language} | {row['available']:,} | {row['sentences']:,} | {row['entities']:,} |"
     yield ""
-    yield (
-        "; ".join(["Trained, since", *report["why"]]).replace("since;", "since") + "."
-        if report["why"]
-        else "Nothing was trained."
-    )
+    yield f"Trained, because {'; '.join(report['why'])}." if report["why"] else "Nothing was trained."
 
 
 def _compared(report: dict[str, Any]) -> Iterator[str]:
     if not report.get("compared"):
         return
-    yield from ("", "| language | measured on | F1 before | after | change, 95% |", "|---|---|--:|--:|--:|")
+    yield from (
+        "",
+        "| language | evaluation set | F1 before | after | change, 95% interval |",
+        "|---|---|--:|--:|--:|",
+    )
     for row in report["compared"]:
-        for one in row["sets"]:
-            before = "" if one["before"] is None else f"{one['before']:.2f}"
-            change = "" if one["before"] is None else f"{one['after'] - one['before']:+.2f}"
-            if one["interval"]:
-                change += " [{:+.2f}, {:+.2f}]".format(*one["interval"])
-            yield f"| {row['language']} | {one['kind']}: {one['name']} | {before} | {one['after']:.2f} | {change} |"
-    silver = any(one["kind"] == "silver" for row in report["compared"] for one in row["sets"])
+        for score in row["sets"]:
+            before = "" if score["before"] is None else f"{score['before']:.2f}"
+            change = "" if score["before"] is None else f"{score['after'] - score['before']:+.2f}"
+            if score["interval"]:
+                change += " [{:+.2f}, {:+.2f}]".format(*score["interval"])
+            yield f"| {row['language']} | {score['kind']}: {score['name']} | {before} | {score['after']:.2f} | {change} |"
+    silver = any(score["kind"] == "silver" for row in report["compared"] for score in row["sets"])
     yield ""
     yield f"{report['status'].capitalize()}: {'; '.join(report['decision'])}."
     if silver:
-        yield "Silver is agreement with projected labels on sentences that nobody trains on, not accuracy."
+        yield "Silver F1 is the agreement with projected labels on held-out sentences. It is not accuracy."
