@@ -65,9 +65,9 @@ def test_log_records_carry_the_fields_of_their_block(monkeypatch, capsys, packag
 def test_plain_records_name_stage_and_shard(capsys, package_logger):
     logs.log_to_stderr("lines")
     with logs.log_fields(run="nightly", stage="label", shard="de-1"):
-        logging.getLogger("xner_ray.labeling.isolation.bisection").warning("row %d is set aside: %s", 3, "killed")
+        logging.getLogger("xner_ray.labeling.isolation.bisection").warning("row %d is quarantined: %s", 3, "killed")
     text = capsys.readouterr().err
-    assert re.fullmatch(r"[\d-]+ [\d:,]+ WARNING \[label\] de-1: row 3 is set aside: killed\n", text)
+    assert re.fullmatch(r"[\d-]+ [\d:,]+ WARNING \[label\] de-1: row 3 is quarantined: killed\n", text)
 
 
 def test_user_errors_are_json_too(monkeypatch, capsys):
@@ -86,9 +86,9 @@ def test_unknown_format_is_an_error(monkeypatch):
 
 def test_preflight_of_a_job_logs_json_too(monkeypatch):
     from xner_ray.cli.preflight import line
-    from xner_ray.preflight.checks import Finding
+    from xner_ray.preflight.checks import CheckResult
 
     monkeypatch.setenv(logs.VARIABLE, "json")
-    record = json.loads(line(Finding("gpu", False, "no kernels", "another torch")))
+    record = json.loads(line(CheckResult("gpu", False, "no kernels", "another torch")))
     assert (record["level"], record["stage"], record["check"]) == ("error", "preflight", "gpu")
     assert record["message"] == "no kernels" and record["remedy"] == "another torch"

@@ -113,7 +113,7 @@ class AlignFunction:
         return self.projector.project(table, language), dict(self._counts() - before)
 
     def _counts(self) -> Counter[str]:
-        """Of the aligner, and of the encoder whose similarities fill its gaps."""
+        """The counts of the aligner and of the encoder whose similarities fill its gaps."""
         counts, similarity = _counts(self.projector.stats), self.projector.similarity
         return counts + _counts(similarity.engine.stats) if similarity else counts
 
@@ -149,8 +149,8 @@ def _set_threads(models: LabelingModels) -> None:
         torch.set_num_threads(models.num_threads)
 
 
-def _counts(counts: EngineStats) -> Counter[str]:
+def _counts(stats: EngineStats) -> Counter[str]:
     """The numbers that are logged and written to the manifest of a shard."""
-    numbers: dict[str, Any] = {"oom_backoffs": counts.oom_backoffs, "windowed_rows": counts.windowed_rows}
-    numbers |= {"tokens": counts.tokens, "forward_seconds": counts.seconds.get("forward", 0.0), **counts.extra}
-    return Counter(numbers)
+    counts: dict[str, Any] = {"oom_backoffs": stats.oom_backoffs, "windowed_rows": stats.windowed_rows}
+    counts |= {"tokens": stats.tokens, "forward_seconds": stats.seconds.get("forward", 0.0), **stats.extra}
+    return Counter(counts)
