@@ -17,7 +17,6 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from bench.rounds import interleaved, machine, pin, rate, ratio, write_json
@@ -117,49 +116,39 @@ def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], floa
 
     from xner_ray.encoders.load import load_model
     from xner_ray.encoders.torch_engine import choose_precision
-    from xner_ray.training.data import TrainSet, share_of, steps_of
+    from xner_ray.training.data import TrainSet, micro_batches_for_rank, plan_epoch
     from xner_ray.training.dropout import use_byte_dropout
     from xner_ray.training.freezing import freeze
     from xner_ray.training.losses import LOSSES
-    from xner_ray.training.trainer import _forward
+    from xner_ray.training.trainer import make_batch
 
     training = job.training
-    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = (model or load_model(job.start, job.labels)).float().to(where).train()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = (model or load_model(job.start, job.labels)).float().to(device).train()
     freeze(model, training.freeze_embeddings, training.num_frozen_layers)
-    if where.type == "cpu":
+    if device.type == "cpu":
         use_byte_dropout(model, job.seed)
-    dtype = choose_precision(training.precision, where)
+    dtype = choose_precision(training.precision, device)
     data = TrainSet.load(Path(job.data))
     lengths = data.ids.lengths
-    batches: list[tuple[dict, Any]] = []
-    padded = 0
-
-    def keep(**inputs: Any) -> Any:
-        batches.append((inputs, None))
-        return SimpleNamespace(logits=None)
-
-    # The loop's own tensors: a stand-in for the model takes them down.
-    keep.config = model.config  # type: ignore[attr-defined]
-    for step in steps_of(lengths, training.tokens_per_step, job.seed, 0):
-        for micro in share_of(step, lengths, training.max_micro_batch_tokens, 0, 1):
-            _, labels, _ = _forward(keep, data, micro, where)
-            batches[-1] = (batches[-1][0], labels)
-            padded += labels.numel()
+    batches = []
+    for step in plan_epoch(lengths, training.tokens_per_step, job.seed, 0):
+        for rows in micro_batches_for_rank(step, lengths, training.max_micro_batch_tokens, 0, 1):
+            batches.append(make_batch(data, rows, model.config, device))
 
     def run() -> float:
         began = time.perf_counter()
-        for inputs, labels in batches:
-            with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-                logits = model(**inputs).logits
-            LOSSES[training.loss](logits, labels, training.gamma).sum().backward()
+        for batch in batches:
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                logits = model(**batch.inputs).logits
+            LOSSES[training.loss](logits, batch.labels, training.gamma).sum().backward()
             model.zero_grad(set_to_none=True)
-        if where.type == "cuda":
+        if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
     tokens = int(np.sum(lengths))
-    return tokens, 1 - tokens / padded, run
+    return tokens, 1 - tokens / sum(batch.labels.numel() for batch in batches), run
 
 
 def compare_workers(

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from tests.harness.null_runs import RayHead, ray_head
-from tests.harness.tiny_job import Silent, make_job, without_dropout
+from tests.harness.tiny_job import SilentBackend, make_job, without_dropout
 from xner_ray.encoders.load import load_model
 from xner_ray.training.job import TrainJob
 from xner_ray.training.trainer import train
@@ -34,7 +34,7 @@ def undisturbed(encoder: Path, folder: Path, epochs: int) -> tuple[TrainJob, lis
     """A job, and the losses of its steps when one process trains it."""
     settings = {"epochs": epochs, "learning_rate": 1e-3, "max_micro_batch_tokens": 64}
     job = without_dropout(make_job(encoder, folder / "alone", rows=400, **settings))
-    _, result = train(job, Silent(), device="cpu")
+    _, result = train(job, SilentBackend(), device="cpu")
     return job, result.losses
 
 
@@ -84,7 +84,7 @@ class Training:
 
     def resumed(self) -> list[tuple[int, int]]:
         """The step and the number of workers of each resume."""
-        resumes = re.findall(r"goes on at step (\d+)/\d+ on (\d+) worker", self.log.read_text())
+        resumes = re.findall(r"continues at step (\d+)/\d+ on (\d+) worker", self.log.read_text())
         return [(int(step), int(workers)) for step, workers in resumes]
 
 

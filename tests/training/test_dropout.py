@@ -1,4 +1,4 @@
-"""ByteDropout is dropout: right share, right mean, nothing in evaluation, and gone after training."""
+"""ByteDropout has the rate and the mean of dropout, does nothing in evaluation, and is replaced after training."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from xner_ray.encoders.load import load_model
 from xner_ray.training.dropout import ByteDropout, restore_dropout, use_byte_dropout
 
 
-def test_share_and_mean():
+def test_rate_and_mean_are_those_of_dropout():
     module = ByteDropout(0.1, np.random.default_rng(0)).train()
     x = torch.ones(400, 500, requires_grad=True)
     y = module(x)
@@ -19,7 +19,7 @@ def test_share_and_mean():
     assert torch.equal(module.eval()(x), x)
 
 
-def test_a_model_gets_its_own_modules_back(tiny_encoder):
+def test_restored_modules_are_those_from_before(tiny_encoder):
     model = load_model(tiny_encoder, ["O", "B-X", "I-X"])
     before = [type(m) for m in model.modules()]
     use_byte_dropout(model, 1)

@@ -1,4 +1,4 @@
-"""Losses are what their formulas say."""
+"""Losses equal their formulas."""
 
 import math
 
@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xner_ray.training.data import TEACHER_ONLY_INDEX
-from xner_ray.training.losses import IGNORE_INDEX, LOSSES, cross_entropy, focal, reweighted, soft_targets
+from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX
+from xner_ray.training.losses import LOSSES, cross_entropy, focal, reweighted, soft_targets
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.1, 0.2, 0.3], [5.0, 5.0, 5.0]])
 LABELS = torch.tensor([0, 2, IGNORE_INDEX])
@@ -18,7 +18,7 @@ def p(row):
     return torch.softmax(LOGITS[row], -1)[LABELS[row]].item()
 
 
-def test_cross_entropy():
+def test_cross_entropy_is_the_negative_log_probability():
     loss = cross_entropy(LOGITS, LABELS)
     assert math.isclose(loss[0].item(), -math.log(p(0)), rel_tol=1e-5)
     assert loss[2].item() == 0
@@ -45,7 +45,7 @@ def test_reweighted_never_pushes_a_token_away_from_its_label():
         assert logits.grad[0, 0] < 0, p_t
 
 
-def test_shape_and_gradient():
+def test_losses_keep_the_shape_and_have_finite_gradients():
     logits = torch.randn(2, 4, 5, requires_grad=True)
     labels = torch.randint(0, 5, (2, 4))
     for loss in (cross_entropy, focal, reweighted):
@@ -59,27 +59,26 @@ def test_shape_and_gradient():
     st.floats(0, 1),
     st.integers(0, 99),
 )
-def test_a_mixture_is_a_distribution_where_something_is_known(labels, share, seed):
+def test_soft_targets_are_distributions_except_where_ignored(labels, weight, seed):
     labels = torch.tensor(labels)
-    taught = torch.randn(len(labels), 3, generator=torch.Generator().manual_seed(seed))
-    found, answers = soft_targets(labels, taught, share), torch.softmax(taught, -1)
-    assert torch.allclose(found.sum(-1), (labels != IGNORE_INDEX).float(), atol=1e-5)
-    for label, row, answer in zip(labels.tolist(), found, answers, strict=True):
+    logits = torch.randn(len(labels), 3, generator=torch.Generator().manual_seed(seed))
+    targets, teacher = soft_targets(labels, logits, weight), torch.softmax(logits, -1)
+    assert torch.allclose(targets.sum(-1), (labels != IGNORE_INDEX).float(), atol=1e-5)
+    for label, target, probabilities in zip(labels.tolist(), targets, teacher, strict=True):
         if label == TEACHER_ONLY_INDEX:
-            assert torch.allclose(row, answer)
+            assert torch.allclose(target, probabilities)
         elif label != IGNORE_INDEX:
-            assert torch.allclose(row - share * answer, (1 - share) * torch.eye(3)[label], atol=1e-5)
+            assert torch.allclose(target - weight * probabilities, (1 - weight) * torch.eye(3)[label], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_targets_that_are_sure_are_labels(name):
+def test_one_hot_targets_have_the_loss_of_labels(name):
     targets = soft_targets(LABELS, torch.randn(3, 3), 0.0)
     assert torch.allclose(LOSSES[name](LOGITS, targets, 2.0), LOSSES[name](LOGITS, LABELS, 2.0))
 
 
-def test_the_gradient_leads_to_the_mixture():
-    """Cross entropy with a distribution is least where the softmax is that distribution."""
-    taught, logits = torch.tensor([[0.3, 1.0, -1.0]]), torch.zeros(1, 3, requires_grad=True)
-    targets = soft_targets(torch.tensor([0]), taught, 0.5)
+def test_cross_entropy_is_least_at_the_soft_targets():
+    teacher_logits, logits = torch.tensor([[0.3, 1.0, -1.0]]), torch.zeros(1, 3, requires_grad=True)
+    targets = soft_targets(torch.tensor([0]), teacher_logits, 0.5)
     cross_entropy(logits, targets).sum().backward()
     assert torch.allclose(logits.grad, torch.softmax(torch.zeros(1, 3), -1) - targets, atol=1e-6)

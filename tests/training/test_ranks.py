@@ -1,112 +1,100 @@
-"""What two workers do over gloo is what one does: the same gradients, losses and weights, at the same rate of learning."""
+"""Two ranks over gloo compute what one does: the same gradients, losses and weights."""
 
 from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.harness.tiny_job import LABELS, Silent, make_job, without_dropout
-from xner_ray.config import TrainingConfig
-from xner_ray.encoders.load import load_model
-from xner_ray.training.data import TrainSet, share_of, steps_of
+from tests.harness.tiny_job import SilentBackend, make_job, without_dropout
 from xner_ray.training.job import TrainJob
-from xner_ray.training.trainer import _step, train
+from xner_ray.training.trainer import Trainer, train
 
-MICRO = 128
+MICRO_BATCH_TOKENS = 128
 STEPS = {  # rows of a step, and the padded tokens of a micro-batch
-    "both have work": (list(range(30)), 10_000),
+    "both have rows": (list(range(30)), 10_000),
     "both accumulate": (list(range(40)), 64),
-    "rows of 20 against rows of 5": ([*range(0, 60, 7), 3], 40),
-    "one has nothing to do": ([4], 10_000),
+    "rows of 20 tokens against rows of 5": ([*range(0, 60, 7), 3], 40),
+    "one has no rows": ([4], 10_000),
 }
 
 
-class Gloo(Silent):
-    """The loop's hooks in two processes without Ray; what is summed over ranks is summed by the hooks that Ray gets."""
+class GlooBackend(SilentBackend):
+    """A backend of two processes without Ray. It sums over ranks with the code of the Ray Train backend."""
 
-    def prepare(self, model):
-        return torch.nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
+    def prepare_model(self, model):
+        return torch.nn.parallel.DistributedDataParallel(model) if self.world_size > 1 else model
 
-    def total(self, value):
-        from xner_ray.training.backends.ray_train import RayHooks
+    def sum_over_ranks(self, value):
+        from xner_ray.training.backends.ray_train import RayTrainBackend
 
-        return RayHooks.total(self, value)  # type: ignore[arg-type]
-
-
-def gradient(job: TrainJob, hooks: Silent, rows: list[int], micro: int) -> tuple[float, torch.Tensor]:
-    """Loss and gradient of one step of a model that is the same on every rank."""
-    torch.manual_seed(3)
-    raw = load_model(job.start, LABELS).train()
-    model = hooks.prepare(raw)
-    training = job.training.model_copy(update={"max_micro_batch_tokens": micro})
-    scaler, autocast = torch.amp.GradScaler("cpu", enabled=False), torch.autocast("cpu", enabled=False)
-    data = TrainSet.load(Path(job.data))
-    loss, _ = _step(model, data, np.array(rows), training, hooks, scaler, autocast, torch.device("cpu"))
-    return loss, torch.cat([p.grad.flatten() for p in raw.parameters() if p.grad is not None])
+        return RayTrainBackend.sum_over_ranks(self, value)  # type: ignore[arg-type]
 
 
-def work(rank: int, world: int, job: TrainJob, micro: int) -> dict:
-    """All that is compared, on one rank."""
-    hooks = Gloo(rank, world)
-    found = {name: gradient(job, hooks, *step) for name, step in STEPS.items()}
-    job.training = job.training.model_copy(update={"max_micro_batch_tokens": micro})
-    model, result = train(job, hooks, device="cpu")
-    return {**found, "losses": result.losses, "weights": torch.cat([p.detach().flatten() for p in model.parameters()])}
+def with_micro_batches(job: TrainJob, tokens: int) -> TrainJob:
+    return replace(job, training=job.training.model_copy(update={"max_micro_batch_tokens": tokens}))
 
 
-def in_a_process(rank: int, job: TrainJob, port: int, folder: str) -> None:
+def run_rank(rank: int, world_size: int, job: TrainJob, micro_batch_tokens: int) -> dict[str, Any]:
+    """Loss and gradient of each of STEPS, and losses and weights of a whole training, on one rank."""
+    backend, results = GlooBackend(rank, world_size), {}
+    for name, (rows, tokens) in STEPS.items():
+        trainer = Trainer(with_micro_batches(job, tokens), backend, "cpu")
+        loss = trainer.forward_backward(np.array(rows))
+        gradients = [p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]
+        results[name] = loss, torch.cat(gradients)
+    model, result = train(with_micro_batches(job, micro_batch_tokens), backend, device="cpu")
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    return {**results, "losses": result.losses, "weights": weights}
+
+
+def process(rank: int, job: TrainJob, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    torch.save(work(rank, 2, job, MICRO), f"{folder}/{rank}.pt")
+    torch.save(run_rank(rank, 2, job, MICRO_BATCH_TOKENS), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def both(tiny_encoder, tmp_path_factory):
-    """What one worker found, whose micro-batches are half as large, and what each of two found."""
+def one_and_two_ranks(tiny_encoder, tmp_path_factory):
+    """Results of one rank, and the list of results of two ranks."""
     folder = tmp_path_factory.mktemp("ranks")
     settings = {
         "loss": "reweighted",
         "gamma": 4.0,
         "epochs": 2,
-        "tokens_per_step": 2 * MICRO,
-        "max_micro_batch_tokens": MICRO,
+        "tokens_per_step": 2 * MICRO_BATCH_TOKENS,
+        "max_micro_batch_tokens": MICRO_BATCH_TOKENS,
     }
     job = without_dropout(make_job(tiny_encoder, folder, weights=True, **settings))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    torch.multiprocessing.spawn(in_a_process, args=(job, port, str(folder)), nprocs=2)
-    return work(0, 1, job, MICRO), [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    torch.multiprocessing.spawn(process, args=(job, port, str(folder)), nprocs=2)
+    two = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return run_rank(0, 1, job, MICRO_BATCH_TOKENS), two
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_a_step_of_two_is_a_step_of_one(both, name):
-    (loss, whole), two = both[0][name], [rank[name] for rank in both[1]]
-    assert loss > 0.1 and whole.abs().max() > 1e-3
-    for theirs, gradients in two:  # on either rank, since both were told the loss of all tokens
-        assert theirs == pytest.approx(loss, abs=1e-5)
-        assert torch.allclose(gradients, whole, atol=1e-5, rtol=1e-5)
+def test_a_step_on_two_ranks_has_the_gradient_of_one(one_and_two_ranks, name):
+    one, two = one_and_two_ranks
+    loss, gradient = one[name]
+    assert loss > 0.1 and gradient.abs().max() > 1e-3
+    for rank in two:  # each rank knows the loss of all tokens
+        assert rank[name][0] == pytest.approx(loss, abs=1e-5)
+        assert torch.allclose(rank[name][1], gradient, atol=1e-5, rtol=1e-5)
 
 
-def test_a_training_of_two_is_one_with_twice_the_accumulation(both):
-    one, two = both
+def test_a_training_on_two_ranks_ends_as_on_one_with_twice_the_accumulation(one_and_two_ranks):
+    one, two = one_and_two_ranks
     for rank in two:
         assert len(rank["losses"]) == len(one["losses"]) > 5
         assert rank["losses"] == pytest.approx(one["losses"], abs=1e-4)
-        # The same weights in the end: the same rate in each step, over the same number of steps.
+        # Equal weights show the same learning rate in each step.
         assert torch.allclose(rank["weights"], one["weights"], atol=1e-4)
-
-
-@pytest.mark.parametrize("world", [1, 2, 4])
-def test_accumulation_follows_the_world(world):
-    lengths, training = np.full(256, 16), TrainingConfig(tokens_per_step=1024, max_micro_batch_tokens=256)
-    for step in steps_of(lengths, training.tokens_per_step, 1, 0):
-        counts = [len(share_of(step, lengths, training.max_micro_batch_tokens, rank, world)) for rank in range(world)]
-        assert counts == [4 // world] * world  # a step is 1024 tokens whoever runs it

@@ -153,11 +153,11 @@ def _load_lower_layers(folder: Path, layer: int):
 
     from xner_ray.encoders.load import quiet_transformers
     from xner_ray.errors import UserError
-    from xner_ray.training.freezing import layers_of
+    from xner_ray.training.freezing import transformer_layers
 
     with quiet_transformers():
         model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
-    layers = layers_of(model)
+    layers = transformer_layers(model)
     if layer > len(layers):
         raise UserError(
             f"the encoder has {len(layers)} layers", key="aligner.similarity_layer", remedy=f"at most {len(layers)}"

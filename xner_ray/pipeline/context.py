@@ -24,7 +24,7 @@ from xner_ray.storage.fingerprint import hash_file, hash_folder
 from xner_ray.storage.stage_dir import StageDir, claim_out, open_stage
 from xner_ray.training.backends.nodes import nodes_up
 from xner_ray.training.job import TrainJob, TrainResources
-from xner_ray.training.resource_split import cpus_each
+from xner_ray.training.resource_split import cpus_per_worker
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class Run:
 
         nodes = nodes_up()
         gpu = bool(self.config.ray.max_gpus) or any(node.get("GPU", 0) >= 1 for node in nodes)
-        threads = 1 if gpu else cpus_each(nodes, 1)
+        threads = 1 if gpu else cpus_per_worker(nodes, 1)
         task = ray.remote(num_cpus=threads, num_gpus=int(gpu))(work)
         return ray.get(task.remote(*arguments, threads))
 

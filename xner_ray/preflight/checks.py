@@ -14,7 +14,7 @@ from typing import Any
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
-from xner_ray.training.resource_split import cpus_each
+from xner_ray.training.resource_split import cpus_per_worker
 
 AUTH_MODES = ("disabled", "token")
 CU126_INDEX = "https://download.pytorch.org/whl/cu126"  # PyTorch has it up to 2.14; CUDA 13 has no kernels for Volta
@@ -195,7 +195,7 @@ def check_training(
     number += f" training worker{'s'[: workers > 1]}"
     if gpus_up < min_workers and gpus:
         return f"{number} with a GPU each, once the autoscaler brings them"
-    request = {"CPU": 1.0, "GPU": 1.0} if gpus else {"CPU": float(cpus_each(nodes, workers))}
+    request = {"CPU": 1.0, "GPU": 1.0} if gpus else {"CPU": float(cpus_per_worker(nodes, workers))}
     if first_unplaced([request] * min_workers, nodes) is not None:
         resources = " and ".join(f"{amount:g} {name}" for name, amount in request.items())
         largest = max((int(node.get("CPU", 0.0)) for node in nodes), default=0)

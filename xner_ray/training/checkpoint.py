@@ -1,14 +1,20 @@
-"""A trained model as a Hugging Face folder that appears complete or not at all."""
+"""Training state to continue from, and the trained model as a Hugging Face folder that appears complete or not at all."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from xner_ray.encoders.load import save_tokenizer
 from xner_ray.storage.atomic import replace_dir
 from xner_ray.training.job import Result, TrainJob
+
+if TYPE_CHECKING:
+    import torch
 
 
 def is_trained(job: TrainJob) -> bool:
@@ -20,7 +26,12 @@ def is_trained(job: TrainJob) -> bool:
 def save_model(model, job: TrainJob, result: Result) -> None:
     """Write weights (safetensors), tokenizer and `training.json`, then commit the stage folder if the job has a marker.
 
-    The folder `job.out` appears whole. The last checkpoint is deleted at the end.
+    At the end the checkpoint of the job is deleted.
+
+    Args:
+        model: the trained model, not wrapped.
+        job: names the folder and the marker.
+        result: figures for `training.json`.
     """
     out = Path(job.out)
 
@@ -29,7 +40,7 @@ def save_model(model, job: TrainJob, result: Result) -> None:
         if not list(folder.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
         save_tokenizer(job.start, folder)
-        summary = {"job": job.identity(), "steps": len(result.losses), "tokens": result.tokens}
+        summary = {"job": job.identity(), "steps": result.steps, "tokens": result.tokens}
         summary |= {"seconds": round(result.seconds, 1), "losses": [round(x, 5) for x in result.losses]}
         (folder / "training.json").write_text(json.dumps(summary, indent=1))
 
@@ -38,4 +49,64 @@ def save_model(model, job: TrainJob, result: Result) -> None:
         from xner_ray.storage import stage_dir
 
         getattr(stage_dir, "commit_dir")(out.parent, job.marker)  # noqa: B009
-    shutil.rmtree(str(out) + ".checkpoint", ignore_errors=True)
+    shutil.rmtree(job.checkpoint_folder, ignore_errors=True)
+
+
+@dataclass
+class TrainState:
+    """What changes from step to step.
+
+    Attributes:
+        model: not wrapped.
+        optimizer, schedule, scaler: of the loop.
+        result: figures so far.
+    """
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    scaler: torch.amp.GradScaler
+    result: Result
+
+    def save(self, folder: Path) -> None:
+        """Write trained weights and optimizer moments as safetensors, counters and the result as JSON."""
+        from safetensors.torch import save_file
+
+        tensors = {f"model.{name}": _copy(p) for name, p in self.model.named_parameters() if p.requires_grad}
+        for i, parameter in enumerate(self._parameters()):
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{i}.{key}"] = _copy(value).cpu()
+        save_file(tensors, folder / "state.safetensors")
+        counters = {"schedule": self.schedule.last_epoch, "scaler": self.scaler.state_dict()}
+        (folder / "state.json").write_text(json.dumps({**counters, "result": asdict(self.result)}))
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote: into model, optimizer, schedule and scaler in place, and a new `result`."""
+        import torch
+        from safetensors.torch import load_file
+
+        tensors = load_file(folder / "state.safetensors")
+        counters: dict[str, Any] = json.loads((folder / "state.json").read_text())
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(tensors[f"model.{name}"])
+        for i, parameter in enumerate(self._parameters()):
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                value = tensors[f"optimizer.{i}.{key}"]
+                self.optimizer.state[parameter][key] = value.to(parameter.device) if key != "step" else value
+        self.schedule.last_epoch = counters["schedule"]
+        groups = zip(self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)
+        for group, base, factor in groups:
+            group["lr"] = base * factor(counters["schedule"])
+        if counters["scaler"]:
+            self.scaler.load_state_dict(counters["scaler"])
+        self.result = Result(**counters["result"])
+
+    def _parameters(self) -> Iterator[torch.nn.Parameter]:
+        for group in self.optimizer.param_groups:
+            yield from group["params"]
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous().clone()

@@ -1,8 +1,8 @@
-"""Training data as flat arrays, and the plan of steps that every worker computes alike.
+"""Training data as flat arrays, and the plan of optimizer steps, which every worker computes for itself.
 
-Because the plan is a function of (lengths, config, seed, epoch) alone, a worker knows the tokens of the whole step without
-asking the others, a step is the same at any world size, and a resumed run goes on at step n without reading the first n.
-What it trades: the tokenized set is in memory (200,000 sentences are about 60 MB), which fine-tuning sets fit.
+The plan depends only on row lengths, config, seed and epoch. So a worker knows the tokens of the whole step without
+communication, a step is the same at any world size, and an interrupted training continues at step n without reading the rows of
+the steps before. The price: the tokenized data are in memory (200,000 sentences are about 60 MB).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from xner_ray.encoders.batching import greedy_batches
 from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.storage.atomic import replace_file
 
-# Label of tokens that carry no loss: special tokens, segment A, pieces that an aligner does not ask, doubtful words.
+# Label of tokens without a loss: special tokens, the first segment of a pair, masked words.
 IGNORE_INDEX = -100
 # Label of tokens whose target is the teacher's distribution, see `losses.soft_targets`. Only with `TrainJob.distill_from`.
 TEACHER_ONLY_INDEX = -101
@@ -27,12 +27,12 @@ TEACHER_ONLY_INDEX = -101
 
 @dataclass
 class TrainSet:
-    """Rows of token ids with special tokens.
+    """Tokenized and labeled rows. Rows hold special tokens, but no padding.
 
     Attributes:
-        ids: int32.
-        labels: int32 [tokens], IGNORE_INDEX where there is no loss.
-        types: int32 [tokens], segment ids; None: all 0.
+        ids: int32 token ids of each row.
+        labels: int32 [tokens], label ids; IGNORE_INDEX where there is no loss.
+        types: int32 [tokens], segment ids (`token_type_ids`); None: all 0.
         weights: float32 [tokens], loss weights; None: all 1.
     """
 
@@ -43,7 +43,7 @@ class TrainSet:
 
     @cached_property
     def row_weights(self) -> np.ndarray:
-        """float64 [rows]: what a row weighs in the loss, its counted labels times their weights."""
+        """float64 [rows]: weight of each row in the loss, the sum of the weights of its tokens with a loss."""
         counted = (self.labels != IGNORE_INDEX).astype(np.float64)
         if self.weights is not None:
             counted *= self.weights
@@ -52,7 +52,11 @@ class TrainSet:
 
     @classmethod
     def joined(cls, sets: Sequence[TrainSet]) -> TrainSet:
-        """The rows of several sets without segments, one set after another; one that is given twice is trained on twice."""
+        """The rows of several sets, one set after another. A set that is given twice is trained on twice.
+
+        Args:
+            sets: without segment ids.
+        """
         lengths = np.concatenate([s.ids.lengths for s in sets])
         ids = Ragged(np.concatenate([s.ids.values for s in sets]), offsets_of(lengths))
         weights = None
@@ -62,6 +66,7 @@ class TrainSet:
         return cls(ids, np.concatenate([s.labels for s in sets]), weights=weights)
 
     def save(self, path: Path) -> None:
+        """Write an `.npz` file that appears complete or not at all."""
         arrays: dict[str, Any] = {"values": self.ids.values, "offsets": self.ids.offsets, "labels": self.labels}
         optional = {"types": self.types, "weights": self.weights}
         arrays |= {k: v for k, v in optional.items() if v is not None}
@@ -74,43 +79,60 @@ class TrainSet:
 
     @classmethod
     def load(cls, path: Path) -> TrainSet:
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as data:
             ids = Ragged(data["values"], data["offsets"])
             return cls(ids, data["labels"], data.get("types"), data.get("weights"))
 
 
-POOL = 64  # steps whose rows are sorted by length together: little padding, yet batches differ from epoch to epoch
+POOL_STEPS = 64  # rows of this many steps are sorted by length together: little padding, and new batches in each epoch
 
 
-def steps_of(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The row numbers of each optimizer step of an epoch; every row once.
+def plan_epoch(lengths: np.ndarray, tokens_per_step: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The optimizer steps of an epoch, in random order. Each row is in one step.
 
     Args:
-        lengths: int [rows].
-        batch_tokens: padded tokens of a step.
-        seed, epoch: they alone decide the order.
+        lengths: int [rows], tokens of each row.
+        tokens_per_step: padded tokens of a step.
+        seed, epoch: decide the order.
+
+    Returns:
+        row numbers of each step, int [rows of the step].
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
     mean = float(np.mean(lengths)) if len(lengths) else 1.0
-    pool = max(1, int(POOL * batch_tokens / max(1.0, mean)))
+    pool = max(1, int(POOL_STEPS * tokens_per_step / max(1.0, mean)))
     steps = []
     for at in range(0, len(order), pool):
         rows = order[at : at + pool]
-        steps += [rows[batch] for batch in greedy_batches(lengths[rows], batch_tokens)]
+        steps += [rows[batch] for batch in greedy_batches(lengths[rows], tokens_per_step)]
     return [steps[i] for i in random.permutation(len(steps))]
 
 
-def share_of(step: np.ndarray, lengths: np.ndarray, micro_tokens: int, rank: int, world: int) -> list[np.ndarray]:
-    """The micro-batches of a step that one worker runs: heaviest first to the least loaded, so that ranks are balanced."""
-    if world > 1:
-        widest = int(lengths[step].max())
-        micro_tokens = min(micro_tokens, max(widest, -(-len(step) * widest // world)))
-    micro = [step[batch] for batch in greedy_batches(lengths[step], micro_tokens)]
-    load, mine = [0] * world, []
-    for batch in sorted(micro, key=lambda b: -len(b) * int(lengths[b].max())):
-        to = load.index(min(load))
-        load[to] += len(batch) * int(lengths[batch].max())
-        if to == rank:
+def micro_batches_for_rank(
+    step: np.ndarray, lengths: np.ndarray, max_tokens: int, rank: int, world_size: int
+) -> list[np.ndarray]:
+    """The micro-batches of a step that one rank runs. The largest goes first, to the rank with the fewest tokens so far.
+
+    Args:
+        step: int [rows of the step], row numbers.
+        lengths: int [rows], tokens of each row of the data.
+        max_tokens: padded tokens of a micro-batch. With several ranks micro-batches are smaller where a rank would have none.
+        rank: from 0.
+        world_size: number of ranks.
+
+    Returns:
+        row numbers of each micro-batch; empty if there are fewer micro-batches than ranks.
+    """
+    if world_size > 1:
+        longest = int(lengths[step].max())
+        max_tokens = min(max_tokens, max(longest, -(-len(step) * longest // world_size)))
+    batches = [step[batch] for batch in greedy_batches(lengths[step], max_tokens)]
+    load, mine = [0] * world_size, []
+    for batch in sorted(batches, key=lambda rows: -len(rows) * int(lengths[rows].max())):
+        least_loaded = load.index(min(load))
+        load[least_loaded] += len(batch) * int(lengths[batch].max())
+        if least_loaded == rank:
             mine.append(batch)
     return mine

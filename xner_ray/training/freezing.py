@@ -1,4 +1,4 @@
-"""What is not trained: embedding tables (they hold most parameters of a multilingual encoder) and the lowest layers."""
+"""Parameters that are not trained: the embeddings, which are most of a multilingual encoder, and the lowest layers."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from torch import nn
 from xner_ray.errors import UserError
 
 
-def layers_of(model: nn.Module) -> nn.ModuleList:
-    """The transformer layers of an encoder: the longest ModuleList in it.
+def transformer_layers(model: nn.Module) -> nn.ModuleList:
+    """The transformer layers of an encoder, lowest first: its longest ModuleList.
 
     Raises:
-        UserError: it has none.
+        UserError: the model has no ModuleList.
     """
-    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     if not lists:
         raise UserError(f"{type(model).__name__} has no list of layers", key="num_frozen_layers", remedy="set it to 0")
     return max(lists, key=len)
 
 
-def freeze(model: nn.Module, embeddings: bool, layers: int) -> None:
+def freeze(model: nn.Module, embeddings: bool, num_layers: int) -> None:
     """Switch gradients off.
 
     Args:
         model: a transformers model with a `base_model`.
-        embeddings: freeze all embedding tables and what normalizes them.
-        layers: freeze the lowest n transformer layers; from 1 on the embeddings below them are frozen too.
+        embeddings: freeze all embedding tables and their norms.
+        num_layers: freeze this number of transformer layers, lowest first. From 1 on the embeddings are frozen too.
 
     Raises:
-        UserError: the model has no more than `layers` layers.
+        UserError: the model has fewer layers.
     """
-    stack = list(layers_of(model)) if layers else []
-    if layers and layers > len(stack):
+    layers = list(transformer_layers(model)) if num_layers else []
+    if num_layers > len(layers):
         raise UserError(
-            f"the encoder has {len(stack)} layers", key="num_frozen_layers", remedy=f"at most {len(stack)}"
+            f"the encoder has {len(layers)} layers", key="num_frozen_layers", remedy=f"at most {len(layers)}"
         )
-    if embeddings or layers:
+    if embeddings or num_layers:
         for module in _embeddings(model):
             module.requires_grad_(False)
-    for layer in stack[:layers]:
+    for layer in layers[:num_layers]:
         layer.requires_grad_(False)
 
 
@@ -50,19 +50,4 @@ def _embeddings(model: nn.Module) -> Iterator[nn.Module]:
     if named is not None:
         yield named
     else:
-        yield from (m for m in base.modules() if isinstance(m, nn.Embedding))
-
-
-def parameter_groups(model: nn.Module, learning_rate: float, weight_decay: float, layer_decay: float) -> list[dict]:
-    """Optimizer groups: no decay on biases and norms; each layer's rate is `layer_decay` times the one above."""
-    stack = list(layers_of(model)) if layer_decay < 1 else []
-    depth = {id(p): len(stack) - i for i, layer in enumerate(stack) for p in layer.parameters()}
-    groups: dict[tuple[bool, int], dict] = {}
-    for parameter in model.parameters():
-        if not parameter.requires_grad:
-            continue
-        key = (parameter.ndim > 1, depth.get(id(parameter), 0))
-        rate = learning_rate * layer_decay ** key[1]
-        group = groups.setdefault(key, {"params": [], "lr": rate, "weight_decay": weight_decay if key[0] else 0.0})
-        group["params"].append(parameter)
-    return list(groups.values())
+        yield from (module for module in base.modules() if isinstance(module, nn.Embedding))

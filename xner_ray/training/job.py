@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class TrainJob:
     distill_weight: float = 0.0
     marker: dict[str, Any] | None = None
 
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where a training without Ray Train keeps its checkpoint."""
+        return Path(self.out + ".checkpoint")
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values."""
         return json.loads(json.dumps({**asdict(self), "training": self.training.model_dump()}))
@@ -59,7 +65,7 @@ class TrainJob:
 
 @dataclass
 class Result:
-    """Of the whole training, whatever interrupted it and on how many workers it ran.
+    """Figures of a whole training, the parts before interruptions included.
 
     Attributes:
         losses: mean loss per token of each step.
@@ -70,6 +76,11 @@ class Result:
     losses: list[float] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that are done."""
+        return len(self.losses)
 
 
 @dataclass(frozen=True)

@@ -5,47 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-def cpus_each(nodes: Sequence[Mapping[str, float]], workers: int) -> int:
-    """The most that every worker can have at once. A worker lies on one node, so the sum of all CPUs says too much.
+def cpus_per_worker(nodes: Sequence[Mapping[str, float]], workers: int) -> int:
+    """The largest number of CPUs that all workers can have at once, each on one node.
 
     Args:
-        nodes: resources of each node.
+        nodes: resources of each node, by Ray's names.
+        workers: number of workers.
 
     Returns:
-        at least 1, even where there is no room: Ray waits for nodes then.
+        at least 1, even if the cluster is too small: Ray then waits for nodes.
     """
     cpus = [int(node.get("CPU", 0)) for node in nodes]
     return next((n for n in range(max(cpus, default=0), 1, -1) if sum(c // n for c in cpus) >= workers), 1)
 
 
-def beside(nodes: Sequence[Mapping[str, float]], jobs: int, memory: float) -> int:
-    """How many models the CPUs of a cluster train at once, one worker each.
+def max_parallel_jobs(nodes: Sequence[Mapping[str, float]], jobs: int, memory: float) -> int:
+    """How many models the CPUs of a cluster train at the same time, with one worker each.
 
-    A worker of one thread never waits for another: two of them did 1.5 times the tokens of one with two threads.
+    More models with fewer threads each are faster: two workers with one thread each did 1.5 times the tokens of one worker with
+    two threads, because a single thread never waits for another.
 
     Args:
-        nodes: resources of each node; one that does not tell its memory has enough.
-        jobs: models to train that do not need each other.
-        memory: bytes that training one takes.
+        nodes: resources of each node, by Ray's names. A node without `memory` has no limit.
+        jobs: models to train. None of them needs another one.
+        memory: bytes that training one model takes.
 
     Returns:
         at least 1.
     """
-    room = sum(int(min(node.get("CPU", 0), node.get("memory", float("inf")) // memory)) for node in nodes)
-    return max(1, min(jobs, room))
+    slots = sum(int(min(node.get("CPU", 0), node.get("memory", float("inf")) // memory)) for node in nodes)
+    return max(1, min(jobs, slots))
 
 
-def split(sizes: Sequence[float], parts: int) -> list[list[int]]:
-    """Indexes of jobs for each worker, so that all end at about the same time: the largest first, to who has least.
+def balanced_split(sizes: Sequence[float], parts: int) -> list[list[int]]:
+    """Split jobs into parts of about the same size: the largest job first, to the smallest part.
 
     Args:
         sizes: of the jobs, in any unit.
-        parts: workers.
+        parts: number of parts.
+
+    Returns:
+        indices of the jobs of each part.
     """
-    found: list[list[int]] = [[] for _ in range(parts)]
+    split: list[list[int]] = [[] for _ in range(parts)]
     loads = [0.0] * parts
     for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
-        least = loads.index(min(loads))
-        found[least].append(index)
-        loads[least] += sizes[index]
-    return found
+        smallest = loads.index(min(loads))
+        split[smallest].append(index)
+        loads[smallest] += sizes[index]
+    return split

@@ -1,4 +1,4 @@
-"""Backend of a training in this process: for unit tests, notebooks and machines without Ray."""
+"""Training in this process: in Ray tasks, in unit tests and notebooks, and on machines without Ray."""
 
 from __future__ import annotations
 
@@ -15,39 +15,46 @@ if TYPE_CHECKING:
 
 
 class LocalBackend:
-    """One rank; checkpoints lie in `<out>.checkpoint`.
+    """A `TrainBackend` of one rank. Its checkpoint is the folder `<out>.checkpoint`.
 
     Args:
-        every: seconds between checkpoints; None: none.
-        say: where progress lines go.
+        checkpoint_seconds: time between checkpoints; None: no checkpoints.
+        log: called with each progress line.
     """
 
-    rank, world = 0, 1
+    rank, world_size = 0, 1
 
-    def __init__(self, every: float | None = None, log: Callable[[str], None] = print):
-        self.every, self.log = every, log
-        self.last = time.monotonic()
+    def __init__(self, checkpoint_seconds: float | None = None, log: Callable[[str], None] = print):
+        self.checkpoint_seconds, self.log = checkpoint_seconds, log
+        self.saved_at = time.monotonic()
 
-    def prepare(self, model: torch.nn.Module) -> torch.nn.Module:
+    def prepare_model(self, model: torch.nn.Module) -> torch.nn.Module:
         return model
 
-    def load(self, job: TrainJob) -> Path | None:
-        folder = Path(job.out + ".checkpoint")
+    def load_checkpoint(self, job: TrainJob) -> Path | None:
+        folder = job.checkpoint_folder
         return folder if (folder / "state.json").exists() else None
 
-    def save(self, job: TrainJob, write: Callable[[Path], None]) -> None:
-        replace_dir(job.out + ".checkpoint", write)
-        self.last = time.monotonic()
+    def save_checkpoint(self, job: TrainJob, write: Callable[[Path], None]) -> None:
+        replace_dir(job.checkpoint_folder, write)
+        self.saved_at = time.monotonic()
 
-    def total(self, value: torch.Tensor) -> torch.Tensor:
+    def checkpoint_due(self) -> bool:
+        return self.checkpoint_seconds is not None and time.monotonic() - self.saved_at >= self.checkpoint_seconds
+
+    def sum_over_ranks(self, value: torch.Tensor) -> torch.Tensor:
         return value
-
-    def due(self) -> bool:
-        return self.every is not None and time.monotonic() - self.last >= self.every
 
 
 def train_here(jobs: Sequence[TrainJob], threads: int, log: Callable[[str], None], checkpoint_seconds: float) -> None:
-    """Train models one after another in this process and save them; those that are trained are skipped."""
+    """Train models one after another in this process, and save each one when it is trained.
+
+    Args:
+        jobs: models to train. Those that are trained already are skipped.
+        threads: CPU threads of torch.
+        log: called with each progress line.
+        checkpoint_seconds: time between checkpoints.
+    """
     import torch
 
     from xner_ray.training.checkpoint import is_trained, save_model
@@ -59,6 +66,6 @@ def train_here(jobs: Sequence[TrainJob], threads: int, log: Callable[[str], None
             continue
         model, result = train(job, LocalBackend(checkpoint_seconds, log))
         save_model(model, job, result)
-        del model  # the process lives on, and its memory is the next model's
+        del model  # frees its memory for the next model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

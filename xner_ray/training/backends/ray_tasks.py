@@ -1,7 +1,8 @@
-"""Models trained in Ray tasks: on CPUs, where nobody asked for several workers a model.
+"""Training in Ray tasks: on CPUs with one worker per model.
 
-A worker group of Ray Train is five processes beside its workers, half a minute of CPU each time; a task is one, which Ray keeps
-for the run's next task, with torch imported. A task whose process dies is run again, and goes on at its model's last checkpoint.
+A Ray Train group starts five processes besides its workers, which takes half a minute of CPU time. A task needs one process,
+which Ray keeps for the next task, with torch imported. If the process of a task dies, the task runs again and continues at the
+last checkpoint of its model.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from xner_ray.errors import UserError
 from xner_ray.observability.log_follower import append_line, follow_log
 from xner_ray.training.backends.local import train_here
 from xner_ray.training.job import TrainJob
-from xner_ray.training.resource_split import beside, cpus_each, split
+from xner_ray.training.resource_split import balanced_split, cpus_per_worker, max_parallel_jobs
 
-TRIES = 4  # of a task; Ray itself would try one that is out of memory for ever
+MAX_TRIES = 4  # of a task; Ray itself retries a task that is out of memory without end
 
 
 def train_in_tasks(
@@ -26,31 +27,32 @@ def train_in_tasks(
     log: Callable[[str], None],
     checkpoint_seconds: float,
 ) -> None:
-    """Train models, as many at a time as the cluster has room for; returns when all folders are there.
+    """Train models, several at the same time. Returns when all of them are saved.
 
     Args:
-        jobs: with absolute paths.
-        nodes: what each node has, by Ray's names.
-        progress: a file that all nodes see; others beside it count tries.
-        say: called with progress lines.
+        jobs: models to train, with absolute paths.
+        nodes: resources of each node, by Ray's names.
+        progress: file for progress lines, seen by all nodes. Files beside it count tries.
+        log: called with each progress line.
+        checkpoint_seconds: time between checkpoints.
 
     Raises:
-        UserError: a task met one, or died too often. Any other error of a task as it is, and then no other one goes on.
+        UserError: a task raised one, or its process died too often. Any other error of a task arrives as it is. After an
+            error the other tasks are canceled.
     """
     import ray
 
-    count = beside(nodes, len(jobs), max(map(_memory, jobs)))
-    shares = [[jobs[i] for i in part] for part in split([_size(job) for job in jobs], count)]
-    cpus = cpus_each(nodes, count)
+    count = max_parallel_jobs(nodes, len(jobs), max(map(_memory_bytes, jobs)))
+    parts = [[jobs[i] for i in part] for part in balanced_split([_cost(job) for job in jobs], count)]
+    cpus = cpus_per_worker(nodes, count)
     for number in range(count):
-        _tries(progress, number).unlink(missing_ok=True)
-    log(
-        f"[{jobs[0].name}] {len(jobs)} model{'s'[: len(jobs) > 1]} to train, {count} at a time on {cpus} CPU{'s'[: cpus > 1]}"
-    )
-    task = ray.remote(num_cpus=cpus, max_retries=TRIES)(_train)
+        _tries_file(progress, number).unlink(missing_ok=True)
+    models = f"{len(jobs)} model{'s'[: len(jobs) > 1]} to train"
+    log(f"[{jobs[0].name}] {models}, {count} at a time on {cpus} CPU{'s'[: cpus > 1]}")
+    task = ray.remote(num_cpus=cpus, max_retries=MAX_TRIES)(_train_part)
     running = [
-        task.options(name=f"train:{share[0].name}").remote(share, progress, number, cpus, checkpoint_seconds)
-        for number, share in enumerate(shares)
+        task.options(name=f"train:{part[0].name}").remote(part, progress, number, cpus, checkpoint_seconds)
+        for number, part in enumerate(parts)
     ]
     with follow_log(progress, log):
         try:
@@ -58,38 +60,38 @@ def train_in_tasks(
                 done, running = ray.wait(running)
                 ray.get(done)
         finally:
-            for one in running:
-                ray.cancel(one, force=True)
+            for reference in running:
+                ray.cancel(reference, force=True)
 
 
-def _train(jobs: list[TrainJob], progress: Path, number: int, threads: int, checkpoint_seconds: float) -> None:
-    """One task: its share of the models, one after another."""
-    tries = _tries(progress, number)
-    tried = tries.stat().st_size if tries.exists() else 0
-    if tried == TRIES:
+def _train_part(jobs: list[TrainJob], progress: Path, number: int, threads: int, checkpoint_seconds: float) -> None:
+    """One task: its models, one after another. Counts its tries in a file, because the process may die."""
+    tries_file = _tries_file(progress, number)
+    tries = tries_file.stat().st_size if tries_file.exists() else 0
+    if tries == MAX_TRIES:
         raise UserError(
-            f"its process died {TRIES} times, most likely for want of memory",
+            f"its process died {MAX_TRIES} times; the most likely reason is too little memory",
             file=jobs[0].out,
             key="student.training.max_micro_batch_tokens",
             remedy="set it lower, or train fewer models at a time with ray.num_cpus",
         )
-    if tried:
-        append_line(progress, f"[{jobs[0].name}] its process died; try {tried + 1} of {TRIES}")
-    tries.write_bytes(bytes(tried + 1))
+    if tries:
+        append_line(progress, f"[{jobs[0].name}] its process died; try {tries + 1} of {MAX_TRIES}")
+    tries_file.write_bytes(bytes(tries + 1))
     train_here(jobs, threads, partial(append_line, progress), checkpoint_seconds)
 
 
-def _tries(progress: Path, number: int) -> Path:
-    """A file of one byte for each time that a task began."""
+def _tries_file(progress: Path, number: int) -> Path:
+    """A file with one byte for each try of a task."""
     return progress.with_name(f"{progress.stem}.{number}.tries")
 
 
-def _memory(job: TrainJob) -> float:
-    """Bytes that training a model takes on CPUs: weights, gradients, two moments, a copy in bf16; and 1.5 GB around them."""
+def _memory_bytes(job: TrainJob) -> float:
+    """Memory of a training on CPUs: weights, gradients, two moments and a bf16 copy, plus 1.5 GB for everything else."""
     weights = sum(file.stat().st_size for file in Path(job.start).glob("*.safetensors"))
     return 5 * weights + 1.5e9
 
 
-def _size(job: TrainJob) -> float:
-    """What a training costs beside others: the bytes that it reads."""
+def _cost(job: TrainJob) -> float:
+    """Relative duration of a training: the bytes that it reads."""
     return Path(job.data).stat().st_size * job.training.epochs

@@ -1,9 +1,9 @@
-"""The loop under Ray Train: a worker group that trains a list of models.
+"""Training on Ray: in Ray tasks or, with GPUs or several workers per model, in a Ray Train worker group.
 
-Starting a worker group costs 20 to 40 seconds (it imports torch and transformers), so models that belong together share one.
-All workers train one model after another. On CPUs where nobody asked for several workers there is no group, see `tasks.py`.
-A finished model is a folder, and finished ones are skipped; inside a model the loop goes on at the step of the last checkpoint.
-Workers read their TrainSet and write their result on storage that all nodes see.
+A worker group takes 20 to 40 seconds to start, because each worker imports torch and transformers. So all models of a call share
+one group: its workers train one model after another, together. Models that are trained already are skipped, and a model that was
+interrupted continues at the step of its last checkpoint. Workers read training data and write models on storage that all nodes
+see.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ray
 import ray.train
@@ -26,65 +27,72 @@ from xner_ray.training.backends.local import LocalBackend
 from xner_ray.training.backends.nodes import nodes_up
 from xner_ray.training.backends.ray_tasks import train_in_tasks
 from xner_ray.training.job import TrainJob, TrainResources
-from xner_ray.training.resource_split import cpus_each
+from xner_ray.training.resource_split import cpus_per_worker
+
+if TYPE_CHECKING:
+    import torch
 
 CHECKPOINT_SECONDS = 300.0
-FAILURES = 3  # workers lost without notice; a bug is tried as often, at half a minute each
+MAX_FAILURES = 3  # restarts of a group; Ray Train counts exceptions in the loop as well, half a minute each
+DUE_EVERY = 10  # steps between questions whether a checkpoint is due: each one is a message to all ranks
 
 
-class RayHooks:
-    """What the loop needs, from Ray Train."""
+class RayTrainBackend:
+    """A `TrainBackend` for the workers of a Ray Train group.
 
-    def __init__(self, progress: Path, every: float = CHECKPOINT_SECONDS):
-        self.progress = progress
+    Args:
+        progress: file for progress lines, seen by all nodes.
+        checkpoint_seconds: time between checkpoints.
+    """
+
+    def __init__(self, progress: Path, checkpoint_seconds: float = CHECKPOINT_SECONDS):
+        self.progress, self.checkpoint_seconds = progress, checkpoint_seconds
         context = ray.train.get_context()
-        self.rank, self.world = context.get_world_rank(), context.get_world_size()
-        self.every, self.last, self.calls = every, time.monotonic(), 0
+        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
+        self.saved_at, self.steps = time.monotonic(), 0
 
-    def prepare(self, model):
+    def prepare_model(self, model: torch.nn.Module) -> torch.nn.Module:
         from ray.train.torch import prepare_model
 
         return prepare_model(model)
 
-    def load(self, job: TrainJob) -> Path | None:
-        """The last checkpoint, if it is of this job; or the one of a worker that had this model for itself."""
+    def load_checkpoint(self, job: TrainJob) -> Path | None:
+        """The group's last checkpoint if it is of this job; without one, that of an earlier training in a Ray task."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
-            return LocalBackend().load(job)
+            return LocalBackend().load_checkpoint(job)
         folder = Path(checkpoint.to_directory())
-        same = json.loads((folder / "job.json").read_text()) == job.identity()
-        return folder if same else None
+        same_job = json.loads((folder / "job.json").read_text()) == job.identity()
+        return folder if same_job else None
 
-    def save(self, job: TrainJob, write: Callable[[Path], None]) -> None:
-        """Report a checkpoint; a barrier, so all ranks call it."""
+    def save_checkpoint(self, job: TrainJob, write: Callable[[Path], None]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if self.rank == 0:
                 write(Path(folder))
                 (Path(folder) / "job.json").write_text(json.dumps(job.identity()))
                 checkpoint = Checkpoint.from_directory(folder)
-            ray.train.report({"job": job.name}, checkpoint=checkpoint)
-        self.last = time.monotonic()
+            ray.train.report({"job": job.name}, checkpoint=checkpoint)  # a barrier
+        self.saved_at = time.monotonic()
 
-    def due(self) -> bool:
-        """Rank 0's clock decides for all; asked every 10th step, because asking others costs an exchange."""
-        self.calls += 1
-        if self.calls % 10:
+    def checkpoint_due(self) -> bool:
+        """Rank 0 decides by its clock and sends the answer to the others."""
+        self.steps += 1
+        if self.steps % DUE_EVERY:
             return False
-        late = time.monotonic() - self.last >= self.every
-        if self.world == 1:
-            return late
+        due = time.monotonic() - self.saved_at >= self.checkpoint_seconds
+        if self.world_size == 1:
+            return due
         import torch
         import torch.distributed as dist
 
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        flag = torch.tensor([int(late)], device=device)
+        flag = torch.tensor([int(due)], device=device)
         dist.broadcast(flag, src=0)
         return bool(flag.item())
 
-    def total(self, value):
-        """The sum of a number over all ranks."""
-        if self.world > 1:
+    def sum_over_ranks(self, value: torch.Tensor) -> torch.Tensor:
+        if self.world_size > 1:
             import torch.distributed as dist
 
             dist.all_reduce(value)
@@ -94,23 +102,24 @@ class RayHooks:
         append_line(self.progress, line)
 
 
-def _worker(config: dict) -> None:
-    """What each worker of the group does: the jobs, with the others."""
+def _train_worker(config: dict[str, Any]) -> None:
+    """One worker of the group: all jobs, one after another."""
     import torch
 
     from xner_ray.training.checkpoint import is_trained, save_model
     from xner_ray.training.trainer import train
 
     torch.set_num_threads(config["threads"])
-    hooks = RayHooks(Path(config["progress"]), config["checkpoint_seconds"])
+    backend = RayTrainBackend(Path(config["progress"]), config["checkpoint_seconds"])
     for job in map(TrainJob.from_dict, config["jobs"]):
         if is_trained(job):
             continue
-        model, result = train(job, hooks)
-        if hooks.rank == 0:
+        model, result = train(job, backend)
+        if backend.rank == 0:
             save_model(model, job, result)
-        # Nobody starts the next model, or ends, before this one lies on the disk.
-        ray.train.report({"job": job.name, "loss": sum(result.losses[-50:]) / max(1, len(result.losses[-50:]))})
+        recent = result.losses[-50:]
+        # A barrier: no worker starts the next model, or ends, before this one is saved.
+        ray.train.report({"job": job.name, "loss": sum(recent) / max(1, len(recent))})
 
 
 def fit(
@@ -142,22 +151,22 @@ def fit(
     if not todo:
         return
     nodes, workers = nodes_up(), resources.workers
-    fewest = resources.min_workers or workers
-    gpu = max(resources.max_gpus, sum(node.get("GPU", 0) for node in nodes)) >= fewest
+    min_workers = resources.min_workers or workers
+    use_gpu = max(resources.max_gpus, sum(node.get("GPU", 0) for node in nodes)) >= min_workers
     storage = Path(storage).absolute()
     storage.mkdir(parents=True, exist_ok=True)
-    # The same jobs go on where they stopped; Ray finds their checkpoints by this name.
+    # Ray Train finds its checkpoints by this name, so the same jobs continue where they stopped.
     name = f"train-{fingerprint({'jobs': [job.identity() for job in jobs]})}"
     progress = storage / f"{name}.log"
     progress.write_text("")
-    if not gpu and workers == 1:
+    if not use_gpu and workers == 1:
         train_in_tasks(todo, nodes, progress, log, checkpoint_seconds)
         return
     from ray.train.torch import TorchTrainer
 
-    cpus = 1 if gpu else cpus_each(nodes, workers)
+    cpus = 1 if use_gpu else cpus_per_worker(nodes, workers)
     trainer = TorchTrainer(
-        _worker,
+        _train_worker,
         train_loop_config={
             "jobs": [job.to_dict() for job in todo],
             "threads": cpus,
@@ -165,21 +174,21 @@ def fit(
             "progress": str(progress),
         },
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # Ray's types are those of its older Train
-            num_workers=workers if fewest == workers else (fewest, workers),  # type: ignore[arg-type]
+            num_workers=workers if min_workers == workers else (min_workers, workers),  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=checkpoint_seconds,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": cpus, **({"GPU": 1} if gpu else {})},
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})},
         ),
         run_config=RunConfig(
             name=name,
             storage_path=str(storage),
-            failure_config=FailureConfig(max_failures=FAILURES),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
-    many = "s" if len(todo) > 1 else ""
-    group = f"{fewest} to {workers}" if fewest < workers else f"{workers}"
-    log(f"[{todo[0].name}] {len(todo)} model{many} to train; Ray Train starts {group} worker{'s'[: workers > 1]}")
+    group = f"{min_workers} to {workers}" if min_workers < workers else f"{workers}"
+    models = f"{len(todo)} model{'s'[: len(todo) > 1]} to train"
+    log(f"[{todo[0].name}] {models}; Ray Train starts {group} worker{'s'[: workers > 1]}")
     with follow_log(progress, log):
         try:
             trainer.fit()

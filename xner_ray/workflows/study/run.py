@@ -25,7 +25,7 @@ from xner_ray.pipeline.stages.source_models import ModelSpec, english_job
 from xner_ray.pipeline.stages.student import wanted_bases
 from xner_ray.storage.fingerprint import canonical, fingerprint, hash_file
 from xner_ray.training.backends.nodes import nodes_up
-from xner_ray.training.resource_split import cpus_each
+from xner_ray.training.resource_split import cpus_per_worker
 from xner_ray.workflows.study.grid import GRIDS, SOURCE_ONLY, Cell, cells, changed, stock
 from xner_ray.workflows.study.table import row_values, table_of, write_table
 
@@ -173,7 +173,7 @@ def one_student(config: Config, nodes: Sequence[Mapping[str, float]]) -> tuple[d
     """
     if config.ray.max_gpus or any(node.get("GPU", 0) >= 1 for node in nodes):
         return {"num_gpus": config.study.gpu_share, "num_cpus": 1}, 1
-    cpus = config.study.cpus or cpus_each(nodes, 1)
+    cpus = config.study.cpus or cpus_per_worker(nodes, 1)
     return {"num_cpus": cpus}, cpus
 
 

@@ -1,0 +1,102 @@
+"""The loop learns, accumulates gradients exactly, and continues where it stopped."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.harness.tiny_job import SilentBackend, make_job, without_dropout
+from xner_ray.encoders.ragged import Ragged
+from xner_ray.encoders.torch_engine import TorchEngine
+from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet
+from xner_ray.training.trainer import Trainer, train
+
+
+@pytest.fixture
+def job(tiny_encoder, tmp_path):
+    return make_job(tiny_encoder, tmp_path)
+
+
+class InterruptedBackend(SilentBackend):
+    """Raises KeyboardInterrupt after a checkpoint."""
+
+    def __init__(self, checkpoint_step: int):
+        super().__init__()
+        self.checkpoint_step, self.steps = checkpoint_step, 0
+
+    def checkpoint_due(self):
+        self.steps += 1
+        return self.steps == self.checkpoint_step
+
+    def save_checkpoint(self, job, write):
+        super().save_checkpoint(job, write)
+        raise KeyboardInterrupt
+
+
+def test_the_loss_falls(job):
+    _, result = train(job, SilentBackend(), device="cpu")
+    assert np.mean(result.losses[-5:]) < 0.5 * np.mean(result.losses[:3])
+
+
+def test_a_resumed_training_ends_as_an_uninterrupted_one(job):
+    job.training = job.training.model_copy(update={"epochs": 2})
+    whole, uninterrupted = train(without_dropout(job), SilentBackend(), device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(job, InterruptedBackend(5), device="cpu")
+    resumed, result = train(job, SilentBackend(), device="cpu")
+    assert result.losses == pytest.approx(uninterrupted.losses, abs=1e-5)
+    assert result.tokens == uninterrupted.tokens and result.seconds > 0
+    for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5), name
+
+
+def test_a_teacher_sets_the_targets_of_tokens_without_a_label(job):
+    """A student without labels tags as its teacher does. With labels its probabilities lie between both."""
+    teacher_folder = Path(job.out).with_name("teacher")
+    teacher, _ = train(job, SilentBackend(), device="cpu")
+    teacher.save_pretrained(teacher_folder)
+    data, folder = TrainSet.load(Path(job.data)), Path(job.data).parent
+    labeled = data.labels >= 0
+
+    def student(name: str, label: int) -> np.ndarray:
+        """Probabilities [tokens, labels] of a student that has this label on each labeled token."""
+        labels = np.where(labeled, label, IGNORE_INDEX).astype(np.int32)
+        TrainSet(data.ids, labels).save(folder / name)
+        distilled = replace(job, data=str(folder / name), distill_from=str(teacher_folder), distill_weight=0.2)
+        model, _ = train(distilled, SilentBackend(), device="cpu")
+        return TorchEngine(model, precision="fp32", device="cpu").probabilities(data.ids)[labeled]
+
+    of_teacher = TorchEngine(teacher, precision="fp32", device="cpu").probabilities(data.ids)[labeled]
+    without_labels = student("teacher_only.npz", TEACHER_ONLY_INDEX)
+    assert (without_labels.argmax(1) == of_teacher.argmax(1)).mean() > 0.95
+    with_labels = student("other_label.npz", 2)  # a label that the teacher never predicts
+    assert (with_labels.argmax(1) == 2).all()
+    assert 0.7 < with_labels[:, 2].mean() < 0.9
+
+
+def test_accumulation_and_ranks_do_not_change_the_gradient(job):
+    job, rows = without_dropout(job), np.arange(30)
+
+    def gradient(micro_batch_tokens: int, ranks: int) -> torch.Tensor:
+        training = job.training.model_copy(update={"max_micro_batch_tokens": micro_batch_tokens})
+        total: list[torch.Tensor] = []
+        for rank in range(ranks):
+            trainer = Trainer(replace(job, training=training), SilentBackend(rank, ranks), "cpu")
+            trainer.forward_backward(rows)
+            # The trainer multiplies by the world size, because DistributedDataParallel averages.
+            of_rank = [p.grad / ranks for p in trainer.model.parameters() if p.grad is not None]
+            total = [a + b for a, b in zip(total, of_rank, strict=True)] if total else of_rank
+        return torch.cat([gradient.flatten() for gradient in total])
+
+    whole = gradient(10_000, 1)
+    assert whole.abs().sum() > 0
+    assert torch.allclose(gradient(64, 1), whole, atol=1e-6)
+    assert torch.allclose(gradient(10_000, 2), whole, atol=1e-6)
+
+
+def test_data_without_rows_are_an_error(job, tmp_path):
+    TrainSet(Ragged.from_rows([]), np.zeros(0, np.int32)).save(tmp_path / "data.npz")
+    with pytest.raises(ValueError, match="no training examples"):
+        train(job, SilentBackend(), device="cpu")
