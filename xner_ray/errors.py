@@ -1,19 +1,19 @@
-"""Errors that a user can act on.
+"""Errors that a user can repair.
 
-Whatever is wrong in user input ends in one of these, and the command line prints it without a traceback: what is wrong,
-where (file, line, key), and what to do about it.
+Every problem of user input ends in a UserError. The command line prints it without a traceback: what is wrong, where (file,
+line, key), and what to do about it.
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something in the user's input, config or environment is wrong.
+    """A problem of the user's input, config or environment.
 
     Args:
         problem: what is wrong, in one sentence.
-        file: the file (or URL) it is in.
-        line: the 1-based line.
+        file: the file or URL.
+        line: the line, from 1.
         key: the config key, column or tag.
         remedy: what to do about it, in one sentence.
     """
@@ -31,18 +31,18 @@ class UserError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        where = []
+        parts = []
         if self.file is not None:
-            where.append(f"{self.file}:{self.line}" if self.line is not None else str(self.file))
+            parts.append(f"{self.file}:{self.line}" if self.line is not None else str(self.file))
         elif self.line is not None:
-            where.append(f"line {self.line}")
+            parts.append(f"line {self.line}")
         if self.key is not None:
-            where.append(f"key '{self.key}'")
-        head = f"{', '.join(where)}: {self.problem}" if where else self.problem
+            parts.append(f"key '{self.key}'")
+        head = f"{', '.join(parts)}: {self.problem}" if parts else self.problem
         return f"{head}\n  remedy: {self.remedy}" if self.remedy else head
 
     def __reduce__(self):
-        # Ray pickles exceptions; keyword-only arguments need a hand.
+        # Ray pickles exceptions, and pickle cannot pass keyword-only arguments.
         return (_rebuild, (self.problem, self.file, self.line, self.key, self.remedy))
 
 

@@ -46,7 +46,7 @@ def out(tmp_path) -> Path:
     store = ShardStore(folder)
     for i, bad in enumerate([[], [3, 4]]):
         store.commit(f"de-{i}", labeled(100 * i, bad), str(i), {"quarantined": len(bad)})
-    store.begin("de-2")
+    store.mark_running("de-2")
     judge_shard(tmp_path, "de-1")
     return tmp_path
 

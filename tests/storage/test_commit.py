@@ -118,7 +118,7 @@ def test_a_zombie_that_wakes_after_another_committed_changes_nothing(tmp_path, w
     os.kill(child.pid, signal.SIGCONT)
     assert end(child) == 0
     assert Manifest.from_json(root.with_suffix(".answer").read_text()) == made
-    assert "came second with other bytes" in root.with_suffix(".log").read_text()
+    assert "other bytes or another input" in root.with_suffix(".log").read_text()
     assert ShardStore(root).read("s-1", verify=True).equals(numbers())
     assert everything(root) == sorted([made.file, "manifest/s-1.json"])
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from xner_ray.config import TrainingConfig
 from xner_ray.errors import UserError
-from xner_ray.storage.fingerprint import canonical, describe_change, fingerprint, hash_file, hash_folder
+from xner_ray.storage.fingerprint import canonical_json, describe_change, fingerprint, hash_file, hash_folder
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 keys = st.text(string.ascii_letters, min_size=1)
@@ -38,7 +38,7 @@ def test_the_order_of_keys_does_not_matter(tree):
 @given(parts, keys, values, values)
 def test_every_value_matters(tree, key, old, new):
     before, after = {**tree, key: old}, {**tree, key: new}
-    same = canonical(old) == canonical(new)
+    same = canonical_json(old) == canonical_json(new)
     assert (fingerprint(before) == fingerprint(after)) == same
     assert (describe_change(before, after) == []) == same
 
@@ -62,8 +62,8 @@ def test_a_fingerprint_stays_what_it_was():
 
 
 def test_models_and_sets_count_as_their_values():
-    assert canonical({"t": TrainingConfig()}) == canonical({"t": TrainingConfig().model_dump()})
-    assert canonical({"PER", "LOC", "ORG"}) == '["LOC","ORG","PER"]'
+    assert canonical_json({"t": TrainingConfig()}) == canonical_json({"t": TrainingConfig().model_dump()})
+    assert canonical_json({"PER", "LOC", "ORG"}) == '["LOC","ORG","PER"]'
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), float("inf"), b"x"])

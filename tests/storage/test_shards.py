@@ -212,7 +212,7 @@ def test_a_store_without_create_if_absent_is_refused(monkeypatch):
             monkeypatch.setenv(f"AWS_{key}", value)
         for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(key, "none")
-        with pytest.raises(UserError, match="only where absent") as e:
+        with pytest.raises(UserError, match="only if it is absent") as e:
             ShardStore("s3://careless/run").probe()
         server.shutdown()
     assert "If-None-Match" in e.value.remedy

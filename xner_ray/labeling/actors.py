@@ -67,7 +67,7 @@ def read_shard(batch: pa.Table, store: str) -> pa.Table:
         raise UserError(
             f"holds {table.num_rows} rows, expected {row['rows']}", file=row["path"], remedy="ingest again"
         )
-    ShardStore(store).begin(row["shard"])
+    ShardStore(store).mark_running(row["shard"])
     return pack(row["shard"], row["language"], table, row["input_hash"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +15,7 @@ from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.entity_spans import EntitySpans
 from xner_ray.ner.label_normalizer import TYPE_MAP, read_config
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.storage.fingerprint import hash_file
+from xner_ray.storage.fingerprint import hash_folder
 from xner_ray.text.token_spans import char_to_token_spans
 
 PIPELINE_FOLDER = "spacy"  # of a teacher folder: the copied pipeline
@@ -112,5 +111,4 @@ def pipeline_types(folder: Path) -> list[str]:
 
 def hash_pipeline(folder: Path) -> str:
     """SHA-256 over names and bytes of all files of a pipeline."""
-    hashes = {p.relative_to(folder).as_posix(): hash_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+    return hash_folder(folder, ["**/*"])

@@ -1,31 +1,40 @@
-"""The store: how work that is done stays done, once, whatever dies. The whole commit story is on this page.
+"""The store: finished work stays finished, exactly once, whatever process or machine dies. This page describes the whole commit.
 
-*Shards.* A shard is a few thousand rows in one Parquet file, the unit of work and of commit (`shards.py`).
+*Shards.* A shard is a few thousand rows in one Parquet file. It is the unit of work and of commit (`shard_store.py`).
 
-    root/de-000012.4f1c9a7e0b2d6835.parquet     data: <shard>.<attempt>.parquet, written freely by whoever tries
-    root/manifest/de-000012.json                the commit: names file, sha256, rows, input hash and attempt
+    root/de-000012.4f1c9a7e0b2d6835.parquet     data: <shard>.<attempt>.parquet, written by any process that tries
+    root/manifest/de-000012.json                the commit: file name, sha256, rows, input hash and attempt id
 
-1. A writer draws a random attempt id and writes its data file: temp name, fsync, rename, fsync of the folder. Nobody
-   else uses that name, so any number of attempts can lie side by side, and none is visible yet.
-2. It writes the manifest to a temp file, fsyncs it and links it to `manifest/<shard>.json`, which succeeds only where
-   nothing has that name. That link is the ONLY commit. The data is on the disk before it, so power loss tears nothing.
-3. Who comes second reads the manifest back. Its own attempt id: the reply got lost, it did commit. Another's: it
-   deletes its data and returns the winner's manifest. So all get one answer, and zombies of a dead driver may go on.
-4. Readers see only what manifests name: `ShardStore.files` is the way in, a pattern over data files never is.
-5. What no manifest names is left by a killed attempt. `ShardStore.sweep` deletes it after a grace time, in which a
-   slow writer may still commit. A writer that slept longer, lost its file and then commits puts it back from memory.
+1. A writer draws a random attempt id and writes its data file: temporary name, fsync, rename, fsync of the folder. No other
+   writer uses this name. So any number of attempts can exist side by side, and none of them is visible to readers yet.
+2. It writes the manifest to a temporary file, syncs it, and links it to `manifest/<shard>.json`. The link succeeds only if no
+   file has that name. This link is the ONLY commit. The data is on the disk before it, so a power cut cannot tear a shard.
+3. If the name is taken, the writer reads the manifest. If it holds this writer's attempt id, its commit succeeded and only the
+   reply was lost. Otherwise the writer deletes its data and returns the winner's manifest. So all writers of a shard return
+   the same manifest, and workers of a dead driver may go on without harm.
+4. Readers see only files that manifests name: use `ShardStore.files`, never a pattern over data files.
+5. A killed attempt leaves a file that no manifest names. `ShardStore.sweep` deletes it after a grace time, within which a slow
+   writer may still commit. A writer that was suspended for longer finds its file gone after its commit, and writes it again
+   from memory.
 
-A manifest is never rewritten. It holds its input's hash: a changed input under an old name is an error. The same table
-gives the same bytes (fixed writer settings, one chunk, no timestamps); only the attempt id, and so the name, differs.
+A manifest is never rewritten. It holds the hash of the shard's input, so a changed input under an old name is an error. The
+same table gives the same bytes (fixed writer settings, one chunk, no timestamps). Only the attempt id differs, and with it the
+file name.
 
-*Object stores.* There a PUT lands whole or not at all, so no temp file and no fsync: step 1 is a PUT, step 2 a PUT with
-If-None-Match, which the store refuses where the name is taken. A conditional PUT whose reply got lost is sent again, and
-step 3 tells whether the first had landed. A store that cannot do this is refused before work starts (`ShardStore.probe`).
+*Object stores.* A PUT is atomic there, so there are no temporary files and no fsync. Step 1 is a PUT. Step 2 is a PUT with
+If-None-Match, which the store refuses if the name is taken. If the reply to it is lost, the writer sends it again, and step 3
+shows whether the first one succeeded. A store without this condition is refused before work starts (`ShardStore.probe`).
 
-*Places.* Only `place.py` (local) and `bucket.py` (S3 and its like) write and delete. Each step of a write is a named
-failpoint, where a test kills or stops the process that gets there: 12 on a disk (data and manifest: opened, half, written,
-synced, named, durable), of which an object store has 4 (opened, named).
-*Envelopes.* Through Ray Data a shard travels as one row (`envelope.py`): Ray splits and merges blocks but never a row.
-*Folders.* A store holds what one fingerprint of config, weights and stage versions made (`xner_ray/results`); another
-writes elsewhere. Rows that cannot be run stay in their shard, with the reason beside them (`xner_ray/labeling/isolation`).
+*Where bytes are written.* `atomic.py` is the only module that writes a temporary file or folder and renames it.
+`blob_store.py` is the interface over `local_disk.py` and `object_store.py` (S3, GCS, Azure). Each step of a write is a named
+failpoint (`failpoints.py`), at which a test kills or stops the process. A commit on a disk has 12: opened, half, written,
+synced, named and durable, for the data and for the manifest. In an object store it has 4: opened and named.
+
+*Envelopes.* Ray Data splits and merges blocks but never a row, so a shard travels as one row (`envelope.py`).
+
+*Fingerprints.* A store holds the results of one fingerprint of config, weights and stage versions (`fingerprint.py`). Results
+of another one are written to another folder (`stage_dir.py`).
+
+*Locks.* Several processes may commit to one store at once without a lock. `lock.py` is for work that must not run twice at the
+same time: the refresh, and a whole run on one output directory.
 """

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, explained, make_folder, sync_tree, write_bytes
-from xner_ray.storage.fingerprint import canonical, describe_change, fingerprint
+from xner_ray.storage.fingerprint import canonical_json, describe_change, fingerprint
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class StageDir:
     def mark_done(self, info: Mapping[str, Any] | None = None) -> None:
         """Mark the stage as finished; all in the folder is on the disk before the marker is."""
         sync_tree(self.path)
-        write_bytes(self.path / "done.json", _pretty(info or {}))
+        write_bytes(self.path / "done.json", _pretty(info or {}), step="done")
 
     def changes(self) -> list[str]:
         """What differs from `changed_from`, one line a key; empty where there is none."""
@@ -51,7 +51,7 @@ class StageDir:
 
 def open_stage(out: str | Path, stage: str, parts: Mapping[str, Any]) -> StageDir:
     """Open, or make, a stage's folder for these parts. Raises: UserError where it cannot be, or holds other parts."""
-    path, plain = Path(out) / stage / fingerprint(parts), json.loads(canonical(dict(parts)))
+    path, plain = Path(out) / stage / fingerprint(parts), json.loads(canonical_json(dict(parts)))
     new = write_bytes(path / "parts.json", _pretty(parts), if_absent=True)
     if _read(path / "parts.json") != plain:
         raise UserError("not the parts of this folder's name", file=path / "parts.json", remedy=f"delete {path}")
@@ -83,7 +83,7 @@ def claim_out(out: str | Path, name: str, config_file: str | Path) -> None:
 
 
 def _pretty(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(json.loads(canonical(dict(value))), indent=2, sort_keys=True) + "\n").encode()
+    return (json.dumps(json.loads(canonical_json(dict(value))), indent=2, sort_keys=True) + "\n").encode()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

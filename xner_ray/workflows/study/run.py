@@ -23,7 +23,7 @@ from xner_ray.pipeline.pipeline import sample
 from xner_ray.pipeline.stages.dataset import Dataset, dataset_of, judged
 from xner_ray.pipeline.stages.source_models import ModelSpec, english_job
 from xner_ray.pipeline.stages.student import wanted_bases
-from xner_ray.storage.fingerprint import canonical, fingerprint, hash_file
+from xner_ray.storage.fingerprint import canonical_json, fingerprint, hash_file
 from xner_ray.training.backends.nodes import nodes_up
 from xner_ray.training.resource_split import cpus_per_worker
 from xner_ray.workflows.study.grid import GRIDS, SOURCE_ONLY, Cell, cells, changed, stock
@@ -95,7 +95,7 @@ def _planned(run: Run, cell: Cell, files: dict[str, Dataset]) -> Planned:
     own = run.varied(changed(run.config, cell.changes))
     student, data = own.config.student, None
     if student.schedule != "source_only":
-        key = canonical([cell.language, own.config.dataset.model_dump()])
+        key = canonical_json([cell.language, own.config.dataset.model_dump()])
         data = files[key] if key in files else files.setdefault(key, dataset_of(own, [cell.language]))
     ((_, wanted),) = wanted_bases(own, [cell.language]).items()
     english = str(Path(english_job(own, wanted).out).parent.relative_to(own.out))
