@@ -1,21 +1,24 @@
 import pytest
 
+from xner_ray.alignment.examples.example import Example
 from xner_ray.alignment.examples.example_sources import (
     Lexicon,
-    from_lexicon,
-    from_translator,
+    lexicon_examples,
     load_translator,
+    read_examples_file,
     read_lexicon,
-    read_pairs,
+    translator_examples,
 )
 from xner_ray.alignment.examples.noun_phrases import capitalized_spans, noun_phrases
 from xner_ray.errors import UserError
 
 
-def test_pairs_of_one_name_and_sentence_are_one_example(tmp_path):
+def test_lines_with_the_same_name_and_sentence_are_one_example(tmp_path):
     file = tmp_path / "pairs.tsv"
     file.write_text("Rome\tRom und Rom\t8\t11\n\nRome\tRom und Rom\t0\t3\nAnn\tAnna\t0\t4\n", encoding="utf-8")
-    assert read_pairs(file) == [("Rome", "Rom und Rom", [(0, 3), (8, 11)]), ("Ann", "Anna", [(0, 4)])]
+    assert read_examples_file(file, "de") == [
+        Example("Rome", "Rom und Rom", ((0, 3), (8, 11)), "de", "pairs"), Example("Ann", "Anna", ((0, 4),), "de", "pairs"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -28,15 +31,15 @@ def test_pairs_of_one_name_and_sentence_are_one_example(tmp_path):
         (" \tRom\t0\t3", "empty name"),
     ],
 )
-def test_a_bad_pair_names_file_and_line(tmp_path, line, problem):
+def test_an_error_in_the_examples_file_has_file_line_and_remedy(tmp_path, line, problem):
     file = tmp_path / "pairs.tsv"
     file.write_text(f"Ann\tAnna\t0\t4\n{line}\n", encoding="utf-8")
     with pytest.raises(UserError, match=problem) as e:
-        read_pairs(file)
+        read_examples_file(file, "de")
     assert (e.value.file, e.value.line) == (file, 2) and e.value.remedy
 
 
-def test_a_bad_lexicon_names_file_and_line(tmp_path):
+def test_an_error_in_the_lexicon_has_file_and_line(tmp_path):
     file = tmp_path / "lexicon.tsv"
     file.write_text("Rome\tRom\n", encoding="utf-8")
     assert read_lexicon(file) == [("Rome", "Rom")]
@@ -56,22 +59,26 @@ def test_a_lexicon_finds_whole_words_longest_first():
     assert list(Lexicon([("Germany", "德国")], "zh").find("他在德国。")) == [("Germany", (2, 4))]
 
 
-def test_a_hit_counts_only_where_the_source_has_the_name():
+def test_the_source_must_contain_the_source_name():
     lexicon = Lexicon([("Chad", "Tschad"), ("Mali", "Mali")], "de")
     sources, targets = ["He left Chad.", "He left it."], ["Tschad und Mali, Tschad", "Er verließ Mali."]
-    assert list(from_lexicon(lexicon, sources, targets)) == [(0, ("Chad", targets[0], [(0, 6), (17, 23)]))]
+    expected = Example("Chad", targets[0], ((0, 6), (17, 23)), "de", "lexicon", source_text=sources[0])
+    assert list(lexicon_examples(lexicon, sources, targets)) == [expected]
 
 
-def test_a_translator_is_asked_once_a_name():
-    asked = []
+def test_a_translator_gets_each_distinct_name_once():
+    calls = []
 
     def translate(texts):
-        asked.extend(texts)
+        calls.extend(texts)
         return [{"Rom": "Rome ", "X": ""}[t] for t in texts]
 
-    found = list(from_translator([[(0, 3), (8, 11)], [(0, 1)], []], ["Rom und Rom", "X", "Rom"], translate))
-    assert asked == ["Rom", "X"]
-    assert found == [(0, ("Rome", "Rom und Rom", [(0, 3), (8, 11)]))]
+    sources, targets = ["Rome and Rome", "X", "Rome"], ["Rom und Rom", "X", "Rom"]
+    examples = list(translator_examples([[(0, 3), (8, 11)], [(0, 1)], []], sources, targets, translate, "de"))
+    assert calls == ["Rom", "X"]
+    assert examples == [
+        Example("Rome", "Rom und Rom", ((0, 3), (8, 11)), "de", "translator", source_text="Rome and Rome")
+    ]
 
 
 def test_a_seq2seq_folder_translates(tmp_path, tiny):
@@ -87,7 +94,7 @@ def test_a_seq2seq_folder_translates(tmp_path, tiny):
     BartForConditionalGeneration(config).save_pretrained(tmp_path)
     for file in tiny.glob("tokenizer*"):
         shutil.copy(file, tmp_path)
-    names = load_translator(str(tmp_path), longest=5)(["Rom", "Berlin-Mitte", "Ulm"])
+    names = load_translator(str(tmp_path), max_tokens=5)(["Rom", "Berlin-Mitte", "Ulm"])
     assert len(names) == 3 and all(isinstance(n, str) for n in names)
 
 
@@ -96,11 +103,11 @@ def test_a_folder_without_a_translator_is_an_error(tiny):
         load_translator(str(tiny))
 
 
-def test_phrases_begin_and_end_with_content_words():
+def test_phrases_start_and_end_with_content_words():
     text = "The Ministry of the Interior said that 3 new rules, which apply, are clear."
-    found = {text[a:b] for a, b in noun_phrases(text)}
-    assert {"Ministry", "Ministry of the Interior", "new rules", "rules", "apply", "clear"} <= found
-    assert not any(f.startswith(("The", "of", "3")) or f.endswith(("the", "of", ",")) for f in found)
-    assert all(len(f.split()) <= 8 for f in found)
-    assert [text[a:b] for a, b in capitalized_spans(text)] == ["Ministry", "Interior"]
-    assert noun_phrases("") == capitalized_spans("") == []
+    phrases = {text[a:b] for a, b in noun_phrases(text, "en")}
+    assert {"Ministry", "Ministry of the Interior", "new rules", "rules", "apply", "clear"} <= phrases
+    assert not any(p.startswith(("The", "of", "3")) or p.endswith(("the", "of", ",")) for p in phrases)
+    assert all(len(p.split()) <= 8 for p in phrases)
+    assert [text[a:b] for a, b in capitalized_spans(text, "en")] == ["Ministry", "Interior"]
+    assert noun_phrases("", "en") == capitalized_spans("", "en") == []

@@ -1,3 +1,4 @@
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -7,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xner_ray import schema
-from xner_ray.alignment.examples.bootstrap import bidirectional_agreement
-from xner_ray.alignment.examples.builder import Example, build_examples, equal_spans, negatives
+from xner_ray.alignment.examples.bootstrap import bidirectional_agreement, equal_spans
+from xner_ray.alignment.examples.builder import build_examples, draw_negatives
 from xner_ray.alignment.examples.encode_examples import encode_examples
+from xner_ray.alignment.examples.example import Example, write_examples
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import AlignerConfig
 from xner_ray.training.losses import IGNORE_INDEX
@@ -34,7 +36,7 @@ def table():
     return pa.table({"source": sources, "target": sources, "entities": pa.array(lists, schema.ENTITIES.type)})
 
 
-def test_bootstrapped_examples_say_where_the_name_is(similarity, table):
+def test_bootstrapped_examples_have_the_spans_of_their_name(similarity, table):
     config = AlignerConfig(num_examples=80, example_sources={"bootstrap": 1.0})
     examples, report = build_examples(config, "de", table, similarity, 1)
     positives = [e for e in examples if e.spans]
@@ -53,7 +55,7 @@ def test_the_same_seed_gives_the_same_examples(similarity, table):
     assert one == two and one != other
 
 
-def test_all_origins_give_their_share_and_a_lack_is_reported(tmp_path, similarity, table):
+def test_all_example_sources_give_their_quota_and_missing_examples_are_reported(tmp_path, similarity, table):
     file = tmp_path / "de.tsv"
     file.write_text("Rome\tIch mag Rom.\t8\t11\n", encoding="utf-8")
     lexicon = tmp_path / "lexicon.tsv"
@@ -77,8 +79,8 @@ def test_all_origins_give_their_share_and_a_lack_is_reported(tmp_path, similarit
     )
     assert report.counts["pairs"] == 1 and report.missing["pairs"] == 8
     assert report.counts["lexicon"] == report.counts["translator"] == 9
-    assert report.counts["bootstrap"] == 45 - 1 - 9 - 9  # it fills up what others lack
-    assert Example("Rome", "Ich mag Rom.", ((8, 11),), "pairs") in examples
+    assert report.counts["bootstrap"] == 45 - 1 - 9 - 9  # it fills up missing examples
+    assert Example("Rome", "Ich mag Rom.", ((8, 11),), "de", "pairs") in examples
 
 
 def test_agreement_drops_spans_whose_tokens_match_nothing(similarity):
@@ -96,48 +98,52 @@ def test_equal_spans_are_whole_words():
 
 
 @given(st.text(alphabet="ab ", min_size=1, max_size=12), st.data())
-def test_equal_spans_hold_the_span_and_never_overlap(text, data):
+def test_equal_spans_contain_the_span_and_never_overlap(text, data):
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
-    found = equal_spans(text, start, end, "de")
-    assert (start, end) in found and found == sorted(found)
-    assert all(text[a:b] == text[start:end] for a, b in found)
-    assert all(a[1] <= b[0] for a, b in pairwise(found))
+    spans = equal_spans(text, start, end, "de")
+    assert (start, end) in spans and spans == sorted(spans)
+    assert all(text[a:b] == text[start:end] for a, b in spans)
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
 
 
-def test_negatives_neither_hold_nor_are_held_by_what_the_sentence_has():
+def test_a_negative_name_is_not_in_the_sentence_and_contains_no_name_of_it():
     positives = [
-        Example("European Union", "Die Europäische Union", ((4, 21),), "b", "ORG", "The European Union"),
-        Example("Union", "Die Gewerkschaft", ((4, 16),), "b", "ORG", "The Union"),
-        Example("Rome", "Rom", ((0, 3),), "b", "LOC", "Rome"),
+        Example("European Union", "Die Europäische Union", ((4, 21),), "de", "b", "ORG", "The European Union"),
+        Example("Union", "Die Gewerkschaft", ((4, 16),), "de", "b", "ORG", "The Union"),
+        Example("Rome", "Rom", ((0, 3),), "de", "b", "LOC", "Rome"),
     ]
-    made = negatives(positives, 8, np.random.default_rng(0))
-    assert len(made) == 8 and {e.spans for e in made} == {()}
-    assert {(e.name, e.sentence) for e in made} <= {
+    negatives = draw_negatives(positives, 8, np.random.default_rng(0))
+    assert len(negatives) == 8 and {e.spans for e in negatives} == {()}
+    assert {(e.name, e.sentence) for e in negatives} <= {
         ("Rome", "Die Europäische Union"), ("Rome", "Die Gewerkschaft"), ("European Union", "Rom"), ("Union", "Rom"),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("word", ["mean", "first"])
-def test_labels_lie_on_the_sentence_and_cover_the_words_of_the_span(tokenizer, word):
+def test_labels_are_on_the_sentence_and_cover_the_words_of_the_spans(tokenizer):
     examples = [
-        (Example("Ulm", "in Neu-Ulm, Ulm", ((3, 10), (12, 15)), "b"), "de"),
-        (Example("Ulm", "nichts", (), "b"), "de"),
-        (Example("Peking", "在北京。", ((1, 3),), "b"), "zh"),
-        (Example("long", "x " * 200, ((0, 1),), "b"), "de"),
+        Example("Ulm", "in Neu-Ulm, Ulm", ((3, 10), (12, 15)), "de", "pairs"),
+        Example("Ulm", "nichts", (), "de", "pairs"),
+        Example("Peking", "在北京。", ((1, 3),), "zh", "pairs"),
+        Example("long", "x " * 200, ((0, 1),), "de", "pairs"),
     ]
-    data, left_out = encode_examples(tokenizer, examples, 128, word)
-    assert left_out == 1 and len(data.ids) == 3
+    data, num_too_long = encode_examples(tokenizer, examples, 128)
+    assert num_too_long == 1 and len(data.ids) == 3
     assert set(data.labels[data.types == 0].tolist()) == {IGNORE_INDEX}
-    for row, (e, language) in enumerate(examples[:3]):
+    for row, example in enumerate(examples[:3]):
         own = slice(*data.ids.offsets[row : row + 2])
-        labels, segment = data.labels[own], data.types[own]
-        assert labels[-1] == IGNORE_INDEX and segment[-1] == 1
-        tokens = tokenizer([e.sentence])
-        inside = [any(a < y and x < b for a, b in e.spans) for x, y in zip(tokens.starts, tokens.ends, strict=True)]
-        kept = labels[segment == 1][:-1]
-        if word == "mean":
-            assert kept.tolist() == inside, (language, e)
-        else:
-            assert all(label in (IGNORE_INDEX, int(i)) for label, i in zip(kept, inside, strict=True))
-            assert len(tokens.starts) < 6 or (kept == IGNORE_INDEX).any()
+        labels, segment_ids = data.labels[own], data.types[own]
+        assert labels[-1] == IGNORE_INDEX and segment_ids[-1] == 1
+        tokens = tokenizer([example.sentence])
+        expected = [
+            any(a < y and x < b for a, b in example.spans) for x, y in zip(tokens.starts, tokens.ends, strict=True)
+        ]
+        assert labels[segment_ids == 1][:-1].tolist() == expected, example
+
+
+def test_the_examples_file_has_one_json_object_a_line(tmp_path):
+    write_examples(tmp_path / "examples.jsonl", [Example("Peking", "在北京。", ((1, 3),), "zh", "bootstrap")])
+    (line,) = (tmp_path / "examples.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(line) == {
+        "language": "zh", "name": "Peking", "sentence": "在北京。", "spans": [[1, 3]], "example_source": "bootstrap",
+    }  # fmt: skip

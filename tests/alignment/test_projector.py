@@ -175,8 +175,8 @@ def test_files_are_projected_and_scored(tmp_path):
 
 def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
     """Examples, training set, loop, projector.json and projection in one go: names are spelled alike on both sides."""
-    from xner_ray.alignment.examples.builder import Example
     from xner_ray.alignment.examples.encode_examples import encode_examples
+    from xner_ray.alignment.examples.example import Example
     from xner_ray.alignment.projector import LABELS
     from xner_ray.config import TrainingConfig
     from xner_ray.encoders.tokenizer import Tokenizer
@@ -187,7 +187,7 @@ def test_a_short_training_learns_to_copy_the_span(tmp_path, tiny):
 
     # The place is always the first word of two: position alone says it, which random weights learn in seconds.
     examples = [
-        (Example(n, f"{n} ab", ((0, len(n)),), "pairs"), "de") for n in ("ca", "de", "fi", "go", "hu", "mi") * 20
+        Example(n, f"{n} ab", ((0, len(n)),), "de", "pairs") for n in ("ca", "de", "fi", "go", "hu", "mi") * 20
     ]
     data, _ = encode_examples(Tokenizer(str(tiny)), examples, 128)
     data.save(tmp_path / "data.npz")

@@ -75,6 +75,8 @@ class Language:
         percent_after_space: a space stands before %.
         derived_ending: ending of words that are derived from place names.
         particles: particles that subword vocabularies fuse with names.
+        function_words: lowercase words that no noun phrase contains.
+        phrase_connectors: lowercase words that a noun phrase may contain between two other words (of, and).
         opus_codes: spellings of the code in OPUS, the usual one first; empty: the code itself.
     """
 
@@ -93,12 +95,27 @@ class Language:
     percent_after_space: bool = False
     derived_ending: DerivedEnding | None = None
     particles: Particles | None = None
+    function_words: frozenset[str] = frozenset()
+    phrase_connectors: frozenset[str] = frozenset()
     opus_codes: tuple[str, ...] = ()
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
+
+_ENGLISH_FUNCTION_WORDS = """
+a an the this that these those my your his her its our their some any no every each all both such what which who whom
+whose i you he she it we they me him us them myself himself herself itself ourselves yourself themselves one ones
+am is are was were be been being do does did done doing have has had having will would shall should can could may might
+must to at by from with without within into onto upon about above below under over between among through
+during before after since until against toward towards across along around behind beside beyond despite except like
+near off out up down as than or but nor so yet if then else when while where why how because although though whether
+unless not n't 's 're 've 'll 'd 'm there here now also just only very too more most much many few less least other
+another same own again once ever never always often still already even well quite rather almost however therefore thus
+please yes said says say told tell got get gets go goes went make makes made take takes took come comes came see saw
+know knew
+"""
 
 # Languages of which only the script is known.
 _SCRIPT_ONLY: tuple[tuple[str, Ranges], ...] = (
@@ -140,6 +157,8 @@ _ROWS = (
             "Feb Aug Sept Oct Nov Dec etc"
         ),
         english_clitics=True,
+        function_words=frozenset(_ENGLISH_FUNCTION_WORDS.split()),
+        phrase_connectors=frozenset(_words("of and the for on in")),
     ),
     Language(
         "es",

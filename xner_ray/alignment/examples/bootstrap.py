@@ -7,12 +7,16 @@ aligner is for. This trades coverage for clean labels, and there is far more par
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from xner_ray.alignment.examples.example import Example
 from xner_ray.alignment.examples.noun_phrases import capitalized_spans, noun_phrases
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.alignment.span_cleanup import clean_edges
@@ -23,9 +27,13 @@ from xner_ray.encoders.ragged import ranges
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.languages import get_language
 
+BOOTSTRAP = "bootstrap"  # key of `aligner.example_sources`
 PHRASE = "phrase"  # kind of a noun phrase that is no entity
 MIN_SCORE = 0.5  # mean similarity of the matched tokens, times the ratio of tokens that match
 MAX_PHRASES = 4  # noun phrases tried in a pair
+MAX_EXAMPLES_PER_NAME = 10  # more examples of one name teach little
+MAX_ONE_WORD_RATIO = 0.25  # of the noun phrases; phrases of one word agree most often, and are the easiest
+CHUNK_PAIRS = 1000  # pairs tried at a time
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ def bidirectional_agreement(
         random: draws the noun phrases.
         source_language: of the sources, ISO 639-1.
     """
-    source, kinds = _entities_and_phrases(sources, entities, random)
+    source, kinds = _entities_and_phrases(sources, entities, source_language, random)
     matches = similarity.match(sources, targets)
     source_words = WordSpans.from_texts(sources, source_language)
     target, scores = project_spans(
@@ -77,13 +85,13 @@ def bidirectional_agreement(
 
 
 def _entities_and_phrases(
-    sources: Sequence[str], entities: pa.Array, random: np.random.Generator
+    sources: Sequence[str], entities: pa.Array, language: str, random: np.random.Generator
 ) -> tuple[Spans, np.ndarray]:
     """Spans of the entities, and of noun phrases that overlap no entity, with their kinds."""
     found: list[tuple[int, int, int, str]] = []
     for row, (text, row_entities) in enumerate(zip(sources, entities.to_pylist(), strict=True)):
         found += [(row, e["start"], e["end"], e["type"]) for e in row_entities]
-        phrases = capitalized_spans(text)[:1] + _draw_phrases(noun_phrases(text), random)
+        phrases = capitalized_spans(text, language)[:1] + _draw_phrases(noun_phrases(text, language), random)
         free = [(a, b) for a, b in phrases if all(b <= e["start"] or e["end"] <= a for e in row_entities)]
         found += [(row, a, b, PHRASE) for a, b in dict.fromkeys(free)]
     rows, starts, ends = (np.array([f[i] for f in found], np.int64) for i in range(3))
@@ -115,3 +123,89 @@ def _is_closed(matches: TokenMatches, source: Spans, target: Spans) -> np.ndarra
     starts, ends = matches.target.starts[matched], matches.target.ends[matched]
     is_outside = (ends <= target.starts[span_ids]) | (starts >= target.ends[span_ids])
     return np.bincount(span_ids[is_outside], minlength=len(source)) == 0
+
+
+def bootstrap_examples(
+    similarity: Similarity,
+    table: pa.Table,
+    language: str,
+    num_examples: int,
+    noun_phrase_ratio: float,
+    random: np.random.Generator,
+    source_language: str = "en",
+) -> tuple[list[Example], dict[str, int]]:
+    """Draw examples from the pairs of a table, chunk by chunk until there are enough.
+
+    Args:
+        similarity: aligns the pairs.
+        table: columns `source`, `target` and `entities`.
+        language: of the targets, ISO 639-1.
+        num_examples: wanted number.
+        noun_phrase_ratio: of the examples that are noun phrases.
+        random: draws the noun phrases.
+        source_language: ISO 639-1.
+
+    Returns:
+        The examples, entities first. How many entities and noun phrases are missing, where they are.
+    """
+    phrase_quota = round(num_examples * noun_phrase_ratio)
+    entities: list[Example] = []
+    phrases: list[Example] = []
+    name_counts: Counter[str] = Counter()
+    num_one_word = 0
+    for start in range(0, table.num_rows, CHUNK_PAIRS):
+        if len(phrases) >= phrase_quota and len(entities) >= num_examples - phrase_quota:
+            break
+        chunk = table.slice(start, CHUNK_PAIRS)
+        if len(phrases) >= phrase_quota:  # a pair without an entity gives nothing more
+            chunk = chunk.filter(pc.greater(pc.list_value_length(chunk.column("entities")), 0))
+        for example in _agreed_examples(similarity, chunk, language, source_language, random):
+            is_phrase = example.kind == PHRASE
+            is_one_word = is_phrase and " " not in example.name
+            name_counts[example.name] += 1
+            num_one_word += is_one_word
+            if name_counts[example.name] <= MAX_EXAMPLES_PER_NAME and (
+                not is_one_word or num_one_word <= MAX_ONE_WORD_RATIO * phrase_quota
+            ):
+                (phrases if is_phrase else entities).append(example)
+    entity_quota = num_examples - phrase_quota
+    lacking = {"entities": entity_quota - len(entities), "noun phrases": phrase_quota - len(phrases)}
+    examples = entities[:entity_quota] + phrases[:phrase_quota]
+    return examples, {name: number for name, number in lacking.items() if number > 0}
+
+
+def _agreed_examples(
+    similarity: Similarity, table: pa.Table, language: str, source_language: str, random: np.random.Generator
+) -> list[Example]:
+    """Examples of the spans that agree. Mentions of one name in one sentence are one example."""
+    sources, targets = table.column("source").to_pylist(), table.column("target").to_pylist()
+    entities = table.column("entities").combine_chunks()
+    aligned = bidirectional_agreement(similarity, sources, targets, entities, language, random, source_language)
+    source, target = aligned.source, aligned.target
+    spans: dict[tuple[int, str, str], set[tuple[int, int]]] = {}
+    columns = (source.rows, source.starts, source.ends, target.starts, target.ends, aligned.kinds)
+    for row, start, end, target_start, target_end, kind in zip(*(c.tolist() for c in columns), strict=True):
+        found = spans.setdefault((row, sources[row][start:end], kind), set())
+        found.update(equal_spans(targets[row], target_start, target_end, language))
+    return [
+        Example(name, targets[row], tuple(sorted(found)), language, BOOTSTRAP, kind, sources[row])
+        for (row, name, kind), found in spans.items()
+        if all(a[1] <= b[0] for a, b in pairwise(sorted(found)))
+    ]
+
+
+def equal_spans(text: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
+    """Occurrences of a span's text as whole words, without overlap. The aligner must find all of them.
+
+    Returns:
+        Half-open character spans, sorted; the given span is among them.
+    """
+    surface, position, uses_spaces = text[start:end], -1, get_language(language).uses_spaces
+    found: list[tuple[int, int]] = []
+    while (position := text.find(surface, position + 1)) >= 0:
+        after = position + len(surface)
+        is_part_of_word = text[position - 1 : position].isalnum() or text[after : after + 1].isalnum()
+        is_whole = not uses_spaces or position == start or not is_part_of_word
+        if is_whole and (not found or found[-1][1] <= position):
+            found.append((position, after))
+    return found if (start, end) in found else [(start, end)]

@@ -1,7 +1,7 @@
-"""Examples that need no alignment: pairs that the user brings, a lexicon matched in target text, a translator.
+"""Examples without word alignment: from the user's file, from a lexicon, and from a translator.
 
-All three say which target span a name has, so they are cleaner than the bootstrap and cover what its encoder cannot
-see.
+All three give the target span of a name directly, so their labels are cleaner than those of the bootstrap, and they have names
+that the bootstrap's encoder does not align.
 """
 
 from __future__ import annotations
@@ -9,48 +9,61 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from xner_ray.alignment.examples.example import Example
 from xner_ray.errors import UserError
 from xner_ray.text.conll import read_lines
 from xner_ray.text.words import tokenize_words
 
-Found = tuple[str, str, list[tuple[int, int]]]  # name, sentence, spans
+FILE, LEXICON, TRANSLATOR = "pairs", "lexicon", "translator"  # keys of `aligner.example_sources`
 Translate = Callable[[list[str]], list[str]]
+_FILE_REMEDY = (
+    "write name, sentence, start, end, separated by tabs; offsets count characters from 0, the end is exclusive"
+)
 
 
-def read_pairs(path: str | Path) -> list[Found]:
-    """The user's `name, sentence, start, end` (TSV, characters); lines with equal name and sentence are one example.
+def read_examples_file(path: str | Path, language: str) -> list[Example]:
+    """Read the user's examples: TSV lines of name, sentence, start and end (characters).
+
+    Args:
+        path: of the file. Lines with the same name and sentence are one example.
+        language: of the sentences, ISO 639-1.
 
     Raises:
-        UserError: a line that is not four columns, numbers that are none, a span outside the sentence; with file and
-            line.
+        UserError: a line without four columns, without numbers, or with a span outside the sentence; or no example.
     """
-    merged: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    remedy = "write name, sentence, start, end, parted by tabs; offsets count characters from 0, the end is exclusive"
+    spans: dict[tuple[str, str], set[tuple[int, int]]] = {}
     for number, line in enumerate(read_lines(path), 1):
-        if not line.strip():
-            continue
-        columns = line.split("\t")
-        if len(columns) != 4 or not columns[0].strip():
-            problem = f"{len(columns)} columns, expected 4" if len(columns) != 4 else "an empty name"
-            raise UserError(problem, file=path, line=number, remedy=remedy)
-        name, sentence, *ends = columns
-        if not all(e.strip().isdecimal() for e in ends):
-            raise UserError(f"`{ends[0]}`, `{ends[1]}` are not offsets", file=path, line=number, remedy=remedy)
-        start, end = map(int, ends)
-        if not start < end <= len(sentence):
-            problem = f"span {start}:{end} does not fit a sentence of {len(sentence)} characters"
-            raise UserError(problem, file=path, line=number, remedy=remedy)
-        merged.setdefault((name.strip(), sentence), []).append((start, end))
-    if not merged:
-        raise UserError("holds no example", file=path, key="aligner.examples_file", remedy=remedy)
-    return [(name, sentence, sorted(set(spans))) for (name, sentence), spans in merged.items()]
+        if line.strip():
+            name, sentence, start, end = _parse_line(line, path, number)
+            spans.setdefault((name, sentence), set()).add((start, end))
+    if not spans:
+        raise UserError("has no example", file=path, key="aligner.examples_file", remedy=_FILE_REMEDY)
+    return [Example(name, text, tuple(sorted(found)), language, FILE) for (name, text), found in spans.items()]
+
+
+def _parse_line(line: str, path: str | Path, number: int) -> tuple[str, str, int, int]:
+    def error(problem: str) -> UserError:
+        return UserError(problem, file=path, line=number, remedy=_FILE_REMEDY)
+
+    columns = line.split("\t")
+    if len(columns) != 4:
+        raise error(f"{len(columns)} columns, expected 4")
+    name, sentence, *edges = columns
+    if not name.strip():
+        raise error("an empty name")
+    if not all(edge.strip().isdecimal() for edge in edges):
+        raise error(f"`{edges[0]}`, `{edges[1]}` are not offsets")
+    start, end = map(int, edges)
+    if not start < end <= len(sentence):
+        raise error(f"span {start}:{end} does not fit a sentence of {len(sentence)} characters")
+    return name.strip(), sentence, start, end
 
 
 def read_lexicon(path: str | Path) -> list[tuple[str, str]]:
-    """`name TAB target name` lines.
+    """Read TSV lines of source name and target name.
 
     Raises:
-        UserError: a line that is not two filled columns; with file and line.
+        UserError: a line without two filled columns.
     """
     entries = []
     for number, line in enumerate(read_lines(path), 1):
@@ -58,75 +71,91 @@ def read_lexicon(path: str | Path) -> list[tuple[str, str]]:
             continue
         columns = [c.strip() for c in line.split("\t")]
         if len(columns) != 2 or not all(columns):
-            raise UserError("not two columns", file=path, line=number, remedy="write English name, tab, target name")
+            raise UserError("not two columns", file=path, line=number, remedy="write source name, tab, target name")
         entries.append((columns[0], columns[1]))
     return entries
 
 
 class Lexicon:
-    """Finds target names in text: whole words, cased, longest first; substrings in languages without spaces."""
+    """Finds target names in text: whole words, case-sensitive, the longest name first.
+
+    Args:
+        entries: (source name, target name). Of equal target names the first entry counts.
+        language: of the target names, ISO 639-1. Without spaces, each character is a word.
+    """
 
     def __init__(self, entries: Sequence[tuple[str, str]], language: str):
         self.language = language
-        self.names: dict[tuple[str, ...], str] = {}
-        self.longest: dict[str, int] = {}
+        self._names: dict[tuple[str, ...], str] = {}  # by the words of the target name
+        self._longest: dict[str, int] = {}  # most words of a target name, by its first word
         for name, target in entries:
             key = tuple(target[a:b] for a, b in tokenize_words(target, language))
             if key:
-                self.names.setdefault(key, name)
-                self.longest[key[0]] = max(self.longest.get(key[0], 0), len(key))
+                self._names.setdefault(key, name)
+                self._longest[key[0]] = max(self._longest.get(key[0], 0), len(key))
 
     def find(self, sentence: str) -> Iterator[tuple[str, tuple[int, int]]]:
-        """(English name, span) of each hit, without overlap."""
-        cut = tokenize_words(sentence, self.language)
-        texts = [sentence[a:b] for a, b in cut]
-        at = 0
-        while at < len(texts):
-            for size in range(self.longest.get(texts[at], 0), 0, -1):
-                name = self.names.get(tuple(texts[at : at + size]))
-                if name is not None and at + size <= len(texts):
-                    yield name, (cut[at][0], cut[at + size - 1][1])
-                    at += size - 1
+        """(source name, character span) of each occurrence, without overlap."""
+        words = tokenize_words(sentence, self.language)
+        texts = [sentence[a:b] for a, b in words]
+        position = 0
+        while position < len(texts):
+            for size in range(self._longest.get(texts[position], 0), 0, -1):
+                name = self._names.get(tuple(texts[position : position + size]))
+                if name is not None and position + size <= len(texts):
+                    yield name, (words[position][0], words[position + size - 1][1])
+                    position += size - 1
                     break
-            at += 1
+            position += 1
 
 
-def from_lexicon(lexicon: Lexicon, sources: Sequence[str], targets: Sequence[str]) -> Iterator[tuple[int, Found]]:
-    """Examples of the sentences that hold a name, with the number of their pair.
+def lexicon_examples(lexicon: Lexicon, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Example]:
+    """Examples of the pairs that contain a name on both sides.
 
-    The source must hold the English name: that tells the country Chad from the lake, and Man from a man.
+    The source must contain the source name, to distinguish the country Chad from the lake and Man from a man.
     """
-    for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
+    for source, target in zip(sources, targets, strict=True):
         spans: dict[str, list[tuple[int, int]]] = {}
         for name, span in lexicon.find(target):
             spans.setdefault(name, []).append(span)
         for name, found in spans.items():
             if name in source:
-                yield row, (name, target, found)
+                yield Example(name, target, tuple(found), lexicon.language, LEXICON, source_text=source)
 
 
-def from_translator(
-    mentions: Sequence[Sequence[tuple[int, int]]], targets: Sequence[str], translate: Translate
-) -> Iterator[tuple[int, Found]]:
-    """Examples whose name is the translation of a mention, as in the paper, with the number of their pair.
+def translator_examples(
+    mentions: Sequence[Sequence[tuple[int, int]]],
+    sources: Sequence[str],
+    targets: Sequence[str],
+    translate: Translate,
+    language: str,
+) -> Iterator[Example]:
+    """Examples whose name is the translation of a mention in the target, as in the paper.
 
     Args:
-        mentions: character spans of each target, e.g. what the tagger finds there.
-        translate: turns target names into English; each distinct one is asked once.
+        mentions: character spans in each target, such as those of a tagger.
+        sources, targets: raw strings, one of each for a pair.
+        translate: from the target language to the source language. It gets each distinct mention once.
+        language: of the targets, ISO 639-1.
     """
     texts = sorted({t[a:b] for t, row in zip(targets, mentions, strict=True) for a, b in row})
-    english = dict(zip(texts, (name.strip() for name in translate(texts)), strict=True)) if texts else {}
-    for row, (target, listed) in enumerate(zip(targets, mentions, strict=True)):
+    names = dict(zip(texts, (name.strip() for name in translate(texts)), strict=True)) if texts else {}
+    for source, target, row in zip(sources, targets, mentions, strict=True):
         spans: dict[str, list[tuple[int, int]]] = {}
-        for a, b in listed:
+        for a, b in row:
             spans.setdefault(target[a:b], []).append((a, b))
         for text, found in spans.items():
-            if english[text]:
-                yield row, (english[text], target, found)
+            if names[text]:
+                yield Example(names[text], target, tuple(found), language, TRANSLATOR, source_text=source)
 
 
-def load_translator(folder: str, batch: int = 16, longest: int = 48) -> Translate:
-    """A transformers seq2seq folder as a function.
+def load_translator(folder: str, batch_size: int = 16, max_tokens: int = 48) -> Translate:
+    """Load a transformers sequence-to-sequence model as a function.
+
+    Args:
+        folder: of `save_pretrained`.
+        batch_size: texts of one call of the model.
+        max_tokens: of a text and of its translation.
 
     Raises:
         UserError: the folder holds no such model.
@@ -144,19 +173,18 @@ def load_translator(folder: str, batch: int = 16, longest: int = 48) -> Translat
         ) from e
 
     def translate(texts: list[str]) -> list[str]:
-        out: list[str] = []
-        for at in range(0, len(texts), batch):
-            inputs = tokenizer(
-                texts[at : at + batch], return_tensors="pt", padding=True, truncation=True, max_length=longest
-            )
+        translations: list[str] = []
+        for start in range(0, len(texts), batch_size):
+            batch = texts[start : start + batch_size]
+            inputs = tokenizer(batch, return_tensors="pt", padding=True, truncation=True, max_length=max_tokens)
             with torch.inference_mode():
-                made = model.generate(
+                generated = model.generate(
                     input_ids=inputs["input_ids"],
                     attention_mask=inputs["attention_mask"],
-                    max_new_tokens=longest,
+                    max_new_tokens=max_tokens,
                     num_beams=1,
                 )
-            out += tokenizer.batch_decode(made, skip_special_tokens=True)
-        return out
+            translations += tokenizer.batch_decode(generated, skip_special_tokens=True)
+        return translations
 
     return translate

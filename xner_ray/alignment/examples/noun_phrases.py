@@ -1,76 +1,77 @@
-"""Noun-phrase-like spans of English, without a tagger or a parser.
+"""Noun phrases of source sentences, without a tagger or a parser.
 
-The paper adds noun phrases and nominal entities to the aligner's training, so that it aligns what a teacher finds by
-mistake too, and does not learn that only names have translations. A short stop list is enough: what is no phrase
-seldom survives the agreement filter of the bootstrap. Runs on the few thousand sentences that examples come from, so a
-plain loop.
+As in the paper, the aligner also trains on noun phrases, so that it aligns what a teacher labels by mistake, and does not learn
+that only names have translations. A list of function words (`Language.function_words`) is enough, because the agreement
+filter of the bootstrap drops most candidates that are no phrases. The loops run over a few thousand sentences.
 """
 
 from __future__ import annotations
 
+from enum import Enum
+
+from xner_ray.text.languages import get_language
 from xner_ray.text.words import tokenize_words
 
-LONGEST = 8  # words of a phrase: long names are the hard ones, and gold for them is rare
-
-_STOP_WORDS = """
-a an the this that these those my your his her its our their some any no every each all both such what which who whom
-whose i you he she it we they me him us them myself himself herself itself ourselves yourself themselves one ones
-am is are was were be been being do does did done doing have has had having will would shall should can could may might
-must to at by from with without within into onto upon about above below under over between among through
-during before after since until against toward towards across along around behind beside beyond despite except like
-near off out up down as than or but nor so yet if then else when while where why how because although though whether
-unless not n't 's 're 've 'll 'd 'm there here now also just only very too more most much many few less least other
-another same own again once ever never always often still already even well quite rather almost however therefore thus
-please yes said says say told tell got get gets go goes went make makes made take takes took come comes came see saw
-know knew
-"""
-_STOP = frozenset(_STOP_WORDS.split())
-_JOINTS = frozenset(("of", "and", "the", "for", "on", "in"))
+MAX_WORDS = 8  # of a phrase; long phrases matter, because long names are hard and rare in gold
 
 
-def noun_phrases(text: str) -> list[tuple[int, int]]:
-    """Character spans of candidates, sorted, overlapping.
+class _WordClass(Enum):
+    CONTENT = "content"  # may start and end a phrase
+    CONNECTOR = "connector"  # may stand inside a phrase: of, and
+    BOUNDARY = "boundary"  # other function words, and punctuation
 
-    A candidate is one to eight words of which the first and the last are content words; inside, of all function words,
-    only a few may stand, as in `Committee on Employment and Social Affairs`. Punctuation ends a candidate.
+
+def noun_phrases(text: str, language: str) -> list[tuple[int, int]]:
+    """Candidates of noun phrases: one to eight words without a boundary, the first and the last one a content word.
+
+    Args:
+        text: a sentence.
+        language: ISO 639-1.
+
+    Returns:
+        Half-open character spans, sorted, with overlap.
     """
-    cut = tokenize_words(text, "en")
-    kinds = [_kind(text[a:b]) for a, b in cut]
-    found = []
-    for i, kind in enumerate(kinds):
-        if kind != "content":
+    words = tokenize_words(text, language)
+    classes = [_word_class(text[a:b], language) for a, b in words]
+    spans = []
+    for i, word_class in enumerate(classes):
+        if word_class is not _WordClass.CONTENT:
             continue
-        for j in range(i, min(i + LONGEST, len(cut))):
-            if kinds[j] == "wall":
+        for j in range(i, min(i + MAX_WORDS, len(words))):
+            if classes[j] is _WordClass.BOUNDARY:
                 break
-            if kinds[j] == "content":
-                found.append((cut[i][0], cut[j][1]))
-    return found
+            if classes[j] is _WordClass.CONTENT:
+                spans.append((words[i][0], words[j][1]))
+    return spans
 
 
-def capitalized_spans(text: str) -> list[tuple[int, int]]:
-    """Character spans of maximal runs of capitalized content words that do not begin the sentence: names, mostly."""
-    cut = tokenize_words(text, "en")
-    found, at = [], 1
-    while at < len(cut):
-        end = at
-        while end < len(cut) and _is_capital(text[slice(*cut[end])]):
+def capitalized_spans(text: str, language: str) -> list[tuple[int, int]]:
+    """Maximal runs of capitalized content words that do not start the sentence, which are names mostly.
+
+    Args:
+        text: a sentence.
+        language: ISO 639-1.
+
+    Returns:
+        Half-open character spans, sorted.
+    """
+    words = tokenize_words(text, language)
+    is_capitalized = [text[a].isupper() and _word_class(text[a:b], language) is _WordClass.CONTENT for a, b in words]
+    spans, start = [], 1
+    while start < len(words):
+        end = start
+        while end < len(words) and is_capitalized[end]:
             end += 1
-        if end > at:
-            found.append((cut[at][0], cut[end - 1][1]))
-        at = max(end, at + 1)
-    return found
+        if end > start:
+            spans.append((words[start][0], words[end - 1][1]))
+        start = max(end, start + 1)
+    return spans
 
 
-def _is_capital(word: str) -> bool:
-    return word[:1].isupper() and _kind(word) == "content"
-
-
-def _kind(word: str) -> str:
-    """content, joint (may stand inside) or wall."""
-    low = word.lower()
-    if low in _JOINTS:
-        return "joint"
-    if low in _STOP or not any(c.isalpha() for c in word):
-        return "wall"
-    return "content"
+def _word_class(word: str, language: str) -> _WordClass:
+    lowercase, known = word.lower(), get_language(language)
+    if lowercase in known.phrase_connectors:
+        return _WordClass.CONNECTOR
+    if lowercase in known.function_words or not any(map(str.isalpha, word)):
+        return _WordClass.BOUNDARY
+    return _WordClass.CONTENT

@@ -6,7 +6,6 @@ stage, which costs a few per cent and keeps the stages apart.
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,6 +116,7 @@ def make_examples(
 
     from xner_ray.alignment.examples.builder import build_examples
     from xner_ray.alignment.examples.encode_examples import encode_examples
+    from xner_ray.alignment.examples.example import write_examples
     from xner_ray.alignment.similarity import Similarity
     from xner_ray.encoders.load import model_max_length
     from xner_ray.encoders.tokenizer import Tokenizer
@@ -129,7 +129,7 @@ def make_examples(
         Similarity.load(start, settings.similarity_layer) if settings.example_sources.get("bootstrap", 0) > 0 else None
     )
     taggers = {folder: open_tagger(folder) for folder in set(tagging.values())}
-    pairs, reports = [], {}
+    all_examples, reports = [], {}
     for language in dict.fromkeys(s["language"] for s in shards):
         table = pa.concat_tables([pq.read_table(s["path"]) for s in shards if s["language"] == language])
         tagger = taggers[tagging[language]]
@@ -142,16 +142,11 @@ def make_examples(
             config.seed,
             tag=partial(tagger.tag, language=language),
             fill=config.fill,
+            source_language=config.source_language,
         )
-        pairs += [(e, language) for e in examples]
+        all_examples += examples
         reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
-    data, too_long = encode_examples(Tokenizer(start), pairs, model_max_length(start))
-    rows = [
-        {"language": x, "name": e.name, "sentence": e.sentence, "spans": list(map(list, e.spans)), "origin": e.origin}
-        for e, x in pairs
-    ]
-    Path(out).with_name("examples.jsonl").write_text(
-        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8"
-    )
+    data, too_long = encode_examples(Tokenizer(start), all_examples, model_max_length(start))
+    write_examples(Path(out).with_name("examples.jsonl"), all_examples)
     data.save(Path(out))
     return {"languages": reports, "too_long": too_long}
