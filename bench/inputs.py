@@ -100,15 +100,15 @@ def models(work: Path, language: str, encoder: str) -> tuple[str, str]:
 
 def main() -> None:
     from xner_ray.config.load import load_config
-    from xner_ray.pipeline import pipeline
-    from xner_ray.pipeline.context import Run
-    from xner_ray.pipeline.stages.aligner import aligner_folder
-    from xner_ray.pipeline.stages.source_models import english_models, teachers
+    from xner_ray.pipeline.context import Context
+    from xner_ray.pipeline.pipeline import build_pipeline
+    from xner_ray.pipeline.runner import Runner
 
-    run = Run(load_config(sys.argv[1], ()), sys.argv[1], log=lambda line: print(line, file=sys.stderr, flush=True))
-    pipeline.sample(run)
-    (teacher,) = english_models(run, list(teachers(run).values())).values()
-    print(teacher, aligner_folder(run), sep="\n")
+    config = load_config(sys.argv[1], ())
+    ctx = Context.open(config, sys.argv[1], log=lambda line: print(line, file=sys.stderr, flush=True))
+    runner = Runner(ctx, build_pipeline(ctx.config))
+    teacher = runner.result("teacher").teacher(config.languages[0])
+    print(teacher, runner.result("aligner"), sep="\n")
 
 
 if __name__ == "__main__":

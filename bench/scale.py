@@ -61,7 +61,7 @@ def measure(folder: Path, pairs: int, shard_rows: int, store_mb: int) -> dict[st
     config.write_text(CONFIG.format(out=folder / "out", pairs=pairs // 2, shard_rows=shard_rows))
     stages: dict[str, float] = {}
     run: dict[str, Any] = {}
-    for stage in ("ingest", "label", "dataset"):
+    for stage in ("ingest", "label", "filter"):
         command = [sys.executable, "-m", "tests.harness.null_driver", str(config), "--local", "--stage", stage]
         command += ["--store-mb", str(store_mb), "--json", str(told)]
         driver_mb, worker_mb = watch(command, folder / f"{stage}.log")

@@ -16,10 +16,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from bench import timed
 from bench.inputs import LABEL
+from xner_ray.labeling import graph
+from xner_ray.labeling.shard_functions import ShardFunctions
+from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.runner import complete
+from xner_ray.pipeline.stages.ingest import Ingest
+from xner_ray.pipeline.stages.label import Label
 
 PATIENCE = 600  # seconds for all actors to start
 
@@ -71,43 +78,37 @@ class XnerSide:
         )  # fmt: skip
         shutil.rmtree(work / "label", ignore_errors=True)
 
-    def run(self, store: str) -> Any:
+    def context(self, store: str) -> Context:
         """A run of the config whose labeled shards go to a folder of their own."""
         from xner_ray.config.load import load_config
-        from xner_ray.pipeline.context import Run
 
-        return Run(
-            load_config(self.config, [f"label.output_uri={self.work / store}"]), self.config, log=lambda line: None
-        )
+        config = load_config(self.config, [f"label.output_uri={self.work / store}"])
+        return Context.open(config, self.config, log=lambda line: None)
 
     def tables(self) -> list[Any]:
         """The shards as they are read, in order."""
         import pyarrow.parquet as pq
 
-        from xner_ray.pipeline.stages.ingest import shard_descriptors
-
-        return [pq.read_table(d.path) for d in shard_descriptors(self.run("none"))]
+        return [pq.read_table(s.path) for s in complete(self.context("none"), Ingest(), {}).shards()]
 
     def __call__(self) -> float:
         """One round; its seconds from the first batch to the last commit."""
         import ray.data
 
-        from xner_ray.labeling.shard_functions import ShardFunctions
-        from xner_ray.pipeline.stages import label as stage
-
-        stage.FUNCTIONS = ShardFunctions(label=timed.TimedLabel, align=timed.TimedAlign)
-        stage.ReadShards, stage.CommitShards = timed.TimedRead, timed.TimedCommit
-        stage.ReadLabelAlignCommit = timed.TimedWhole
-        stage._models = lambda run: stage.Models({self.language: self.teacher}, self.aligner, False, {})
+        graph.ReadShards, graph.CommitShards = timed.TimedRead, timed.TimedCommit  # type: ignore[misc]
+        graph.ReadLabelAlignCommit = timed.TimedWhole  # type: ignore[misc]
+        stage = Label(functions=ShardFunctions(label=timed.TimedLabel, align=timed.TimedAlign))
         for file in (self.work / "events").glob("*"):
             file.unlink()
         store = f"round-{len(self.rounds)}"
         shutil.rmtree(self.work / store, ignore_errors=True)
-        run = self.run(store)
-        run.ray()
+        ctx = self.context(store)
+        teachers = SimpleNamespace(teachers=lambda: {self.language: Path(self.teacher)})
+        inputs = {"ingest": complete(ctx, Ingest(), {}), "teacher": teachers, "aligner": Path(self.aligner)}
+        ctx.executor.connect()
         ray.data.DataContext.get_current().wait_for_min_actors_s = PATIENCE
         began = time.monotonic()
-        stage.label(run)
+        complete(ctx, stage, inputs)
         found = timed.events(self.work / "events")
         told = timed.account(found, self._slots())
         told["startup"] = told.pop("first") - began

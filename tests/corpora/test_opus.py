@@ -10,7 +10,7 @@ from xner_ray.config import Config
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.opus.resolve import resolve
 from xner_ray.errors import UserError
-from xner_ray.pipeline.context import Run
+from xner_ray.pipeline.context import Context
 
 PAPER = ["TED2013", "OpenSubtitles/v2018", "UNPC", "Europarl", "WMT-News", "JW300"]
 
@@ -86,7 +86,9 @@ def test_a_mirror_is_ingested_without_fetching_first(tmp_path, monkeypatch):
     with serving() as site:
         packed = good_moses(tmp_path / "a.zip").read_bytes()
         site.files = {"/TED2013/v1.1/moses/de-en.txt.zip": packed}
-        run = Run(config(tmp_path, [{"opus": "TED2013"}, {"opus": "UNPC"}], base_url=site.url), log=lambda line: None)
+        run = Context.open(
+            config(tmp_path, [{"opus": "TED2013"}, {"opus": "UNPC"}], base_url=site.url), log=lambda line: None
+        )
         report = ingest(run.config, "de", tmp_path / "shards")
     assert report.rows == 20 and report.corpora["TED2013"].read == len(GOOD), "the share of UNPC went to TED2013"
 

@@ -81,7 +81,8 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
     """
     out.mkdir(parents=True)
     rules, ledger = RulesConfig(min_entity_score=0.3), Ledger()
-    store, dataset = ShardStore(out / "judged" / "j1"), out / "dataset" / "d1"
+    filtered = out / "filter" / "f1"
+    store = ShardStore(filtered)
     shards, files = {}, {}
     for language in dict.fromkeys(row["language"] for row in rows):
         rows_of_language = [row for row in rows if row["language"] == language]
@@ -95,15 +96,15 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
             ledger.read(language, cell["corpus"], cell["domain"], cell["count_all"])
         name = f"{language}-shard-00000"
         shards[name] = store.commit(name, table, "hash").sha256
-        files[language] = dataset / language / "train.parquet"
+        files[language] = out / "dataset" / language / "d1" / "train.parquet"
         files[language].parent.mkdir(parents=True)
         summary = select(store.files([name]), files[language], DatasetConfig(), 1)
         write(files[language].with_name("summary.json"), summary)
+        write(files[language].with_name("parts.json"), {"filter": "f1", "shards": {name: shards[name]}})
     ledger.check()
-    write(out / "judged" / "j1" / "parts.json", {"label": "l1", "rules": rules.model_dump()})
-    write(dataset / "parts.json", {"judged": "j1", "shards": shards})
+    write(filtered / "parts.json", {"label": "l1", "rules": rules.model_dump()})
     ledger_tree = {"total": ledger.to_json(), "by_language": ledger.by("language"), "cells": ledger.to_rows()}
-    write(dataset / "ledger.json", ledger_tree)
+    write(filtered / "ledger.json", ledger_tree)
     (out / "work.jsonl").write_text('{"stage": "label", "of": "l1", "seconds": 2.5, "amount": {"pairs": 100}}\n')
     defaults = {
         "name": f"run {MARKUP}",
@@ -112,7 +113,7 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
         "ledger": ledger.to_json(),
         "seconds": {"label": 2.5, "total": 2.5},
         "out": str(out),
-        "folders": {"students": {}, "datasets": {k: str(v) for k, v in files.items()}},
+        "folders": {"students": {}, "datasets": {k: str(v) for k, v in files.items()}, "filtered": str(filtered)},
         "plan": [["label", "2 shards"]],
         "config": {"name": MARKUP},
         "made_with": {"finished": "2026-11-22T12:00+00:00", "ray": "2.60"},

@@ -14,7 +14,7 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     from xner_ray.config.load import load_config
-    from xner_ray.pipeline import pipeline
+    from xner_ray.workflows.run import run as run_stages
 
     store = 150 * 2**20
     cluster = Cluster(
@@ -26,7 +26,7 @@ def main() -> None:
 
     def work() -> None:
         try:
-            pipeline.run(config, sys.argv[1], ["dataset"])
+            run_stages(config, sys.argv[1], ["dataset"])
         except BaseException as e:
             errors.append(e)
 

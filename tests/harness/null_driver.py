@@ -33,16 +33,17 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     start_ray(args.failpoint, args.local, args.store_mb)
     from tests.harness.poisoned import POISONED
-    from xner_ray.cli.common import run_stages
-    from xner_ray.pipeline.stages import label
+    from xner_ray.cli.common import report_user_errors
+    from xner_ray.config.load import load_config
+    from xner_ray.workflows.run import run
 
-    if args.poison:
-        label.FUNCTIONS = POISONED
     peak_bytes = [0]
     if args.json:
         threading.Thread(target=_watch_object_store, args=(peak_bytes,), daemon=True).start()
     start = time.monotonic()
-    run_stages(args.config, args.overrides, [args.stage])
+    with report_user_errors():
+        config = load_config(args.config, args.overrides)
+        run(config, args.config, [args.stage], functions=POISONED if args.poison else None)
     if args.json:
         seconds = round(time.monotonic() - start, 1)
         args.json.write_text(json.dumps({"seconds": seconds, "object_store_mb": round(peak_bytes[0] / 2**20)}))

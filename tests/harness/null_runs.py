@@ -191,15 +191,15 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def contents(out: Path) -> dict[str, Any]:
-    """What must be equal in two runs over the same input: the ledger, hashes of labeled and judged shards, and row keys."""
+    """What must be equal in two runs over the same input: the ledger, hashes of labeled and filtered shards, and row keys."""
     from xner_ray.labeling.plan import LabelingPlan
     from xner_ray.labeling.status import status
     from xner_ray.storage.shard_store import ShardStore
 
     _, plan = LabelingPlan.latest(out)
     result: dict[str, Any] = {"ledger": status(out)["ledger"], "bytes": {}, "rows": []}
-    (judged,) = (out / "judged").iterdir()
-    for root in (plan.store, str(judged)):
+    (filtered,) = (out / "filter").iterdir()
+    for root in (plan.store, str(filtered)):
         store = ShardStore(root)
         for shard, manifest in store.committed().items():
             table = store.read(shard, verify=True)

@@ -12,11 +12,12 @@ from pathlib import Path
 def main() -> None:
     """Run the command."""
     from tests.harness.slow_functions import SLOW
-    from xner_ray.cli.common import run_stages
-    from xner_ray.pipeline.stages import label
+    from xner_ray.cli.common import report_user_errors
+    from xner_ray.config.load import load_config
+    from xner_ray.workflows.run import run
 
-    label.FUNCTIONS = SLOW
-    run_stages(Path(sys.argv[1]), sys.argv[2:], ["dataset"])
+    with report_user_errors():
+        run(load_config(Path(sys.argv[1]), sys.argv[2:]), sys.argv[1], ["dataset"], functions=SLOW)
 
 
 if __name__ == "__main__":

@@ -72,10 +72,10 @@ def make_run(out: Path) -> RunResults:
         "dropped": {"overlap": 20, "low_score": 0},
         "quarantined": 0,
     }
-    folders: dict = {"students": {}, "datasets": {}}
+    folders: dict = {"students": {}, "datasets": {}, "filtered": str(out / "filter" / "f22")}
     for language, sentences in SENTENCES.items():
         rows = [row(language, i, *sentences[i % 2]) for i in range(COPIES)]
-        path = out / "dataset" / "f00" / language / "train.parquet"
+        path = out / "dataset" / language / "f00" / "train.parquet"
         path.parent.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(rows, schema.EXPORTED), path)
         summary = {"sentences": COPIES, "entities": COPIES, "without_entity": COPIES // 2}
@@ -87,7 +87,8 @@ def make_run(out: Path) -> RunResults:
         (student / "training.json").write_text(json.dumps({"job": {"seed": 1}, "steps": 7, "tokens": 900}))
         (student / "model.safetensors").write_bytes(b"weights")
         folders["datasets"][language], folders["students"][language] = str(path), str(student)
-    (out / "dataset" / "f00" / "ledger.json").write_text(json.dumps({"by_language": dict.fromkeys(SENTENCES, cells)}))
+    (out / "filter" / "f22").mkdir(parents=True)
+    (out / "filter" / "f22" / "ledger.json").write_text(json.dumps({"by_language": dict.fromkeys(SENTENCES, cells)}))
     sets = {
         name: {
             "language": x,

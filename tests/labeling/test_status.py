@@ -35,7 +35,7 @@ def labeled(first: int, bad: list[int]) -> pa.Table:
 def out(tmp_path) -> Path:
     """A run with four planned shards. Two are labeled, one of them is judged, and one is in flight."""
     (tmp_path / "run.json").write_text('{"name": "x"}')
-    folder, judged = tmp_path / "label" / "f1", tmp_path / "judged" / "f2"
+    folder, judged = tmp_path / "label" / "f1", tmp_path / "filter" / "f2"
     folder.mkdir(parents=True)
     judged.mkdir(parents=True)
     (judged / "parts.json").write_text('{"label": "f1"}')
@@ -56,7 +56,7 @@ def judge_shard(out: Path, shard: str) -> None:
     sha = store.manifest(shard).sha256
     table, ledger = judge(store.read(shard), RulesConfig()), Ledger()
     ledger.add(table)
-    ShardStore(out / "judged" / "f2").commit(f"{shard}-{sha[:8]}", table, sha, {"ledger": ledger.to_rows()})
+    ShardStore(out / "filter" / "f2").commit(f"{shard}-{sha[:8]}", table, sha, {"ledger": ledger.to_rows()})
 
 
 def test_status_counts_shards_and_pairs(out):

@@ -7,7 +7,7 @@ import pytest
 
 from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
-from xner_ray.pipeline.stages.label import _check_conventions
+from xner_ray.pipeline.stages.label import check_conventions
 
 
 @pytest.fixture
@@ -24,8 +24,7 @@ def teachers(tmp_path):
 
 
 def check(teachers, **rules):
-    run = SimpleNamespace(config=SimpleNamespace(rules=RulesConfig(**rules)), config_file="mine.yaml")
-    _check_conventions(run, teachers)
+    check_conventions(SimpleNamespace(rules=RulesConfig(**rules)), "mine.yaml", teachers)
 
 
 def test_types_of_own_and_adopted_teachers(teachers):

@@ -13,10 +13,11 @@ from xner_ray.cli.main import app
 from xner_ray.config.load import load_config
 from xner_ray.errors import UserError
 from xner_ray.ner.tagger import open_tagger
-from xner_ray.pipeline.pipeline import STAGES, plan, run
+from xner_ray.pipeline.pipeline import build_pipeline, describe
 from xner_ray.results.export.dataset import export_run
 from xner_ray.results.export.export_types import ExportOptions
 from xner_ray.results.run_results import RunResults
+from xner_ray.workflows.run import run
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "tiny.yaml"
@@ -46,7 +47,8 @@ def test_results_have_scores_for_each_language(out):
         for model in ("zero_transfer", "student"):
             assert {"precision", "recall", "f1"} <= set(row[model])
         assert row["sentences"] == 20
-    assert set(saved["seconds"]) == {*STAGES, "total"}
+    stages = build_pipeline(load_config(CONFIG, [f"out={folder}"]))
+    assert set(saved["seconds"]) == {*(stage.name for stage in stages), "total"}
 
 
 def test_gains_have_confidence_intervals(out):
@@ -64,8 +66,8 @@ def test_report_is_written(out):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "tiny" in page and f"[report] {folder / 'report.html'}" in lines
     work = [json.loads(line) for line in (folder / "work.jsonl").read_text().splitlines()]
-    assert {(w["stage"], w["amount"].get("pairs")) for w in work} >= {("label", 80), ("dataset", 80)}
-    assert {w["stage"] for w in work} == {"ingest", "label", "dataset", "evaluate"}
+    assert {(w["stage"], w["amount"].get("pairs")) for w in work} >= {("label", 80), ("filter", 80)}
+    assert {w["stage"] for w in work} == {"ingest", "label", "filter", "evaluate"}
 
 
 def test_ledger_adds_up(out):
@@ -124,7 +126,7 @@ def test_changed_threshold_does_not_label_again(out):
     with pytest.raises(UserError, match="no sentence with entities was kept"):
         again(folder, "rules.min_projection_score=1.0", stages=["dataset"])
     assert set((folder / "label").iterdir()) == stores
-    assert len(list((folder / "judged").iterdir())) == 2
+    assert len(list((folder / "filter").iterdir())) == 2
 
 
 def test_other_run_in_the_same_folder_is_an_error(out):
@@ -136,7 +138,7 @@ def test_other_run_in_the_same_folder_is_an_error(out):
 def test_results_are_exported(out, tmp_path):
     folder, results, _ = out
     for student in results["folders"]["students"].values():
-        assert "## Protocol" in (Path(student) / "README.md").read_text(encoding="utf-8")
+        assert "## Training" in (Path(student) / "README.md").read_text(encoding="utf-8")
     exported = export_run(RunResults.open(folder), tmp_path / "out", ExportOptions("hf", {"train": 1.0}, 1))
     assert set(exported.labels) == {"de", "zh"} and not any("MISC" in x for x in exported.labels["zh"])
     assert sum(exported.sentences.values()) == sum(
@@ -161,7 +163,7 @@ def test_commands_in_the_docs_work(out, tmp_path):
 @pytest.mark.slow
 def test_external_teacher_labels_its_types(out, tmp_path):
     folder, _, _ = out
-    (model,) = (folder / "english").glob("*/model")
+    (model,) = (folder / "teacher" / "source").glob("*/model")
     names = "{PER: PERSON, MISC: O}"
     _, lines = again(folder, f"teacher.model={model}", f"teacher.label_map={names}", stages=["label"])
     assert any("[teacher]" in line and "labels LOC ORG PERSON" in line for line in lines)
@@ -174,7 +176,7 @@ def test_external_teacher_labels_its_types(out, tmp_path):
 
 def test_plan_of_the_paper_config():
     config = load_config(CONFIG.with_name("paper.yaml"), ["data=/nowhere"])
-    plans = dict(plan(config))
+    plans = dict(describe(config))
     assert "40 models" in plans["student"]
     assert config.teacher.encoder == config.aligner.encoder == "FacebookAI/xlm-roberta-large"
     assert config.student.training.gamma == 4 and len(config.student.seeds) == 5
@@ -182,5 +184,5 @@ def test_plan_of_the_paper_config():
 
 
 def test_unknown_stage_is_an_error():
-    with pytest.raises(UserError, match="is no stage"):
+    with pytest.raises(UserError, match="is not a stage"):
         run(load_config(CONFIG, ["out=/nowhere"]), stages=["dance"])

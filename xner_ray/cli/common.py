@@ -87,15 +87,16 @@ def run_stages(
     """Run stages of a config (all: None) and show what came out.
 
     Returns:
-        what `stages.pipeline.run` returns; with `languages` in it once the students are evaluated.
+        what `workflows.run.run` returns; with `languages` in it once the students are evaluated.
     """
     with report_user_errors(resumable=True):
         from xner_ray.config.load import load_config
 
         config = load_config(config_file, overrides or ())
-        from xner_ray.pipeline import pipeline
 
-        results = pipeline.run(config, config_file, stages=stages)
+        from xner_ray.workflows.run import run
+
+        results = run(config, config_file, stages=stages)
         if results.get("languages") and not _as_json():
             from xner_ray.results.report.table import results_table
 

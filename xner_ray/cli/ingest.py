@@ -92,9 +92,9 @@ def _of_config(path: Path, overrides: Sequence[str], out: Path | None) -> tuple[
 
     config = load_config(path, overrides)
     if config.sample:
-        from xner_ray.pipeline import pipeline
+        from xner_ray.workflows.run import run
 
-        pipeline.run(config, path, stages=["sample"], log=echo)
+        run(config, path, stages=["sample"], log=echo)
     root = out or Path(config.out) / "corpus"
     return {root / language: sources_of(config, language) for language in config.languages}, config.ray
 
@@ -137,11 +137,9 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
     mapper: Callable = map
     if ray:
         from xner_ray.config import RayConfig
-        from xner_ray.pipeline.stages.ingest import spread
-        from xner_ray.preflight.ray_session import connect
+        from xner_ray.pipeline.executors import RayExecutor
 
-        connect(settings or RayConfig())
-        mapper = spread
+        mapper = RayExecutor(settings or RayConfig(), Path.cwd(), echo).map
     results: dict[str, Any] = {}
     for root, sources in collections.items():
         began = time.monotonic()

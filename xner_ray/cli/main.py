@@ -89,13 +89,15 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
     from xner_ray.config.load import load_config
 
     loaded = load_config(config, overrides or ())
-    from xner_ray.corpora.opus.resolve import resolve
-    from xner_ray.pipeline import pipeline
     from xner_ray.results.report.table import plan_table
+    from xner_ray.workflows.plan import plan_run
 
-    resolve(loaded, echo)
-
-    show(plan_table(pipeline.plan(loaded), loaded.out))
+    found = plan_run(loaded, config, echo)
+    show(plan_table(found.stages, loaded.out))
+    for problem in found.problems:
+        echo(f"error: {problem}", "red")
+    if found.problems:
+        raise SystemExit(2)
 
 
 app.command(rich_help_panel="A whole run")(preflight)
@@ -147,7 +149,7 @@ def evaluate(
     """
     folder, mapping = model_folder(model), _mapping(tag_map)
     existing_file(data, "--data", "give a CoNLL file: token, tab, tag; a blank line between sentences")
-    from xner_ray.pipeline.stages.evaluate import evaluate_model
+    from xner_ray.evaluation.tagger_scores import evaluate_model
     from xner_ray.results.report.table import scores_table
     from xner_ray.text.tag_schemes import as_scheme
 

@@ -12,7 +12,7 @@ from xner_ray.config.base import PositiveInt, StrictModel
 class RateConfig(StrictModel):
     """A measured speed, for the cost estimate of `xner refresh --dry-run`. Without a measurement there is no estimate."""
 
-    stage: Literal["ingest", "label", "dataset"] = Field(description="Stage that was measured.")
+    stage: Literal["ingest", "label", "filter"] = Field(description="Stage that was measured.")
     pairs_per_second: float = Field(gt=0, description="Pairs per second.")
     device: str = Field(description="Device that was measured, e.g. core or H200. The estimate is in hours of it.")
     model: str | None = Field(None, description="Encoder or model that was measured. null: the stage ran no model.")

@@ -169,7 +169,7 @@ class Collection:
         """The sources that are not held as they are, with their identities and labels, in the order in which they win."""
         found = []
         for source in sorted(sources, key=lambda s: s.corpus.name):
-            identity = _identity(source)
+            identity = source_identity(source)
             name = source.corpus.name
             if state["corpora"].get(name, {}).get("identity") != identity:
                 found.append((replace(source, label=_free(source.label, state["labels"])), identity))
@@ -198,7 +198,7 @@ class Collection:
             raise UserError(f"was made with other settings: {line}", file=self.root, remedy=remedy)
 
 
-def _identity(source: Source) -> dict[str, Any]:
+def source_identity(source: Source) -> dict[str, Any]:
     """What decides about a corpus's rows."""
     files = [file_identity(path) for path in (source.path, source.target_path) if path]
     ingest = source.ingest.fingerprint()

@@ -58,6 +58,23 @@ def encoder_folder(encoder: str) -> Path:
     return folder
 
 
+def local_encoder(encoder: str) -> Path | None:
+    """The folder of an encoder as far as it is on this machine; None: a hub model that is not cached. No network.
+
+    Raises:
+        UserError: as `encoder_folder`.
+    """
+    if encoder in ("embedded", "tiny") or Path(encoder).is_dir():
+        return encoder_folder(encoder)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(encoder, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        return None
+
+
 def _download(encoder: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

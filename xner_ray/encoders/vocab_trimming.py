@@ -16,6 +16,7 @@ import json
 import shutil
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,13 @@ def pieces_fused_with_particles(pieces: Iterable[str], languages: Iterable[str])
             if text in particles.compounds or any(a in vocabulary and b in vocabulary for a, b in splits):
                 fused.add(piece)
     return fused
+
+
+def vocabulary_identity(languages: Iterable[str]) -> str:
+    """What `trimmed_folder` keeps for these languages, as a hash."""
+    chosen = sorted(languages)
+    particles = {x: asdict(p) for x in chosen if (p := get_language(x).particles)}
+    return fingerprint({"ranges": script_ranges(chosen), "particles": particles})
 
 
 def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import write_json
 
-_FILE = "plan.json"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LabelingPlan:
 
     def save(self, folder: Path) -> None:
         """Write the file into the folder of a label stage."""
-        write_json(folder / _FILE, asdict(self))
+        write_json(folder / PLAN, asdict(self))
 
     @classmethod
     def latest(cls, out: Path) -> tuple[Path, LabelingPlan]:
@@ -48,7 +48,7 @@ class LabelingPlan:
         """
         if not (out / "run.json").is_file():
             raise UserError("is not the output folder of a run", file=out, remedy="give the `out` of a config")
-        plans = sorted(out.glob(f"label/*/{_FILE}"), key=lambda path: (path.stat().st_mtime_ns, path))
+        plans = sorted(out.glob(f"label/*/{PLAN}"), key=lambda path: (path.stat().st_mtime_ns, path))
         if not plans:
             raise UserError("no labeling was started here", file=out, remedy="start one with `xner label CONFIG`")
         return plans[-1].parent, cls(**json.loads(plans[-1].read_text()))

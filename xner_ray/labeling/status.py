@@ -79,7 +79,7 @@ def _pairs_per_second(store: ShardStore, done: dict[str, Manifest]) -> float | N
 def _ledger(out: Path, folder: Path, plan: LabelingPlan, done: dict[str, Manifest]) -> dict[str, Any]:
     ledger = Ledger.from_rows(plan.ledger)
     judged: dict[str, Manifest] = {}
-    folders = [p for p in out.glob("judged/*/parts.json") if json.loads(p.read_text()).get("label") == folder.name]
+    folders = [p for p in out.glob("filter/*/parts.json") if json.loads(p.read_text()).get("label") == folder.name]
     if folders:
         judged = ShardStore(max(folders, key=lambda p: (p.stat().st_mtime_ns, p)).parent).committed()
     not_judged = sum(plan.shards.values())

@@ -105,7 +105,7 @@ class RunResults:
     @cached_property
     def ledger(self) -> dict[str, Any]:
         """`total`, `by_language`, `cells` (see `projection.ledger`)."""
-        return _read(self._dataset / "ledger.json")
+        return _read(self._filtered / "ledger.json")
 
     @cached_property
     def summaries(self) -> dict[str, dict[str, Any]]:
@@ -114,13 +114,16 @@ class RunResults:
 
     @cached_property
     def judged(self) -> list[str]:
-        """The files of the judged shards."""
-        return ShardStore(self._judged).files(_read(self._dataset / "parts.json")["shards"])
+        """The files of the filtered shards."""
+        shards: dict[str, str] = {}
+        for file in self.datasets.values():
+            shards |= _read(file.with_name("parts.json"))["shards"]
+        return ShardStore(self._filtered).files(shards)
 
     @cached_property
     def rules(self) -> dict[str, Any]:
-        """The rules that judged the shards."""
-        return _read(self._judged / "parts.json")["rules"]
+        """The rules of the filters."""
+        return _read(self._filtered / "parts.json")["rules"]
 
     @cached_property
     def quarantine(self) -> list[Path]:
@@ -140,17 +143,15 @@ class RunResults:
     @cached_property
     def work(self) -> list[dict[str, Any]]:
         """The lines of the work log that belong to the folders of these results."""
-        label = _read(self._judged / "parts.json")["label"]
-        folders = {self._judged.name, label, "scores", *(shards.parent.name for shards in self._ingest)}
+        label = _read(self._filtered / "parts.json")["label"]
+        ingest = [p.name if (p / "collection.json").exists() else p.parent.name for p in self._ingest]
+        folders = {self._filtered.name, label, "scores", *ingest}
         return [row for row in read_work(self.out) if row["of"] in folders]
 
     @property
-    def _dataset(self) -> Path:
-        return next(iter(self.datasets.values())).parents[1]
-
-    @cached_property
-    def _judged(self) -> Path:
-        return self.out / "judged" / _read(self._dataset / "parts.json")["judged"]
+    def _filtered(self) -> Path:
+        """The directory of the stage `filter`."""
+        return self._relocated(self.results["folders"]["filtered"])
 
     @property
     def _ingest(self) -> list[Path]:

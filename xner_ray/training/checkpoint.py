@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from xner_ray.encoders.load import save_tokenizer
 from xner_ray.storage.atomic import replace_dir
+from xner_ray.storage.stage_dir import MARKER, commit_dir
 from xner_ray.training.job import Result, TrainJob
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 def is_trained(job: TrainJob) -> bool:
     """Whether the job is done: its stage folder is committed or, for a job without a marker, its model folder is complete."""
     out = Path(job.out)
-    return (out.parent / "done.json" if job.marker is not None else out / "training.json").exists()
+    return (out.parent / MARKER if job.marker is not None else out / "training.json").exists()
 
 
 def save_model(model, job: TrainJob, result: Result) -> None:
     """Write weights (safetensors), tokenizer and `training.json`, then commit the stage folder if the job has a marker.
 
-    At the end the checkpoint of the job is deleted.
+    The checkpoint of the job is deleted.
 
     Args:
         model: the trained model, not wrapped.
@@ -45,11 +46,9 @@ def save_model(model, job: TrainJob, result: Result) -> None:
         (folder / "training.json").write_text(json.dumps(summary, indent=1))
 
     replace_dir(out, write)
+    shutil.rmtree(job.checkpoint_folder, ignore_errors=True)  # before the marker, which lists all files
     if job.marker is not None:
-        from xner_ray.storage import stage_dir
-
-        getattr(stage_dir, "commit_dir")(out.parent, job.marker)  # noqa: B009
-    shutil.rmtree(job.checkpoint_folder, ignore_errors=True)
+        commit_dir(out.parent, job.marker)
 
 
 @dataclass

@@ -5,6 +5,8 @@ import copy
 import pytest
 from rich.console import Console
 
+from xner_ray.errors import UserError
+from xner_ray.pipeline.runner import StagePlan
 from xner_ray.results.report.table import duration, plan_table, results_table, scores_table
 
 RESULTS = {
@@ -67,9 +69,20 @@ def test_empty_run_is_shown():
 
 
 def test_brackets_are_no_markup():
-    assert "[bold]" in printed(plan_table([("ingest", "reads [bold] de")], "out"))
+    assert "[bold]" in printed(plan_table([StagePlan("ingest", "reads [bold] de")], "out"))
     row = {"precision": 1, "recall": 2, "f1": 3}
     assert "ORG" in printed(scores_table({**row, "gold": 4, "types": {"ORG": {**row, "support": 4}}}, "x"))
+
+
+def test_plan_shows_what_is_done_and_why_the_rest_is_not():
+    stages = [
+        StagePlan("ingest", "pairs", 2, 2),
+        StagePlan("student", "models", 1, 6, [f"de seed {n}: not started" for n in range(5)]),
+        StagePlan("evaluate", "sets", error=UserError("no such gold file", file="x.conll")),
+    ]
+    text = printed(plan_table(stages, "out"))
+    assert "done" in text and "1 of 6 done; to do: de seed 0: not started" in text and "and 1 more" in text
+    assert "error: no such gold file" in text
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_joined_sets_keep_rows_and_weights():
 
 def test_mistakes_are_told_before_anything_runs(tmp_path):
     out = f"out={tmp_path / 'out'}"
-    with pytest.raises(UserError, match="is no study"):
+    with pytest.raises(UserError, match="is not a study"):
         study("luck", tiny(out))
     with pytest.raises(UserError, match="no gold for `zh`"):
         study("loss", tiny(out, "evaluation=[{language: de, path: x}]"), log=lambda _: None)

@@ -1,1 +1,1 @@
-"""The way through the house: one module a stage, each binding the config to the rooms, and the pipeline that calls them."""
+"""The stages of the pipeline, one file each."""

@@ -1,11 +1,15 @@
-"""The aligner: examples from the run's own parallel text, then one model for all target languages.
+"""The stage `aligner`: examples from the run's own parallel text, then one model for all target languages.
 
-Examples need the teacher's entities in a few thousand pairs; those pairs are tagged here and tagged again by the labeling
-stage, which costs a few per cent and keeps the stages apart.
+Three pieces: the similarity encoder, the trained model, and the projector, which holds both with the decoding settings. A
+decoding setting thus moves without a training. The examples need the teacher's entities in a few thousand pairs; these pairs are
+tagged here and again by `label`, which costs a few percent and keeps the stages independent.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,105 +17,146 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xner_ray.config import AlignerConfig, Config
+from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
+from xner_ray.config import Config
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
-from xner_ray.pipeline.context import Run, model_identity, once
-from xner_ray.pipeline.stages.ingest import founding_shards
-from xner_ray.pipeline.stages.source_models import english_models, start_folder, teachers
-from xner_ray.training.checkpoint import is_trained
-from xner_ray.training.job import TrainJob
+from xner_ray.pipeline.context import Context, model_identity
+from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
+from xner_ray.pipeline.stages.ingest import Ingested
+from xner_ray.pipeline.stages.source_models import SourceModels, describe_training, train_job
+from xner_ray.storage.atomic import replace_dir
+from xner_ray.storage.fingerprint import fingerprint
+from xner_ray.storage.stage_dir import StageDir
+
+SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
 
 
-@once
-def aligner_folder(run: Run) -> Path:
-    """The folder of the trained aligner with its projector.json; trained if it is missing."""
-    from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
+class TrainAligner(Stage):
+    """The projector that `label` and `xner project` use. Result: its folder."""
+
+    name, version = "aligner", 2
+    needs: tuple[str, ...] = ("ingest", "teacher")
+
+    def describe(self, config: Config) -> str:
+        aligner = config.aligner
+        return (
+            f"{aligner.encoder}, {aligner.num_examples:,} examples a language, {describe_training(aligner.training)}"
+        )
+
+    def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
+        config, ingested, models = ctx.config, inputs["ingest"], inputs["teacher"]
+        encoder = ctx.encoder_parts(config.aligner.encoder)
+        similarity = {**encoder, "layer": config.aligner.similarity_layer}
+        trained = {
+            **encoder,
+            "aligner": config.aligner.model_dump(exclude=set(DECODING_KEYS)),
+            "teachers": {x: model_identity(folder) for x, folder in models.teachers().items()},
+            "shards": {s.shard: s.input_hash for s in _example_shards(ingested, config)},
+            "seed": config.seed,
+        }
+        decoding = {key: getattr(config.aligner, key) for key in DECODING_KEYS}
+        projector = {"trained": fingerprint(trained), "decoding": decoding, "languages": config.languages}
+        pieces = [Piece(TRAINED, trained), Piece(PROJECTOR, projector, "aligner")]
+        return [Piece(SIMILARITY, similarity), *pieces] if config.aligner.similarity_fallback_score else pieces
+
+    def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
+        from xner_ray.alignment.projector import LABELS
+
+        settings, missing = ctx.config.aligner, {piece.key: piece for piece in todo}
+        start = ctx.start_folder(settings.encoder)
+        if piece := missing.get(SIMILARITY):
+            ctx.executor.compute(_save_similarity, str(start), settings.similarity_layer, str(piece.path))
+            piece.commit()
+        if piece := missing.get(TRAINED):
+            if not (piece.path / "data.npz").exists():
+                _write_examples(ctx, inputs["ingest"], inputs["teacher"], start, piece.path / "data.npz")
+            ctx.executor.train([train_job(piece, "aligner", start, LABELS, settings.training, ctx.config.seed)])
+        if piece := missing.get(PROJECTOR):
+            paths = {p.key: p.path for p in self.directories(ctx, inputs)}
+            _assemble(ctx, start, paths, piece.path / "model")
+
+    def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Path:
+        return done[PROJECTOR].path / "model"
+
+
+def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -> None:
+    """One folder with the trained model, the similarity encoder and projector.json. Links, so that it takes no disk space."""
     from xner_ray.alignment.ensemble import FOLDER
-    from xner_ray.alignment.projector import LABELS
     from xner_ray.alignment.projector_file import save_projector
 
-    config = run.config
-    start = start_folder(run, config.aligner.encoder)
-    models = english_models(run, list(teachers(run).values()))
-    tagging = {language: models[wanted] for language, wanted in teachers(run).items()}
-    descriptors = founding_shards(run)
-    parts = {
-        "encoder": model_identity(start),
-        "aligner": config.aligner.model_dump(exclude=set(DECODING_KEYS)),
-        "teachers": {language: model_identity(folder) for language, folder in tagging.items()},
-        "shards": {d.shard: d.input_hash for d in _some(descriptors, config)},
-        "seed": config.seed,
-    }
-    folder = run.folder("aligner", parts)
-    job = TrainJob(
-        "aligner",
-        str(start),
-        LABELS,
-        config.aligner.training,
-        config.seed,
-        str(folder.path / "data.npz"),
-        str(folder.path / "model"),
-    )
-    if not is_trained(job):
-        if not Path(job.data).exists():
-            _prepare(run, job, tagging, _some(descriptors, config))
-        run.train([job])
-    # Written each time: a threshold moves without training. Labels know the file by its hash.
-    asked = config.aligner
-    decoding = Decoding.from_config(asked)
-    if asked.similarity_fallback_score and not (Path(job.out) / FOLDER).exists():
-        run.compute(_keep_similarity, str(start), asked.similarity_layer, job.out)
-    save_projector(job.out, decoding, asked.similarity_layer, str(start), languages=config.languages, run=config.name)
-    return Path(job.out)
+    settings = ctx.config.aligner
+
+    def write(folder: Path) -> None:
+        _link_tree(paths[TRAINED] / "model", folder)
+        if SIMILARITY in paths:
+            _link_tree(paths[SIMILARITY] / FOLDER, folder / FOLDER)
+        facts = {"languages": ctx.config.languages, "run": ctx.config.name}
+        save_projector(folder, Decoding.from_config(settings), settings.similarity_layer, str(start), **facts)
+
+    replace_dir(out, write)
 
 
-def _keep_similarity(encoder: str, layer: int, folder: str, threads: int) -> None:
-    """In a task: the driver needs no torch for anything else."""
+def _link_tree(source: Path, out: Path) -> None:
+    """Hard links where the file system has them, else copies."""
+
+    def link(file: str, to: str) -> None:
+        try:
+            os.link(file, to)
+        except OSError:
+            shutil.copyfile(file, to)
+
+    shutil.copytree(source, out, copy_function=link, dirs_exist_ok=True)
+
+
+def _save_similarity(encoder: str, layer: int, folder: str, threads: int) -> None:
+    """In a worker: the driver imports no torch."""
     from xner_ray.alignment.ensemble import save_similarity
 
     save_similarity(encoder, layer, folder)
 
 
-def _some(descriptors: list[ShardDescriptor], config: Config) -> list[ShardDescriptor]:
-    """The first shards of each language that hold enough pairs: about as many as examples are wanted."""
+def _example_shards(ingested: Ingested, config: Config) -> list[ShardDescriptor]:
+    """The first shards of each language that hold about as many pairs as examples are wanted."""
     chosen, pairs = [], dict.fromkeys(config.languages, 0)
-    for d in descriptors:
-        if pairs[d.language] < config.aligner.num_examples:
-            chosen.append(d)
-            pairs[d.language] += d.rows
+    for shard in ingested.initial_shards():
+        if pairs[shard.language] < config.aligner.num_examples:
+            chosen.append(shard)
+            pairs[shard.language] += shard.rows
     return chosen
 
 
-def _prepare(run: Run, job: TrainJob, tagging: dict[str, Path], shards: list[ShardDescriptor]) -> None:
-    """Build the examples in one Ray task, which gets the GPU where there is one."""
-    run.log(f"[aligner] looking for examples in {sum(d.rows for d in shards):,} pairs")
-    told = run.compute(
-        make_examples,
-        run.config.aligner.model_dump(),
-        run.config,
-        {language: str(folder) for language, folder in tagging.items()},
-        [d.__dict__ for d in shards],
-        job.start,
-        job.data,
-    )
-    for language, report in told["languages"].items():
-        run.log(f"[aligner] {language}: {', '.join(f'{n:,} {what}' for what, n in report['counts'].items())}")
-        for what, n in report["missing"].items():
-            run.log(f"[aligner] {language}: {n:,} {what} examples could not be had from the pairs looked at")
-    if told["too_long"]:
-        run.log(f"[aligner] {told['too_long']} examples are longer than the model and were left out")
+def _write_examples(ctx: Context, ingested: Ingested, models: SourceModels, start: Path, out: Path) -> None:
+    shards = _example_shards(ingested, ctx.config)
+    ctx.log(f"[aligner] looking for examples in {sum(s.rows for s in shards):,} pairs")
+    report = ctx.executor.compute(make_examples, ctx.config, models.teachers(), shards, start, out)
+    for language, counts in report["languages"].items():
+        ctx.log(f"[aligner] {language}: {', '.join(f'{n:,} {kind}' for kind, n in counts['counts'].items())}")
+        for kind, n in counts["missing"].items():
+            ctx.log(f"[aligner] {language}: {n:,} {kind} examples are missing: the pairs did not give more")
+    if report["too_long"]:
+        ctx.log(f"[aligner] {report['too_long']} examples are longer than the model and were left out")
 
 
 def make_examples(
-    aligner: dict[str, Any],
     config: Config,
-    tagging: dict[str, str],
-    shards: list[dict[str, Any]],
-    start: str,
-    out: str,
+    teachers: Mapping[str, Path],
+    shards: Sequence[ShardDescriptor],
+    start: Path,
+    out: Path,
     threads: int,
 ) -> dict[str, Any]:
-    """Tag, align, draw and encode the examples of all languages; writes the TrainSet to `out` and the examples beside it."""
+    """Tag, align, draw and encode the examples of all languages, in a worker.
+
+    Args:
+        teachers: model folder by language.
+        shards: parallel text to take examples from.
+        start: folder of the encoder.
+        out: file of the `TrainSet`; `examples.jsonl` is written beside it.
+        threads: CPU threads.
+
+    Returns:
+        `languages`: by language the `counts` of examples and the `missing` ones; `too_long`: examples left out.
+    """
     import torch
 
     from xner_ray.alignment.examples.builder import build_examples
@@ -124,15 +169,14 @@ def make_examples(
     from xner_ray.ner.tagger import open_tagger
 
     torch.set_num_threads(threads)
-    settings = AlignerConfig(**aligner)
-    similarity = (
-        Similarity.load(start, settings.similarity_layer) if settings.example_sources.get("bootstrap", 0) > 0 else None
-    )
-    taggers = {folder: open_tagger(folder) for folder in set(tagging.values())}
+    settings = config.aligner
+    bootstraps = settings.example_sources.get("bootstrap", 0) > 0
+    similarity = Similarity.load(str(start), settings.similarity_layer) if bootstraps else None
+    taggers = {folder: open_tagger(str(folder)) for folder in set(teachers.values())}
     all_examples, reports = [], {}
-    for language in dict.fromkeys(s["language"] for s in shards):
-        table = pa.concat_tables([pq.read_table(s["path"]) for s in shards if s["language"] == language])
-        tagger = taggers[tagging[language]]
+    for language in dict.fromkeys(s.language for s in shards):
+        table = pa.concat_tables([pq.read_table(s.path) for s in shards if s.language == language])
+        tagger = taggers[teachers[language]]
         table = label_table(tagger, table.combine_chunks(), config.source_language)
         examples, report = build_examples(
             settings,
@@ -146,7 +190,7 @@ def make_examples(
         )
         all_examples += examples
         reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
-    data, too_long = encode_examples(Tokenizer(start), all_examples, model_max_length(start))
-    write_examples(Path(out).with_name("examples.jsonl"), all_examples)
-    data.save(Path(out))
+    data, too_long = encode_examples(Tokenizer(str(start)), all_examples, model_max_length(start))
+    write_examples(out.with_name("examples.jsonl"), all_examples)
+    data.save(out)  # last: `run` takes an existing file as complete
     return {"languages": reports, "too_long": too_long}

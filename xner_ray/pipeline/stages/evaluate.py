@@ -1,146 +1,173 @@
-"""Measuring on gold: students beside zero-transfer, the teacher on English dev, any folder on any file."""
+"""The stage `evaluate`: students beside zero-shot transfer on every gold set, and the teacher on dev sets of the source language.
+
+Each pair of a model and a gold set is a piece: it is scored once, whatever run asks for it, and committed when it is done.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from xner_ray.config import Config, GoldConfig
+from xner_ray.evaluation.bootstrap import gain, mean_draws, with_intervals
+from xner_ray.evaluation.calibration import merge
+from xner_ray.evaluation.scores import mean_scores
+from xner_ray.evaluation.tagger_scores import DRAWS, evaluate_tagger, without_draws
+from xner_ray.pipeline.context import Context, model_identity
+from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
+from xner_ray.pipeline.stages.student import Student
+from xner_ray.storage.atomic import write_text
+from xner_ray.storage.stage_dir import StageDir
+from xner_ray.text.conll import read_gold_file
 
-from xner_ray.config import GoldConfig, TagScheme
-from xner_ray.errors import UserError
-from xner_ray.evaluation.bootstrap import gain, mean_draws, resample, sentence_counts, with_intervals
-from xner_ray.evaluation.calibration import merge, reliability
-from xner_ray.evaluation.scores import mean_scores, scores
-from xner_ray.pipeline.context import Run, model_identity, once
-from xner_ray.pipeline.stages.source_models import english_models, teachers
-from xner_ray.pipeline.stages.student import Student, students
-from xner_ray.storage.atomic import write_json
-from xner_ray.storage.fingerprint import fingerprint
-from xner_ray.text.conll import Sentence, read_conll, read_gold_file
-from xner_ray.text.tags import bio2_to_spans
-
-SCORES_VERSION = 2  # of what a file under scores/ holds; another number measures anew
-Work = dict[tuple[str, str], GoldConfig]  # by model folder and the set's path
-Measured = dict[tuple[str, str], dict[str, Any]]
-DRAWS = "draws"  # resampled F1: kept with the scores, so that models can be compared draw by draw, not in results
+SCORES = "scores.json"
+Pair = tuple[str, str]  # folder of a model, path of a gold set as the config has it
+Measured = dict[Pair, dict[str, Any]]
 
 
-def evaluate_model(
-    model: str,
-    data: str,
-    language: str = "en",
-    tag_map: Mapping[str, str] | None = None,
-    types: Sequence[str] | None = None,
-    scheme: TagScheme = "bio2",
-) -> dict[str, Any]:
-    """Score a tagger's folder on a CoNLL file.
+class ScoreModels(Stage):
+    """Scores models on gold sets. Result: by pair, what `evaluate_tagger` returns.
 
-    Returns:
-        precision, recall, f1 (percent, strict entity match by seqeval), f1_interval (95%, bootstrap), support, types,
-        calibration, sentences.
-
-    Raises:
-        UserError: the folder holds no tagger, or the file is not what `evaluation.conll` reads.
+    Args:
+        pairs: by (folder of a model, path of a gold set) the set.
     """
-    from xner_ray.ner.tagger import open_tagger
 
-    if not Path(model).is_dir():
-        raise UserError(
-            "no such model folder", file=model, key="--model", remedy="give a folder that a training wrote"
-        )
-    measured = evaluate_tagger(open_tagger(model), read_conll(data, language, tag_map, types, scheme=scheme), types)
-    return _told(measured)
+    name, version = "evaluate", 2
 
+    def __init__(self, pairs: Mapping[Pair, GoldConfig]):
+        self.pairs = dict(pairs)
 
-def evaluate_tagger(tagger, sentences: Sequence[Sentence], types: Sequence[str] | None = None) -> dict[str, Any]:
-    """Score a loaded tagger. `types`: predictions of other types count as O, as such gold entities did when it was read."""
-    predicted, certain = tagger.predict_tags([s.join_tokens() for s in sentences])
-    if types:
-        kept = [tag[2:] in types for tags in predicted for tag in tags if tag.startswith("B-")]
-        certain = certain[np.array(kept, bool)]
-        predicted = [[tag if tag[2:] in types else "O" for tag in tags] for tags in predicted]
-    gold = [s.tags for s in sentences]
-    draws = resample(*sentence_counts(gold, predicted))
-    return {
-        **with_intervals(scores(gold, predicted), draws),
-        "calibration": reliability(certain, _correct(gold, predicted)),
-        "sentences": len(sentences),
-        DRAWS: draws,
-    }
+    def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
+        pieces: dict[str, Piece] = {}
+        for (model, path), gold in self.pairs.items():
+            parts = {"model": model_identity(model), "gold": ctx.gold_parts([gold])}
+            pieces.setdefault(_key((model, path)), Piece(_key((model, path)), parts, "scores"))
+        return list(pieces.values())
 
+    def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
+        missing = {piece.key: piece for piece in todo}
+        work: dict[str, list[GoldConfig]] = {}
+        for (model, path), gold in self.pairs.items():
+            if _key((model, path)) in missing:
+                work.setdefault(model, []).append(gold)
+        ctx.log(f"[evaluate] {len(missing)} pairs of a model and a gold set")
+        fill = {gold.path: ctx.config.fill(gold.path) for golds in work.values() for gold in golds}
+        with ctx.record_work("evaluate", "scores") as amount:
+            for n, (model, path, scores) in enumerate(ctx.executor.stream(score_models, work, fill), 1):
+                piece = missing[_key((model, path))]
+                write_text(piece.path / SCORES, json.dumps(scores))
+                piece.commit()
+                amount["sentences"] = amount.get("sentences", 0) + scores["sentences"]
+                name = f"{Path(model).parent.parent.name} on {Path(path).name}"
+                ctx.log(f"[evaluate] {n}/{len(missing)} {name}: F1 {scores['f1']:.2f}")
 
-def _correct(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> np.ndarray:
-    """Whether each predicted entity is one of gold, in the order of the B- tags."""
-    pairs = zip(gold, predicted, strict=True)
-    return np.array(
-        [span in want for want, got in ((bio2_to_spans(a), bio2_to_spans(b)) for a, b in pairs) for span in got], bool
-    )
-
-
-def _told(measured: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in measured.items() if key != DRAWS}
+    def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Measured:
+        return {pair: json.loads((done[_key(pair)].path / SCORES).read_text()) for pair in self.pairs}
 
 
-@once
-def evaluate_all(run: Run) -> dict[str, Any]:
-    """Zero-transfer and students on every evaluation set; the teacher on English dev.
+class Evaluate(Stage):
+    """Scores the students of a run. Result: a dict with
 
-    Returns:
-        `languages`: by language, of its first set: zero_transfer, student, sentences; `sets`: the same for every set, by
-        name, with `encoder` and `gain`; `english`: the teacher's scores.
+    - `languages`: by language, of its first set, `zero_transfer`, `student` and `sentences`;
+    - `sets`: the same for every set, by name, with `encoder`, `gain` and `seeds`;
+    - `english`: by dev set, the scores of the teacher.
+
+    Args:
+        students_only: leave the teacher out.
     """
-    trained = students(run)
-    english = english_models(run, list(teachers(run).values()))
-    teacher = str(english[next(iter(teachers(run).values()))])
-    done = measure(run, {(teacher, gold.path): gold for gold in run.config.dev} | _work(run, trained))
-    sets = _sets(run, trained, done)
-    languages: dict[str, Any] = {}
-    for row in sets.values():
-        languages.setdefault(row["language"], {k: row[k] for k in ("zero_transfer", "student", "sentences")})
-    return {
-        "languages": languages,
-        "sets": sets,
-        "english": {g.name or Path(g.path).name: _told(done[teacher, g.path]) for g in run.config.dev},
-    }
+
+    name, version = "evaluate", ScoreModels.version
+    needs: tuple[str, ...] = ("teacher", "student")
+
+    def __init__(self, students_only: bool = False):
+        self.students_only = students_only
+
+    def describe(self, config: Config) -> str:
+        return f"{len(config.evaluation)} gold sets, zero-shot transfer beside each student"
+
+    def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
+        return self._scores(ctx, inputs).pieces(ctx, inputs)
+
+    def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
+        self._scores(ctx, inputs).run(ctx, inputs, todo)
+
+    def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> dict[str, Any]:
+        measured = self._scores(ctx, inputs).result(ctx, inputs, done)
+        sets = _sets(ctx.config, inputs["student"], measured)
+        languages: dict[str, Any] = {}
+        for row in sets.values():
+            languages.setdefault(row["language"], {k: row[k] for k in ("zero_transfer", "student", "sentences")})
+        dev = {} if self.students_only else self._dev(ctx, inputs)
+        source = {g.name or Path(g.path).name: without_draws(measured[pair]) for pair, g in dev.items()}
+        return {"languages": languages, "sets": sets, "english": source}
+
+    def _scores(self, ctx: Context, inputs: Inputs) -> ScoreModels:
+        students = student_pairs(ctx.config, inputs["student"])
+        return ScoreModels(students if self.students_only else self._dev(ctx, inputs) | students)
+
+    def _dev(self, ctx: Context, inputs: Inputs) -> dict[Pair, GoldConfig]:
+        teacher = str(inputs["teacher"].teacher(ctx.config.languages[0]))
+        return {(teacher, gold.path): gold for gold in ctx.config.dev}
 
 
-def evaluate_students(run: Run, trained: list[Student]) -> dict[str, Any]:
-    """`sets` of `evaluate_all` for some students alone."""
-    return _sets(run, trained, measure(run, _work(run, trained)))
-
-
-def _work(run: Run, trained: list[Student]) -> Work:
-    """What is to be measured: each student and its zero-transfer baseline on the sets of its language."""
-    pairs = [(s, gold) for gold in run.config.evaluation for s in trained if s.language == gold.language]
+def student_pairs(config: Config, students: Sequence[Student]) -> dict[Pair, GoldConfig]:
+    """Each student and the model that it is compared with, on the sets of its language."""
+    pairs = [(s, gold) for gold in config.evaluation for s in students if s.language == gold.language]
     return {(str(model), gold.path): gold for s, gold in pairs for model in (s.base, s.folder)}
 
 
-def _sets(run: Run, trained: list[Student], done: Measured) -> dict[str, Any]:
+def score_models(
+    work: Mapping[str, Sequence[GoldConfig]], fill: Mapping[str, str], threads: int
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Score each model on its gold sets, in a worker.
+
+    Args:
+        work: gold sets by folder of the model.
+        fill: file of a gold set by its path in the config.
+        threads: CPU threads.
+
+    Yields:
+        folder of the model, path of the set, scores.
+    """
+    import torch
+
+    from xner_ray.ner.tagger import open_tagger
+
+    torch.set_num_threads(threads)
+    for model, sets in work.items():
+        tagger = open_tagger(model)
+        for gold in sets:
+            yield model, gold.path, evaluate_tagger(tagger, read_gold_file(gold, fill[gold.path]), gold.types)
+
+
+def _key(pair: Pair) -> str:
+    return " on ".join(pair)
+
+
+def _sets(config: Config, students: Sequence[Student], measured: Measured) -> dict[str, Any]:
     sets: dict[str, Any] = {}
-    for gold in run.config.evaluation:
-        mine = [s for s in trained if s.language == gold.language]
-        for encoder in dict.fromkeys(s.encoder for s in mine):
-            name = (gold.name or Path(gold.path).name) + (
-                f" ({encoder})" if len({s.encoder for s in mine}) > 1 else ""
-            )
-            sets[name] = _row(gold, encoder, [s for s in mine if s.encoder == encoder], done)
+    for gold in config.evaluation:
+        mine = [s for s in students if s.language == gold.language]
+        encoders = list(dict.fromkeys(s.encoder for s in mine))
+        for encoder in encoders:
+            name = (gold.name or Path(gold.path).name) + (f" ({encoder})" if len(encoders) > 1 else "")
+            sets[name] = _row(gold, encoder, [s for s in mine if s.encoder == encoder], measured)
     return sets
 
 
-def _row(gold: GoldConfig, encoder: str, mine: list[Student], done: Measured) -> dict[str, Any]:
-    before = _mean([done[base, gold.path] for base in dict.fromkeys(str(s.base) for s in mine)])
-    after = _mean([done[str(s.folder), gold.path] for s in mine])
+def _row(gold: GoldConfig, encoder: str, students: list[Student], measured: Measured) -> dict[str, Any]:
+    before = _mean([measured[base, gold.path] for base in dict.fromkeys(str(s.base) for s in students)])
+    after = _mean([measured[str(s.folder), gold.path] for s in students])
     return {
         "language": gold.language,
         "encoder": encoder,
-        "zero_transfer": _told(before),
-        "student": _told(after),
+        "zero_transfer": without_draws(before),
+        "student": without_draws(after),
         "gain": gain(before, after, (before[DRAWS], after[DRAWS])),
         "sentences": after["sentences"],
-        "seeds": [s.seed for s in mine],
+        "seeds": [s.seed for s in students],
     }
 
 
@@ -155,52 +182,3 @@ def _mean(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "sentences": runs[0]["sentences"],
         DRAWS: draws,
     }
-
-
-def measure(run: Run, work: Work) -> Measured:
-    """Score what was not scored before.
-
-    Args:
-        work: by (folder of a model, path of a gold set) the set.
-
-    Returns:
-        by the same keys what `evaluate_tagger` returns.
-    """
-    folder = run.out / "scores"
-    folder.mkdir(exist_ok=True)
-    done: Measured = {}
-    todo: dict[str, list[tuple[str, GoldConfig, Path]]] = {}
-    for (model, path), gold in work.items():
-        parts = {"model": model_identity(model), "gold": run.gold_parts([gold]), "version": SCORES_VERSION}
-        file = folder / f"{fingerprint(parts)}.json"
-        if file.exists():
-            done[model, path] = json.loads(file.read_text())
-        else:
-            filled = gold.model_copy(update={"path": run.config.fill(path)})
-            todo.setdefault(model, []).append((path, filled, file))
-    if not todo:
-        return done
-    run.log(f"[evaluate] {sum(map(len, todo.values()))} model and gold set pairs")
-    with run.work("evaluate", folder.name) as amount:
-        for model, path, file, result in run.compute(_score, todo):
-            write_json(file, result)
-            done[model, path] = result
-            amount["sentences"] = amount.get("sentences", 0) + result["sentences"]
-    return done
-
-
-def _score(
-    work: dict[str, list[tuple[str, GoldConfig, Path]]], threads: int
-) -> list[tuple[str, str, Path, dict[str, Any]]]:
-    import torch
-
-    from xner_ray.ner.tagger import open_tagger
-
-    torch.set_num_threads(threads)
-    results = []
-    for model, sets in work.items():
-        tagger = open_tagger(model)
-        for path, gold, file in sets:
-            sentences = read_gold_file(gold, gold.path)
-            results.append((model, path, file, evaluate_tagger(tagger, sentences, gold.types)))
-    return results

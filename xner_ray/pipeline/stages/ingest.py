@@ -1,149 +1,169 @@
-"""Corpora to shards, one folder a target language: a sample or all pairs, made once; or, with `ingest.incremental`, a collection.
+"""The stage `ingest`: corpora become shards, one directory for each target language.
 
-A collection (`corpora/collection.py`) only adds shards, so its folder belongs to no fingerprint, and labeling, which asks for
-the shards that lack a manifest, does the new ones alone.
+Without `ingest.incremental` a directory holds a sample of the pairs, or all of them, and is made once. With it, a collection at
+`out/corpus/LANGUAGE` grows by what is new in the corpora.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
-from xner_ray.corpora.collection import FIRST, Collection
+from xner_ray.config import Config
+from xner_ray.corpora.collection import FIRST, Collection, source_identity
 from xner_ray.corpora.ingest import ingest
-from xner_ray.corpora.ingest_report import IngestReport, quarantine_files
+from xner_ray.corpora.ingest_report import IngestReport, load_report, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.observability.run_metrics import record_ingest
-from xner_ray.pipeline.context import Run, once
+from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.projection.ledger import Ledger
 from xner_ray.schema import DUPLICATE
+from xner_ray.storage.fingerprint import fingerprint
+from xner_ray.storage.stage_dir import StageDir
 from xner_ray.text.sentence_keys import PAIR_KEY_VERSION
 
 
-def shard_folder(run: Run, language: str) -> Path:
-    """Where a language's shards are: what their report names is relative to it."""
-    config = run.config
-    if config.ingest.incremental:
-        return collection_folder(config.out, language)
+@dataclass(frozen=True)
+class Ingested:
+    """The shards of a run.
+
+    Attributes:
+        reports: by target language, what ingest counted.
+        folders: by target language, the folder that the report's file names are relative to.
+        incremental: the folders are collections that grow.
+        domains: by (language, corpus), the domain; of collections the report has it.
+    """
+
+    reports: dict[str, IngestReport]
+    folders: dict[str, Path]
+    incremental: bool
+    domains: dict[tuple[str, str], str]
+
+    def shards(self) -> list[ShardDescriptor]:
+        """All shards. A changed shard has another name, because its name contains its hash."""
+        found = []
+        for language, report in self.reports.items():
+            for shard in report.shards:
+                name = f"{language}-{Path(shard.file).stem}-{shard.sha256[:8]}"
+                path = str(self.folders[language] / shard.file)
+                found.append(ShardDescriptor(name, language, path, shard.rows, shard.sha256))
+        return found
+
+    def initial_shards(self) -> list[ShardDescriptor]:
+        """Shards that growth never changes: of a collection those of its first generation. Models are made from them."""
+        return [s for s in self.shards() if not self.incremental or Path(s.path).parent.name == FIRST]
+
+    def ledger(self) -> Ledger:
+        """Pairs read, and those that ended in ingest as duplicates, dropped or quarantined."""
+        ledger = Ledger()
+        for language, report in self.reports.items():
+            domains = report.made_from.get("domains") or {}
+            for corpus, count in report.corpora.items():
+                domain = domains[corpus] if domains else self.domains[language, corpus]
+                ledger.read(language, corpus, domain, count.sampled)
+                for reason, rows in {DUPLICATE: count.duplicates, **count.dropped}.items():
+                    ledger.add_dropped(language, corpus, reason, rows)
+            for file in self.quarantine_files(language):
+                ledger.add_quarantine(pq.read_table(file, columns=["language", "corpus"]))
+        return ledger
+
+    def quarantine_files(self, language: str) -> list[Path]:
+        """Parquet files of the pairs that ingest could not use."""
+        return quarantine_files(self.folders[language])
+
+
+class Ingest(Stage):
+    """Shards of sentence pairs. Result: `Ingested`."""
+
+    name, version = "ingest", 2
+    needs: tuple[str, ...] = ("sample",)
+
+    def describe(self, config: Config) -> str:
+        pairs = f"{config.ingest.max_pairs_per_language:,}" if config.ingest.max_pairs_per_language else "all"
+        return f"{pairs} pairs for each of {', '.join(config.languages)}, in shards of {config.ingest.shard_rows:,}"
+
+    def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
+        return [
+            self._collection(ctx, x) if ctx.config.ingest.incremental else _once(ctx, x) for x in ctx.config.languages
+        ]
+
+    def _collection(self, ctx: Context, language: str) -> Piece:
+        # The collection checks its settings itself and is never made anew, so the parts are constant. It has its own commits.
+        items = {s.label: fingerprint(source_identity(s)) for s in sources_of(ctx.config, language)}
+        return Piece(language, {"collection": f"corpus/{language}"}, items=items)
+
+    def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
+        for piece in todo:
+            if ctx.config.ingest.incremental:
+                _extend(ctx, piece)
+            else:
+                _ingest(ctx, piece)
+            piece.commit()
+
+    def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Ingested:
+        incremental = ctx.config.ingest.incremental
+        folders = {x: collection_folder(ctx.out, x) if incremental else d.path / "shards" for x, d in done.items()}
+        reports = {x: Collection(f).whole() if incremental else _report(f) for x, f in folders.items()}
+        domains = {(x, c.name): c.domain for x in ctx.config.languages for c in ctx.config.corpora_of(x)}
+        return Ingested(reports, folders, incremental, domains)
+
+
+def collection_folder(out: str | Path, language: str) -> Path:
+    """The collection of an incremental run; `xner corpus ingest CONFIG` adds to the same one."""
+    return Path(out).absolute() / "corpus" / language
+
+
+def _once(ctx: Context, language: str) -> Piece:
+    config = ctx.config
     parts = {
-        "corpora": run.corpus_parts(language),
+        "corpora": ctx.corpus_parts(language),
         "ingest": config.ingest.fingerprint(),
         "language": language,
         "source_language": config.source_language,
         "seed": config.seed,
     }
     if config.ingest.max_pairs_per_language is None:
-        parts["keys"] = PAIR_KEY_VERSION  # a whole ingest is free of duplicates by key
-    return run.folder(f"ingest/{language}", parts, version="ingest").path / "shards"
+        parts["keys"] = PAIR_KEY_VERSION  # without a sample, duplicates are found by key
+    return Piece(language, parts)
 
 
-def collection_folder(out: str | Path, language: str) -> Path:
-    """The collection of a run that grows; `xner corpus ingest CONFIG` adds to the same one."""
-    return Path(out).absolute() / "corpus" / language
+def _report(folder: Path) -> IngestReport:
+    report = load_report(folder)
+    assert report is not None, folder  # its marker vouches for it
+    return report
 
 
-@once
-def ingest_all(run: Run) -> dict[str, IngestReport]:
-    """Ingest every language; what is done is read back from its report."""
-    reports = {}
-    for language in run.config.languages:
-        if run.config.ingest.incremental:
-            reports[language] = _grown(run, language)
-            continue
-        folder = shard_folder(run, language)
-        done = (folder / "ingest.json").exists()
-        if done:
-            report = ingest(run.config, language, folder)
-        else:
-            if whole := run.config.ingest.max_pairs_per_language is None:
-                run.ray()
-            with run.work("ingest", folder.parent.name) as amount:
-                report = ingest(run.config, language, folder, mapper=spread if whole else map)
-                amount["pairs"] = sum(c.read for c in report.corpora.values())
-        reports[language] = report
-        if not done:
-            record_ingest(run.metrics, language, report.corpora.values())
-            run.log(f"[ingest] {language}: {told(report)}")
-    return reports
+def _ingest(ctx: Context, piece: PieceDir) -> None:
+    mapper = map if ctx.config.ingest.max_pairs_per_language else ctx.executor.map
+    with ctx.record_work("ingest", piece.path.name) as amount:
+        report = ingest(ctx.config, piece.key, piece.path / "shards", mapper=mapper)
+        amount["pairs"] = sum(c.read for c in report.corpora.values())
+    record_ingest(ctx.metrics, report.language, report.corpora.values())
+    ctx.log(f"[ingest] {piece.key}: {summary(report)}")
 
 
-def _grown(run: Run, language: str) -> IngestReport:
-    """Add what is new to a language's collection; the report is of all that it holds."""
-    collection, sources = Collection(shard_folder(run, language)), sources_of(run.config, language)
-    if collection.news(sources):
-        run.ray()
-        with run.work("ingest", collection.root.parent.name) as amount:
-            added = collection.add(sources, spread)
-            amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
-        if added:
-            run.log(f"[ingest] {language}: new are {told(added)}")
-    return collection.whole()
+def _extend(ctx: Context, piece: PieceDir) -> None:
+    collection, sources = Collection(collection_folder(ctx.out, piece.key)), sources_of(ctx.config, piece.key)
+    if not collection.news(sources):
+        return
+    with ctx.record_work("ingest", piece.key) as amount:
+        added = collection.add(sources, ctx.executor.map)
+        amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
+    if added:
+        record_ingest(ctx.metrics, added.language, added.corpora.values())
+        ctx.log(f"[ingest] {piece.key}: new are {summary(added)}")
 
 
-def told(report: IngestReport) -> str:
+def summary(report: IngestReport) -> str:
     """What an ingest did, in one line."""
     counts = report.corpora.values()
-    lost, twice = sum(c.rejected for c in counts), sum(c.duplicates for c in counts)
+    quarantined, duplicates = sum(c.rejected for c in counts), sum(c.duplicates for c in counts)
     dropped = sum(c.turned_away for c in counts)
-    return (
-        f"{report.rows:,} pairs in {len(report.shards)} shards from {len(report.corpora)} corpora,"
-        f" {lost:,} quarantined, {twice:,} duplicates" + (f", {dropped:,} dropped by rules" if dropped else "")
-    )
-
-
-def spread(task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """`map` over the cluster: results in order, a task on each CPU and one waiting. A task that dies is run again."""
-    import ray
-
-    remote = ray.remote(num_cpus=1, max_retries=3)(_call)
-    waiting: deque = deque()
-    for item in items:
-        waiting.append(remote.remote(task, item))
-        # Asked each time: tasks that wait make an autoscaler bring nodes, and those want as many again.
-        ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        while len(waiting) >= ahead:
-            yield ray.get(waiting.popleft())
-    while waiting:
-        yield ray.get(waiting.popleft())
-
-
-def _call(task: Callable[[Any], Any], item: Any) -> Any:
-    return task(item)
-
-
-def ingest_books(run: Run) -> Ledger:
-    """What came in, by the ingest reports: pairs read, and those that ended there."""
-    ledger = Ledger()
-    for language, report in ingest_all(run).items():
-        domains = report.made_from.get("domains") or {c.name: c.domain for c in run.config.corpora_of(language)}
-        for corpus, count in report.corpora.items():
-            ledger.read(language, corpus, domains[corpus], count.sampled)
-            for reason, rows in {DUPLICATE: count.duplicates, **count.dropped}.items():
-                ledger.add_dropped(language, corpus, reason, rows)
-        for file in quarantine_files(shard_folder(run, language)):
-            ledger.add_quarantine(pq.read_table(file, columns=["language", "corpus"]))
-    return ledger
-
-
-@once
-def shard_descriptors(run: Run) -> list[ShardDescriptor]:
-    """All shards of the run."""
-    found = []
-    for language, report in ingest_all(run).items():
-        folder = shard_folder(run, language)
-        for shard in report.shards:
-            # The hash in the name: a corpus that changed makes other shards, and those that did not stay labeled.
-            name = f"{language}-{Path(shard.file).stem}-{shard.sha256[:8]}"
-            found.append(ShardDescriptor(name, language, str(folder / shard.file), shard.rows, shard.sha256))
-    return found
-
-
-def founding_shards(run: Run) -> list[ShardDescriptor]:
-    """Those that growth does not change, for models that must not be trained anew each time: a collection's first generation."""
-    shards = shard_descriptors(run)
-    return [d for d in shards if not run.config.ingest.incremental or Path(d.path).parent.name == FIRST]
+    line = f"{report.rows:,} pairs in {len(report.shards)} shards from {len(report.corpora)} corpora"
+    line += f", {quarantined:,} quarantined, {duplicates:,} duplicates"
+    return line + (f", {dropped:,} dropped by quality filters" if dropped else "")

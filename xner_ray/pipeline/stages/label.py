@@ -1,240 +1,213 @@
-"""Labeling and aligning: shards stream as envelopes through two actor pools, and each is committed once.
+"""The stage `label`: teachers tag the source side of all pairs, and the aligner projects the entities to the target side.
 
-    shard descriptors -> read -> tokenize -> label pool (teacher) -> align pool (aligner) -> commit     on GPUs
-    shard descriptors -> one pool that reads, labels, aligns and commits                                on CPUs
-
-Where the pools hold GPUs, texts are cut into pieces and words before; on CPUs the pool does that itself.
-
-One row of the graph is one shard, so Ray can neither cut nor merge shards, and the file that a shard becomes is known before
-work starts. What is committed already is not read again. Nothing but descriptors passes the driver, and they go in waves, so
-that its memory does not grow with the corpus. What the actors do with a shard is in `shard_actors.py`.
+Shards go through the graph of `labeling/graph.py` and are committed one by one to a shard store, which lies in the stage's
+directory or in an object store. A shard that is committed is not read again.
 """
 
 from __future__ import annotations
 
-import itertools
-import warnings
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
-from xner_ray.corpora.ingest_report import quarantine_files
+from xner_ray.config import Config
 from xner_ray.encoders.load import encoder_folder
+from xner_ray.encoders.testing import null
 from xner_ray.errors import UserError
-from xner_ray.labeling.actors import (
-    AlignShards,
-    CommitShards,
-    LabelingJob,
-    LabelShards,
-    ReadLabelAlignCommit,
-    ReadShards,
-    TokenizeShards,
-)
-from xner_ray.labeling.plan import LabelingPlan
-from xner_ray.labeling.pools import Pool, Pools, plan_pools
+from xner_ray.labeling.actors import LabelingJob
+from xner_ray.labeling.graph import label_shards
+from xner_ray.labeling.plan import PLAN, LabelingPlan
+from xner_ray.labeling.pools import plan_pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
 from xner_ray.ner.external_teacher import teacher_types
 from xner_ray.observability.run_metrics import LabelMetrics
 from xner_ray.observability.shard_timer import LogContext
-from xner_ray.pipeline.context import Run, model_identity, once
-from xner_ray.pipeline.stages.aligner import aligner_folder
-from xner_ray.pipeline.stages.ingest import ingest_books, shard_descriptors, shard_folder
-from xner_ray.pipeline.stages.source_models import english_models, teachers
+from xner_ray.pipeline.context import Context, NotAvailableOffline, model_identity
+from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
+from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.preflight.labeling_checks import check_labeling
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
-from xner_ray.training.backends.nodes import nodes_up
 
-WAVE = 500  # shards of one graph: starting the pools anew costs seconds, and a wave takes an hour
-_NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
-FUNCTIONS = ShardFunctions()
+_NOT_IN_FINGERPRINT = {"max_actors", "num_gpus_per_actor", "output_uri", "max_quarantined", "null_model"}
 
 
 @dataclass(frozen=True)
 class Labeled:
-    """`folder`: of the stage. `root`: where its shards are, the folder itself or a prefix in an object store."""
+    """The labeled shards.
 
-    folder: StageDir
+    Attributes:
+        name: of the stage's directory.
+        root: where the shards are: that directory, or a prefix in an object store.
+        shards: names of the shards of this run.
+    """
+
+    name: str
     root: str
+    shards: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Models:
-    """Folders of the models, and what identifies them; `null`: only their tokenizers are used."""
+class _Models:
+    """Folders: of the teacher, by target language, and of the aligner."""
 
     teachers: dict[str, str]
     aligner: str
-    null: bool
-    parts: dict[str, Any]
 
 
-@once
-def label(run: Run) -> Labeled:
-    """Label and align every shard that is not committed."""
-    config = run.config.label
-    descriptors = shard_descriptors(run)
-    models = _null_models(run) if config.null_model else _models(run)
-    settings = config.model_dump(
-        exclude={"max_actors", "num_gpus_per_actor", "output_uri", "max_quarantined", "null_model"}
-    )
-    folder = run.folder("label", {**models.parts, "label": settings})
-    root = f"{config.output_uri.rstrip('/')}/label/{folder.path.name}" if config.output_uri else str(folder.path)
-    store = ShardStore(root)
-    _write_plan(run, folder, root, descriptors)
-    missing = set(store.missing({d.shard: d.input_hash for d in descriptors}))
-    todo = sorted((d for d in descriptors if d.shard in missing), key=lambda d: d.shard)
-    pairs = sum(d.rows for d in descriptors)
-    run.log(f"[label] {len(descriptors)} shards, {pairs:,} pairs; {len(descriptors) - len(todo)} shards are done")
-    if swept := store.sweep():
-        run.log(f"[label] {len(swept)} files of killed attempts were deleted")
-    if todo:
-        with run.work("label", folder.path.name, pairs=sum(d.rows for d in todo)):
-            _stream(run, todo, models, root, len(descriptors))
-        if left := store.missing({d.shard: d.input_hash for d in descriptors}):
-            raise UserError(f"{len(left)} shards were not committed, e.g. {left[0]}", file=root, remedy="run it again")
-    return Labeled(folder, root)
+class Label(Stage):
+    """Labels and aligns every shard that is not committed. Result: `Labeled`.
+
+    Args:
+        null_model: answers are made up from token ids, so neither teacher nor aligner is needed.
+        functions: what the actors run on a shard.
+    """
+
+    name, version = "label", 6
+    needs: tuple[str, ...] = ("ingest", "teacher", "aligner")
+
+    def __init__(self, null_model: bool = False, functions: ShardFunctions | None = None):
+        self.null_model, self.functions = null_model, functions or ShardFunctions()
+        if null_model:
+            self.needs = ("ingest",)
+
+    def describe(self, config: Config) -> str:
+        pairs = f"{config.ingest.max_pairs_per_language:,}" if config.ingest.max_pairs_per_language else "all"
+        models = "the null model" if self.null_model else "teacher and aligner"
+        return f"{models} over {pairs} pairs a language"
+
+    def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
+        settings = ctx.config.label.model_dump(exclude=_NOT_IN_FINGERPRINT)
+        items = {shard.shard: shard.input_hash for shard in inputs["ingest"].shards()}
+        return [Piece("", {**self._model_parts(ctx, inputs), "label": settings}, items=items)]
+
+    def problem(self, ctx: Context, piece: PieceDir) -> str | None:
+        problem, root = super().problem(ctx, piece), _root(ctx.config, piece.path)
+        if problem is not None:
+            return problem
+        if ctx.offline and "://" in root:
+            raise NotAvailableOffline(f"the shards are in {root}, which plan does not open")
+        missing = ShardStore(root).missing(piece.piece.items)
+        return f"{len(missing)} of {len(piece.piece.items)} shards are missing" if missing else None
+
+    def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
+        (piece,) = todo
+        shards, root = inputs["ingest"].shards(), _root(ctx.config, piece.path)
+        models = self._models(ctx, inputs)
+        if not self.null_model:
+            check_conventions(ctx.config, ctx.config_file, models.teachers)
+        store = ShardStore(root)
+        _write_plan(ctx, piece.path, root, inputs["ingest"], shards)
+        missing = set(store.missing(piece.piece.items))
+        left = sorted((s for s in shards if s.shard in missing), key=lambda s: s.shard)
+        pairs = sum(s.rows for s in shards)
+        ctx.log(f"[label] {len(shards)} shards, {pairs:,} pairs; {len(shards) - len(left)} shards are done")
+        if swept := store.sweep():
+            ctx.log(f"[label] {len(swept)} files of killed attempts were deleted")
+        if left:
+            with ctx.record_work("label", piece.path.name, pairs=sum(s.rows for s in left)):
+                self._label(ctx, models, left, root, len(shards))
+        if still := store.missing(piece.piece.items):
+            raise UserError(
+                f"{len(still)} shards were not committed, e.g. {still[0]}", file=root, remedy="run it again"
+            )
+        piece.commit(files=[piece.path / PLAN])  # shards have manifests of their own
+
+    def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Labeled:
+        folder = done[""].path
+        return Labeled(folder.name, _root(ctx.config, folder), frozenset(s.shard for s in inputs["ingest"].shards()))
+
+    def _label(
+        self, ctx: Context, models: _Models, shards: Sequence[ShardDescriptor], root: str, planned: int
+    ) -> None:
+        """Check the cluster, and stream the shards through the graph. `planned`: shards of the run, done or not."""
+        settings = ctx.config.label
+        pools = plan_pools(settings, ctx.executor.nodes(), len(shards), ctx.config.ray.max_gpus)
+        job = LabelingJob(
+            store=root,
+            functions=self.functions,
+            models=LabelingModels(
+                teachers=models.teachers,
+                aligner=models.aligner,
+                source_language=ctx.config.source_language,
+                null_model=self.null_model,
+                max_batch_tokens=settings.batch_tokens,
+                precision=settings.precision,
+                num_threads=pools.num_threads,
+            ),
+            max_quarantined=settings.max_quarantined,
+            log_context=LogContext.of(ctx.config.name),
+            pretokenized=pools.tokenize is not None,
+        )
+        precision = check_labeling(ctx.config, pools, list(shards), job, ctx.log)
+        if pools.tokenize:
+            ctx.log(f"[label] {pools.tokenize} actors tokenize on CPUs")
+        ctx.log(f"[label] {pools}; {precision}")
+        pairs = sum(s.rows for s in shards)
+        metrics = LabelMetrics(ctx.metrics, planned, len(shards), pairs)
+        with ctx.progress("label", len(shards), pairs) as progress:
+            for row in label_shards(shards, pools, job):
+                metrics.shard_committed(row)
+                progress.advance(row["rows"], row["quarantined"])
+
+    def _models(self, ctx: Context, inputs: Inputs) -> _Models:
+        if self.null_model:
+            folder = str(encoder_folder(ctx.config.teacher.encoder))
+            return _Models(dict.fromkeys(ctx.config.languages, folder), folder)
+        teachers = {x: str(folder) for x, folder in inputs["teacher"].teachers().items()}
+        return _Models(teachers, str(inputs["aligner"]))
+
+    def _model_parts(self, ctx: Context, inputs: Inputs) -> dict[str, Any]:
+        if self.null_model:
+            folder = encoder_folder(ctx.config.teacher.encoder)
+            return {"null": null.VERSION, "tokenizer": hash_file(folder / "tokenizer.json")}
+        aligner: Path = inputs["aligner"]
+        return {
+            "teachers": {x: model_identity(folder) for x, folder in inputs["teacher"].teachers().items()},
+            "aligner": [model_identity(aligner), hash_file(aligner / "projector.json")],
+        }
 
 
-def _models(run: Run) -> Models:
-    models = english_models(run, list(teachers(run).values()))
-    folders = {language: str(models[wanted]) for language, wanted in teachers(run).items()}
-    _check_conventions(run, folders)
-    aligner = aligner_folder(run)
-    parts = {
-        "teachers": {language: model_identity(folder) for language, folder in folders.items()},
-        "aligner": [model_identity(aligner), hash_file(aligner / "projector.json")],
-    }
-    return Models(folders, str(aligner), False, parts)
+def check_conventions(config: Config, config_file: str, teachers: Mapping[str, str]) -> None:
+    """Check before labeling that the rules name types that the teachers know.
 
-
-def _check_conventions(run: Run, teachers: dict[str, str]) -> None:
-    """Raises: UserError where a convention gives a type that the language's teacher does not know; before labeling begins."""
-    rules = run.config.rules
-    asked = [
-        (f"{key}.{x}", x, kind)
-        for key in ("derived_word_type", "lowercase_word_type", "demonym_country_type")
-        for x, kind in getattr(rules, key).items()
+    Raises:
+        UserError: a rule gives a type that the teacher of its language does not have.
+    """
+    rules = config.rules
+    by_language = ("derived_word_type", "lowercase_word_type", "demonym_country_type")
+    types = [(f"{key}.{x}", x, kind) for key in by_language for x, kind in getattr(rules, key).items()]
+    overrides = rules.surface_type_overrides
+    types += [
+        (f"surface_type_overrides.{x}.{text}", x, kind) for x, o in overrides.items() for text, kind in o.items()
     ]
-    asked += [
-        (f"surface_type_overrides.{x}.{text}", x, kind)
-        for x, words in rules.surface_type_overrides.items()
-        for text, kind in words.items()
-    ]
-    for key, language, kind in asked:
+    for key, language, kind in types:
         if language not in teachers:
             continue  # this run leaves the language out
-        types = teacher_types(teachers[language])
-        if kind not in ["O", *types]:
+        known = teacher_types(teachers[language])
+        if kind not in ["O", *known]:
             raise UserError(
-                f"`{kind}` is no type of the teacher of `{language}`",
-                file=run.config_file,
+                f"the teacher of `{language}` has no type `{kind}`",
+                file=config_file,
                 key=f"rules.{key}",
-                remedy=f"write O or one of {', '.join(types)}",
+                remedy=f"write O or one of {', '.join(known)}",
             )
 
 
-def _null_models(run: Run) -> Models:
-    from xner_ray.encoders.testing.null import VERSION
-
-    folder = encoder_folder(run.config.teacher.encoder)
-    parts = {"null": VERSION, "tokenizer": hash_file(folder / "tokenizer.json")}
-    return Models(dict.fromkeys(run.config.languages, str(folder)), str(folder), True, parts)
+def _root(config: Config, folder: Path) -> str:
+    uri = config.label.output_uri
+    return f"{uri.rstrip('/')}/label/{folder.name}" if uri else str(folder)
 
 
-def _write_plan(run: Run, folder: StageDir, root: str, descriptors: list[ShardDescriptor]) -> None:
-    """What `xner status` compares manifests with, and where `xner quarantine` finds what ingest set aside."""
-    files = [f for x in run.config.languages for f in quarantine_files(shard_folder(run, x))]
+def _write_plan(ctx: Context, folder: Path, root: str, ingested: Ingested, shards: Sequence[ShardDescriptor]) -> None:
+    """What `xner status` compares manifests with, and where `xner quarantine` finds the rows that ingest set aside."""
+    files = [f for language in ctx.config.languages for f in ingested.quarantine_files(language)]
     LabelingPlan(
         store=root,
-        shards={d.shard: d.rows for d in descriptors},
-        ledger=ingest_books(run).to_rows(),
-        quarantine_files=[str(f.relative_to(run.out)) for f in files],
-    ).save(folder.path)
-
-
-def _stream(run: Run, todo: list[ShardDescriptor], models: Models, root: str, planned: int) -> None:
-    """`planned`: shards of the whole labeling, those that were done before included."""
-    run.ray()
-    pools = plan_pools(run.config.label, nodes_up(), len(todo), run.config.ray.max_gpus)
-    config = run.config
-    labeling_models = LabelingModels(
-        teachers=models.teachers,
-        aligner=models.aligner,
-        source_language=config.source_language,
-        null_model=models.null,
-        max_batch_tokens=config.label.batch_tokens,
-        precision=config.label.precision,
-        num_threads=pools.num_threads,
-    )
-    job = LabelingJob(
-        store=root,
-        functions=FUNCTIONS,
-        models=labeling_models,
-        max_quarantined=config.label.max_quarantined,
-        log_context=LogContext.of(config.name),
-        pretokenized=pools.tokenize is not None,
-    )
-    told = check_labeling(run.config, pools, todo, job, run.log)
-    if pools.tokenize:
-        run.log(f"[label] {pools.tokenize} actors tokenize on CPUs")
-    run.log(f"[label] {pools}; {told}")
-    pairs = sum(d.rows for d in todo)
-    seen = LabelMetrics(run.metrics, planned, len(todo), pairs)
-    with run.progress("label", len(todo), pairs) as progress:
-        for start in range(0, len(todo), WAVE):
-            for row in _graph(todo[start : start + WAVE], pools, job).iter_rows():
-                seen.shard_committed(row)
-                progress.advance(row["rows"], row["quarantined"])
-
-
-def _graph(todo: list[ShardDescriptor], pools: Pools, job: LabelingJob) -> Any:
-    """The Ray Data graph of one wave.
-
-    Reading and committing are actors too, or part of one. As tasks they are many more processes than the node has CPUs, so
-    Ray ends the idle ones after a second and starts others, at four seconds of CPU each: two thirds of the time on two cores.
-    """
-    import ray
-
-    # Nothing else gives an actor of Ray Data a name; Ray 2.64 is to have another way, and is not allowed in yet.
-    warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
-    items: list[dict[str, Any]] = [d.__dict__ for d in todo]
-    graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
-    stages: list[tuple[str, type, Pool]]
-    if pools.align:
-        stages = [("read:shard", ReadShards, pools.read)]
-        if pools.tokenize:
-            stages.append(("tokenize:shard", TokenizeShards, pools.tokenize))
-        stages.append(("label:teacher", LabelShards, pools.label))
-        stages.append(("align:aligner", AlignShards, pools.align))
-        stages.append(("commit:shard", CommitShards, pools.commit))
-    else:
-        stages = [("whole:shard", ReadLabelAlignCommit, pools.label)]
-    for name, actor, pool in stages:
-        graph = graph.map_batches(
-            actor,
-            fn_constructor_args=(job,),
-            compute=_strategy(pool),
-            batch_size=1,
-            batch_format="pyarrow",
-            ray_remote_args_fn=partial(actor_name, name),
-            **pool.resources,
-        )
-    return graph
-
-
-def actor_name(name: str) -> dict[str, Any]:
-    """What Ray Data asks for before it starts an actor: how Ray's dashboard calls it, such as `label:teacher#3`."""
-    # Numbers go on from graph to graph, since the actors of the last one may still hold their names.
-    return {"name": f"{name}#{next(_NUMBERS[name])}"}
-
-
-def _strategy(pool: Pool) -> Any:
-    import ray
-
-    if not pool.max_size:
-        return ray.data.ActorPoolStrategy(size=pool.size)
-    return ray.data.ActorPoolStrategy(min_size=pool.size, max_size=pool.max_size)
+        shards={s.shard: s.rows for s in shards},
+        ledger=ingested.ledger().to_rows(),
+        quarantine_files=[str(f.relative_to(ctx.out)) for f in files],
+    ).save(folder)

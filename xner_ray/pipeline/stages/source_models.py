@@ -1,162 +1,239 @@
-"""Models fine-tuned on English gold: the teacher, and what a student starts from.
+"""The stage `teacher`: taggers fine-tuned on gold of the source language.
 
-Both are the same thing, a (encoder, training, types left out), so where teacher and student share an encoder it is trained
-once. A set of types that a target language lacks (Chinese has no MISC) is its own model, trained with those types as O.
+The teacher of a target language and the models that students start from are the same kind of thing: an encoder, a training and
+the types that become O. Where two of them agree in all three, one model serves both. A model that the user brings as teacher is
+copied in place of a training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xner_ray.config import TrainingConfig
-from xner_ray.encoders.load import encoder_folder, model_max_length
+from xner_ray.config import Config, TrainingConfig
+from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
-from xner_ray.encoders.vocab_trimming import trimmed_folder
 from xner_ray.ner.external_teacher import adopt_model, hash_model, original_labels, resolve_model
 from xner_ray.ner.label_normalizer import normalize_labels
 from xner_ray.ner.source_gold import encode_gold, entity_types, gold_labels, read_gold
-from xner_ray.pipeline.context import Run, model_identity, once
+from xner_ray.pipeline.context import Context, NotAvailableOffline
+from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
+from xner_ray.storage.stage_dir import StageDir, digest
 from xner_ray.text.conll import Sentence
-from xner_ray.training.checkpoint import is_trained
 from xner_ray.training.job import TrainJob
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """An English model: which encoder, trained how, without which types; or one that is trained, and what its types mean."""
+    """A model of the source language.
+
+    Attributes:
+        encoder: what it is fine-tuned from.
+        training: how.
+        drop_types: types that become O.
+        model: a trained tagger that is used as it is, instead of a training.
+        label_map: (label, type) pairs for the labels of `model`.
+        seed: of the training; None: the seed of the run.
+    """
 
     encoder: str
     training: TrainingConfig
-    without: tuple[str, ...]
+    drop_types: tuple[str, ...]
     model: str | None = None
     label_map: tuple[tuple[str, str], ...] = ()
-    seed: int | None = None  # of its training; None: the run's
+    seed: int | None = None
 
     @property
     def name(self) -> str:
+        """As log lines and directories call it."""
         seed = "" if self.seed is None else f"-seed-{self.seed}"
-        return "english" + "".join(f"-no-{t}" for t in self.without) + seed
+        return ("external" if self.model else "source") + "".join(f"-no-{t}" for t in self.drop_types) + seed
 
 
-def without_types(run: Run, language: str) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class SourceModels:
+    """Model folders by what they are."""
+
+    folders: dict[ModelSpec, Path]
+    config: Config
+
+    def teacher(self, language: str) -> Path:
+        """The teacher of a target language."""
+        return self.folders[teacher_spec(self.config, language)]
+
+    def teachers(self) -> dict[str, Path]:
+        """By target language."""
+        return {x: self.teacher(x) for x in self.config.languages}
+
+    def zero_shot(self, encoder: str, language: str, seed: int) -> Path:
+        """The model that a student starts from, or is compared with."""
+        return self.folders[zero_shot_spec(self.config, encoder, language, seed)]
+
+    def named(self) -> dict[str, Path]:
+        """By name, for reports."""
+        return {spec.name: folder for spec, folder in self.folders.items()}
+
+
+class TrainSourceModels(Stage):
+    """Trains the source models that are missing. Result: `SourceModels`.
+
+    Args:
+        specs: the models; default: the teachers of the run and the models that its students start from.
+    """
+
+    name, version = "teacher", 2
+    needs: tuple[str, ...] = ("sample",)
+
+    def __init__(self, specs: Sequence[ModelSpec] | None = None):
+        self.chosen = specs
+
+    def specs(self, config: Config) -> list[ModelSpec]:
+        """The models, each once."""
+        if self.chosen is not None:
+            return list(dict.fromkeys(self.chosen))
+        return list(dict.fromkeys([*(teacher_spec(config, x) for x in config.languages), *zero_shot_specs(config)]))
+
+    def describe(self, config: Config) -> str:
+        if config.teacher.model:
+            return f"{config.teacher.model}, used as it is"
+        count = len({teacher_spec(config, x) for x in config.languages})
+        return f"{count} x {config.teacher.encoder}, {describe_training(config.teacher.training)}"
+
+    def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
+        return [_piece(ctx, key, spec) for key, spec in self._keyed(ctx.config).items()]
+
+    def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
+        specs, jobs = self._keyed(ctx.config), []
+        for piece in todo:
+            spec = specs[piece.key]
+            if spec.model is None:
+                jobs.append(_job(ctx, piece, spec))
+            else:
+                _adopt(ctx, piece.path / "model", spec, spec.model)
+                piece.commit()
+        ctx.executor.train(jobs)
+
+    def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> SourceModels:
+        return SourceModels(
+            {spec: done[key].path / "model" for key, spec in self._keyed(ctx.config).items()}, ctx.config
+        )
+
+    def _keyed(self, config: Config) -> dict[str, ModelSpec]:
+        """By a key that is unique: names repeat where encoders differ."""
+        specs = self.specs(config)
+        names = [spec.name for spec in specs]
+        keys = [n if names.count(n) == 1 else f"{n} {s.encoder} {digest({'training': s.training.model_dump_json()})}"
+                for n, s in zip(names, specs, strict=True)]  # fmt: skip
+        return dict(zip(keys, specs, strict=True))
+
+
+def teacher_spec(config: Config, language: str) -> ModelSpec:
+    """The teacher of a target language. Where names of countries are looked for it keeps all types, because they decide."""
+    teacher = config.teacher
+    drop = () if language in config.rules.demonym_country_type else drop_types(config, language)
+    return ModelSpec(teacher.encoder, teacher.training, drop, teacher.model, tuple(sorted(teacher.label_map.items())))
+
+
+def zero_shot_spec(config: Config, encoder: str, language: str, seed: int) -> ModelSpec:
+    """The model that a student starts from, or is compared with."""
+    own = seed if config.student.source_model_per_seed and seed != config.seed else None
+    return ModelSpec(encoder, source_training(config), drop_types(config, language), seed=own)
+
+
+def zero_shot_specs(config: Config, languages: Sequence[str] | None = None) -> list[ModelSpec]:
+    """Those of all students, each once; `languages`: default: all of the run."""
+    chosen = languages or config.languages
+    keys = [(e, x, s) for e in student_encoders(config) for x in chosen for s in config.student.seeds]
+    return list(dict.fromkeys(zero_shot_spec(config, *key) for key in keys))
+
+
+def student_encoders(config: Config) -> list[str]:
+    encoder = config.student.encoder
+    return [encoder] if isinstance(encoder, str) else encoder
+
+
+def drop_types(config: Config, language: str) -> tuple[str, ...]:
     """Types that become O for a target language."""
-    return tuple(sorted(run.config.teacher.drop_types.get(language, [])))
+    return tuple(sorted(config.teacher.drop_types.get(language, [])))
 
 
-def teachers(run: Run) -> dict[str, ModelSpec]:
-    """The teacher of each target language; where countries' names are looked for it keeps all types, as they decide."""
-    teacher = run.config.teacher
-    outside = (teacher.model, tuple(sorted(teacher.label_map.items())))
-    without = {
-        x: () if x in run.config.rules.demonym_country_type else without_types(run, x) for x in run.config.languages
-    }
-    return {x: ModelSpec(teacher.encoder, teacher.training, without[x], *outside) for x in run.config.languages}
+def source_training(config: Config) -> TrainingConfig:
+    """How the source-language part of a student is trained."""
+    return config.student.source_training or config.teacher.training
 
 
-def base(run: Run, encoder: str, language: str, seed: int) -> ModelSpec:
-    """The English model that a student starts from, or is compared with."""
-    student = run.config.student
-    own = seed if student.source_model_per_seed and seed != run.config.seed else None
-    return ModelSpec(encoder, english_training(run), without_types(run, language), seed=own)
+def source_gold_parts(ctx: Context) -> dict[str, Any]:
+    """What identifies the gold that is trained on: its files, and which sentences are excluded, if any."""
+    excluded = ctx.excluded_gold
+    return {"gold": ctx.gold_parts(ctx.config.gold)} | ({"held_out": excluded} if excluded else {})
 
 
-def english_training(run: Run) -> TrainingConfig:
-    """How the English part of a student is trained."""
-    return run.config.student.source_training or run.config.teacher.training
+def training_gold(ctx: Context, drop: Sequence[str]) -> list[Sentence]:
+    """Gold sentences to train on; the types `drop` are O in them."""
+    excluded = set(ctx.excluded_gold)
+    gold = read_gold(ctx.config.gold, ctx.config.fill, drop)
+    return [sentence for i, sentence in enumerate(gold) if i not in excluded]
 
 
-def start_folder(run: Run, encoder: str) -> Path:
-    """The encoder, with the vocabulary of the run's languages alone."""
-    languages = [run.config.source_language, *run.config.languages]
-    return trimmed_folder(encoder_folder(encoder), languages, run.out / "encoders")
+def describe_training(training: TrainingConfig) -> str:
+    """Epochs, loss, learning rate and frozen layers in a few words."""
+    loss = (
+        "cross entropy" if training.loss == "cross_entropy" else f"{training.loss} loss with gamma {training.gamma:g}"
+    )
+    frozen = f", {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
+    epochs = f"{training.epochs} epoch{'s'[: training.epochs > 1]}"
+    return f"{epochs} of {loss}, learning rate {training.learning_rate:g}{frozen}"
 
 
-def english_models(run: Run, wanted: list[ModelSpec]) -> dict[ModelSpec, Path]:
-    """Folders of the models; those that are missing are trained, all in one worker group."""
-    jobs, folders = [], {}
-    for item in dict.fromkeys(wanted):
-        if item.model is not None:
-            folders[item] = _adopted(run, item, item.model)
-            continue
-        job = english_job(run, item)
-        folders[item] = Path(job.out)
-        if not is_trained(job):
-            jobs.append(_prepared(run, job, item))
-    run.train(jobs)
-    return folders
+def _piece(ctx: Context, key: str, spec: ModelSpec) -> Piece:
+    parts: dict[str, Any]
+    if spec.model is None:
+        seed = ctx.config.seed if spec.seed is None else spec.seed
+        parts = {"training": spec.training.model_dump(), "drop_types": spec.drop_types, "seed": seed}
+        parts |= ctx.encoder_parts(spec.encoder) | source_gold_parts(ctx)
+    else:
+        if ctx.offline and not spec.model.startswith("spacy:") and not Path(spec.model).is_dir():
+            raise NotAvailableOffline(f"the model `{spec.model}` is not a local folder")
+        parts = {"model": hash_model(resolve_model(spec.model)), "label_map": dict(spec.label_map)}
+        parts["drop_types"] = spec.drop_types
+    return Piece(key, parts, f"teacher/{spec.name}")
 
 
-def english_job(run: Run, item: ModelSpec) -> TrainJob:
-    """The training of an English model, without its data, which `english_models` writes when it is to be trained."""
-    start, seed = start_folder(run, item.encoder), run.config.seed if item.seed is None else item.seed
-    parts = {
-        "encoder": model_identity(start),
-        "training": item.training.model_dump(),
-        "without": item.without,
-        "seed": seed,
-        **gold_identity(run),
-    }
-    folder = run.folder(item.name, parts, version="english").path
-    return TrainJob(item.name, str(start), [], item.training, seed, str(folder / "data.npz"), str(folder / "model"))
-
-
-def gold_identity(run: Run) -> dict[str, Any]:
-    """What identifies the gold that is trained on: its files, and what of them is left out, if anything is."""
-    held = held_out_gold(run)
-    return {"gold": run.gold_parts(run.config.gold)} | ({"held_out": held} if held else {})
-
-
-def training_gold(run: Run, without: Sequence[str]) -> list[Sentence]:
-    """Gold sentences to train on, with the types `without` as O."""
-    held = set(held_out_gold(run))
-    gold = read_gold(run.config.gold, run.config.fill, without)
-    return [sentence for i, sentence in enumerate(gold) if i not in held]
-
-
-@once
-def held_out_gold(run: Run) -> list[int]:
-    """Which sentences of the gold files are in an evaluation file too, so that nothing trains on them."""
-    if not {item.language for item in run.config.gold} & {item.language for item in run.measured}:
-        return []
-    gold = read_gold(run.config.gold, run.config.fill)
-    held = run.held_out.among(gold)
-    if held:
-        told = f"{len(held):,} of {len(gold):,} gold sentences are left out: evaluation files have them, too"
-        run.log(f"[english] {told}")
-    return held
-
-
-def _adopted(run: Run, item: ModelSpec, model: str) -> Path:
-    """The folder of a teacher that is trained already, its labels mapped."""
+def _adopt(ctx: Context, folder: Path, spec: ModelSpec, model: str) -> None:
+    """Copy a tagger that is trained already, with its labels mapped."""
     source = resolve_model(model)
-    parts = {"model": hash_model(source), "label_map": dict(item.label_map), "without": item.without}
-    folder = run.folder("teacher", parts, version="english").path / "model"
-    if not (folder / "config.json").exists():
-        adopt_model(source, folder, dict(item.label_map), item.without)
-        types = {
-            x[2:] for x in normalize_labels(original_labels(source), dict(item.label_map), item.without) if x != "O"
-        }
-        run.log(f"[teacher] {model} labels {' '.join(sorted(types))}")
-        strange = types - set(entity_types(read_gold(run.config.gold, run.config.fill, item.without)))
-        if strange:
-            told = f"{' '.join(sorted(strange))}: no gold sentence has these types, so students learn them as O"
-            run.log(f"[teacher] {told}; rename or drop them with teacher.label_map")
-    return folder
+    adopt_model(source, folder, dict(spec.label_map), spec.drop_types)
+    types = {
+        x[2:] for x in normalize_labels(original_labels(source), dict(spec.label_map), spec.drop_types) if x != "O"
+    }
+    ctx.log(f"[teacher] {model} labels {' '.join(sorted(types))}")
+    unknown = types - set(entity_types(read_gold(ctx.config.gold, ctx.config.fill, spec.drop_types)))
+    if unknown:
+        line = f"{' '.join(sorted(unknown))}: no gold sentence has these types, so students learn them as O"
+        ctx.log(f"[teacher] warning: {line}; rename or drop them with teacher.label_map")
 
 
-def _prepared(run: Run, job: TrainJob, item: ModelSpec) -> TrainJob:
-    """Write the training data of a job, and say what it is."""
-    sentences = training_gold(run, item.without)
-    job.labels = gold_labels(sentences)
-    tokenizer = Tokenizer(job.start)
-    limit = model_max_length(job.start)
-    data, cut = encode_gold(sentences, tokenizer, job.labels, limit)
-    data.save(Path(job.data))
-    told = f"{len(sentences):,} sentences, {len(data.ids.values):,} tokens, {item.training.epochs} epochs"
-    run.log(f"[{job.name}] {told}, labels {' '.join(x[2:] for x in job.labels if x.startswith('B-'))}")
-    if cut:
-        run.log(f"[{job.name}] {cut} sentences are longer than {limit} tokens and were cut at the end")
-    return job
+def _job(ctx: Context, piece: PieceDir, spec: ModelSpec) -> TrainJob:
+    """Write the training data of a model, and log what it is."""
+    start = ctx.start_folder(spec.encoder)
+    sentences = training_gold(ctx, spec.drop_types)
+    labels, limit = gold_labels(sentences), model_max_length(start)
+    data, truncated = encode_gold(sentences, Tokenizer(str(start)), labels, limit)
+    data.save(piece.path / "data.npz")
+    seed = ctx.config.seed if spec.seed is None else spec.seed
+    size = f"{len(sentences):,} sentences, {len(data.ids.values):,} tokens, {spec.training.epochs} epochs"
+    ctx.log(f"[{spec.name}] {size}, labels {' '.join(x[2:] for x in labels if x.startswith('B-'))}")
+    if truncated:
+        ctx.log(f"[{spec.name}] {truncated} sentences are longer than {limit} tokens and were truncated")
+    return train_job(piece, spec.name, start, labels, spec.training, seed)
+
+
+def train_job(
+    piece: PieceDir, name: str, start: Path, labels: list[str], training: TrainingConfig, seed: int
+) -> TrainJob:
+    """A training whose data lies in the piece's directory and that commits the piece when the model is saved."""
+    marker = {"items": digest(piece.piece.items)}
+    data, out = str(piece.path / "data.npz"), str(piece.path / "model")
+    return TrainJob(name, str(start), labels, training, seed, data, out, marker=marker)

@@ -1,12 +1,13 @@
-"""Students: what was fine-tuned on English goes on with the projected sentences of one target language.
+"""The stage `student`: a model of the source language is fine-tuned on the projected sentences of one target language.
 
-`student.schedule` has the paper's other ways as well: both kinds of sentences at once, no English, nothing but English.
+`student.schedule` has the paper's other ways as well: both kinds of sentences mixed, target sentences alone, source sentences
+alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,35 +15,40 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from xner_ray.config import TrainingConfig
+from xner_ray.config import Config
 from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.source_gold import encode_gold
 from xner_ray.ner.token_labels import encode_tags
 from xner_ray.ner.unlabeled_entities import unlabeled_capitalized
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.pipeline.context import Run, model_identity, once
-from xner_ray.pipeline.stages.dataset import dataset
+from xner_ray.pipeline.context import Context, model_identity
+from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.source_models import (
-    ModelSpec,
-    base,
-    english_models,
-    english_training,
-    gold_identity,
-    start_folder,
+    describe_training,
+    drop_types,
+    source_gold_parts,
+    source_training,
+    student_encoders,
+    train_job,
     training_gold,
-    without_types,
 )
 from xner_ray.storage.fingerprint import hash_file
+from xner_ray.storage.stage_dir import StageDir
 from xner_ray.text.words import join_tokens, tokenize_words
-from xner_ray.training.checkpoint import is_trained
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 from xner_ray.training.job import TrainJob
 
 
 @dataclass(frozen=True)
 class Student:
-    """One trained student and its zero-transfer baseline, which a sequential one started from."""
+    """A trained student.
+
+    Attributes:
+        language, encoder, seed: what it is.
+        folder: its model.
+        base: the model of the source language that it is compared with; a sequential student started from it.
+    """
 
     language: str
     encoder: str
@@ -51,62 +57,52 @@ class Student:
     base: Path
 
 
-@once
-def students(run: Run) -> list[Student]:
-    """Train every student of the run that is missing, all in one worker group."""
-    return students_of(run, run.config.languages)
+class TrainStudents(Stage):
+    """Trains the students that are missing. Result: a list of `Student`.
 
+    Args:
+        languages: default: those of the run.
+    """
 
-def wanted_bases(run: Run, languages: Sequence[str]) -> dict[tuple[str, str, int], ModelSpec]:
-    """The English model of each student, by its encoder, language and seed."""
-    config = run.config.student
-    encoders = [config.encoder] if isinstance(config.encoder, str) else config.encoder
-    keys = [(encoder, language, seed) for encoder in encoders for language in languages for seed in config.seeds]
-    return {key: base(run, *key) for key in keys}
+    name, version = "student", 2
+    needs: tuple[str, ...] = ("teacher", "dataset")
 
+    def __init__(self, languages: Sequence[str] | None = None):
+        self.languages = languages
 
-def students_of(run: Run, languages: Sequence[str]) -> list[Student]:
-    """Train the students of some languages, those that are missing."""
-    config = run.config.student
-    wanted = wanted_bases(run, languages)
-    models: dict[ModelSpec, Path] = english_models(run, list(wanted.values()))
-    if config.schedule == "source_only":
-        return [Student(x, encoder, seed, models[e], models[e]) for (encoder, x, seed), e in wanted.items()]
-    trained, jobs = [], []
-    for (encoder, language, seed), item in wanted.items():
-        english = models[item]
-        start = _start(run, encoder, english)
-        folder = _folder(run, language, seed, start)
-        trained.append(Student(language, encoder, seed, folder, english))
-        name = f"student {language}" + (f" seed {seed}" if len(config.seeds) > 1 else "")
-        data = str(folder.with_name("data.npz"))
-        job = TrainJob(name, str(start), labels_in(english), config.training, seed, data, str(folder))
-        if not is_trained(job):
-            jobs.append(_prepared(run, job, dataset(run).train[language], language))
-    run.train(jobs)
-    return trained
+    def describe(self, config: Config) -> str:
+        encoders = student_encoders(config)
+        count = len(encoders) * len(self.languages or config.languages) * len(config.student.seeds)
+        return f"{count} models from {', '.join(encoders)}, {describe_training(config.student.training)}"
 
+    def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
+        if ctx.config.student.schedule == "source_only":
+            return []  # the models of the stage `teacher` are the students
+        return [_piece(ctx, inputs, key, *what) for key, what in self._keyed(ctx.config).items()]
 
-def _start(run: Run, encoder: str, english: Path) -> Path:
-    """What projected sentences come to: a model that knows English, or the bare encoder."""
-    return english if run.config.student.schedule == "sequential" else start_folder(run, encoder)
+    def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
+        keyed = self._keyed(ctx.config)
+        ctx.executor.train([_job(ctx, inputs, piece, *keyed[piece.key]) for piece in todo])
 
+    def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> list[Student]:
+        students = []
+        for key, (language, encoder, seed) in self._keyed(ctx.config).items():
+            base = inputs["teacher"].zero_shot(encoder, language, seed)
+            folder = done[key].path / "model" if key in done else base
+            students.append(Student(language, encoder, seed, folder, base))
+        return students
 
-def _folder(run: Run, language: str, seed: int, start: Path) -> Path:
-    """Where a student lies, named by all that it depends on."""
-    config = run.config.student
-    parts: dict[str, Any] = {
-        "base": model_identity(start),
-        "data": hash_file(dataset(run).train[language]),
-        "training": config.training.model_dump(),
-        "language": language,
-        "mask_unlabeled_capitalized": config.mask_unlabeled_capitalized,
-        "seed": seed,
-    }
-    if config.schedule == "mixed":
-        english = {**gold_identity(run), "without": without_types(run, language)}
-        parts["english"] = {**english, "epochs": english_training(run).epochs}
-    return run.folder(f"student/{language}", parts, version="student").path / "model"
+    def _keyed(self, config: Config) -> dict[str, tuple[str, str, int]]:
+        """By key: language, encoder, seed."""
+        encoders, seeds = student_encoders(config), config.student.seeds
+        keyed = {}
+        for encoder in encoders:
+            for language in self.languages or config.languages:
+                for seed in seeds:
+                    key = language + (f" {encoder}" if len(encoders) > 1 else "")
+                    key += f" seed {seed}" if len(seeds) > 1 else ""
+                    keyed[key] = (language, encoder, seed)
+        return keyed
 
 
 def labels_in(model: Path) -> list[str]:
@@ -115,52 +111,79 @@ def labels_in(model: Path) -> list[str]:
     return [labels[str(i)] for i in range(len(labels))]
 
 
-def _prepared(run: Run, job: TrainJob, train: Path, language: str) -> TrainJob:
-    """Write the training data of a job, and say what it is."""
-    tokenizer, limit = Tokenizer(job.start), model_max_length(job.start)
-    doubt = IGNORE_INDEX if run.config.student.mask_unlabeled_capitalized else None
-    data, cut = encode_dataset(train, tokenizer, job.labels, language, limit, doubt)
-    told = describe(job.training)
-    if run.config.student.schedule == "mixed":
-        sentences = training_gold(run, without_types(run, language))
-        english, more = encode_gold(sentences, tokenizer, job.labels, limit)
-        passes = english_training(run).epochs
-        # What the sequential schedule sees one after the other, in one epoch: the losses' shares stay as they were.
-        data = TrainSet.joined([english] * passes + [data] * job.training.epochs)
-        job.training, cut = job.training.model_copy(update={"epochs": 1}), cut + more
-        told += f", mixed with {passes} x {len(sentences):,} English sentences"
-    data.save(Path(job.data))
-    run.log(f"[{job.name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {told}")
-    if cut:
-        run.log(f"[{job.name}] {cut} sentences are longer than the model and were cut at the end")
-    return job
-
-
-def describe(training: TrainingConfig) -> str:
-    loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} gamma {training.gamma:g}"
-    frozen = f", {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
-    return f"{training.epochs} epoch{'s'[: training.epochs > 1]}, {loss}{frozen}"
-
-
 def encode_dataset(
-    path: Path, tokenizer: Tokenizer, labels: list[str], language: str, limit: int, doubt: int | None = None
+    path: Path, tokenizer: Tokenizer, labels: list[str], language: str, limit: int, unlabeled: int | None = None
 ) -> tuple[TrainSet, int]:
-    """Training data of an exported file: every second sentence as it was written, the others spaced as CoNLL spaces tokens.
+    """Training data of a file of the stage `dataset`.
 
-    `doubt`: the label of capitalized words without a label, such as IGNORE_INDEX; None: O.
+    Every second sentence is spaced as it was written, the others as CoNLL spaces tokens.
+
+    Args:
+        path: the Parquet file, `schema.EXPORTED`.
+        tokenizer: of the model.
+        labels: of the model's head. A type that it lacks becomes O.
+        language: of the sentences.
+        limit: most tokens of a row.
+        unlabeled: label of capitalized words without a label, such as IGNORE_INDEX; None: O.
+
+    Returns:
+        the data, and how many sentences were truncated.
     """
     table = pq.read_table(path, columns=["target", "tokens", "ner_tags"])
     texts, spans = [], []
     targets, tokens = table.column("target").to_pylist(), table.column("tokens").to_pylist()
     for i, (target, row) in enumerate(zip(targets, tokens, strict=True)):
-        text, where = (target, tokenize_words(target, language)) if i % 2 else join_tokens(row, language)
+        text, words = (target, tokenize_words(target, language)) if i % 2 else join_tokens(row, language)
         texts.append(text)
-        spans.append(where)
+        spans.append(words)
     ids = {label: i for i, label in enumerate(labels)}
-    listed, marked = (table.column(c).combine_chunks() for c in ("tokens", "ner_tags"))
-    flat = marked.flatten().to_pylist()
-    # A type that the student's head lacks (the teacher's was turned into O there) is O here too.
+    token_lists, tag_lists = (table.column(c).combine_chunks() for c in ("tokens", "ner_tags"))
+    flat = tag_lists.flatten().to_pylist()
     tags = np.fromiter((ids.get(tag, 0) for tag in flat), np.int32, len(flat))
-    if doubt is not None:
-        tags[unlabeled_capitalized(listed, marked, language).to_numpy(zero_copy_only=False)] = doubt
+    if unlabeled is not None:
+        tags[unlabeled_capitalized(token_lists, tag_lists, language).to_numpy(zero_copy_only=False)] = unlabeled
     return encode_tags(tokenizer, texts, WordSpans.from_lists(spans), tags, labels, limit)
+
+
+def _piece(ctx: Context, inputs: Inputs, key: str, language: str, encoder: str, seed: int) -> Piece:
+    config = ctx.config.student
+    start: dict[str, Any] = ctx.encoder_parts(encoder)
+    if config.schedule == "sequential":
+        start = {"model": model_identity(inputs["teacher"].zero_shot(encoder, language, seed))}
+    parts: dict[str, Any] = {
+        "start": start,
+        "data": hash_file(inputs["dataset"].train[language]),
+        "training": config.training.model_dump(),
+        "language": language,
+        "labels": labels_in(inputs["teacher"].zero_shot(encoder, language, seed)),
+        "mask_unlabeled_capitalized": config.mask_unlabeled_capitalized,
+        "seed": seed,
+    }
+    if config.schedule == "mixed":
+        source = {**source_gold_parts(ctx), "drop_types": drop_types(ctx.config, language)}
+        parts["source"] = {**source, "epochs": source_training(ctx.config).epochs}
+    return Piece(key, parts, f"student/{language}")
+
+
+def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: str, seed: int) -> TrainJob:
+    """Write the training data of a student, and log what it is."""
+    config, base = ctx.config.student, inputs["teacher"].zero_shot(encoder, language, seed)
+    start = base if config.schedule == "sequential" else ctx.start_folder(encoder)
+    name, labels, training = f"student {piece.key}", labels_in(base), config.training
+    tokenizer, limit = Tokenizer(str(start)), model_max_length(start)
+    unlabeled = IGNORE_INDEX if config.mask_unlabeled_capitalized else None
+    data, truncated = encode_dataset(inputs["dataset"].train[language], tokenizer, labels, language, limit, unlabeled)
+    text = describe_training(training)
+    if config.schedule == "mixed":
+        sentences = training_gold(ctx, drop_types(ctx.config, language))
+        source, more = encode_gold(sentences, tokenizer, labels, limit)
+        epochs = source_training(ctx.config).epochs
+        # One epoch over what the sequential schedule sees in turn, so that the weights of the losses stay the same.
+        data = TrainSet.joined([source] * epochs + [data] * training.epochs)
+        training, truncated = training.model_copy(update={"epochs": 1}), truncated + more
+        text += f", mixed with {epochs} x {len(sentences):,} sentences of the source language"
+    data.save(piece.path / "data.npz")
+    ctx.log(f"[{name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {text}")
+    if truncated:
+        ctx.log(f"[{name}] {truncated} sentences are longer than the model and were truncated")
+    return train_job(piece, name, start, labels, training, seed)

@@ -164,7 +164,7 @@ def _throughput(run: RunResults) -> list[dict[str, Any]]:
     for name, training in run.trainings.items():
         measured = {"seconds": training["seconds"], "amount": training["tokens"], "unit": "tokens"}
         rows[name] = {"stage": f"train {name}", **measured}
-    order = {name: i for i, name in enumerate(("ingest", *run.trainings, "label", "dataset", "evaluate"))}
+    order = {name: i for i, name in enumerate(("ingest", *run.trainings, "label", "filter", "evaluate"))}
     timed = sorted(rows.items(), key=lambda item: (item[0].startswith("student"), order.get(item[0], 0)))
     return [
         {**row, "rate": row["amount"] / max(row["seconds"], 1e-3), "time": duration(row["seconds"])}

@@ -13,6 +13,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from xner_ray.pipeline.runner import StagePlan
+
+MAX_REASONS = 4  # lines of a stage in the plan
 METRICS = ("precision", "recall", "f1")
 # Without frames a table fits 80 columns and can be pasted into an issue.
 _PLAIN: dict[str, Any] = {"title_justify": "left", "caption_justify": "left", "box": None, "pad_edge": False}
@@ -114,19 +117,31 @@ def _next_steps(results: Mapping[str, Any], out: str) -> Text:
     )
 
 
-def plan_table(stages: Iterable[tuple[str, str]], out: str) -> Table:
+def plan_table(stages: Iterable[StagePlan], out: str) -> Table:
     """The plan of a run.
 
     Args:
-        stages: each stage with its state and work, see `pipeline.plan`.
+        stages: each stage with its work and state, see `pipeline.runner`.
         out: the run's output folder.
     """
     table = Table(title=f"Plan for {out}", **_PLAIN)
     table.add_column("stage", style="bold")
-    table.add_column("state and work")
-    for stage, text in stages:
-        table.add_row(stage, Text(text))
+    table.add_column("work")
+    table.add_column("state")
+    for stage in stages:
+        table.add_row(stage.stage, Text(stage.description), Text("\n".join(_state(stage))))
     return table
+
+
+def _state(stage: StagePlan) -> list[str]:
+    if stage.error is not None:
+        return [f"error: {stage.error.problem}"]
+    if stage.is_done:
+        return ["done"]
+    count = f"{stage.done} of {stage.total} done; " if stage.done and stage.total else ""
+    shown = stage.reasons[:MAX_REASONS]
+    more = [f"and {len(stage.reasons) - len(shown)} more"] if len(stage.reasons) > len(shown) else []
+    return [f"{count}to do: {shown[0]}", *shown[1:], *more] if shown else [f"{count}to do"]
 
 
 def scores_table(scores: Mapping[str, Any], title: str) -> Table:

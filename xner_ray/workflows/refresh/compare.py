@@ -8,42 +8,44 @@ from typing import Any
 from xner_ray.config import GoldConfig
 from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import gain
-from xner_ray.pipeline.context import Run
+from xner_ray.evaluation.tagger_scores import DRAWS
+from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages.dataset import silver_file
-from xner_ray.pipeline.stages.evaluate import DRAWS, measure
+from xner_ray.pipeline.stages.evaluate import ScoreModels
 from xner_ray.pipeline.stages.student import Student
 from xner_ray.workflows.refresh.promotion import Compared, SetScore
 
 
-def compare(run: Run, trained: list[Student], current: dict[str, Any] | None) -> list[Compared]:
+def compare(ctx: Context, trained: list[Student], current: dict[str, Any] | None) -> list[Compared]:
     """Measure what was not measured before, and set it side by side.
 
     Args:
-        run: whose `evaluation` has a set for each language.
+        ctx: whose `evaluation` has a set for each language.
         current: the version that is current, None before the first.
 
     Raises:
         UserError: a current student is not where it was trained any more.
     """
-    pairs = {s.language: (s.folder, _current(run, current, s.language)) for s in trained}
+    pairs = {s.language: (s.folder, _current(ctx, current, s.language)) for s in trained}
     work: dict[tuple[str, str], GoldConfig] = {}
-    for gold in run.config.evaluation:
+    for gold in ctx.config.evaluation:
         for folder in pairs.get(gold.language, ()):
             if folder:
                 work[str(folder), gold.path] = gold
-    done = measure(run, work)
+    done = complete(ctx, ScoreModels(work), {})
     found = []
     for language, (new, old) in pairs.items():
-        sets = [gold for gold in run.config.evaluation if gold.language == language]
-        found.append(Compared(language, [_score(run, gold, new, old, done) for gold in sets]))
+        sets = [gold for gold in ctx.config.evaluation if gold.language == language]
+        found.append(Compared(language, [_score(ctx, gold, new, old, done) for gold in sets]))
     return found
 
 
-def _current(run: Run, current: dict[str, Any] | None, language: str) -> Path | None:
+def _current(ctx: Context, current: dict[str, Any] | None, language: str) -> Path | None:
     student = current["students"].get(language) if current else None
     if student is None:
         return None
-    folder = run.out / student["trained_in"]
+    folder = ctx.out / student["trained_in"]
     if not folder.is_dir():
         remedy = f"copy it back from {student['path']}, where it was published"
         raise UserError(f"the current student of `{language}` is gone", file=folder, remedy=remedy)
@@ -51,9 +53,9 @@ def _current(run: Run, current: dict[str, Any] | None, language: str) -> Path | 
 
 
 def _score(
-    run: Run, gold: GoldConfig, new: Path, old: Path | None, done: dict[tuple[str, str], dict[str, Any]]
+    ctx: Context, gold: GoldConfig, new: Path, old: Path | None, done: dict[tuple[str, str], dict[str, Any]]
 ) -> SetScore:
-    kind = "silver" if gold.path == str(silver_file(run, gold.language)) else "gold"
+    kind = "silver" if gold.path == str(silver_file(ctx.out, gold.language)) else "gold"
     name = gold.name or Path(gold.path).name
     after = done[str(new), gold.path]
     if old is None:

@@ -13,7 +13,7 @@ from typing import Any
 from xner_ray.config import Config, RateConfig
 from xner_ray.workflows.refresh.change_detection import Corpus, Look
 
-STAGES = ("ingest", "label", "dataset")
+STAGES = ("ingest", "label", "filter")
 MODELS = "label"  # the stage whose speed is that of models
 
 
@@ -65,7 +65,7 @@ def estimate(config: Config, seen: Look, nights: Sequence[dict[str, Any]]) -> Pl
     read, more = plan.total()["read"], plan.total()["more"]
     known = [*config.refresh.rates, *measured(nights)]
     costs = []
-    for stage, pairs in (("ingest", read), ("label", more), ("dataset", more)):
+    for stage, pairs in (("ingest", read), ("label", more), ("filter", more)):
         costs += _costs(stage, pairs, known, models_told(config)) if pairs else []
     return Plan(seen.corpora, costs, list(_notes(config, seen, plan, any("compared" in night for night in nights))))
 

@@ -21,16 +21,17 @@ from xner_ray.corpora.opus.fetch import check_room, fetch
 from xner_ray.corpora.opus.resolve import Log
 from xner_ray.errors import UserError
 from xner_ray.observability.work_log import read_work
-from xner_ray.pipeline import pipeline
-from xner_ray.pipeline.context import Run, model_identity
-from xner_ray.pipeline.stages.dataset import Dataset, dataset, judged
-from xner_ray.pipeline.stages.ingest import collection_folder, ingest_all
-from xner_ray.pipeline.stages.label import label
-from xner_ray.pipeline.stages.student import Student, students
+from xner_ray.pipeline.context import Context, model_identity
+from xner_ray.pipeline.pipeline import build_pipeline
+from xner_ray.pipeline.runner import Runner, complete, timed
+from xner_ray.pipeline.stages.dataset import Dataset
+from xner_ray.pipeline.stages.ingest import collection_folder
+from xner_ray.pipeline.stages.sample import Sample
+from xner_ray.pipeline.stages.student import Student
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.fingerprint import describe_change
-from xner_ray.storage.lock import Lock
+from xner_ray.storage.lock import Lock, hold_output
 from xner_ray.storage.stage_dir import claim_out
 from xner_ray.workflows.refresh.change_detection import Look, look
 from xner_ray.workflows.refresh.compare import compare
@@ -39,7 +40,8 @@ from xner_ray.workflows.refresh.dry_run import nightly, shelf_root
 from xner_ray.workflows.refresh.model_registry import ModelRegistry
 from xner_ray.workflows.refresh.promotion import Compared, as_rows, decide, reasons_to_train
 from xner_ray.workflows.refresh.refresh_report import RefreshReports, device_told
-from xner_ray.workflows.refresh.silver import freeze, silver_gold
+from xner_ray.workflows.refresh.silver import draw_silver_sets, silver_gold
+from xner_ray.workflows.run import finalize
 
 STATE = "state.json"
 
@@ -68,7 +70,8 @@ def refresh(
         report = nights.begin(lease.number, config.name, models_told(config))
         began = time.monotonic()
         try:
-            _Night(config, str(config_file), log, lease, report).go(watch or Watch(), patience)
+            with hold_output(config.out, log, name="refresh"):
+                _Night(config, str(config_file), log, lease, report).go(watch or Watch(), patience)
         except BaseException as e:
             report |= {"status": "failed", "error": str(e) or type(e).__name__}
             raise
@@ -91,16 +94,17 @@ class _Night:
         before, state = self.shelf.current(), self._state()
         self.report["current"] = before and before["version"]
         if self.config.sample:
-            pipeline.run(self.config, self.config_file, stages=["sample"], log=self.log)
+            complete(Context.open(self.config, self.config_file, self.log), Sample(), {})
         with Http(patience) as http:
             seen = look(self.config, http, watch, self.log)
             self.report["corpora"] = [c.to_json() for c in seen.corpora if c.state != "held"]
             self._fetch(seen, http, watch)
-        run = Run(seen.resolved(self.log), self.config_file, self.log)
+        ctx = Context.open(seen.resolved(self.log), self.config_file, self.log)
+        runner = Runner(ctx, build_pipeline(ctx.config))
         done = len(read_work(self.out))
         try:
-            data = self._label(run)
-            self._train(run, data, before, state)
+            data = self._label(runner)
+            self._train(runner, data, before, state)
         finally:
             self.report |= {"work": read_work(self.out)[done:], "device": device_told()}
 
@@ -117,71 +121,68 @@ class _Night:
             fetch(item, http, watch, seen.catalog or "")
         self.report["fetched"] = {str(x.archive): x.left for x in items}
 
-    def _label(self, run: Run) -> Dataset:
-        """Ingest, label and judge what is new, and rebuild the dataset."""
-        collections = {x: Collection(collection_folder(self.out, x)) for x in run.config.languages}
-        held = {x: len(collection.generations()) for x, collection in collections.items()}
-        with run.timed("ingest"):
-            ingest_all(run)
+    def _label(self, runner: Runner) -> Dataset:
+        """Ingest, label and filter what is new, and sample the datasets."""
+        ctx = runner.ctx
+        collections = {x: Collection(collection_folder(self.out, x)) for x in ctx.config.languages}
+        before = {x: len(collection.generations()) for x, collection in collections.items()}
+        runner.result("ingest")
         self.report["ingested"] = {
             x: {
                 label: asdict(count)
-                for report in collection.reports()[held[x] :]
+                for report in collection.reports()[before[x] :]
                 for label, count in report.corpora.items()
             }
             for x, collection in collections.items()
         }
         self.lease.check()
-        with run.timed("label"):
-            label(run)
+        runner.result("label")
         self.lease.check()
-        with run.timed("dataset"):
-            judged(run)
-            freeze(run, self.config.refresh.silver_sentences)
-            data = dataset(run)
-        run.config = run.config.model_copy(update={"evaluation": [*run.config.evaluation, *silver_gold(run)]})
+        draw_silver_sets(ctx, runner.result("filter"), self.config.refresh.silver_sentences)
+        data = runner.result("dataset")
+        # Only the stages after this one evaluate, and silver sets are for them.
+        ctx.config = ctx.config.model_copy(update={"evaluation": [*ctx.config.evaluation, *silver_gold(ctx)]})
         keys = ("sentences", "entities", "available")
-        self.report["dataset"] = {x: {k: told[k] for k in keys} for x, told in data.summary.items()}
+        self.report["dataset"] = {x: {k: summary[k] for k in keys} for x, summary in data.summary.items()}
         return data
 
-    def _train(self, run: Run, data: Dataset, before: dict[str, Any] | None, state: dict[str, Any]) -> None:
+    def _train(self, runner: Runner, data: Dataset, before: dict[str, Any] | None, state: dict[str, Any]) -> None:
         """Train where it is worth it, compare, and promote."""
-        available = {x: told["available"] for x, told in data.summary.items()}
-        recipe = _recipe(run.config)
+        available = {x: summary["available"] for x, summary in data.summary.items()}
+        recipe = _recipe(runner.ctx.config)
         changed = describe_change(state["recipe"], recipe) if state["recipe"] else []
         why = reasons_to_train(available, state["trained"], self.config.refresh.min_growth, changed)
-        used = dict.fromkeys([next(iter(data.train.values())).parents[1]], self.lease.number)
+        used = dict.fromkeys((train.parent for train in data.train.values()), self.lease.number)
         self.report["why"] = why
         if not why:
-            news = any(self.report["ingested"].values())
-            self.report["status"] = "not trained" if news else "nothing new"
+            grew = any(self.report["ingested"].values())
+            self.report["status"] = "not trained" if grew else "nothing new"
         else:
             for line in why:
-                self.log(f"[refresh] training, since {line}")
-            with run.timed("student"):
-                trained = students(run)
+                self.log(f"[refresh] training, because {line}")
+            trained = runner.result("student")
             used |= dict.fromkeys((s.folder.parent for s in trained), self.lease.number)
             state |= {"trained": available, "recipe": recipe}
-            self._decide(run, trained, before, list(used))
+            self._decide(runner, trained, before, list(used))
         state["used"] |= {str(folder.relative_to(self.out)): number for folder, number in used.items()}
         self.lease.check()
         self._tidy(state)
 
-    def _decide(self, run: Run, trained: list[Student], before: dict[str, Any] | None, used: list[Path]) -> None:
+    def _decide(self, runner: Runner, trained: list[Student], before: dict[str, Any] | None, used: list[Path]) -> None:
         """Compare the new students with the current ones, and promote them where the rule says so."""
         models = {s.language: {"identity": model_identity(s.folder), "folder": s.folder} for s in trained}
         if before and {k: m["identity"] for k, m in models.items()} == _identities(before):
             self.report["status"] = "trained anew, the same"
             return
-        with run.timed("evaluate"):
-            compared = compare(run, trained, before)
+        with timed(runner.ctx, "evaluate"):
+            compared = compare(runner.ctx, trained, before)
         decision = decide(compared, self.config.refresh.max_f1_drop)
         self.report |= {"compared": as_rows(compared), "decision": decision.why}
         self.report["status"] = "promoted" if decision.promote else "not promoted"
         for line in decision.why:
             self.log(f"[refresh] {self.report['status']}: {line}")
         if decision.promote:
-            pipeline.conclude(run)  # model cards, results.json and report.html are of what is promoted
+            finalize(runner)  # model cards, results.json and report.html describe what is promoted
             self._promote(compared, models, used)
 
     def _promote(self, compared: list[Compared], models: dict[str, dict[str, Any]], used: list[Path]) -> None:

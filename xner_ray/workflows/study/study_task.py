@@ -1,94 +1,98 @@
-"""What a study runs as Ray tasks: the student and evaluate stages of a run, with the resources of one student.
+"""What a study runs as Ray tasks: source models and students, trained and scored in the process of the task.
 
-A run gives each training a Ray Train worker group, which takes 20 to 40 seconds to start and all CPUs. A study has dozens of
-small trainings: here the stages train and measure in the task's own process, which Ray keeps for the next task, and Ray runs
-as many of them at once as the cluster has room for. The price: one student is not spread over several workers. Training goes
-on at its last checkpoint, finished models and scores are found by their fingerprints, so a task that dies is simply run again.
+A study has dozens of small trainings. A task trains and scores in its own process, which Ray keeps for the next task, and Ray
+runs as many tasks at once as the cluster has room for. The price: one student is not spread over several workers. A training
+continues at its last checkpoint, and complete models and scores are found by their markers, so a task that dies is run again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xner_ray.config import Config
-from xner_ray.pipeline.context import Run
+from xner_ray.observability.log_follower import append_line
+from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.executors import InProcess
+from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages.dataset import Dataset
-from xner_ray.pipeline.stages.evaluate import evaluate_students
-from xner_ray.pipeline.stages.student import students_of
+from xner_ray.pipeline.stages.evaluate import Evaluate
+from xner_ray.pipeline.stages.source_models import TrainSourceModels, zero_shot_specs
+from xner_ray.pipeline.stages.student import Student, TrainStudents
 from xner_ray.storage.atomic import write_json
-from xner_ray.training.backends.local import train_here
-from xner_ray.training.job import TrainJob
+from xner_ray.storage.stage_dir import StageDir
 from xner_ray.workflows.study.grid import Cell
 
-T = TypeVar("T")
-CHECKPOINT_SECONDS = 120.0
-
-
-class LaneRun(Run):
-    """A run inside a task. `data`: its training files, which are made before; `threads`: CPUs of the task."""
-
-    def __init__(self, config: Config, log: Callable[[str], None], threads: int, data: Dataset | None = None):
-        super().__init__(config, log=log)
-        self.threads = threads
-        self.results = {} if data is None else {"dataset": data}
-
-    def train(self, jobs: list[TrainJob]) -> None:
-        train_here(jobs, self.threads, self.log, CHECKPOINT_SECONDS)
-
-    def compute(self, work: Callable[..., T], *arguments: Any) -> T:
-        return work(*arguments, self.threads)
-
-    def ray(self) -> None:
-        raise RuntimeError("this stage should have been done before the study's tasks began")
+CELL = "cell.json"
 
 
 @dataclass(frozen=True)
-class Order:
-    """One cell for a task. `file`: where its result goes; `parts`: what that depends on; `log`: of progress lines."""
+class StudyTask:
+    """One cell for a task.
+
+    Attributes:
+        cell: the cell.
+        config: of the run, with the changes of the cell.
+        data: its training data; None: it has none.
+        dir: where its result goes.
+        log_file: receives progress lines.
+        threads: CPUs of the task.
+    """
 
     cell: Cell
     config: Config
     data: Dataset | None
-    file: str
-    parts: dict[str, Any]
+    dir: StageDir
     log_file: str
     threads: int
 
 
-def train_english(config: Config, languages: list[str], name: str, log_file: str, threads: int) -> str:
-    """Train the English models of some languages' students and measure them; the result is for cells to wait for."""
-    run = LaneRun(config, _sayer(log_file, name), threads)
-    evaluate_students(run, students_of(run, languages))
-    return name
+def train_source_models(config: Config, languages: list[str], title: str, log_file: str, threads: int) -> str:
+    """Train and score the models that the students of some languages start from; returns `title`, for cells to wait for."""
+    ctx = _context(config, _logger(log_file, title), threads)
+    _train_and_score(ctx, languages, None)
+    return title
 
 
-def train_cell(order: Order, _after: Any = None) -> str:
-    """Train and measure one student, and write its result, whole or not at all."""
-    began, cell = time.monotonic(), order.cell
-    run = LaneRun(order.config, _sayer(order.log_file, cell.name), order.threads, order.data)
-    (student,) = students_of(run, [cell.language])
-    sets = evaluate_students(run, [student])
-    told = {
+def train_cell(task: StudyTask, _after: Any = None) -> str:
+    """Train and score one student, and write its result."""
+    began, cell = time.monotonic(), task.cell
+    ctx = _context(task.config, _logger(task.log_file, cell.name), task.threads)
+    (student,), sets = _train_and_score(ctx, [cell.language], task.data)
+    result = {
         "cell": asdict(cell),
-        "parts": order.parts,
+        "parts": task.dir.parts,
         "student": str(student.folder),
-        "data": counts(order.data.train[cell.language]) if order.data else None,
+        "data": counts(task.data.train[cell.language]) if task.data else None,
         "sets": {name: {**row["student"], "sentences": row["sentences"]} for name, row in sets.items()},
         "seconds": round(time.monotonic() - began, 1),
     }
-    write_json(order.file, told)
+    write_json(task.dir.create().path / CELL, result)
+    task.dir.commit()
     return cell.name
 
 
+def _train_and_score(
+    ctx: Context, languages: Sequence[str], data: Dataset | None
+) -> tuple[list[Student], dict[str, Any]]:
+    models = complete(ctx, TrainSourceModels(zero_shot_specs(ctx.config, languages)), {})
+    students = complete(ctx, TrainStudents(languages), {"teacher": models, "dataset": data})
+    evaluated = complete(ctx, Evaluate(students_only=True), {"teacher": models, "student": students})
+    return students, evaluated["sets"]
+
+
+def _context(config: Config, log: Callable[[str], None], threads: int) -> Context:
+    return Context.open(config, log=log, executor=InProcess(threads, log))
+
+
 def counts(train: Path) -> dict[str, Any]:
-    """Of an exported file: `sentences`, `without_entity`, and `entities` by type."""
+    """Of a training file: `sentences`, `without_entity`, and `entities` by type."""
     tags = pq.read_table(train, columns=["ner_tags"]).column("ner_tags").combine_chunks()
     begins = pc.starts_with(tags.flatten(), "B-")
     types = pc.value_counts(pc.utf8_slice_codeunits(tags.flatten().filter(begins), 2)).to_pylist()
@@ -100,11 +104,6 @@ def counts(train: Path) -> dict[str, Any]:
     }
 
 
-def _sayer(log_file: str, name: str) -> Callable[[str], None]:
-    """Lines go into the study's log, which the driver reads out: a worker's own output is Ray's, and noisy."""
-
-    def log(line: str) -> None:
-        with open(log_file, "a", encoding="utf-8") as file:
-            file.write(f"[{name}] {line}\n")
-
-    return log
+def _logger(log_file: str, title: str) -> Callable[[str], None]:
+    """Lines go into the study's log file, which the driver prints: a worker's own output is Ray's."""
+    return lambda line: append_line(Path(log_file), f"[{title}] {line}")

@@ -1,0 +1,125 @@
+"""The stage `ingest`: a sample or all pairs made once, and collections that grow."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from xner_ray.config import Config, IngestConfig, RayConfig
+from xner_ray.corpora.ingest import ingest
+from xner_ray.errors import UserError
+from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.executors import Executor, InProcess, RayExecutor
+from xner_ray.pipeline.runner import complete
+from xner_ray.pipeline.stages.dataset import excluded_rows
+from xner_ray.pipeline.stages.ingest import Ingest, Ingested
+from xner_ray.text.tags import parse_map
+
+
+def archive(path: Path, english: list[str], german: list[str]) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, lines in (("N.en", english), ("N.de", german)):
+            # Entries of 1980: the same lines are the same bytes.
+            file.writestr(zipfile.ZipInfo(name), "".join(f"{line}\n" for line in lines))
+
+
+def context(config: Config, executor: Executor | None = None) -> Context:
+    return Context.open(config, log=lambda line: None, executor=executor or InProcess())
+
+
+def growing(tmp_path: Path, numbers: range) -> tuple[Context, Ingested]:
+    """A collection over one corpus of these numbers, with a line that cannot be used."""
+    english = [*(f"{x} bird" for x in numbers), ""]
+    archive(tmp_path / "a", english, [*(f"{x} Vogel" for x in numbers), " Vogel"])
+    corpora = [{"name": "a", "domain": "zoo", "format": "moses", "path": str(tmp_path / "a")}]
+    settings = {"max_pairs_per_language": None, "shard_rows": 16, "incremental": True}
+    config = Config(
+        name="t", out=str(tmp_path / "out"), languages=["de"], gold=[{"path": "g"}], corpora=corpora, ingest=settings
+    )
+    ctx = context(config)
+    return ctx, complete(ctx, Ingest(), {})
+
+
+def test_a_collection_gets_shards_of_new_pairs_only(tmp_path):
+    ctx, first = growing(tmp_path, range(40))
+    initial = first.shards()
+    assert [s.rows for s in initial] == [16, 16, 8] and first.initial_shards() == initial
+    assert not excluded_rows(ctx, "de")
+
+    ctx, second = growing(tmp_path, range(3, 50))
+    shards = second.shards()
+    assert shards[:3] == initial and [s.rows for s in shards[3:]] == [10]
+    assert second.initial_shards() == initial and len({s.shard for s in shards}) == 4
+    assert pq.read_table(shards[3].path)["target"].to_pylist() == [f"{x} Vogel" for x in range(40, 50)]
+    assert len(excluded_rows(ctx, "de").withdrawn) == 3
+
+    total = second.ledger().to_json()
+    assert total["read"] == 41 + 48 and total["dropped"]["duplicate"] == 37 and total["quarantined"] == 2
+    assert set(second.ledger().by("domain")) == {"zoo"}
+
+    ctx, third = growing(tmp_path, range(3, 50))
+    assert third.shards() == shards and third.reports["de"].made_from["generation"] == 2
+    assert third.folders["de"] == tmp_path / "out" / "corpus" / "de"
+
+
+def test_a_collection_takes_every_pair():
+    with pytest.raises(ValueError, match="max_pairs_per_language"):
+        IngestConfig(max_pairs_per_language=10, incremental=True)
+    assert "incremental" not in IngestConfig(max_pairs_per_language=None, incremental=True).fingerprint()
+
+
+def everything(tmp_path: Path) -> Config:
+    """Two corpora that share half of their pairs, with a line that cannot be used and one that a filter drops."""
+    for name, numbers in (("a", range(40)), ("b", range(20, 60))):
+        lines = [*(str(n) for n in numbers), "same", ""]
+        english = [f"{x} bird" if x else "" for x in lines]
+        archive(tmp_path / name, english, [f"{x} {'bird' if x == 'same' else 'Vogel'}" for x in lines])
+    corpora = [{"name": n, "format": "moses", "path": str(tmp_path / n)} for n in "ba"]
+    settings = {"max_pairs_per_language": None, "shard_rows": 16, "clean": {}}
+    return Config(
+        name="t", out=str(tmp_path / "out"), languages=["de"], gold=[{"path": "g"}], corpora=corpora, ingest=settings
+    )
+
+
+def test_all_pairs_are_the_same_on_ray_and_in_one_process(ray_session, tmp_path):
+    config = everything(tmp_path)
+    executor = RayExecutor(RayConfig(), tmp_path / "out", lambda line: None)
+    ingested = complete(context(config, executor), Ingest(), {})
+    report = ingested.reports["de"]
+    assert report == ingest(config, "de", tmp_path / "alone")  # shards are compared by their hashes
+    assert [(n, c.rows, c.duplicates, c.turned_away, c.rejected) for n, c in report.corpora.items()] == [
+        ("a", 40, 0, 1, 1),
+        ("b", 20, 20, 1, 1),
+    ]
+    # A segment that lost nothing is taken over whole.
+    assert [s.rows for s in ingested.shards()] == [16, 16, 8, 12, 8]
+    assert not (ingested.folders["de"] / "staging").exists()
+    total = ingested.ledger().to_json()
+    assert total["read"] == 84 and total["dropped"]["duplicate"] == 20
+    assert total["dropped"]["identical_sides"] == 2 and total["quarantined"] == 2
+
+
+def test_map_on_ray_keeps_the_order_and_raises_what_a_task_raised(ray_session, tmp_path):
+    executor = RayExecutor(RayConfig(), tmp_path, lambda line: None)
+    assert list(executor.map(abs, range(-20, 0))) == list(range(20, 0, -1))
+    with pytest.raises(UserError, match="OLD=NEW"):
+        list(executor.map(parse_map, ["a=b", "a"]))
+
+
+def test_a_stream_on_ray_gives_items_in_order(ray_session, tmp_path):
+    executor = RayExecutor(RayConfig(), tmp_path, lambda line: None)
+    assert list(executor.stream(squares, 4)) == [0, 1, 4, 9]
+    assert executor.compute(add, 2) >= 3
+
+
+def squares(n: int, threads: int):
+    for x in np.arange(n):
+        yield int(x * x)
+
+
+def add(n: int, threads: int) -> int:
+    return n + threads

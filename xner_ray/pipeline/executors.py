@@ -1,0 +1,201 @@
+"""Where the work of a stage runs: in this process, or on Ray.
+
+A stage calls the executor of its context and does not know which one it is. `InProcess` serves unit tests and tasks that already
+run inside Ray, such as those of a study. `RayExecutor` sends work to a cluster or to a local Ray.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from xner_ray.config import RayConfig
+from xner_ray.training.job import TrainJob, TrainResources
+
+T = TypeVar("T")
+CHECKPOINT_SECONDS = 120.0  # of a training in this process; a task that dies goes on there
+MAP_RETRIES = 3  # of a task whose process died
+
+
+class Executor(Protocol):
+    """Runs functions and trainings.
+
+    `compute` and `stream` pass the number of CPU threads as last argument.
+    """
+
+    def connect(self) -> None:
+        """Join or start Ray, for code that uses Ray itself. Raises: RuntimeError where there is none."""
+        ...
+
+    def train(self, jobs: Sequence[TrainJob]) -> None:
+        """Train models. Each one is saved and committed when it is done."""
+        ...
+
+    def compute(self, function: Callable[..., T], *args: Any) -> T:
+        """`function(*args, threads)`, with a GPU where there is one."""
+        ...
+
+    def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
+        """The items that `function(*args, threads)` yields, each as soon as it is made, with a GPU where there is one."""
+        ...
+
+    def map(self, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
+        """`function` of each item, in order, as many at a time as there are CPUs."""
+        ...
+
+    def nodes(self) -> list[dict[str, float]]:
+        """The resources of each node, by Ray's names (CPU, GPU)."""
+        ...
+
+    def submit(self, function: Callable[..., Any], resources: Mapping[str, float], *args: Any) -> Any:
+        """Start a task, which may take handles of other tasks as arguments; returns its handle."""
+        ...
+
+    def finished(self, tasks: Mapping[Any, str]) -> Iterator[tuple[str, Exception | None]]:
+        """Each task's title and error, as soon as it ends.
+
+        Args:
+            tasks: title by handle.
+        """
+        ...
+
+
+class InProcess:
+    """Runs everything in this process.
+
+    Args:
+        threads: CPU threads for torch.
+        log: called with progress lines of trainings.
+    """
+
+    def __init__(self, threads: int = 1, log: Callable[[str], None] = print):
+        self.threads, self.log = threads, log
+
+    def connect(self) -> None:
+        raise RuntimeError("this executor has no Ray: label the corpus before")
+
+    def train(self, jobs: Sequence[TrainJob]) -> None:
+        from xner_ray.training.backends.local import train_here
+
+        train_here(jobs, self.threads, self.log, CHECKPOINT_SECONDS)
+
+    def compute(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args, self.threads)
+
+    def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
+        return function(*args, self.threads)
+
+    def map(self, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
+        return map(function, items)
+
+    def nodes(self) -> list[dict[str, float]]:
+        return [{"CPU": float(self.threads)}]
+
+    def submit(self, function: Callable[..., Any], resources: Mapping[str, float], *args: Any) -> Any:
+        return _Done(function(*args))
+
+    def finished(self, tasks: Mapping[Any, str]) -> Iterator[tuple[str, Exception | None]]:
+        return ((title, None) for title in tasks.values())
+
+
+class RayExecutor:
+    """Runs functions as Ray tasks, and trainings as Ray tasks or Ray Train worker groups.
+
+    Args:
+        settings: the section `ray` of the config.
+        out: output directory; trainings keep their checkpoints below it.
+        log: called with progress lines.
+    """
+
+    def __init__(self, settings: RayConfig, out: Path, log: Callable[[str], None]):
+        self.settings, self.out, self.log = settings, out, log
+
+    def connect(self) -> None:
+        from xner_ray.preflight.ray_session import connect
+
+        connect(self.settings)
+
+    def train(self, jobs: Sequence[TrainJob]) -> None:
+        if not jobs:
+            return
+        from xner_ray.training.backends.ray_train import fit
+
+        self.connect()
+        settings = self.settings
+        resources = TrainResources(settings.train_workers, settings.min_train_workers, settings.max_gpus)
+        fit(list(jobs), self.out / "ray_train", resources, self.log)
+
+    def compute(self, function: Callable[..., T], *args: Any) -> T:
+        import ray
+
+        options, threads = self._one_worker()
+        return ray.get(ray.remote(**options)(function).remote(*args, threads))
+
+    def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
+        import ray
+
+        options, threads = self._one_worker()
+        for reference in ray.remote(num_returns="streaming", **options)(function).remote(*args, threads):
+            yield ray.get(reference)
+
+    def map(self, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
+        import ray
+
+        self.connect()
+        shared = ray.put(function)  # sent once, not with each item
+        task = ray.remote(num_cpus=1, max_retries=MAP_RETRIES)(_call)
+        waiting: deque[Any] = deque()
+        for item in items:
+            waiting.append(task.remote(shared, item))
+            # Asked each time, because an autoscaler adds nodes for waiting tasks.
+            while len(waiting) >= 2 * max(1, int(ray.cluster_resources().get("CPU", 1))):
+                yield ray.get(waiting.popleft())
+        while waiting:
+            yield ray.get(waiting.popleft())
+
+    def nodes(self) -> list[dict[str, float]]:
+        from xner_ray.training.backends.nodes import nodes_up
+
+        self.connect()
+        return nodes_up()
+
+    def submit(self, function: Callable[..., Any], resources: Mapping[str, float], *args: Any) -> Any:
+        import ray
+
+        # A GPU task takes a process of its own by default. Tasks here leave their GPU's memory empty, so processes are reused.
+        options: dict[str, Any] = {**resources, "max_retries": MAP_RETRIES, "max_calls": 0}
+        return ray.remote(**options)(function).remote(*args)
+
+    def finished(self, tasks: Mapping[Any, str]) -> Iterator[tuple[str, Exception | None]]:
+        import ray
+
+        waiting = list(tasks)
+        while waiting:
+            (ready,), waiting = ray.wait(waiting, num_returns=1)
+            try:
+                ray.get(ready)
+                yield tasks[ready], None
+            except ray.exceptions.RayError as e:
+                yield tasks[ready], e
+
+    def _one_worker(self) -> tuple[dict[str, Any], int]:
+        """Options of a task that runs a model, and its threads: one GPU, else the CPUs of a node."""
+        from xner_ray.training.resource_split import cpus_per_worker
+
+        nodes = self.nodes()
+        gpu = bool(self.settings.max_gpus) or any(node.get("GPU", 0) >= 1 for node in nodes)
+        threads = 1 if gpu else cpus_per_worker(nodes, 1)
+        return {"num_cpus": threads, "num_gpus": int(gpu)}, threads
+
+
+class _Done:
+    """The handle of a task that ran in this process."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+def _call(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)

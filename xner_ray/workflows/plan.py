@@ -1,0 +1,85 @@
+"""`xner plan`: what a run would do, stage by stage, and which local files are missing. No network, no Ray, nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from xner_ray.config import Config
+from xner_ray.errors import UserError
+from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.pipeline import build_pipeline
+from xner_ray.pipeline.runner import Runner, StagePlan
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run would do.
+
+    Attributes:
+        stages: in their order.
+        problems: files that are missing or cannot be used.
+    """
+
+    stages: list[StagePlan]
+    problems: list[UserError]
+
+
+def plan_run(config: Config, config_file: str | Path, log: Callable[[str], None]) -> RunPlan:
+    """Say for each stage whether it is done, or what it would do and why.
+
+    Args:
+        config: the checked config.
+        config_file: for messages.
+        log: called with warnings, such as a corpus that OPUS does not have.
+    """
+    ctx = Context.open(config, config_file, log, offline=True)
+    stages = Runner(ctx, build_pipeline(ctx.config)).plan()
+    problems = missing_files(ctx.config, config_file)
+    problems += [p.error for p in stages if p.error and str(p.error.file) not in {str(e.file) for e in problems}]
+    return RunPlan(stages, problems)
+
+
+def missing_files(config: Config, config_file: str | Path) -> list[UserError]:
+    """An error for each local file or folder that the config names and that is not there."""
+    named: dict[str, list[tuple[str, Path]]] = {}
+    for key in ("gold", "dev", "evaluation"):
+        for n, gold in enumerate(getattr(config, key)):
+            if key != "evaluation" or gold.language in config.languages:
+                named.setdefault(gold.path, []).append((f"{key}.{n}.path", Path(config.fill(gold.path))))
+    for n, corpus in enumerate(config.corpora):
+        for language in corpus.languages if corpus.languages is not None else config.languages:
+            for key, pattern in (("path", corpus.path), ("target_path", corpus.target_path)):
+                if pattern and (filled := _local(config.fill(pattern, language))):
+                    named.setdefault(str(filled), []).append((f"corpora.{n}.{key}", filled))
+    for key, path in _model_folders(config):
+        named.setdefault(str(path), []).append((key, path))
+    generated = Path(config.data_dir) if config.sample and config.data_dir else None
+    errors = []
+    for uses in named.values():
+        key, path = uses[0]
+        made_later = generated is not None and path.absolute().is_relative_to(generated.absolute())
+        if not path.exists() and not made_later:
+            remedy = f"check the key in {config_file}, and the key `data`"
+            errors.append(UserError("no such file or folder", file=path, key=key, remedy=remedy))
+    return errors
+
+
+def _model_folders(config: Config) -> list[tuple[str, Path]]:
+    """Models that are written as paths: a hub id has no leading `/` or `.`, and at most one `/`."""
+    from xner_ray.preflight.checks import configured_models
+
+    found = []
+    for key, model in configured_models(config).items():
+        name = model.removeprefix("spacy:")
+        if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
+            found.append((key, Path(name)))
+    if config.aligner.examples_file and (local := _local(config.fill(config.aligner.examples_file))):
+        found.append(("aligner.examples_file", local))
+    return found
+
+
+def _local(path: str) -> Path | None:
+    path = path.removeprefix("file://")
+    return None if "://" in path or "{" in path else Path(path)

@@ -1,0 +1,128 @@
+"""A whole run: the stages of the pipeline, and the results that they end in.
+
+`run` is what `xner run`, the commands of single stages and the scripts in `jobs/` call. It holds the lock of the output
+directory while it works, so that a second run on the same directory stops and says who holds it.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from xner_ray import __version__
+from xner_ray.config import Config
+from xner_ray.errors import UserError
+from xner_ray.labeling.shard_functions import ShardFunctions
+from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.pipeline import build_pipeline, describe
+from xner_ray.pipeline.runner import Runner
+from xner_ray.storage.atomic import write_json
+from xner_ray.storage.lock import hold_output
+
+RESULTS = "results.json"
+
+
+def run(
+    config: Config,
+    config_file: str | Path = "",
+    stages: Sequence[str] | None = None,
+    log: Callable[[str], None] | None = None,
+    wait: bool = False,
+    functions: ShardFunctions | None = None,
+) -> dict[str, Any]:
+    """Run stages, by default all.
+
+    Args:
+        config: the checked config.
+        config_file: for messages.
+        stages: names of stages; those that they need run before them.
+        log: called with progress lines; default: standard output.
+        wait: wait for another run that holds the output directory, instead of an error.
+        functions: what the actors of `label` run on a shard; default: teacher and aligner.
+
+    Returns:
+        the content of `results.json`: languages, ledger, seconds, sets, english, out, folders, config, made_with. Empty unless
+        `evaluate` ran, which also writes `report.html`.
+
+    Raises:
+        UserError: something in the input is wrong, or another run holds the output directory.
+    """
+    known = [stage.name for stage in build_pipeline(config)]
+    if unknown := [name for name in stages or () if name not in known]:
+        raise UserError(f"`{unknown[0]}` is not a stage", remedy=f"one of {', '.join(known)}")
+    ctx = Context.open(config, config_file, log)
+    with hold_output(ctx.out, ctx.log, wait):
+        runner = Runner(ctx, build_pipeline(ctx.config, functions))
+        chosen = list(stages or runner.stages)
+        if "sample" in runner.stages and "sample" not in chosen:
+            chosen.insert(0, "sample")
+        runner.run(chosen)
+        return finalize(runner) if "evaluate" in chosen else {}
+
+
+def finalize(runner: Runner) -> dict[str, Any]:
+    """Write model cards, `results.json` and `report.html` of a run whose stages are done; returns the results."""
+    from xner_ray.results.export.model_card import write_model_cards
+    from xner_ray.results.report.page import write_report
+    from xner_ray.results.run_results import RunResults
+
+    ctx = runner.ctx
+    results = collect(runner)
+    write_json(ctx.out / RESULTS, results)
+    write_model_cards(RunResults(ctx.out, results))
+    ctx.log(f"[report] {write_report(ctx.out)}")
+    return results
+
+
+def collect(runner: Runner) -> dict[str, Any]:
+    """What `results.json` holds."""
+    ctx = runner.ctx
+    ingested, models, filtered = (runner.result(name) for name in ("ingest", "teacher", "filter"))
+    dataset, evaluated = runner.result("dataset"), runner.result("evaluate")
+    return {
+        "name": ctx.config.name,
+        "version": __version__,
+        **evaluated,
+        "ledger": filtered.ledger.to_json(),
+        "held_out_gold": len(ctx.excluded_gold),
+        "seconds": {**ctx.seconds, "total": round(sum(ctx.seconds.values()), 1)},
+        "out": str(ctx.out),
+        "folders": {
+            "students": _student_folders(runner),
+            "datasets": {language: str(file) for language, file in dataset.train.items()},
+            "filtered": str(filtered.path),
+            "ingest": {language: str(folder) for language, folder in ingested.folders.items()},
+            "aligner": str(runner.result("aligner")),
+            "english": {name: str(folder) for name, folder in models.named().items()},
+        },
+        "plan": describe(ctx.config),
+        "config": ctx.config.model_dump(mode="json"),
+        "made_with": _made_with(),
+    }
+
+
+def _student_folders(runner: Runner) -> dict[str, str]:
+    """By name: the language, then encoder and seed where there are several."""
+    student, folders = runner.ctx.config.student, {}
+    for trained in runner.result("student"):
+        parts = [trained.language]
+        parts += [Path(trained.encoder).name] if isinstance(student.encoder, list) else []
+        parts += [str(trained.seed)] if len(student.seeds) > 1 else []
+        folders["-".join(parts)] = str(trained.folder)
+    return folders
+
+
+def _made_with() -> dict[str, str]:
+    """When the run ended, and the versions that results depend on."""
+    packages = ("ray", "torch", "transformers", "tokenizers", "pyarrow")
+    now = datetime.now(UTC).isoformat(timespec="minutes")
+    return {
+        "finished": now,
+        "xner_ray": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
