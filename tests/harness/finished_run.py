@@ -14,12 +14,12 @@ from xner_ray import schema
 from xner_ray.config import DatasetConfig, RulesConfig
 from xner_ray.evaluation.bootstrap import gain, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import reliability
-from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.evaluation.scores import scores
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.sentence_sampling import select
 from xner_ray.storage.shard_store import ShardStore
+from xner_ray.text.decontamination import HeldOut
 from xner_ray.text.sentence_keys import text_keys
 
 HELD_OUT = "Ulm misst man."

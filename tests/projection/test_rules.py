@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.harness.projection_rows import aligned, aligned_rows, first_equal, row
 from xner_ray import schema
 from xner_ray.config import RulesConfig
-from xner_ray.evaluation.decontamination import HeldOut, sentence_keys
 from xner_ray.projection.filters import judge
 from xner_ray.text.conll import Sentence
+from xner_ray.text.decontamination import HeldOut, sentence_keys
 
 
 def slow(row: dict, rules: RulesConfig) -> tuple[str, list[dict]]:

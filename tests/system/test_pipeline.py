@@ -1,6 +1,7 @@
 """All stages under a real Ray, on random weights. Finished stages are skipped, and changed stages run again."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -158,6 +159,28 @@ def test_commands_in_the_docs_work(out, tmp_path):
         places = {"OUT": folder, "DIR": given.get(words[0], tmp_path / f"{number}"), "DIR-onnx": tmp_path / "onnx"}
         result = CliRunner().invoke(app, [str(places.get(word, word)) for word in words])
         assert result.exit_code == 0, f"{line}: {result.output}"
+
+
+@pytest.mark.slow
+def test_truncated_files_are_made_again(out):
+    """One file of each stage directory and one shard of each store lose their second half."""
+    folder, results, _ = out
+    truncated = []
+    for marker in folder.rglob("done.json"):
+        names = [n for n in json.loads(marker.read_text())["files"] if n not in ("parts.json", "plan.json")]
+        truncated += [marker.parent / max(names, key=lambda n: (marker.parent / n).stat().st_size)] if names else []
+    for stage in ("label", "filter"):
+        truncated.append(max((folder / stage).glob("*/*.parquet")))
+    stages = {file.relative_to(folder).parts[0] for file in truncated}
+    assert stages == {"sample", "ingest", "teacher", "aligner", "label", "filter", "dataset", "student", "scores"}
+    for file in truncated:
+        os.truncate(file, file.stat().st_size // 2)
+    second, lines = again(folder)
+    assert {k: second[k] for k in ("languages", "ledger")} == {k: results[k] for k in ("languages", "ledger")}
+    repaired = {line.split("]")[0].strip("[") for line in lines if "damaged:" in line}
+    assert repaired == (stages - {"scores"}) | {"evaluate"}
+    _, lines = again(folder)
+    assert not any("damaged" in line for line in lines)
 
 
 @pytest.mark.slow

@@ -59,10 +59,14 @@ def read_shard(batch: pa.Table, store: str) -> pa.Table:
         The envelope of the shard.
 
     Raises:
-        UserError: the file has another number of rows than the descriptor.
+        UserError: the file is damaged, or has another number of rows than the descriptor.
     """
     row = batch.to_pylist()[0]
-    table = pq.read_table(row["path"])
+    try:
+        table = pq.read_table(row["path"])
+    except (OSError, pa.ArrowInvalid) as e:
+        remedy = "restore the file, or delete the folder that holds it and run again"
+        raise UserError(f"cannot be read as Parquet: {e}", file=row["path"], remedy=remedy) from e
     if table.num_rows != row["rows"]:
         raise UserError(
             f"holds {table.num_rows} rows, expected {row['rows']}", file=row["path"], remedy="ingest again"

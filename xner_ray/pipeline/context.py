@@ -14,7 +14,6 @@ from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.encoders.load import encoder_folder, local_encoder
 from xner_ray.encoders.vocab_trimming import trimmed_folder, vocabulary_identity
 from xner_ray.errors import UserError
-from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.ner.source_gold import read_gold
 from xner_ray.observability.logs import Log, run_logger
 from xner_ray.observability.metrics import Recorder
@@ -24,6 +23,7 @@ from xner_ray.pipeline.executors import Executor, RayExecutor
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 from xner_ray.storage.stage_dir import claim_out
+from xner_ray.text.decontamination import HeldOut
 
 
 class NotAvailableOffline(Exception):  # noqa: N818 - a state that `xner plan` reports, not a failure

@@ -28,7 +28,6 @@ import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.config import RulesConfig
-from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.projection.label_conventions import is_entity, retype
 from xner_ray.text.arrow_kernels import (
     char_lengths,
@@ -38,6 +37,7 @@ from xner_ray.text.arrow_kernels import (
     group_starts,
     substrings,
 )
+from xner_ray.text.decontamination import HeldOut
 
 
 def judge(table: pa.Table, rules: RulesConfig, held_out: HeldOut | None = None) -> pa.Table:

@@ -51,6 +51,10 @@ class BlobStore(Protocol):
         """The files of a folder without its subfolders, sorted by name, with the seconds since each was written."""
         ...
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """The files of a folder without its subfolders, with their sizes in bytes."""
+        ...
+
     def delete(self, name: str) -> None:
         """Delete a file; nothing happens if there is none."""
         ...

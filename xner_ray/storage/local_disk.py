@@ -48,6 +48,13 @@ class LocalDisk:
                 ages[os.path.join(folder, name)] = now - (path / name).stat().st_mtime
         return ages
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        path = self.root / folder
+        if not path.exists():
+            return {}
+        with os.scandir(path) as entries:
+            return {os.path.join(folder, e.name): e.stat().st_size for e in entries if e.is_file()}
+
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the second: a parent is a file
             (self.root / name).unlink()

@@ -74,6 +74,11 @@ class ObjectStore:
         ages = {o["path"]: (now - o["last_modified"]).total_seconds() for o in objects if o["path"] not in itself}
         return dict(sorted(ages.items()))
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        with self._explained(folder):
+            objects = self._obstore.list_with_delimiter(self._store, folder or None)["objects"]
+        return {o["path"]: o["size"] for o in objects}
+
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._explained(name):
             self._obstore.delete(self._store, name)

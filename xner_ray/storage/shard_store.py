@@ -187,6 +187,12 @@ class ShardStore:
             self._check_input(committed[name], shards[name])
         return [name for name in shards if name not in committed]
 
+    def damaged(self, shards: Iterable[str]) -> list[str]:
+        """Which of the shards are committed, but their file is gone or has another size than the manifest says."""
+        committed = self.committed()  # before the sizes: a file is written before its manifest
+        sizes = self.blobs.sizes()
+        return [s for s in shards if s in committed and sizes.get(committed[s].file) != committed[s].size]
+
     def read(self, shard: str, verify: bool = False) -> pa.Table:
         """The rows of a committed shard.
 

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from xner_ray.config import Config, RulesConfig
-from xner_ray.evaluation.decontamination import HeldOut
 from xner_ray.observability.run_metrics import record_verdicts
 from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
-from xner_ray.pipeline.stages.label import Labeled
+from xner_ray.pipeline.stages.label import Labeled, discard_damaged_shards, shards_problem
 from xner_ray.projection.demonyms import to_countries
 from xner_ray.projection.filters import judge
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.atomic import write_json
 from xner_ray.storage.shard_store import Manifest, ShardStore
 from xner_ray.storage.stage_dir import StageDir
+from xner_ray.text.decontamination import HeldOut
 
 LEDGER = "ledger.json"
 
@@ -80,12 +80,12 @@ class Filter(Stage):
     def problem(self, ctx: Context, piece: PieceDir) -> str | None:
         if (problem := super().problem(ctx, piece)) is not None:
             return problem
-        missing = ShardStore(piece.path).missing(piece.piece.items)
-        return f"{len(missing)} of {len(piece.piece.items)} shards are missing" if missing else None
+        return shards_problem(ShardStore(piece.path), piece)
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         (piece,) = todo
         store, sources = ShardStore(piece.path), _sources(ctx, inputs["label"])
+        discard_damaged_shards(ctx, self.name, store, piece)
         missing = store.missing(piece.piece.items)
         if missing:
             with ctx.record_work("filter", piece.path.name, pairs=sum(sources[name].rows for name in missing)):

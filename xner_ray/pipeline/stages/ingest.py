@@ -6,6 +6,7 @@ Without `ingest.incremental` a directory holds a sample of the pairs, or all of 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from xner_ray.corpora.collection import FIRST, Collection, source_identity
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, load_report, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
+from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.observability.run_metrics import record_ingest
 from xner_ray.pipeline.context import Context
@@ -97,6 +99,12 @@ class Ingest(Stage):
         items = {s.label: fingerprint(source_identity(s)) for s in sources_of(ctx.config, language)}
         return Piece(language, {"collection": f"corpus/{language}"}, items=items)
 
+    def problem(self, ctx: Context, piece: PieceDir) -> str | None:
+        if (problem := super().problem(ctx, piece)) is not None or not ctx.config.ingest.incremental:
+            return problem
+        collection = Collection(collection_folder(ctx.out, piece.key))
+        return "its corpora changed" if collection.news(sources_of(ctx.config, piece.key)) else None
+
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         for piece in todo:
             if ctx.config.ingest.incremental:
@@ -134,14 +142,19 @@ def _once(ctx: Context, language: str) -> Piece:
 
 def _report(folder: Path) -> IngestReport:
     report = load_report(folder)
-    assert report is not None, folder  # its marker vouches for it
+    if report is None:
+        raise UserError("the report of the ingest is missing", file=folder, remedy=f"delete {folder} and run again")
     return report
 
 
 def _ingest(ctx: Context, piece: PieceDir) -> None:
+    folder = piece.path / "shards"
+    before = load_report(folder)
+    if folder.exists() and not (before and all((folder / shard.file).exists() for shard in before.shards)):
+        shutil.rmtree(folder)  # damaged; a complete one is that of a run that stopped before its marker
     mapper = map if ctx.config.ingest.max_pairs_per_language else ctx.executor.map
     with ctx.record_work("ingest", piece.path.name) as amount:
-        report = ingest(ctx.config, piece.key, piece.path / "shards", mapper=mapper)
+        report = ingest(ctx.config, piece.key, folder, mapper=mapper)
         amount["pairs"] = sum(c.read for c in report.corpora.values())
     record_ingest(ctx.metrics, report.language, report.corpora.values())
     ctx.log(f"[ingest] {piece.key}: {summary(report)}")

@@ -90,8 +90,7 @@ class Label(Stage):
             return problem
         if ctx.offline and "://" in root:
             raise NotAvailableOffline(f"the shards are in {root}, which plan does not open")
-        missing = ShardStore(root).missing(piece.piece.items)
-        return f"{len(missing)} of {len(piece.piece.items)} shards are missing" if missing else None
+        return shards_problem(ShardStore(root), piece)
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         (piece,) = todo
@@ -100,6 +99,7 @@ class Label(Stage):
         if not self.null_model:
             check_conventions(ctx.config, ctx.config_file, models.teachers)
         store = ShardStore(root)
+        discard_damaged_shards(ctx, self.name, store, piece)
         _write_plan(ctx, piece.path, root, inputs["ingest"], shards)
         missing = set(store.missing(piece.piece.items))
         left = sorted((s for s in shards if s.shard in missing), key=lambda s: s.shard)
@@ -195,6 +195,22 @@ def check_conventions(config: Config, config_file: str, teachers: Mapping[str, s
                 key=f"rules.{key}",
                 remedy=f"write O or one of {', '.join(known)}",
             )
+
+
+def shards_problem(store: ShardStore, piece: PieceDir) -> str | None:
+    """Why the shards of a piece are not complete; None: they are."""
+    total, missing = len(piece.piece.items), len(store.missing(piece.piece.items))
+    if missing:
+        return f"{missing} of {total} shards are missing"
+    damaged = len(store.damaged(piece.piece.items))
+    return f"{damaged} of {total} shards are damaged" if damaged else None
+
+
+def discard_damaged_shards(ctx: Context, stage: str, store: ShardStore, piece: PieceDir) -> None:
+    """Take back the commits of shards whose file is gone or truncated, so that they are made again."""
+    for shard in store.damaged(piece.piece.items):
+        ctx.log(f"[{stage}] damaged: the file of shard {shard} is gone or truncated; it is made again")
+        store.uncommit(shard)
 
 
 def _root(config: Config, folder: Path) -> str:

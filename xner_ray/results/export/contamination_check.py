@@ -1,6 +1,6 @@
 """Checks whether the training data contains sentences of the evaluation sets.
 
-Sentences are compared by their letters and digits, see `evaluation/decontamination.py`. This finds copies, but no paraphrases and
+Sentences are compared by their letters and digits, see `text/decontamination.py`. This finds copies, but no paraphrases and
 no second translation of a source; the cards state this limit. The dataset stage already excludes such sentences, so the check
 finds some only if an evaluation file changed after the dataset was made.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from xner_ray.evaluation.decontamination import sentence_keys
 from xner_ray.results.run_results import RunResults
 from xner_ray.text.conll import read_gold_file
+from xner_ray.text.decontamination import sentence_keys
 from xner_ray.text.sentence_keys import text_keys
 
 

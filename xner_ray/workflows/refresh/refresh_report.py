@@ -52,18 +52,6 @@ class RefreshReports:
         return [json.loads(data) for name in names if (data := self.store.read(name))]
 
 
-def device_told() -> str | None:
-    """The resources of the Ray cluster, e.g. `8 GPUs (V100), 64 CPUs`; None if Ray was not started."""
-    import ray
-
-    if not ray.is_initialized():
-        return None
-    resources = ray.cluster_resources()
-    types = sorted(x.partition(":")[2] for x in resources if x.startswith("accelerator_type:"))
-    gpus = f"{resources['GPU']:g} GPUs ({', '.join(types) or 'unknown type'}), " if resources.get("GPU") else ""
-    return f"{gpus}{resources.get('CPU', 0):g} CPUs"
-
-
 def markdown(report: dict[str, Any]) -> str:
     """The report in Markdown."""
     return "\n".join([*_head(report), *_corpora(report), *_dataset(report), *_compared(report)]) + "\n"

@@ -33,13 +33,14 @@ from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.fingerprint import describe_change
 from xner_ray.storage.lock import Lock, hold_output
 from xner_ray.storage.stage_dir import claim_out
+from xner_ray.training.backends.nodes import describe_resources
 from xner_ray.workflows.refresh.change_detection import Look, look
 from xner_ray.workflows.refresh.compare import compare
 from xner_ray.workflows.refresh.cost_estimate import models_told
 from xner_ray.workflows.refresh.dry_run import nightly, shelf_root
 from xner_ray.workflows.refresh.model_registry import ModelRegistry
 from xner_ray.workflows.refresh.promotion import Compared, as_rows, decide, reasons_to_train
-from xner_ray.workflows.refresh.refresh_report import RefreshReports, device_told
+from xner_ray.workflows.refresh.refresh_report import RefreshReports
 from xner_ray.workflows.refresh.silver import draw_silver_sets, silver_gold
 from xner_ray.workflows.run import finalize
 
@@ -106,7 +107,7 @@ class _Night:
             data = self._label(runner)
             self._train(runner, data, before, state)
         finally:
-            self.report |= {"work": read_work(self.out)[done:], "device": device_told()}
+            self.report |= {"work": read_work(self.out)[done:], "device": describe_resources()}
 
     def _fetch(self, seen: Look, http: Http, watch: Watch) -> None:
         """Get archives that are new or another one by now; an archive appears when it is whole and was read to its end."""
