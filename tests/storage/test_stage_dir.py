@@ -60,7 +60,7 @@ def test_a_damaged_file_makes_the_result_void(tmp_path, damage):
         (stage.path / "weights").write_text("12")
     assert str(stage.path / "weights") in (stage.problem() or "")
     assert len(stage.discard_damaged()) == 1
-    assert not (stage.path / "weights").exists() and (stage.path / "other").exists()
+    assert not (stage.path / "weights").exists() and not (stage.path / "other").exists()
     assert stage.problem() == "unfinished" and stage.discard_damaged() == []
 
 

@@ -8,7 +8,7 @@ disk: results of an older config stay until a user deletes them.
 
 A directory without a marker is unfinished. Its stage runs again and may reuse what lies there. The marker lists the files that
 it vouches for with their sizes. If one of them is gone or has another size, the result is damaged: `discard_damaged` deletes the
-marker and the damaged files, and the stage makes them again.
+marker and all listed files, and the stage makes them again.
 """
 
 from __future__ import annotations
@@ -119,13 +119,18 @@ class StageDir:
         return self.problem(items) is None
 
     def discard_damaged(self) -> list[str]:
-        """Delete the marker and the files that are not as it says; returns one line for each of them."""
+        """If a file is not as the marker says, delete the marker and all files that it lists, so that they are made again.
+
+        Returns:
+            one line for each damaged file.
+        """
         marker = _read(self.path / MARKER)
         damaged = self._damaged(marker) if marker is not None else []
-        if damaged:
+        if marker is not None and damaged:
             (self.path / MARKER).unlink()
-        for file, _ in damaged:
-            file.unlink(missing_ok=True)
+            for name in marker["files"]:
+                if name != PARTS:
+                    (self.path / name).unlink(missing_ok=True)
         return [problem for _, problem in damaged]
 
     def _damaged(self, marker: Mapping[str, Any]) -> list[tuple[Path, str]]:
