@@ -13,6 +13,7 @@ marker and all listed files, and the stage makes them again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -131,6 +132,9 @@ class StageDir:
             for name in marker["files"]:
                 if name != PARTS:
                     (self.path / name).unlink(missing_ok=True)
+            for folder, _, _ in os.walk(self.path, topdown=False):
+                with contextlib.suppress(OSError):  # it holds other files
+                    os.rmdir(folder)
         return [problem for _, problem in damaged]
 
     def _damaged(self, marker: Mapping[str, Any]) -> list[tuple[Path, str]]:
