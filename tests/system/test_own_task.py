@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from xner_ray.config.load import load_config
-from xner_ray.pipeline.pipeline import run
 from xner_ray.text.words import detokenize
+from xner_ray.workflows.run import run
 
 pytestmark = pytest.mark.timeout(900)
 DRUGS = ["Alvorin", "Bexatol", "Curamide", "Doltrex", "Enoxil", "Fenvarine", "Gliprol", "Hexaval"]
@@ -104,5 +104,5 @@ def test_evaluation_sentences_are_dropped_from_training(done):
         for n in (5, 6):
             assert "".join(sentence(language, n).split()).lower() not in trained
     assert results["held_out_gold"] == 1
-    english = next((data / "out" / "english").glob("*/parts.json"))
-    assert json.loads(english.read_text())["held_out"] == [3]
+    parts = next((data / "out" / "teacher" / "source").glob("*/parts.json"))
+    assert json.loads(parts.read_text())["held_out"] == [3]

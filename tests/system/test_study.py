@@ -118,13 +118,13 @@ def test_schedules_train_on_their_data(work):
     ],
 )
 def test_other_studies_share_labels_and_source_models(work, study, more):
-    english = set((work / "out").glob("english*/*"))
+    source_models = set((work / "out").glob("teacher/*/*"))
     output = finish(work, study, *more, "--csv", str(work / "docs"))
     assert "Zero" in output or ZERO in output
     table = read_table(work / "docs" / f"{study}.csv")
     assert table.num_rows and (work / "docs" / f"{study}.svg").exists()
     assert len(list((work / "out" / "label").iterdir())) == 1
-    assert set((work / "out").glob("english*/*")) == english
+    assert set((work / "out").glob("teacher/*/*")) == source_models
     if study == "size":
         sizes = {r["setting"]: r["train_sentences"] for r in table.to_pylist() if r["setting"] != ZERO}
         most = max(sizes.values())

@@ -186,7 +186,7 @@ def test_every_declared_metric_is_exported_with_its_help(observed):
 
 
 def test_sums_agree_with_ledger_and_manifests(observed):
-    ledger = json.loads(next(observed.out.glob("dataset/*/ledger.json")).read_text())
+    ledger = json.loads(next(observed.out.glob("filter/*/ledger.json")).read_text())
     committed = ShardStore(next(observed.out.glob("label/*/manifest")).parent).committed().values()
     for language, counts in ledger["by_language"].items():
         assert observed.total("xner_pairs_ingested_total", language=language) == counts["read"]

@@ -1,7 +1,7 @@
 """The progress of a labeling, read from the output folder alone. It needs no Ray and no config, and the run may be active.
 
 A shard is done if it has a manifest, and planned if it is in the plan that the label stage wrote. The ledger compares the counts
-of ingest with those of the dataset stage.
+of ingest with those of the filter stage.
 """
 
 from __future__ import annotations
