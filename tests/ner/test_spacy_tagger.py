@@ -1,4 +1,4 @@
-"""A spaCy pipeline as the teacher: its entities in our words, under our types."""
+"""A spaCy pipeline as the teacher: its entities are mapped to given words and normalized types."""
 
 import pytest
 
@@ -14,7 +14,7 @@ TEXTS = ["Anna Keller lives in Wien, near Wien's park.", "", "Nobody."]
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """A trained component `ner` that has learned these few names by heart."""
+    """A pipeline with a component `ner` that is trained on TEXTS."""
     from spacy.training import Example
 
     nlp = spacy.blank("en")
@@ -33,7 +33,7 @@ def pipeline(tmp_path_factory):
     return folder
 
 
-def test_it_labels_our_words(pipeline, tmp_path):
+def test_entities_are_mapped_to_words_and_types(pipeline, tmp_path):
     source = resolve_model(f"spacy:{pipeline}")
     assert sorted(original_labels(source)) == ["GPE", "PERSON"]
     folder = adopt_model(source, tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ())
@@ -44,7 +44,7 @@ def test_it_labels_our_words(pipeline, tmp_path):
     assert not len(tagger.predict_spans([], WordSpans.from_lists([])))
 
 
-def test_a_type_left_out(pipeline, tmp_path):
+def test_a_dropped_type_is_not_predicted(pipeline, tmp_path):
     folder = adopt_model(
         resolve_model(f"spacy:{pipeline}"), tmp_path / "model", {"PERSON": "PER", "GPE": "LOC"}, ("LOC",)
     )
@@ -53,7 +53,7 @@ def test_a_type_left_out(pipeline, tmp_path):
     assert hash_model(folder) != hash_model(other)
 
 
-def test_what_is_no_pipeline(tmp_path):
+def test_missing_pipeline_or_component_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no_such_pipeline") as error:
         resolve_model("spacy:no_such_pipeline")
     assert error.value.key == "teacher.model" and "spacy download no_such_pipeline" in error.value.remedy

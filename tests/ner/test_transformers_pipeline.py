@@ -1,6 +1,6 @@
-"""`transformers.pipeline` on a saved folder finds what `xner tag` finds.
+"""`transformers.pipeline` on a saved folder finds the same entities as `xner tag`.
 
-The head is random, so that every label comes up at every piece: what holds here holds by construction, not by training.
+The head is random, so every label occurs at every kind of token. The equality is therefore independent of training.
 """
 
 import pytest
@@ -15,7 +15,7 @@ from xner_ray.text.tags import label_list
 
 @pytest.fixture(scope="module")
 def folder(tiny_encoder, tmp_path_factory):
-    """A tagger whose random head is loud enough to find entities."""
+    """A tagger whose random head has weights large enough to predict entities."""
     import torch
 
     folder = tmp_path_factory.mktemp("tagger")
@@ -34,22 +34,22 @@ def tagger(folder):
 
 
 @pytest.fixture(scope="module")
-def theirs(folder):
-    """Entities of a text as the plain call of the model card finds them."""
+def pipeline_entities(folder):
+    """A function: the entities of a text, as the call in the model card returns them."""
     from transformers import pipeline
 
     tag = pipeline("token-classification", model=str(folder), aggregation_strategy="simple")
     return lambda text: [(e["start"], e["end"], e["entity_group"], e["score"]) for e in tag(text)]
 
 
-def agree(tagger, theirs, texts):
-    """How many entities there are, after a look that both find the same."""
-    ours = tagger.tag(texts, "en")
-    for text, found in zip(texts, ours, strict=True):
-        expected = theirs(text)
-        assert [e[:3] for e in found] == [e[:3] for e in expected], text
-        assert [e[3] for e in found] == pytest.approx([e[3] for e in expected], abs=1e-3)
-    return sum(map(len, ours))
+def assert_equal_entities(tagger, pipeline_entities, texts):
+    """Assert that both find the same entities. Returns their number."""
+    predicted = tagger.tag(texts, "en")
+    for text, entities in zip(texts, predicted, strict=True):
+        expected = pipeline_entities(text)
+        assert [e[:3] for e in entities] == [e[:3] for e in expected], text
+        assert [e[3] for e in entities] == pytest.approx([e[3] for e in expected], abs=1e-3)
+    return sum(map(len, predicted))
 
 
 TEXTS = [
@@ -66,8 +66,8 @@ TEXTS = [
 ]
 
 
-def test_made_up_sentences(tagger, theirs):
-    assert agree(tagger, theirs, TEXTS) > 50
+def test_difficult_sentences(tagger, pipeline_entities):
+    assert assert_equal_entities(tagger, pipeline_entities, TEXTS) > 50
 
 
 WORDS = st.text("abzÄßéZ019", min_size=1, max_size=6) | st.text("中国北京人", min_size=1, max_size=3)
@@ -78,8 +78,8 @@ MARKS = st.sampled_from(
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(WORDS | MARKS | st.just(" "), max_size=20).map("".join))
-def test_any_text(tagger, theirs, text):
-    agree(tagger, theirs, [text])
+def test_random_text(tagger, pipeline_entities, text):
+    assert_equal_entities(tagger, pipeline_entities, [text])
 
 
 @settings(deadline=None, max_examples=60)
@@ -90,7 +90,7 @@ def test_any_text(tagger, theirs, text):
         max_size=4,
     )
 )
-def test_a_saved_tokenizer_cuts_the_same(tiny_encoder, folder, texts):
+def test_a_saved_tokenizer_gives_the_same_tokens(tiny_encoder, folder, texts):
     before, after = Tokenizer(str(tiny_encoder)), Tokenizer(str(folder))
     one, two = before(texts), after(texts)
     assert one.ids.values.tolist() == two.ids.values.tolist() and one.ids.offsets.tolist() == two.ids.offsets.tolist()

@@ -1,4 +1,4 @@
-"""The tests' own encoder: the same every time, and its tokenizer loses nothing."""
+"""The tiny encoder is the same in each call, and its tokenizer restores its input."""
 
 import unicodedata
 
@@ -14,7 +14,7 @@ TEXTS = [
 ]
 
 
-def test_same_bytes_every_time(tiny_encoder, tmp_path):
+def test_two_calls_write_the_same_bytes(tiny_encoder, tmp_path):
     again = make_tiny_encoder(tmp_path)
     assert sorted(p.name for p in again.iterdir()) == sorted(p.name for p in tiny_encoder.iterdir())
     for file in tiny_encoder.iterdir():

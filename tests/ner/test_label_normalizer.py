@@ -1,16 +1,16 @@
-"""Labels of other taggers: every scheme, every way to be wrong."""
+"""Labels of every scheme are normalized to O, B-X and I-X, and wrong label maps are errors."""
 
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.ner.label_normalizer import normalize_labels
+from xner_ray.ner.label_normalizer import model_labels, normalize_labels
 
 
 @pytest.mark.parametrize(
-    ("own", "label_map", "without", "ours"),
+    ("labels", "label_map", "drop_types", "normalized"),
     [
         (["O", "B-PER", "I-PER"], {}, (), ["O", "B-PER", "I-PER"]),
-        (["B-LOC", "I-LOC", "O"], {}, (), ["B-LOC", "I-LOC", "O"]),  # O need not be the first
+        (["B-LOC", "I-LOC", "O"], {}, (), ["B-LOC", "I-LOC", "O"]),  # O is not the first label
         (["O", "S-PERSON", "B-PERSON", "E-PERSON"], {"PERSON": "PER"}, (), ["O", "B-PER", "B-PER", "I-PER"]),
         (["O", "U-GPE", "L-LOC"], {"GPE": "LOC"}, (), ["O", "B-LOC", "I-LOC"]),
         (["O", "PER", "DATE"], {"DATE": "O"}, (), ["O", "I-PER", "O"]),  # IO
@@ -19,8 +19,8 @@ from xner_ray.ner.label_normalizer import normalize_labels
         (["O", "B-work_of-art"], {"work_of-art": "MISC"}, (), ["O", "B-MISC"]),
     ],
 )
-def test_labels_mean(own, label_map, without, ours):
-    assert normalize_labels(own, label_map, without) == ours
+def test_labels_of_every_scheme_are_normalized(labels, label_map, drop_types, normalized):
+    assert normalize_labels(labels, label_map, drop_types) == normalized
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ def test_wrong_label_map_is_an_error_with_key_and_remedy(labels, label_map, name
     with pytest.raises(UserError, match=named) as error:
         normalize_labels(labels, label_map)
     assert error.value.key == "teacher.label_map" and remedy in error.value.remedy
+
+
+def test_model_labels_are_in_the_order_of_their_ids():
+    assert model_labels({"id2label": {"1": "B-PER", "0": "O"}}) == ["O", "B-PER"]
+    assert model_labels({}) == []

@@ -1,4 +1,4 @@
-"""The 4-bit file is decoded right: translations find each other, and tokens spell the text they came from."""
+"""The 4-bit file is decoded correctly: translations have similar embeddings, and tokens restore their text."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def folder():
     return bundled_folder()
 
 
-def test_nearest_translations(folder):
+def test_translations_are_nearest_neighbors(folder):
     from transformers import AutoModel
 
     with quiet_transformers():
@@ -70,15 +70,15 @@ def test_tokens_restore_the_text(folder):
         assert covered == text.replace(" ", "")
 
 
-def test_normalization_is_xlmr(folder):
+def test_normalization_equals_that_of_xlmr(folder):
     backend = Tokenizer(folder).backend
     assert backend.normalizer.normalize_str("Ｋöln\u200b\u00a0 ﬁn\u0007") == "Köln fin"
 
 
-def test_wrong_magic_is_refused():
+def test_wrong_magic_number_is_an_error():
     with pytest.raises(UserError, match="magic"):
         decode(b"E5S2" + bytes(200))
 
 
-def test_sha_is_part_of_the_cache_name(folder):
+def test_hash_is_part_of_the_cache_name(folder):
     assert SHA256[:12] in folder.name

@@ -1,0 +1,62 @@
+"""The engine equals a plain loop over rows, with any token budget, and survives exhausted memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from xner_ray.encoders.engine_base import deduplicate_rows
+from xner_ray.encoders.ragged import Ragged
+
+
+def test_deduplicate_rows():
+    first, inverse = deduplicate_rows(Ragged.from_rows([[1, 2], [3], [1, 2], [1], [3]]))
+    assert first.tolist() == [0, 1, 3]
+    assert inverse.tolist() == [0, 1, 0, 2, 1]
+
+
+def test_engine_equals_a_plain_loop(tiny_encoder, texts, encode):
+    encoded = encode(tiny_encoder, texts, max_batch_tokens=100, precision="fp32")
+    engine, ids = encoded.engine, encoded.ids
+    probabilities = engine.probabilities(ids)
+    with torch.no_grad():
+        expected = [
+            engine.model(torch.from_numpy(ids[i].astype(np.int64))[None]).logits[0].softmax(-1)
+            for i in range(len(ids))
+        ]
+    assert np.allclose(probabilities, torch.cat(expected).numpy(), atol=1e-5)
+    assert engine.stats.repeated_rows >= 1
+    assert engine.stats.tokens <= engine.stats.padded_tokens
+
+
+def test_budget_does_not_change_results(tiny_encoder, texts, encode):
+    encoded = encode(tiny_encoder, texts, max_batch_tokens=64, precision="fp32")
+    small_batches = encoded.engine.probabilities(encoded.ids)
+    encoded.engine.max_batch_tokens = 4096
+    assert np.allclose(small_batches, encoded.engine.probabilities(encoded.ids), atol=1e-5)
+
+
+def test_half_precision_is_close(tiny_encoder, texts, encode):
+    fp32, bf16 = (encode(tiny_encoder, texts, precision=precision) for precision in ("fp32", "bf16"))
+    difference = fp32.engine.probabilities(fp32.ids) - bf16.engine.probabilities(bf16.ids)
+    assert np.abs(difference).max() < 0.02
+
+
+def test_out_of_memory_halves_the_budget(tiny_encoder, texts, encode, monkeypatch):
+    encoded = encode(tiny_encoder, texts, max_batch_tokens=512, precision="fp32")
+    engine = encoded.engine
+    expected, forward = engine.probabilities(encoded.ids), engine.model.forward
+
+    def small_device(input_ids, **rest):
+        if input_ids.numel() > 130:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(input_ids=input_ids, **rest)
+
+    monkeypatch.setattr(engine.model, "forward", small_device)
+    assert np.allclose(engine.probabilities(encoded.ids), expected, atol=1e-5)
+    assert engine.stats.oom_backoffs == 2
+
+
+def test_a_row_longer_than_the_model_is_an_error(tiny_encoder, encode):
+    engine = encode(tiny_encoder, ["anna"], precision="fp32").engine
+    with pytest.raises(ValueError, match="200 tokens"):
+        engine.probabilities(Ragged.from_rows([[5] * 200]))
