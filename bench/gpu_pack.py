@@ -52,7 +52,7 @@ def pack(out: Path, encoder: str, text: Path | None, language: str, wanted: int)
     lengths = tagger.tokenizer([s for s, _ in pairs]).ids.lengths
     chosen = np.flatnonzero((lengths >= 20) & (lengths <= 40))[:wanted].tolist()
     table = pa.table({"source": [pairs[i][0] for i in chosen], "target": [pairs[i][1] for i in chosen]})
-    pq.write_table(label_table(tagger, table), out / "pairs.parquet")
+    pq.write_table(label_table(tagger, table, "en"), out / "pairs.parquet")
     return len(chosen)
 
 

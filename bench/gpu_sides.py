@@ -180,7 +180,7 @@ class Sides:
         return seconds
 
     def _whole(self) -> None:
-        label_table(self.tagger, self.text.table.select(["source"]))
+        label_table(self.tagger, self.text.table.select(["source"]), "en")
         # The pack's entities, not those of random weights: 1.7 a pair.
         self.projector.project(self.text.table, self.text.language)
 

@@ -55,11 +55,11 @@ PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
 FAULT = pa.field("fault", pa.string())  # null, or `stage: why` of a row that cannot be run; its lists are empty then
 ALIGNED = LABELED.append(PROJECTIONS).append(FAULT)
 
-# Pieces and words of both sides, cut on CPUs before a shard meets a GPU; they travel with it and are not kept.
+# Tokens and words of both sides, computed on CPUs before a shard reaches a GPU. The column is dropped after alignment.
 PRETOKEN = pa.struct(
     [
-        pa.field("kind", pa.int8(), nullable=False),
-        pa.field("id", pa.int32(), nullable=False),  # of a piece; a word has none and says 0
+        pa.field("kind", pa.int8(), nullable=False),  # see ner/pretokenize.py
+        pa.field("id", pa.int32(), nullable=False),  # of a token; 0 for a word
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
     ]

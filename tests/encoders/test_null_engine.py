@@ -32,7 +32,7 @@ def pairs() -> pa.Table:
 
 
 def results(pairs: pa.Table, folder: Path) -> pa.Table:
-    labeled = label_table(Tagger.load_null(folder), pairs)
+    labeled = label_table(Tagger.load_null(folder), pairs, "en")
     return labeled.append_column("projections", Projector.load_null(folder).project(labeled, "de"))
 
 

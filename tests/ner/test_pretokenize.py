@@ -62,7 +62,7 @@ def test_entities_and_projections_are_the_same(tiny_encoder, tokenizer):
     tagger, projector = Tagger.load_null(tiny_encoder), Projector.load_null(tiny_encoder)
     results = []
     for table in (plain, plain.append_column(PRETOKENIZED, column)):
-        labeled = label_table(tagger, table)
+        labeled = label_table(tagger, table, "en")
         results.append((labeled.column("entities").to_pylist(), projector.project(labeled, "zh").to_pylist()))
     assert results[0] == results[1]
     assert any(results[0][0]) and any(results[0][1])

@@ -29,10 +29,10 @@ class Ragged:
     offsets: np.ndarray
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[int] | np.ndarray], dtype: str = "int32") -> Ragged:
-        """Build from a list of sequences. For small inputs: it loops over rows, while hot paths build the arrays directly."""
+    def from_rows(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> Ragged:
+        """int32 values from a list of sequences. It loops over rows, so hot paths build the arrays directly instead."""
         lengths = np.fromiter((len(r) for r in rows), np.int64, len(rows))
-        flat = np.concatenate([np.asarray(r, dtype) for r in rows]) if len(rows) else np.zeros(0, dtype)
+        flat = np.concatenate([np.asarray(r, np.int32) for r in rows]) if len(rows) else np.zeros(0, np.int32)
         return cls(flat, offsets_of(lengths))
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """Vocabulary trimming: an encoder that keeps only the pieces in the scripts of a run's languages.
 
-Embeddings hold most parameters of a multilingual encoder (96M of 118M in e5-small). Without unused pieces, checkpoints and
+A piece is an entry of a subword vocabulary (the term of SentencePiece). Embeddings hold most parameters of a multilingual encoder (96M of 118M in e5-small). Without unused pieces, checkpoints and
 actors shrink by half for German, Spanish, Dutch and Chinese. Text in the kept scripts is tokenized as before, because its best
 segmentation uses no removed piece. Text in other scripts becomes unknown tokens. Unigram and WordPiece tokenizers are trimmed;
 encoders with other tokenizers are used whole.

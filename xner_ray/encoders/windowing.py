@@ -15,18 +15,16 @@ from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows over rows of tokens. Window i holds the tokens of row `rows[i]` from position `starts[i]` on.
+    """Windows over rows of tokens.
 
     Attributes:
         ids: token ids, one row for each window.
-        rows: int64 [windows], the original row.
-        starts: int64 [windows], position of the first token in the original row.
+        rows: int64 [windows], the original row of each window.
         positions: int64 [original tokens], for each original token the index in `ids.values` where its result is read.
     """
 
     ids: Ragged
     rows: np.ndarray
-    starts: np.ndarray
     positions: np.ndarray
 
     @property
@@ -53,7 +51,7 @@ def sliding_windows(ids: Ragged, max_tokens: np.ndarray | int, overlap: int = 64
     starts = np.minimum(nth * step[rows], np.maximum(0, lengths - max_tokens)[rows])
     sizes = np.minimum(max_tokens[rows], lengths[rows])
     windowed = Ragged(ids.values[ranges(ids.offsets[rows] + starts, sizes)], offsets_of(sizes))
-    return Windows(windowed, rows, starts, _central_positions(ids, rows, starts, sizes))
+    return Windows(windowed, rows, _central_positions(ids, rows, starts, sizes))
 
 
 def _central_positions(ids: Ragged, rows: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from xner_ray.ner.pretokenize import SOURCE, tokens_and_words
 from xner_ray.ner.word_spans import WordSpans
 
 
-def label_table(tagger: BaseTagger, table: pa.Table, language: str = "en") -> pa.Table:
+def label_table(tagger: BaseTagger, table: pa.Table, language: str) -> pa.Table:
     """Add the column `entities`, the tagger's entities of the column `source`.
 
     Args:

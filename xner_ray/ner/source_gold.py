@@ -61,8 +61,8 @@ def encode_gold(
 ) -> tuple[TrainSet, int]:
     """Training data of gold sentences.
 
-    Every second sentence is detokenized, and the others have spaces between all tokens, as in CoNLL files. A tagger meets both:
-    corpora are raw text, and gold sets are tokens.
+    Every second sentence is detokenized; the tokens of the others are joined plainly, as in CoNLL files. A tagger reads both
+    kinds of text: raw text in corpora, and joined tokens in gold sets.
 
     Args:
         sentences: words and tags.

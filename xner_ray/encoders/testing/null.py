@@ -81,4 +81,6 @@ def _inside_labels(ids: Ragged, in_target: np.ndarray, rows: np.ndarray, noise: 
 
 def _hash_to_unit(keys: np.ndarray) -> np.ndarray:
     """float64 in [0, 1) from uint64 keys."""
-    return unit_interval(splitmix64(keys))
+    mixed = splitmix64(keys)
+    # VERSION 1 is defined without the last step of splitmix64 (`x ^ (x >> 31)`), so that step is undone.
+    return unit_interval(mixed ^ (mixed >> np.uint64(31)) ^ (mixed >> np.uint64(62)))
