@@ -1,9 +1,9 @@
 """Vocabulary trimming: an encoder that keeps only the pieces in the scripts of a run's languages.
 
-A piece is an entry of a subword vocabulary (the term of SentencePiece). Embeddings hold most parameters of a multilingual encoder (96M of 118M in e5-small). Without unused pieces, checkpoints and
-actors shrink by half for German, Spanish, Dutch and Chinese. Text in the kept scripts is tokenized as before, because its best
-segmentation uses no removed piece. Text in other scripts becomes unknown tokens. Unigram and WordPiece tokenizers are trimmed;
-encoders with other tokenizers are used whole.
+A piece is an entry of a subword vocabulary (the term of SentencePiece). Embeddings hold most parameters of a multilingual
+encoder (96M of 118M in e5-small). Without unused pieces, checkpoints and actors shrink by half for German, Spanish, Dutch and
+Chinese. Text in the kept scripts is tokenized as before, because its best segmentation uses no removed piece. Text in other
+scripts becomes unknown tokens. Unigram and WordPiece tokenizers are trimmed; encoders with other tokenizers are used whole.
 
 Trimming also removes Chinese pieces that join a name with a particle, such as 在中国, 美国的 and 中美. Chinese has no spaces, and
 XLM-R's vocabulary has many such pieces. Labels belong to tokens, so a model cannot label the name alone; this affected 193 of
