@@ -1,9 +1,9 @@
-"""Score a tagger on gold sentences as a Ray job; the options are those of `xner evaluate`.
+"""Score a tagger on gold sentences as a Ray job: the same as `xner evaluate`.
 
     ray job submit --runtime-env runtime_env.yaml -- \
         python jobs/evaluate.py --model /shared/student-de --data /shared/de.conll --language de --json /shared/de.json
 
-Nothing here needs Ray: the job only brings the scoring to where model and gold lie.
+It does not use Ray. The job brings the scoring to the machine that has the model and the gold.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ import sys
 from xner_ray.cli.main import app
 
 if __name__ == "__main__":
-    app(["evaluate", *sys.argv[1:]], prog_name="jobs")
+    app(["evaluate", *sys.argv[1:]], prog_name="jobs/evaluate.py")

@@ -1,16 +1,15 @@
-"""Tag the English side of all pairs and project the entities to the target side, as a Ray job.
+"""Tag the source side of all pairs and project its entities, as a Ray job: the same as `xner label`.
 
     ray job submit --runtime-env runtime_env.yaml -- python jobs/label_corpus.py configs/tiny.yaml out=/shared/tiny
 
-Stages that it needs and that are not done yet come first. Shards that are labeled are skipped.
-`xner label CONFIG` does the same without a job.
+Unfinished stages that labeling needs run first. Labeled shards are skipped.
 """
 
 from __future__ import annotations
 
 import sys
 
-from xner_ray.cli.common import run_job
+from xner_ray.cli.main import app
 
 if __name__ == "__main__":
-    run_job(sys.argv, __doc__, stages=["label"])
+    app(["label", *sys.argv[1:]], prog_name="jobs/label_corpus.py")

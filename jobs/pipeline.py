@@ -1,16 +1,16 @@
-"""The whole way as one Ray job: from corpora to students and their scores. What is done already is skipped.
+"""Run all stages of a config as a Ray job: the same as `xner run`.
 
     ray job submit --runtime-env runtime_env.yaml -- python jobs/pipeline.py configs/tiny.yaml out=/shared/tiny
 
-A job runs in a copy of this folder that vanishes with the cluster: give an `out` (and `data`) that outlives it and
-that every node sees. `xner run CONFIG` does the same without a job.
+A job runs in a copy of this folder, which the cluster deletes with the job. So `out` and `data` must be folders that outlive the
+job and that all nodes see.
 """
 
 from __future__ import annotations
 
 import sys
 
-from xner_ray.cli.common import run_job
+from xner_ray.cli.main import app
 
 if __name__ == "__main__":
-    run_job(sys.argv, __doc__)
+    app(["run", *sys.argv[1:]], prog_name="jobs/pipeline.py")

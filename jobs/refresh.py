@@ -1,23 +1,16 @@
-"""The nightly refresh as a Ray job: take in what is new, train where it is worth it, promote where no language loses.
+"""Refresh a run with new and changed corpora as a Ray job: the same as `xner refresh`.
 
     ray job submit --runtime-env runtime_env.yaml -- python jobs/refresh.py configs/paper.yaml data=/shared/data out=/shared/paper
 
-One at a time: a second one ends at once with exit code 2. `--dry-run` prints the plan and its cost. A night that failed left
-everything as it was, and the next one goes on. `xner refresh CONFIG` does the same without a job.
+One refresh runs at a time. A second one ends with exit code 2. `--dry-run` prints the plan and its cost. After a failed refresh
+the promoted students are unchanged, and the next refresh continues.
 """
 
 from __future__ import annotations
 
 import sys
 
-from xner_ray.cli.common import config_arguments, report_user_errors
-from xner_ray.cli.preflight import look
-from xner_ray.cli.refresh import night
+from xner_ray.cli.main import app
 
 if __name__ == "__main__":
-    dry = "--dry-run" in sys.argv
-    config, overrides = config_arguments([a for a in sys.argv if a != "--dry-run"], __doc__)
-    if not dry:
-        with report_user_errors():
-            look(config, [*overrides, "ingest.max_pairs_per_language=null"])  # as the refresh takes it
-    night(config, overrides, dry)
+    app(["refresh", *sys.argv[1:]], prog_name="jobs/refresh.py")

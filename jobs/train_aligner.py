@@ -1,16 +1,15 @@
-"""Train the model that finds an English entity in a target sentence, as a Ray job.
+"""Train the aligner as a Ray job: the same as `xner aligner`.
 
     ray job submit --runtime-env runtime_env.yaml -- python jobs/train_aligner.py configs/tiny.yaml out=/shared/tiny
 
-Stages that it needs and that are not done yet come first. A finished aligner is kept.
-`xner aligner CONFIG` does the same without a job.
+Unfinished stages that it needs run first. A finished aligner is kept.
 """
 
 from __future__ import annotations
 
 import sys
 
-from xner_ray.cli.common import run_job
+from xner_ray.cli.main import app
 
 if __name__ == "__main__":
-    run_job(sys.argv, __doc__, stages=["aligner"])
+    app(["aligner", *sys.argv[1:]], prog_name="jobs/train_aligner.py")

@@ -1,16 +1,15 @@
-"""Train the target-language taggers: every encoder and every seed of the config, as a Ray job.
+"""Train the target-language taggers, for each encoder and seed, as a Ray job: the same as `xner student`.
 
     ray job submit --runtime-env runtime_env.yaml -- python jobs/train_student.py configs/tiny.yaml out=/shared/tiny
 
-Stages that it needs and that are not done yet come first. Finished students are kept.
-`xner student CONFIG` does the same without a job.
+Unfinished stages that they need run first. Finished students are kept.
 """
 
 from __future__ import annotations
 
 import sys
 
-from xner_ray.cli.common import run_job
+from xner_ray.cli.main import app
 
 if __name__ == "__main__":
-    run_job(sys.argv, __doc__, stages=["student"])
+    app(["student", *sys.argv[1:]], prog_name="jobs/train_student.py")

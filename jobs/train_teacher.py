@@ -1,16 +1,15 @@
-"""Train the English tagger, as a Ray job.
+"""Train the source-language tagger as a Ray job: the same as `xner teacher`.
 
     ray job submit --runtime-env runtime_env.yaml -- python jobs/train_teacher.py configs/tiny.yaml out=/shared/tiny
 
-Stages that it needs and that are not done yet come first. A finished teacher is kept.
-`xner teacher CONFIG` does the same without a job.
+Unfinished stages that it needs run first. A finished teacher is kept.
 """
 
 from __future__ import annotations
 
 import sys
 
-from xner_ray.cli.common import run_job
+from xner_ray.cli.main import app
 
 if __name__ == "__main__":
-    run_job(sys.argv, __doc__, stages=["teacher"])
+    app(["teacher", *sys.argv[1:]], prog_name="jobs/train_teacher.py")

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from xner_ray.cli import tag as cli_tag
-from xner_ray.cli.common import report_user_errors, user_error
+from xner_ray.cli.console import find_user_error, report_user_errors
 from xner_ray.cli.main import app
 from xner_ray.errors import UserError
 
@@ -151,7 +151,7 @@ def test_ctrl_c(capsys, resumable):
     with pytest.raises(SystemExit) as stop, report_user_errors(resumable):
         raise KeyboardInterrupt
     assert stop.value.code == 130
-    assert ("go on where this one stopped" in capsys.readouterr().err) == resumable
+    assert ("run the same command again" in capsys.readouterr().err) == resumable
 
 
 def test_user_errors_come_back_from_ray():
@@ -161,8 +161,8 @@ def test_user_errors_come_back_from_ray():
     ours = UserError("bad", file="x", remedy="mend it")
     task = RayTaskError("f", "Traceback of f", ours).as_instanceof_cause()
     for wrapped in (task, WorkerGroupError("failed", {0: task}), ControllerError(task)):
-        assert user_error(wrapped) is ours
-    assert user_error(RayTaskError("f", "Traceback", ValueError("x"))) is None
+        assert find_user_error(wrapped) is ours
+    assert find_user_error(RayTaskError("f", "Traceback", ValueError("x"))) is None
 
 
 def test_sample(xner, tmp_path):

@@ -33,7 +33,7 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     start_ray(args.failpoint, args.local, args.store_mb)
     from tests.harness.poisoned import POISONED
-    from xner_ray.cli.common import report_user_errors
+    from xner_ray.cli.console import report_user_errors
     from xner_ray.config.load import load_config
     from xner_ray.workflows.run import run
 

@@ -12,7 +12,7 @@ from pathlib import Path
 def main() -> None:
     """Run the command."""
     from tests.harness.slow_functions import SLOW
-    from xner_ray.cli.common import report_user_errors
+    from xner_ray.cli.console import report_user_errors
     from xner_ray.config.load import load_config
     from xner_ray.workflows.run import run
 

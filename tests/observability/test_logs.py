@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from xner_ray.cli.common import report_user_errors
+from xner_ray.cli.console import report_user_errors
 from xner_ray.errors import UserError
 from xner_ray.observability import logs
 
@@ -85,10 +85,10 @@ def test_unknown_format_is_an_error(monkeypatch):
 
 
 def test_preflight_of_a_job_logs_json_too(monkeypatch):
-    from xner_ray.cli.preflight import line
+    from xner_ray.cli.preflight import format_result
     from xner_ray.preflight.checks import CheckResult
 
     monkeypatch.setenv(logs.VARIABLE, "json")
-    record = json.loads(line(CheckResult("gpu", False, "no kernels", "another torch")))
+    record = json.loads(format_result(CheckResult("gpu", False, "no kernels", "another torch")))
     assert (record["level"], record["stage"], record["check"]) == ("error", "preflight", "gpu")
     assert record["message"] == "no kernels" and record["remedy"] == "another torch"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from xner_ray.cli.common import run_job
 from xner_ray.cli.main import app
+from xner_ray.cli.run import run_stages
 from xner_ray.config import RayConfig
 from xner_ray.config.load import load_config
 from xner_ray.errors import UserError
@@ -60,10 +61,10 @@ def test_problems_exit_with_2_and_have_remedies(tmp_path):
     assert all(c["remedy"] for c in bad.values())
 
 
-def test_job_with_a_problem_does_not_start(tmp_path, capsys):
+def test_run_with_a_problem_does_not_start(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit) as e:
-        run_job(["jobs/pipeline.py", "configs/tiny.yaml", f"out={tmp_path / 'file' / 'out'}"], "")
+        run_stages(Path("configs/tiny.yaml"), [f"out={tmp_path / 'file' / 'out'}"])
     output = capsys.readouterr().out
     assert e.value.code == 2 and "problem  out: " in output and "[sample]" not in output
 

@@ -1,1 +1,1 @@
-"""The `xner` command: one file for each group of commands."""
+"""The command line, `xner`. Only this package prints; the functions below it return values and raise UserError."""

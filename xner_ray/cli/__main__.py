@@ -1,4 +1,4 @@
-"""`python -m xner_ray.cli`: the same as `xner`."""
+"""`python -m xner_ray.cli` is the same as `xner`."""
 
 from xner_ray.cli.main import main
 

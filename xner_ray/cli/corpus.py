@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import comma_list, echo, report_user_errors, show
-from xner_ray.cli.options import command_group
+from xner_ray.cli.console import echo, report_user_errors, show
+from xner_ray.cli.options import comma_list, command_group
 from xner_ray.errors import UserError
 
 if TYPE_CHECKING:

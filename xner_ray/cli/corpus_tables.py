@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from xner_ray.cli.common import echo
+from xner_ray.cli.console import echo
 from xner_ray.corpora.opus.catalog import Archive
 from xner_ray.corpora.opus.download import Watch
 from xner_ray.corpora.opus.fetch import Item

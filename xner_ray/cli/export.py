@@ -1,4 +1,4 @@
-"""`xner export`, `xner export-model` and `xner push`: results of a finished run, taken elsewhere."""
+"""`xner export`, `xner export-model` and `xner push`: results of a finished run for other programs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,26 @@ from typing import Annotated
 
 import typer
 
-from xner_ray.cli.common import echo, model_folder, show
-from xner_ray.cli.options import FinishedRun
+from xner_ray.cli.console import echo, show
+from xner_ray.cli.options import FinishedRun, TagMap, model_folder
 from xner_ray.errors import UserError
-
-PANEL = "Taking it elsewhere"
 
 
 def export(
     run_folder: FinishedRun,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder to write to.", show_default=False)],
     format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="One of hf, conll, flair, gliner and spacy.")
+        str, typer.Option("--format", metavar="FORMAT", help="hf, conll, flair, gliner or spacy.")
     ] = "hf",
     split: Annotated[
-        str, typer.Option("--split", metavar="A,B,C", help="Shares of train, validation and test.")
+        str, typer.Option("--split", metavar="A,B,C", help="Fractions of train, validation and test.")
     ] = "0.8,0.1,0.1",
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed, another division.")] = 1,
-    tag_map: Annotated[
-        str | None, typer.Option("--map", metavar="OLD=NEW,...", help="Rename types; O drops one.")
-    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Random seed of the split.")] = 1,
+    tag_map: TagMap = None,
 ) -> None:
-    """Write the projected datasets of a run for other libraries, with a card that says what they are.
+    """Write the projected datasets of a run for other libraries, with a dataset card.
 
-    hf is Parquet that `datasets.load_dataset` reads typed; gliner likes words as types: --map PER=person,LOC=location.
+    hf is Parquet for `datasets.load_dataset`. For gliner, types should be words: --map PER=person,LOC=location.
 
     Example: [cyan]xner export out/demo --format spacy --out demo-spacy[/]
     """
@@ -42,13 +38,13 @@ def export(
 
     options = ExportOptions(format, parse_shares(split), seed, parse_map(tag_map))
     summary = export_run(RunResults.open(run_folder), out, options)
-    for name, number in sorted(summary.files.items()):
-        echo(f"{out / name}: {number:,} sentences")
-    echo(f"{out / 'README.md'} tells what they are", "green")
+    for name, sentences in sorted(summary.files.items()):
+        echo(f"{out / name}: {sentences:,} sentences")
+    echo(f"{out / 'README.md'}: dataset card", "green")
 
 
 def export_model(
-    model: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a trained tagger.", show_default=False)],
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a trained tagger.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder to write to.", show_default=False)],
 ) -> None:
     """Export a tagger to ONNX, and check that ONNX Runtime agrees with torch within 0.001.
@@ -58,28 +54,32 @@ def export_model(
     from xner_ray.results.export.onnx import export_onnx
 
     difference = export_onnx(model_folder(model), out)
-    echo(f"{out / 'model.onnx'}: probabilities differ from torch by {difference:.1e} at most", "green")
+    echo(f"{out / 'model.onnx'}: probabilities differ from torch by at most {difference:.1e}", "green")
 
 
 def push(
     run_folder: FinishedRun,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="REPO", help="Send the dataset to this repository.")
+        str | None, typer.Option("--dataset", metavar="REPO", help="Dataset repository to upload to.")
     ] = None,
     dataset_folder: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="The folder that `xner export` wrote.")
+        Path | None, typer.Option("--from", metavar="DIR", help="Folder that `xner export` wrote.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="REPO", help="Send the students; {name} in it is language, encoder and seed."),
+        typer.Option(
+            "--model",
+            metavar="REPO",
+            help="Model repository to upload students to. {name} is replaced by language, encoder and seed.",
+        ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", metavar="CODE", help="Send this language's students only.")
+        str | None, typer.Option("--language", metavar="CODE", help="Upload only the students of this language.")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files, and upload nothing.")] = False,
 ) -> None:
-    """Send a dataset and the students of a run to the Hugging Face hub, each with its card.
+    """Upload a dataset and the students of a run to the Hugging Face hub, each with its card.
 
     Example: [cyan]xner push out/demo --dataset me/demo --from demo-hf --model me/demo-{name} --dry-run[/]
     """
@@ -95,24 +95,17 @@ def push(
     if model:
         students = [s for s in run.students if language in (None, s.language)]
         if len(students) != 1 and "{name}" not in model:
-            remedy = "put {name} into the repository's name, or choose one with --language"
+            remedy = "put {name} into the name of the repository, or choose a language with --language"
             raise UserError(f"{len(students)} students for one repository", key="--model", remedy=remedy)
         uploads += [prepare_upload(model.replace("{name}", s.name), "model", s.folder) for s in students]
     if not uploads:
-        raise UserError("nothing to send", remedy="give --dataset REPO --from DIR, or --model REPO")
+        raise UserError("nothing to upload", remedy="give --dataset REPO --from DIR, or --model REPO")
     for upload in uploads:
         show(f"{upload.kind} {upload.repo}: {len(upload.files)} files, {upload.bytes:,} bytes")
         for name, size in upload.files:
             show(f"  {name}  {size:,}")
     if dry_run:
-        echo("dry run: nothing was sent", "yellow")
+        echo("dry run: nothing was uploaded", "yellow")
         return
-    for address in upload_all(uploads, private):
-        echo(f"sent: {address}", "green")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(rich_help_panel=PANEL)(export)
-    app.command("export-model", rich_help_panel=PANEL)(export_model)
-    app.command(rich_help_panel=PANEL)(push)
+    for url in upload_all(uploads, private):
+        echo(f"uploaded: {url}", "green")

@@ -1,4 +1,7 @@
-"""Arguments and groups that several `xner` commands share; typer alone, so that `xner --help` answers at once."""
+"""Arguments and options that several commands share, with the functions that check their values.
+
+It imports typer alone, so that `xner --help` answers fast.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,67 @@ from typing import Annotated
 
 import typer
 
+from xner_ray.errors import UserError
+
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/demo.yaml.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
-        help="Override keys, dotted: out=/big/disk student.seeds=\\[1,2].",
+        help="Config keys to override, dotted: out=/big/disk student.seeds=\\[1,2].",
         show_default=False,
     ),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of a run.", show_default=False)]
-FinishedRun = Annotated[
-    Path, typer.Argument(metavar="OUT", help="The output folder of a finished run.", show_default=False)
+Wait = Annotated[
+    bool, typer.Option("--wait", help="If another run uses the output folder, wait for its end instead of an error.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.", show_default=False)]
+FinishedRun = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Output folder of a finished run.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+ModelFolder = Annotated[
+    Path, typer.Option("--model", metavar="DIR", help="Folder of a trained model.", show_default=False)
+]
+TagMap = Annotated[
+    str | None, typer.Option("--map", metavar="OLD=NEW,...", help="Entity types to rename. O drops a type.")
+]
 
 
 def command_group(text: str) -> typer.Typer:
-    """A command with commands below it; without one of them it prints its help."""
+    """A command with subcommands. Without a subcommand it prints its help."""
     return typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
         help=text,
     )
+
+
+def existing_file(path: Path, key: str, remedy: str = "check the path") -> Path:
+    """The path, if it is a file.
+
+    Raises:
+        UserError: it is a folder or does not exist.
+    """
+    if not path.is_file():
+        raise UserError("is a folder" if path.is_dir() else "no such file", file=path, key=key, remedy=remedy)
+    return path
+
+
+def model_folder(path: Path) -> str:
+    """The folder of a trained model as text. It is checked before torch is imported.
+
+    Raises:
+        UserError: it does not exist or holds no model.
+    """
+    if not (path / "config.json").is_file():
+        problem = "holds no model (no config.json)" if path.is_dir() else "no such folder"
+        remedy = "give the folder of a trained model; `xner run` prints the folders of its models"
+        raise UserError(problem, file=path, key="--model", remedy=remedy)
+    return str(path)
+
+
+def comma_list(text: str | None) -> list[str] | None:
+    """`PER,ORG` as a list; None if the option was not given."""
+    return [item.strip() for item in text.split(",") if item.strip()] if text is not None else None

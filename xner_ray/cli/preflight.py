@@ -1,11 +1,9 @@
-"""`xner preflight`: is all there that a run needs? A line for each check, and exit code 2 where one is a problem."""
+"""`xner preflight`: one line for each check of cluster, storage and models, and exit code 2 if one found a problem."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,47 +12,56 @@ from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 from xner_ray.observability.logs import json_line, log_format
 
 if TYPE_CHECKING:
+    from xner_ray.config import Config
     from xner_ray.preflight.checks import CheckResult
 
 
 def preflight(config: ConfigFile, overrides: Overrides = None, json_out: AsJson = False) -> None:
-    """Check cluster, GPUs, storage, models and Ray's token against a config; nothing is trained, claimed or downloaded.
+    """Check cluster, GPUs, storage, models and Ray's token for a config. Nothing is trained, reserved or downloaded.
 
-    It joins the Ray of `ray.address` or RAY_ADDRESS; without one it says what a local Ray would have.
+    It joins the cluster of `ray.address` or RAY_ADDRESS. Without an address it checks this machine and starts no Ray.
 
     Example: [cyan]xner preflight configs/paper.yaml data=/corpora out=/shared/paper[/]
     """
-    look(config, overrides, json_out)
-
-
-def look(config_file: Path, overrides: Sequence[str] | None, as_json: bool = False) -> None:
-    """Print every finding on stdout as it is made; with `as_json` all of them at the end, as one object.
-
-    Raises:
-        SystemExit: 2, where one of them is a problem.
-        UserError: the config is wrong.
-    """
     from xner_ray.config.load import load_config
 
-    config = load_config(config_file, overrides or ())
+    loaded = load_config(config, overrides or ())
+    if not json_out:
+        run_preflight(loaded)
+        return
     from xner_ray.preflight.probes import run_checks
 
-    findings = []
-    for found in run_checks(config):
-        findings.append(found)
-        if not as_json:
-            typer.echo(line(found))
-    ok = all(found.ok for found in findings)
-    if as_json:
-        typer.echo(json.dumps({"ok": ok, "checks": [asdict(f) for f in findings]}, ensure_ascii=False))
+    results = list(run_checks(loaded))
+    ok = all(result.ok for result in results)
+    typer.echo(json.dumps({"ok": ok, "checks": [asdict(x) for x in results]}, ensure_ascii=False))
     if not ok:
         raise SystemExit(2)
 
 
-def line(found: CheckResult) -> str:
-    """`ok       auth: ...`, or `problem  auth: ...` with the remedy below it; JSON where XNER_LOG asks for it."""
+def run_preflight(config: Config, to_stderr: bool = False) -> None:
+    """Run all checks and print each result as soon as it is known.
+
+    Args:
+        config: the checked config.
+        to_stderr: print to stderr, because stdout holds JSON.
+
+    Raises:
+        SystemExit: 2, if a check found a problem.
+    """
+    from xner_ray.preflight.probes import run_checks
+
+    ok = True
+    for result in run_checks(config):
+        typer.echo(format_result(result), err=to_stderr)
+        ok = ok and result.ok
+    if not ok:
+        raise SystemExit(2)
+
+
+def format_result(result: CheckResult) -> str:
+    """`ok       NAME: MESSAGE`, or `problem  NAME: MESSAGE` with a line for the remedy. With XNER_LOG=json it is JSON."""
     if log_format() == "json":
-        fields = {"stage": "preflight", "check": found.name, "ok": found.ok, "remedy": found.remedy or None}
-        return json_line("info" if found.ok else "error", found.message, **fields)
-    head = f"{'ok' if found.ok else 'problem':<8} {found.name}: {found.message}"
-    return head if found.ok or not found.remedy else f"{head}\n         remedy: {found.remedy}"
+        fields = {"stage": "preflight", "check": result.name, "ok": result.ok, "remedy": result.remedy or None}
+        return json_line("info" if result.ok else "error", result.message, **fields)
+    line = f"{'ok' if result.ok else 'problem':<8} {result.name}: {result.message}"
+    return line if result.ok or not result.remedy else f"{line}\n         remedy: {result.remedy}"

@@ -1,66 +1,61 @@
-"""`xner refresh`: a night of xner_ray/workflows/refresh, or with --dry-run its plan."""
+"""`xner refresh`: one refresh, or with --dry-run its plan (`workflows/refresh`)."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import echo, report_user_errors, show
+from xner_ray.cli.console import echo, report_user_errors, show
 from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 
 if TYPE_CHECKING:
     from xner_ray.workflows.refresh.cost_estimate import Plan
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what a night would do and cost, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what a refresh would do and cost, and do nothing.")]
 
 
 def refresh(
     config: ConfigFile, overrides: Overrides = None, dry_run: DryRun = False, json_out: AsJson = False
 ) -> None:
-    """Take in what is new, train where it is worth it, and promote students that no language loses by.
+    """Fetch new and changed corpora, label their new pairs, retrain, and promote students if no language loses F1.
 
-    New and changed corpora are fetched and ingested, only new pairs are labeled; what fails leaves everything as it was.
+    `xner preflight` runs first. After a failure the promoted students are unchanged.
 
     Example: [cyan]xner refresh configs/paper.yaml data=/corpora --dry-run[/]
     """
-    night(config, overrides or [], dry_run, json_out)
-
-
-def night(config: Path, overrides: list[str], dry_run: bool, as_json: bool = False) -> None:
-    """Go through a night, or plan it, and print the report or plan on stdout.
-
-    Raises:
-        SystemExit: 2 where the night failed by something that can be mended.
-    """
     with report_user_errors(resumable=True):
         from xner_ray.config.load import load_config
+        from xner_ray.workflows.refresh.dry_run import nightly, plan_night
 
-        loaded = load_config(config, overrides)
+        loaded = load_config(config, overrides or ())
         if dry_run:
-            from xner_ray.workflows.refresh.dry_run import plan_night
-
             plan = plan_night(loaded, echo)
-            typer.echo(json.dumps(plan.to_json(), ensure_ascii=False, indent=1)) if as_json else _show(plan)
+            typer.echo(_to_json(plan.to_json())) if json_out else _show_plan(plan)
             return
         from xner_ray.cli.corpus_tables import Lines
+        from xner_ray.cli.preflight import run_preflight
         from xner_ray.workflows.refresh.refresh_report import markdown
-        from xner_ray.workflows.refresh.run_refresh import refresh as go
+        from xner_ray.workflows.refresh.run_refresh import refresh as run_refresh
 
-        report = go(loaded, config, echo, Lines())
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=1) if as_json else markdown(report))
+        run_preflight(nightly(loaded), to_stderr=json_out)
+        result = run_refresh(loaded, config, echo, Lines())
+        typer.echo(_to_json(result) if json_out else markdown(result))
 
 
-def _show(plan: Plan) -> None:
+def _to_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def _show_plan(plan: Plan) -> None:
     from rich.filesize import decimal
     from rich.table import Table
 
-    table = Table(title="A night would take in", title_justify="left", box=None, pad_edge=False)
+    table = Table(title="Corpora that a refresh would read", title_justify="left", box=None, pad_edge=False)
     for name in ("corpus", "language", "state"):
         table.add_column(name, no_wrap=True)
-    for name in ("pairs to read", "more than held", "to fetch"):
+    for name in ("pairs to read", "new pairs", "to fetch"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in plan.corpora:
         table.add_row(
@@ -69,17 +64,17 @@ def _show(plan: Plan) -> None:
     total = plan.total()
     table.add_row("all", "", "", _number(total["read"]), _number(total["more"]), decimal(total["bytes"]), style="bold")
     show(table)
-    show(_costs(plan))
+    show(_costs_table(plan))
     for note in plan.notes:
         show(f"- {note}")
 
 
-def _costs(plan: Plan) -> Any:
+def _costs_table(plan: Plan) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="\nand cost", title_justify="left", box=None, pad_edge=False)
-    for name in ("stage", "pairs", "hours", "of", "measured"):
+    table = Table(title="\nCost", title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "pairs", "hours", "device", "measurement"):
         table.add_column(name, justify="right" if name in ("pairs", "hours") else "left", vertical="top")
     for cost in plan.costs:
         hours = "?" if cost.hours is None else f"{cost.hours:,.2f}"

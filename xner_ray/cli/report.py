@@ -1,4 +1,4 @@
-"""`xner report` and `xner show`: a finished run to look at, in a browser and in the terminal."""
+"""`xner report` and `xner show`: a finished run in the browser and in the terminal."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from xner_ray.cli.common import echo, show
+from xner_ray.cli.console import echo, show
 from xner_ray.cli.options import FinishedRun
 
 
 def report(
     out: FinishedRun,
     examples: Annotated[
-        int, typer.Option("--examples", metavar="N", min=1, help="Show about so many pairs in its browser.")
+        int, typer.Option("--examples", metavar="N", min=1, help="Approximate number of pairs in its browser.")
     ] = 2000,
 ) -> None:
-    """Write report.html of a finished run anew: one file that needs no network, and that `xner run` writes at its end.
+    """Write report.html of a finished run again: one file that needs no network. `xner run` writes it too.
 
     Example: [cyan]xner report out/demo[/]
     """
@@ -30,32 +30,35 @@ def show_pairs(
     verdict: Annotated[
         str | None,
         typer.Option(
-            "--verdict", metavar="NAME", help="Show only this verdict: kept, kept_no_entity, unmapped, overlap, ..."
+            "--verdict",
+            metavar="NAME",
+            help="Only pairs with this verdict: kept, kept_no_entity, unmapped, overlap, ...",
         ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", metavar="CODE", help="Show only pairs of this target language.")
+        str | None, typer.Option("--language", metavar="CODE", help="Only pairs of this target language.")
     ] = None,
     corpus: Annotated[
-        str | None, typer.Option("--corpus", metavar="NAME", help="Show only this corpus, named as in the config.")
+        str | None, typer.Option("--corpus", metavar="NAME", help="Only pairs of this corpus of the config.")
     ] = None,
-    kind: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Show only pairs with an entity of this type.")
+    entity_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only pairs with an entity of this type.")
     ] = None,
-    low: Annotated[
-        float | None, typer.Option("--min-score", metavar="S", help="Show only pairs whose lowest score is S or more.")
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", metavar="S", help="Only pairs whose lowest score is at least S.")
     ] = None,
-    high: Annotated[
-        float | None, typer.Option("--max-score", metavar="S", help="Show only pairs whose lowest score is S or less.")
+    max_score: Annotated[
+        float | None, typer.Option("--max-score", metavar="S", help="Only pairs whose lowest score is at most S.")
     ] = None,
-    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Show so many pairs.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Show other pairs with another seed.")] = 1,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Number of pairs.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Random seed of the selection.")] = 1,
 ) -> None:
-    """Show pairs of a finished run with their entities, and why they were kept or dropped.
+    """Print pairs of a finished run with their entities, and with the reason why they were kept or dropped.
 
     Example: [cyan]xner show out/demo --verdict overlap -n 20[/]
     """
     from xner_ray.results.report.judged_rows import RowFilter
     from xner_ray.results.report.show import find_examples, render_examples
 
-    show(render_examples(*find_examples(out, RowFilter(verdict, language, corpus, kind, low, high), n, seed)))
+    row_filter = RowFilter(verdict, language, corpus, entity_type, min_score, max_score)
+    show(render_examples(*find_examples(out, row_filter, n, seed)))

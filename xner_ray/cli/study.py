@@ -1,4 +1,4 @@
-"""`xner study`: the paper's studies, each a grid of trainings that ends in one table and its figures."""
+"""`xner study`: the studies of the paper. Each is a grid of trainings that ends in a table and its figures."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import comma_list, echo, report_user_errors
-from xner_ray.cli.options import ConfigFile, Overrides, command_group
+from xner_ray.cli.console import echo, report_user_errors, show
+from xner_ray.cli.options import ConfigFile, Overrides, comma_list, command_group
 from xner_ray.errors import UserError
 
-Seeds = Annotated[str | None, typer.Option("--seeds", metavar="N,...", help="Seeds; default: the config's.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", metavar="N,...", help="Seeds. Default: those of the config.")]
 Languages = Annotated[
-    str | None, typer.Option("--languages", metavar="CODE,...", help="Target languages; default: the config's.")
+    str | None, typer.Option("--languages", metavar="CODE,...", help="Target languages. Default: those of the config.")
 ]
 Csv = Annotated[
     Path | None,
-    typer.Option("--csv", metavar="PATH", help="Write the table to this file or folder, and the figures beside it."),
+    typer.Option("--csv", metavar="PATH", help="File or folder for the table. Figures are written beside it."),
 ]
 
 study = command_group(
-    "The paper's studies: grids of trainings that share a run's labels, each with one table and its figures.\n\n"
-    "Grids are keys of the config (`study` in docs/configuration.md); options and key=value go before them. A study that was "
-    "stopped goes on where it stopped, and cells that are done are not trained again.\n\n"
+    "Run the studies of the paper: grids of trainings on the labels of one run, with tables and figures.\n\n"
+    "The grids are config keys (`study` in docs/configuration.md). Options and key=value override them. A stopped study "
+    "continues, and finished cells are not trained again.\n\n"
     "Example: [cyan]xner study ablation configs/real.yaml data=DIR --languages de --csv docs/results[/]"
 )
 
@@ -37,7 +37,7 @@ def ablation(
     languages: Languages = None,
     csv: Csv = None,
 ) -> None:
-    """Train with and without English, in sequence and mixed, with both losses, beside zero-transfer (the paper's Table 3).
+    """Compare sequential and mixed training, with and without source gold, with two losses, and zero-transfer (Table 3).
 
     Example: [cyan]xner study ablation configs/real.yaml data=DIR --languages de --seeds 1,2,3[/]
     """
@@ -51,19 +51,20 @@ def size(
     seeds: Seeds = None,
     languages: Languages = None,
     sizes: Annotated[
-        str | None, typer.Option("--sizes", metavar="N,...", help="Projected sentences; default: the config's.")
+        str | None,
+        typer.Option("--sizes", metavar="N,...", help="Numbers of projected sentences. Default: those of the config."),
     ] = None,
     one_seed_above: Annotated[
-        int | None, typer.Option("--one-seed-above", metavar="N", help="Train larger sizes with the first seed alone.")
+        int | None, typer.Option("--one-seed-above", metavar="N", help="Train larger sizes with the first seed only.")
     ] = None,
     csv: Csv = None,
 ) -> None:
-    """Train on more and more projected sentences, from 1,000 in doublings as far as the data goes (the paper's section 5.1).
+    """Train on growing numbers of projected sentences, from 1,000 in doublings up to all (section 5.1 of the paper).
 
     Example: [cyan]xner study size configs/real.yaml data=DIR --languages de,zh --sizes 1000,2000,4000[/]
     """
-    told = {"seeds": _integers(seeds), "languages": comma_list(languages), "sizes": _integers(sizes, "--sizes")}
-    _run("size", config, overrides, {**told, "one_seed_above": one_seed_above}, csv)
+    options = {"seeds": _integers(seeds), "languages": comma_list(languages), "sizes": _integers(sizes, "--sizes")}
+    _run("size", config, overrides, {**options, "one_seed_above": one_seed_above}, csv)
 
 
 @study.command()
@@ -74,9 +75,9 @@ def domain(
     languages: Languages = None,
     csv: Csv = None,
 ) -> None:
-    """Train on each domain of the parallel text and on all, as many sentences of each (the paper's Table 2, Fig. 3 and 4).
+    """Train on equally many sentences of each domain of the parallel text, and of all (Table 2, Fig. 3 and 4 of the paper).
 
-    The domains are `study.domain.domains` of the config, a map from a name to corpora.
+    The key `study.domain.domains` maps names of domains to corpora.
 
     Example: [cyan]xner study domain configs/real.yaml data=DIR --languages zh[/]
     """
@@ -90,10 +91,12 @@ def loss(
     seeds: Seeds = None,
     languages: Languages = None,
     gammas: Annotated[
-        str | None, typer.Option("--gammas", metavar="G,...", help="Exponents of the loss; default: the config's.")
+        str | None,
+        typer.Option("--gammas", metavar="G,...", help="Exponents of the loss. Default: those of the config."),
     ] = None,
     frozen: Annotated[
-        str | None, typer.Option("--frozen", metavar="N,...", help="Numbers of frozen layers; default: the config's.")
+        str | None,
+        typer.Option("--frozen", metavar="N,...", help="Numbers of frozen layers. Default: those of the config."),
     ] = None,
     csv: Csv = None,
 ) -> None:
@@ -101,30 +104,32 @@ def loss(
 
     Example: [cyan]xner study loss configs/real.yaml data=DIR --languages de --gammas 0,2,4 --frozen 0,6[/]
     """
-    told: dict[str, Any] = {"seeds": _integers(seeds), "languages": comma_list(languages)}
-    told |= {"gammas": _numbers(gammas, float, "--gammas"), "frozen": _numbers(frozen, int, "--frozen")}
-    _run("loss", config, overrides, told, csv)
+    options: dict[str, Any] = {"seeds": _integers(seeds), "languages": comma_list(languages)}
+    options |= {"gammas": _numbers(gammas, float, "--gammas"), "frozen": _numbers(frozen, int, "--frozen")}
+    _run("loss", config, overrides, options, csv)
 
 
 @study.command()
 def page(
-    page: Annotated[Path, typer.Argument(metavar="PAGE", help="A Markdown file with marks, such as docs/results.md.")],
+    page: Annotated[
+        Path, typer.Argument(metavar="PAGE", help="A Markdown file with markers for tables, such as docs/results.md.")
+    ],
     tables: Annotated[
         Path | None,
-        typer.Option("--tables", metavar="DIR", help="Folder of the CSVs; default: `results` beside the page."),
+        typer.Option("--tables", metavar="DIR", help="Folder of the CSV files. Default: `results` beside the page."),
     ] = None,
 ) -> None:
-    """Write the studies' tables into a page from their CSVs, and draw their figures anew; needs no run.
+    """Write the tables of the studies from their CSV files into a page, and draw the figures again. It needs no run.
 
     Example: [cyan]xner study page docs/results.md[/]
     """
     from xner_ray.workflows.study.figures import INSTALL, can_draw
     from xner_ray.workflows.study.page import write_page
 
-    found = write_page(page, tables or page.parent / "results")
-    echo(f"{page} holds {', '.join(found) or 'no study yet'}", "green")
+    studies = write_page(page, tables or page.parent / "results")
+    echo(f"{page}: {', '.join(studies) or 'no study yet'}", "green")
     if not can_draw():
-        echo(f"figures were not drawn anew: {INSTALL}", "yellow")
+        echo(f"figures were not drawn: {INSTALL}", "yellow")
 
 
 def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str, Any], csv: Path | None) -> None:
@@ -138,7 +143,7 @@ def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str
         from xner_ray.workflows.study.table import write_table
 
         if not can_draw():
-            echo(f"no matplotlib here, so the study will end without figures: {INSTALL}", "yellow")
+            echo(f"matplotlib is not installed, so figures will not be drawn: {INSTALL}", "yellow")
         table, parquet = run_study(name, loaded, config)
         csv = csv or parquet.with_suffix(".csv")
         files = [parquet, write_table(table, csv if csv.suffix == ".csv" else csv / f"{name}.csv")]
@@ -148,10 +153,9 @@ def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str
 
 
 def _show(name: str, table: Any) -> None:
-    """The sections of the page, on the terminal."""
+    """Print the sections of the page to the terminal."""
     from rich.markdown import Markdown
 
-    from xner_ray.cli.common import show
     from xner_ray.workflows.study.markdown_tables import SECTIONS
 
     show(Markdown("\n".join(SECTIONS[name](table))))
@@ -165,4 +169,4 @@ def _numbers(text: str | None, kind: Any, option: str) -> list[Any] | None:
     try:
         return [kind(x) for x in comma_list(text) or ()] if text is not None else None
     except ValueError:
-        raise UserError(f"`{text}` is no list of numbers", key=option, remedy="write e.g. 1,2,3") from None
+        raise UserError(f"`{text}` is not a list of numbers", key=option, remedy="write e.g. 1,2,3") from None

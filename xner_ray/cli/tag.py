@@ -1,6 +1,6 @@
-"""`xner tag`: sentences in, marked sentences out, line by line, so that it works at the end of a pipe of any length.
+"""The implementation of `xner tag`, which reads and prints line by line, so that it works in a pipe of any length.
 
-Lines go to the model in chunks of 256: the engine sorts a chunk by length, and output still flows.
+The model gets chunks of 256 lines. The engine sorts a chunk by length, and each chunk is printed when it is tagged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xner_ray.cli.common import existing_file
+from xner_ray.cli.options import existing_file
 from xner_ray.errors import UserError
 from xner_ray.results.report.palette import type_color
 
@@ -24,17 +24,17 @@ CHUNK = 256
 
 
 def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str, as_json: bool) -> None:
-    """Tag texts, else a file's lines, else stdin's, and print each with its entities.
+    """Tag texts, or the lines of a file, or the lines of stdin, and print each with its entities.
 
     Raises:
-        UserError: both texts and a file, neither of them and a terminal as stdin, or bytes that are not UTF-8.
+        UserError: both texts and a file are given, or neither and stdin is a terminal, or the input is not UTF-8.
     """
     lines = _lines(texts, file)
     from rich.console import Console
 
     from xner_ray.ner.tagger import open_tagger
 
-    # Not half precision, faster as it is: what `transformers.pipeline` finds in the folder, to the last entity.
+    # fp32 gives the same entities as `transformers.pipeline`; bf16 would be faster, but may differ.
     tagger = open_tagger(model, precision="fp32")
     console = Console(highlight=False)
     colored = console.is_terminal and console.color_system is not None and not console.no_color
@@ -57,7 +57,7 @@ def _lines(texts: Sequence[str], file: Path | None) -> Iterator[str]:
     if file and str(file) != "-":
         return _decoded(existing_file(file, "--file").open("rb"), str(file))
     if not texts and not file and sys.stdin.isatty():
-        raise UserError("nothing to tag", remedy="give sentences, --file FILE, or - and type them")
+        raise UserError("nothing to tag", remedy="give sentences, --file FILE, or - to type them")
     return _decoded(sys.stdin.buffer, "stdin")
 
 

@@ -47,7 +47,7 @@ def test_mistakes_are_told_before_anything_runs(tmp_path):
     with pytest.raises(UserError, match="no gold for `zh`"):
         study("loss", tiny(out, "evaluation=[{language: de, path: x}]"), log=lambda _: None)
     result = CliRunner().invoke(app, ["study", "loss", "configs/tiny.yaml", out, "--gammas", "a,b"])
-    assert result.exit_code == 2 and "`a,b` is no list of numbers" in result.stderr
+    assert result.exit_code == 2 and "`a,b`" in result.stderr
     assert not (tmp_path / "out" / "sample").exists()
 
 

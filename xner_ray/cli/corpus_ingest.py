@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xner_ray.cli.common import echo, report_user_errors, show, write_json
+from xner_ray.cli.console import echo, report_user_errors, show, write_json
 from xner_ray.errors import UserError
 
 _OPUS = re.compile(r"(?:OPUS-)?(?P<name>[^/]+)/(?P<version>[^/]+)/(?:moses|tmx|tsv)/[^/]+$")

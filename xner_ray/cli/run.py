@@ -1,0 +1,97 @@
+"""`xner run`, `xner plan`, and a command for each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from xner_ray.cli.console import echo, logs_json, report_user_errors, show
+from xner_ray.cli.options import ConfigFile, Overrides, Wait
+
+STAGES = {
+    "ingest": "Read, clean and sample the corpora into shards",
+    "teacher": "Train the source-language tagger",
+    "aligner": "Train the model that finds a source entity in a target sentence",
+    "label": "Tag the source side and project its entities to the target side",
+    "dataset": "Filter the labeled sentences, select training sentences, and export tokens and tags",
+    "student": "Train the target-language taggers",
+}
+
+
+def run(config: ConfigFile, overrides: Overrides = None, wait: Wait = False) -> None:
+    """Run all stages of a config and print a table of results. Finished stages are skipped.
+
+    `xner preflight` runs first, and its problems stop the run.
+
+    Example: [cyan]xner run configs/demo.yaml out=out/mine[/]
+    """
+    run_stages(config, overrides, wait=wait)
+
+
+def plan(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Check a config and print what each stage of a run would do. Nothing is started.
+
+    Example: [cyan]xner plan configs/paper.yaml data=/corpora[/]
+    """
+    from xner_ray.config.load import load_config
+
+    loaded = load_config(config, overrides or ())
+    from xner_ray.results.report.table import plan_table
+    from xner_ray.workflows.plan import plan_run
+
+    result = plan_run(loaded, config, echo)
+    show(plan_table(result.stages, loaded.out))
+    for problem in result.problems:
+        echo(f"error: {problem}", "red")
+    if result.problems:
+        raise SystemExit(2)
+
+
+def stage_command(name: str) -> Callable[..., None]:
+    """The command of one stage."""
+
+    def command(config: ConfigFile, overrides: Overrides = None, wait: Wait = False) -> None:
+        run_stages(config, overrides, [name], wait=wait)
+
+    command.__name__ = name
+    command.__doc__ = (
+        f"{STAGES[name]}.\n\nUnfinished stages that it needs run first, and `xner preflight` before them.\n\n"
+        f"Example: [cyan]xner {name} configs/demo.yaml[/]"
+    )
+    return command
+
+
+def run_stages(
+    config_file: Path, overrides: Sequence[str] | None, stages: Sequence[str] | None = None, *, wait: bool = False
+) -> dict[str, Any]:
+    """Run the preflight and then stages of a config, and print the results.
+
+    Args:
+        config_file: the YAML file.
+        overrides: `key=value`, see `load_config`.
+        stages: names of stages; None: all.
+        wait: wait for another run on the same output folder instead of an error.
+
+    Returns:
+        The content of `results.json`; empty if the evaluation did not run.
+
+    Raises:
+        SystemExit: 2 after a UserError or a problem that the preflight found; 130 after Ctrl-C.
+    """
+    with report_user_errors(resumable=True):
+        from xner_ray.config.load import load_config
+
+        config = load_config(config_file, overrides or ())
+        from xner_ray.cli.preflight import run_preflight
+        from xner_ray.workflows.run import run
+
+        run_preflight(config)
+        results = run(config, config_file, stages=stages, wait=wait)
+        if results.get("languages") and not logs_json():
+            from xner_ray.results.report.table import results_table
+
+            show(results_table(results, config.out))
+        else:
+            echo(f"done: {', '.join(stages or ['all stages'])}; the results are in {config.out}", "green")
+        return results
