@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -78,11 +79,23 @@ def test_kills_at_random_times_change_nothing(undisturbed, turn):
     assert contents(out) == expected
 
 
-def test_two_drivers_at_once_change_nothing(undisturbed):
+def test_two_drivers_on_one_store_change_nothing(undisturbed, tmp_path):
+    runs, reference, expected, _ = undisturbed
+    outs = [runs.new_out(reference) for _ in range(2)]
+    store = f"label.output_uri={tmp_path / 'store'}"
+    drivers = [runs.start(out, "--local", store) for out in outs]  # each starts a local Ray, as on two clusters
+    for driver, out in zip(drivers, outs, strict=True):
+        assert driver.wait(600) == 0, out.with_suffix(".log").read_text()[-3000:]
+    assert [contents(out) for out in outs] == [expected, expected]
+
+
+def test_second_run_on_one_output_folder_is_an_error(undisturbed):
     runs, reference, expected, _ = undisturbed
     out = runs.new_out(reference)
-    drivers = [runs.start(out, "--local") for _ in range(2)]  # each starts a local Ray, as on two clusters
-    assert [d.wait(600) for d in drivers] == [0, 0], out.with_suffix(".log").read_text()[-3000:]
+    drivers = [runs.start(out, "--local") for _ in range(2)]
+    assert sorted(driver.wait(600) for driver in drivers) == [0, 2]
+    log = out.with_suffix(".log").read_text()
+    assert "another run is running: process " in log and socket.gethostname() in log and "--wait" in log
     assert contents(out) == expected
 
 

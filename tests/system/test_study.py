@@ -47,7 +47,8 @@ def finish(work: Path, study: str, *more: str) -> str:
 
 
 def cells(work: Path) -> dict[Path, int]:
-    return {file: file.stat().st_mtime_ns for file in (work / "out" / "study" / "cells").glob("*.json")}
+    markers = (work / "out" / "study" / "cells").glob("*/done.json")
+    return {marker.with_name("cell.json"): marker.stat().st_mtime_ns for marker in markers}
 
 
 def kill_in_the_middle(work: Path, study: str, *more: str) -> dict[Path, int]:
