@@ -1,4 +1,4 @@
-"""Reliability bins hold every entity once, and a tagger that knows how sure it may be has no error."""
+"""Reliability bins hold every entity once, and calibrated scores have an expected error of 0."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,15 @@ def test_every_entity_is_in_one_bin():
     assert all(b["low"] <= b["score"] <= b["high"] for b in bins)
 
 
-def test_honest_and_boastful():
+def test_the_expected_error_is_the_overconfidence():
     scores = RNG.uniform(0.5, 1, 20_000)
-    honest = reliability(scores, RNG.random(20_000) < scores)
-    boastful = reliability(scores, RNG.random(20_000) < scores - 0.2)
-    assert expected_error(honest) < 0.02
-    assert expected_error(boastful) == pytest.approx(0.2, abs=0.02)
+    calibrated = reliability(scores, RNG.random(20_000) < scores)
+    overconfident = reliability(scores, RNG.random(20_000) < scores - 0.2)
+    assert expected_error(calibrated) < 0.02
+    assert expected_error(overconfident) == pytest.approx(0.2, abs=0.02)
 
 
-def test_runs_add_up():
+def test_merged_runs_equal_the_bins_of_all_entities():
     scores, correct = RNG.random(300), RNG.random(300) < 0.5
     parts = [reliability(scores[s], correct[s]) for s in (slice(0, 100), slice(100, 300))]
     whole = reliability(scores, correct)
@@ -32,6 +32,6 @@ def test_runs_add_up():
         assert a["score"] == pytest.approx(b["score"], abs=2e-4)
 
 
-def test_nothing_found():
+def test_no_entities_have_no_bins_and_no_error():
     assert reliability(np.zeros(0, np.float32), np.zeros(0, bool)) == []
     assert expected_error([]) is None

@@ -1,1 +1,1 @@
-"""Gold data and scores: CoNLL files, entity precision, recall and F1, projection scores."""
+"""Scores of taggers and projections: entity F1, bootstrap intervals and calibration."""

@@ -1,6 +1,6 @@
-"""Whether scores mean what they say: of the entities that a tagger is 80% sure of, are 80% right?
+"""Calibration of entity scores: of the entities with a score of 0.8, 80% should be correct.
 
-Bins of equal width over 0..1, empty ones left out. They hold counts, so the bins of several runs add up.
+Scores are grouped into bins of equal width (a reliability diagram). Bins hold counts, so those of several runs can be merged.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ BINS = 10
 
 
 def reliability(scores: np.ndarray, correct: np.ndarray) -> list[dict[str, Any]]:
-    """Bins in ascending order.
+    """Bins in ascending order, without empty ones.
 
     Args:
-        scores: float [entities], 0..1, of predicted entities.
-        correct: bool [entities], whether each is a gold entity with the same ends and type.
+        scores: float [entities], scores of predicted entities, 0..1.
+        correct: bool [entities], whether gold has an entity with the same boundaries and type.
 
     Returns:
-        `low` and `high` (edges of the bin), `entities` and `correct` (counts), `score` (mean, 0..1).
+        for each bin `low` and `high` (its edges), `entities` and `correct` (counts), `score` (mean score).
     """
     bins = np.minimum((np.asarray(scores, np.float64) * BINS).astype(int), BINS - 1)
-    entities, right, total = (np.bincount(bins, weights=w, minlength=BINS) for w in (None, correct, scores))
+    entities, correct_sum, score_sum = (np.bincount(bins, weights=w, minlength=BINS) for w in (None, correct, scores))
     return [
         {
             "low": i / BINS,
             "high": (i + 1) / BINS,
             "entities": int(entities[i]),
-            "correct": int(right[i]),
-            "score": round(float(total[i] / entities[i]), 4),
+            "correct": int(correct_sum[i]),
+            "score": round(float(score_sum[i] / entities[i]), 4),
         }
         for i in np.flatnonzero(entities)
     ]
 
 
 def merge(runs: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The bins of several runs as one."""
+    """The bins of all entities of several runs."""
     merged: dict[float, dict[str, Any]] = {}
     for row in (row for run in runs for row in run):
         old = merged.get(row["low"])
@@ -52,6 +52,9 @@ def merge(runs: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def expected_error(bins: Sequence[dict[str, Any]]) -> float | None:
-    """Mean distance of score and share correct, weighted by entities (ECE), 0..1; None without any entity."""
+    """Expected calibration error (ECE, Naeini et al. 2015), 0..1; None without entities.
+
+    It is the mean of |mean score - part that is correct| over the bins, weighted by entities.
+    """
     total = sum(row["entities"] for row in bins)
     return sum(abs(row["score"] * row["entities"] - row["correct"]) for row in bins) / total if total else None

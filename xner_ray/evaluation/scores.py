@@ -1,7 +1,7 @@
-"""Entity scores as CoNLL counts them: an entity is right when its type and both of its ends are.
+"""Entity precision, recall and F1 as CoNLL-2003 defines them: an entity is correct if its type and both boundaries are.
 
-seqeval in strict mode, so figures compare with published ones; an I- that continues nothing is no entity there.
-Percent, rounded to two decimals; what has no denominator is 0, never a warning and never NaN.
+Entities are counted by seqeval in strict mode, so figures compare with published ones. There an I- tag that continues nothing is
+no entity. Values are percent, rounded to two decimals. A value without a denominator is 0.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ METRICS = ("precision", "recall", "f1")
 
 
 def scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Precision, recall, F1 (percent) and support (gold entities), overall and under `types` for each type.
+    """Entity scores of predicted tags, micro-averaged over all types and for each type.
 
     Args:
-        gold, predicted: BIO2 tags of each sentence, aligned.
+        gold: BIO2 tags of each sentence.
+        predicted: likewise, for the same tokens.
+
+    Returns:
+        `precision`, `recall`, `f1` (percent) and `support` (gold entities); the same for each type under `types`.
 
     Raises:
-        UserError: lengths differ; names the sentence.
+        UserError: the numbers of sentences, or of tokens of a sentence, differ.
     """
     check_aligned(gold, predicted)
     from seqeval.metrics.v1 import precision_recall_fscore_support
@@ -41,7 +45,11 @@ def scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) ->
 
 
 def check_aligned(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
-    """Raise a UserError unless both have the same sentences with the same numbers of tokens."""
+    """Check that both have the same number of sentences, and each sentence the same number of tags.
+
+    Raises:
+        UserError: they do not.
+    """
     if len(gold) != len(predicted):
         raise UserError(
             f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences, in order"
@@ -54,16 +62,18 @@ def check_aligned(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
 
 
 def _row(precision: float, recall: float, f1: float, support: float) -> dict[str, Any]:
-    shares = {"precision": precision, "recall": recall, "f1": f1}
-    return {k: round(100 * float(v), 2) for k, v in shares.items()} | {"support": int(support)}
+    fractions = {"precision": precision, "recall": recall, "f1": f1}
+    return {k: round(100 * float(v), 2) for k, v in fractions.items()} | {"support": int(support)}
 
 
 def mean_scores(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean of several runs' scores, such as seeds.
+    """The mean of several results of `scores`, such as those of several seeds. A type that a run lacks counts as 0 there.
 
     Returns:
-        the keys of `scores`, plus `std` (sample standard deviation by metric, 0 for one run) and `runs` (their
-        number). A type that a run does not have counts as 0 there.
+        the keys of `scores`, `std` (sample standard deviation of each metric, 0 for one run) and `runs` (their number).
+
+    Raises:
+        UserError: there are no runs.
     """
     if not runs:
         raise UserError("no scores to average", remedy="evaluate at least one seed")
@@ -78,7 +88,7 @@ def mean_scores(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     columns = {key: [float(row[key]) for row in rows] for key in METRICS}
-    out: dict[str, Any] = {key: round(statistics.fmean(values), 2) for key, values in columns.items()}
-    out["support"] = round(statistics.fmean(row["support"] for row in rows))
-    out["std"] = {key: round(statistics.stdev(v), 2) if len(v) > 1 else 0.0 for key, v in columns.items()}
-    return out
+    mean: dict[str, Any] = {key: round(statistics.fmean(values), 2) for key, values in columns.items()}
+    mean["support"] = round(statistics.fmean(row["support"] for row in rows))
+    mean["std"] = {key: round(statistics.stdev(v), 2) if len(v) > 1 else 0.0 for key, v in columns.items()}
+    return mean

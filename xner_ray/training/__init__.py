@@ -1,1 +1,1 @@
-"""Training: one plain loop for teacher, aligner and student, its losses, freezing and batches."""
+"""Training of teacher, aligner and student: data, losses, optimizer, one torch loop, and backends that run it."""

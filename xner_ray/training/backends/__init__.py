@@ -1,1 +1,1 @@
-"""Where a training runs: in this process, in a Ray task, or in a Ray Train worker group."""
+"""Where a training runs: in this process, in Ray tasks, or in a Ray Train worker group."""
