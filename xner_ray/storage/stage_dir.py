@@ -23,8 +23,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, explained, make_folder, sync_tree, write_bytes
 from xner_ray.storage.fingerprint import canonical_json, describe_change, fingerprint
@@ -205,10 +203,13 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None if there is no such file."""
     try:
-        return TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+        value = json.loads(path.read_bytes())
+        if not isinstance(value, dict):
+            raise ValueError("it holds no JSON object")
+        return value
     except FileNotFoundError:
         return None
-    except ValidationError as e:
-        problem = f"is corrupt: {e.errors()[0]['msg']}"
-        raise UserError(problem, file=path, remedy=f"delete {path.parent} and run again") from e
+    except ValueError as e:
+        raise UserError(f"is corrupt: {e}", file=path, remedy=f"delete {path.parent} and run again") from e
