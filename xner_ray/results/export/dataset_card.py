@@ -17,6 +17,7 @@ from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.export.split import SPLITS
 from xner_ray.results.run_results import RunResults
+from xner_ray.text.languages import display_name
 
 USAGE = {
     "hf": """```python
@@ -53,7 +54,7 @@ def dataset_card(run: RunResults, summary: ExportSummary, options: ExportOptions
     """
     parts = [
         front_matter(_metadata(run, summary, options.format)),
-        f"# {escaped(run.config.name)}: named entities projected from {run.config.source_language}\n",
+        f"# {escaped(run.config.name)}: named entities projected from {display_name(run.config.source_language)}\n",
         _introduction(run),
         USAGE[options.format].format(language=next(iter(summary.labels))) + "\n",
         "## Sentences\n\n" + _contents(summary) + "\n\n" + _splits(options),
@@ -96,10 +97,10 @@ def _metadata(run: RunResults, summary: ExportSummary, format: str) -> dict[str,
 
 
 def _introduction(run: RunResults) -> str:
+    source = display_name(run.config.source_language)
     return (
-        f"A tagger (the teacher) labeled the {run.config.source_language} side of parallel sentences. An aligner projected the"
-        " entities to the target side. Rules dropped pairs with doubtful projections. **No label was written or checked by"
-        " a person.**\n"
+        f"A tagger (the teacher) labeled the {source} side of parallel sentences. An aligner projected the entities to the target"
+        " side. Rules dropped pairs with doubtful projections. **No label was written or checked by a person.**\n"
     )
 
 

@@ -12,6 +12,7 @@ from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.run_results import RunResults, Student
 from xner_ray.storage.atomic import write_text
+from xner_ray.text.languages import display_name
 
 
 def write_model_cards(run: RunResults) -> list[Path]:
@@ -36,7 +37,7 @@ def model_card(run: RunResults, student: Student) -> str:
         front_matter(_metadata(run, student)),
         f"# {escaped(run.config.name)}: named entities in `{student.language}`\n",
         f"A tagger for {', '.join(x[2:] for x in labels if x.startswith('B-'))} in raw text. Its training data was projected from"
-        f" {run.config.source_language} through parallel text. No person labeled a sentence of its language.\n",
+        f" {display_name(run.config.source_language)} through parallel text. No person labeled a sentence of its language.\n",
         _usage(),
         "## Results\n\n" + _results(run, student.language),
         "## Training\n\n" + _training_data(run, student.language, training),
@@ -119,7 +120,7 @@ def _training_data(run: RunResults, language: str, training: dict[str, Any]) -> 
     lines = [
         f"xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {training['job']['seed']}",
         f"encoder: `{encoders}`",
-        f"first trained on {config.source_language} gold: {_hyperparameters(source_training)}",
+        f"first trained on {display_name(config.source_language)} gold: {_hyperparameters(source_training)}",
         f"then trained on {summary['sentences']:,} projected sentences with {summary['entities']:,} entities"
         f" ({summary['without_entity']:,} sentences have none): {_hyperparameters(config.student.training)}",
         f"steps {training['steps']:,}, tokens {training['tokens']:,}",
