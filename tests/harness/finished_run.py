@@ -109,7 +109,7 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
     defaults = {
         "name": f"run {MARKUP}",
         "sets": {f"{language} gold": measured(language) for language in files},
-        "english": {"en gold": measured("en")["student"]},
+        "source_sets": {"en gold": measured("en")["student"]},
         "ledger": ledger.to_json(),
         "seconds": {"label": 2.5, "total": 2.5},
         "out": str(out),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from xner_ray.workflows.study.grid import ZERO
+from xner_ray.workflows.study.grid import ZERO_TRANSFER
 from xner_ray.workflows.study.table import read_table
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ def test_killed_study_resumes(work):
     rows = [row for row in table.to_pylist() if row["type"] == "all"]
     assert len(rows) == SETTINGS * 2 and {row["eval_set"] for row in rows} == {"german"}
     sentences = {row["setting"]: row["train_sentences"] for row in rows}
-    assert sentences.pop(ZERO) is None and len(set(sentences.values())) == 1
+    assert sentences.pop(ZERO_TRANSFER) is None and len(set(sentences.values())) == 1
     assert len(list((work / "out" / "label").iterdir())) == 1, "labels are made once"
 
     again = finish(work, "ablation", *seeds)
@@ -99,15 +99,15 @@ def test_schedules_train_on_their_data(work):
         key = result["cell"]["setting"], result["cell"]["seed"]
         jobs[key], tokens[key] = training["job"], training["tokens"]
     for seed in (1, 2):
-        english, target = tokens[ZERO, seed], tokens["sequential, reweighted", seed]
+        english, target = tokens[ZERO_TRANSFER, seed], tokens["sequential, reweighted", seed]
         assert tokens["no English, reweighted", seed] == target
         assert tokens["mixed, reweighted", seed] == tokens["mixed, cross entropy", seed] == english + target
     # Each seed has its own source model, from which sequential students start.
     for seed in (1, 2):
-        english = jobs[ZERO, seed]["out"]
+        english = jobs[ZERO_TRANSFER, seed]["out"]
         assert jobs["sequential, reweighted", seed]["start"] == english
         assert "encoders" in jobs["mixed, reweighted", seed]["start"]
-    assert jobs[ZERO, 1]["out"] != jobs[ZERO, 2]["out"]
+    assert jobs[ZERO_TRANSFER, 1]["out"] != jobs[ZERO_TRANSFER, 2]["out"]
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_schedules_train_on_their_data(work):
 def test_other_studies_share_labels_and_source_models(work, study, more):
     source_models = set((work / "out").glob("teacher/*/*"))
     output = finish(work, study, *more, "--csv", str(work / "docs"))
-    assert "Zero" in output or ZERO in output
+    assert "Zero" in output or ZERO_TRANSFER in output
     table = read_table(work / "docs" / f"{study}.csv")
     assert table.num_rows and (work / "docs" / f"{study}.svg").exists()
     assert len(list((work / "out" / "label").iterdir())) == 1
     assert set((work / "out").glob("teacher/*/*")) == source_models
     if study == "size":
-        sizes = {r["setting"]: r["train_sentences"] for r in table.to_pylist() if r["setting"] != ZERO}
+        sizes = {r["setting"]: r["train_sentences"] for r in table.to_pylist() if r["setting"] != ZERO_TRANSFER}
         most = max(sizes.values())
         assert 2 < most < 16 and sizes == {"2": 2, str(most): most}, (
             "fewer than 16 sentences exist, so the largest size is all of them"

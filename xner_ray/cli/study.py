@@ -139,7 +139,7 @@ def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str
 
         loaded = load_study_config(name, config, [*(overrides or ()), *given])
         from xner_ray.workflows.study.figures import INSTALL, can_draw, draw
-        from xner_ray.workflows.study.run import study as run_study
+        from xner_ray.workflows.study.run import run_study
         from xner_ray.workflows.study.table import write_table
 
         if not can_draw():

@@ -2,8 +2,8 @@
 
 An output folder also holds the results of older configs, so nothing is searched for. results.json names the datasets and models,
 and the parts.json of each folder names the folder that it was made from. So reports and exports use what the last finished run
-made. They also work in an output folder that was moved or copied. Each file is read on first use: an export needs no judged
-shards, and a report no students.
+made. They also work in an output folder that was moved or copied. Each file is read on first use: an export needs no
+filtered shards, and a report no students.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class RunResults:
         return {language: _read(path.with_name("summary.json")) for language, path in self.datasets.items()}
 
     @cached_property
-    def judged(self) -> list[str]:
+    def filtered_shards(self) -> list[str]:
         """The files of the filtered shards."""
         shards: dict[str, str] = {}
         for file in self.datasets.values():
@@ -134,7 +134,7 @@ class RunResults:
     def trainings(self) -> dict[str, dict[str, Any]]:
         """The training.json of each model that still exists, by the model's name in the output of the run."""
         folders = self.results["folders"]
-        models = dict(folders.get("english", {}))  # missing in older results
+        models = dict(folders.get("source_models", {}))  # missing in older results
         models |= {"aligner": folders["aligner"]} if "aligner" in folders else {}
         models |= {f"student {name}": path for name, path in folders["students"].items()}
         files = {name: self._relocated(path) / "training.json" for name, path in models.items()}

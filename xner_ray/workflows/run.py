@@ -1,7 +1,7 @@
-"""A whole run: the stages of the pipeline, and the results that they end in.
+"""A run: the stages of the pipeline, and its results.
 
-`run` is what `xner run`, the commands of single stages and the scripts in `jobs/` call. It holds the lock of the output
-directory while it works, so that a second run on the same directory stops and says who holds it.
+`xner run`, the commands of single stages and the scripts in `jobs/` call `run`. It holds the lock of the output directory while
+it works. A second run on the same directory stops with an error that names the holder of the lock.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def run(
         functions: what the actors of `label` run on a shard; default: teacher and aligner.
 
     Returns:
-        the content of `results.json`: languages, ledger, seconds, sets, english, out, folders, config, made_with. Empty unless
-        `evaluate` ran, which also writes `report.html`.
+        the content of `results.json`: languages, ledger, seconds, sets, source_sets, out, folders, config, made_with. It is
+        empty unless `evaluate` ran, which also writes `report.html`.
 
     Raises:
         UserError: something in the input is wrong, or another run holds the output directory.
@@ -57,15 +57,19 @@ def run(
     ctx = Context.open(config, config_file, log)
     with hold_output(ctx.out, ctx.log, wait):
         runner = Runner(ctx, build_pipeline(ctx.config, functions))
-        chosen = list(stages or runner.stages)
-        if "sample" in runner.stages and "sample" not in chosen:
-            chosen.insert(0, "sample")
-        runner.run(chosen)
-        return finalize(runner) if "evaluate" in chosen else {}
+        names = list(stages or runner.stages)
+        if "sample" in runner.stages and "sample" not in names:
+            names.insert(0, "sample")
+        runner.run(names)
+        return finalize(runner) if "evaluate" in names else {}
 
 
 def finalize(runner: Runner) -> dict[str, Any]:
-    """Write model cards, `results.json` and `report.html` of a run whose stages are done; returns the results."""
+    """Write model cards, `results.json` and `report.html` of a run whose stages are done.
+
+    Returns:
+        the content of `results.json`.
+    """
     from xner_ray.results.export.model_card import write_model_cards
     from xner_ray.results.report.page import write_report
     from xner_ray.results.run_results import RunResults
@@ -79,7 +83,7 @@ def finalize(runner: Runner) -> dict[str, Any]:
 
 
 def collect(runner: Runner) -> dict[str, Any]:
-    """What `results.json` holds."""
+    """The content of `results.json`."""
     ctx = runner.ctx
     ingested, models, filtered = (runner.result(name) for name in ("ingest", "teacher", "filter"))
     dataset, evaluated = runner.result("dataset"), runner.result("evaluate")
@@ -97,7 +101,7 @@ def collect(runner: Runner) -> dict[str, Any]:
             "filtered": str(filtered.path),
             "ingest": {language: str(folder) for language, folder in ingested.folders.items()},
             "aligner": str(runner.result("aligner")),
-            "english": {name: str(folder) for name, folder in models.named().items()},
+            "source_models": {name: str(folder) for name, folder in models.named().items()},
         },
         "plan": describe(ctx.config),
         "config": ctx.config.model_dump(mode="json"),
@@ -106,7 +110,7 @@ def collect(runner: Runner) -> dict[str, Any]:
 
 
 def _student_folders(runner: Runner) -> dict[str, str]:
-    """By name: the language, then encoder and seed where there are several."""
+    """The folder of each student, by its name: the language, then encoder and seed if there are several."""
     student, folders = runner.ctx.config.student, {}
     for trained in runner.result("student"):
         parts = [trained.language]
@@ -117,7 +121,7 @@ def _student_folders(runner: Runner) -> dict[str, str]:
 
 
 def _made_with() -> dict[str, str]:
-    """When the run ended, and the versions that results depend on."""
+    """The time at which the run finished, and the versions on which the results depend."""
     packages = ("ray", "torch", "transformers", "tokenizers", "pyarrow")
     now = datetime.now(UTC).isoformat(timespec="minutes")
     return {

@@ -34,12 +34,12 @@ def data(run):
 
 @pytest.fixture(scope="module")
 def rows(run):
-    return [row for file in run.judged for row in pq.read_table(file).to_pylist()]
+    return [row for file in run.filtered_shards for row in pq.read_table(file).to_pylist()]
 
 
 def test_tally_equals_a_plain_count(run, rows):
     tally = Tally()
-    for batch in read_batches(run.judged):
+    for batch in read_batches(run.filtered_shards):
         tally.add(batch)
     for column, counts in (("entities", tally.teacher), ("spans", tally.kept)):
         assert counts == Counter((r["language"], r["corpus"], e["type"]) for r in rows for e in r[column])
@@ -109,7 +109,7 @@ def test_flow_sums_to_the_ledger(data, run):
     ],
 )
 def test_row_filters(run, row_filter, numbers):
-    rows, total = sample_rows(run.judged, row_filter, 100, 1)
+    rows, total = sample_rows(run.filtered_shards, row_filter, 100, 1)
     assert {row["pair_id"] for row in rows} == numbers and total == len(numbers)
 
 
@@ -142,7 +142,7 @@ def test_moved_run_gives_the_same_page(run, tmp_path):
 def test_results_without_intervals_and_calibration_are_shown(tmp_path):
     row = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1, "types": {}, "sentences": 3}
     old = {"language": "de", "encoder": "x", "zero_transfer": row, "student": row, "sentences": 3, "seeds": [1]}
-    out = make_run(tmp_path / "old", pairs()[:8], sets={"old": old}, english={})
+    out = make_run(tmp_path / "old", pairs()[:8], sets={"old": old}, source_sets={})
     results = json.loads((out / "results.json").read_text())
     for key in ("plan", "config", "made_with"):
         del results[key]

@@ -31,7 +31,7 @@ RESULTS = {
         "dropped": {"unmapped": 90, "overlap": 10, "low_score": 0},
         "quarantined": 50,
     },
-    "english": {"en-dev": {"precision": 90.0, "recall": 90.0, "f1": 90.04}},
+    "source_sets": {"en-dev": {"precision": 90.0, "recall": 90.0, "f1": 90.04}},
     "seconds": {"teacher": 65.4, "label": 4000, "total": 4065.4},
     "folders": {"students": {"de-1": "out/mine/student x", "de-2": "y"}},
 }

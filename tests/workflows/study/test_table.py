@@ -4,8 +4,8 @@ import pytest
 
 from tests.harness.study_tables import table, tiny
 from xner_ray.errors import UserError
-from xner_ray.workflows.study.grid import ALL, ZERO
-from xner_ray.workflows.study.table import means, read_table, row_values, table_of, write_table
+from xner_ray.workflows.study.grid import ALL, ZERO_TRANSFER
+from xner_ray.workflows.study.table import cell_rows, means, read_table, table_of, write_table
 
 
 def test_each_set_and_type_has_a_row():
@@ -21,7 +21,7 @@ def test_each_set_and_type_has_a_row():
 
 
 def test_zero_transfer_has_no_values_of_a_training():
-    zero = [r for r in table("ablation").to_pylist() if r["setting"] == ZERO]
+    zero = [r for r in table("ablation").to_pylist() if r["setting"] == ZERO_TRANSFER]
     assert zero and {r["schedule"] for r in zero} == {"source_only"}
     for key in ("loss", "gamma", "frozen_layers", "corpora", "train_sentences", "train_entities"):
         assert {r[key] for r in zero} == {None}
@@ -52,8 +52,8 @@ def test_wrong_file_is_an_error(tmp_path):
 
 def test_means_over_seeds():
     rows = means(table("ablation", "languages=[de]"))
-    row = next(r for r in rows if r["setting"] == ZERO and r["type"] == ALL and r["eval_set"] == "de news")
-    length = len(ZERO)
+    row = next(r for r in rows if r["setting"] == ZERO_TRANSFER and r["type"] == ALL and r["eval_set"] == "de news")
+    length = len(ZERO_TRANSFER)
     assert (row["seeds"], row["f1"], row["f1_std"]) == (3, 52.0 + length, 1.0)
     assert len(rows) == 6 * 2 * 4
     one_seed = means(table("ablation", "languages=[de]", "study.ablation.seeds=[5]"))
@@ -67,4 +67,4 @@ def test_type_that_one_set_lacks_has_no_row_for_it():
     cell = Cell("x", "de", 1, {})
     row = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
     result = {"data": None, "sets": {"a": {**row, "types": {"PER": row}, "sentences": 1}}}
-    assert [r["type"] for r in table_of(row_values("loss", cell, config, result)).to_pylist()] == [ALL, "PER"]
+    assert [r["type"] for r in table_of(cell_rows("loss", cell, config, result)).to_pylist()] == [ALL, "PER"]

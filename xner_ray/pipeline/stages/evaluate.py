@@ -72,7 +72,7 @@ class Evaluate(Stage):
 
     - `languages`: by language, of its first set, `zero_transfer`, `student` and `sentences`;
     - `sets`: the same for every set, by name, with `encoder`, `gain` and `seeds`;
-    - `english`: by dev set, the scores of the teacher.
+    - `source_sets`: by dev set, the scores of the teacher.
 
     Args:
         students_only: leave the teacher out.
@@ -101,7 +101,7 @@ class Evaluate(Stage):
             languages.setdefault(row["language"], {k: row[k] for k in ("zero_transfer", "student", "sentences")})
         dev = {} if self.students_only else self._dev(ctx, inputs)
         source = {g.name or Path(g.path).name: without_draws(measured[pair]) for pair, g in dev.items()}
-        return {"languages": languages, "sets": sets, "english": source}
+        return {"languages": languages, "sets": sets, "source_sets": source}
 
     def _scores(self, ctx: Context, inputs: Inputs) -> ScoreModels:
         students = student_pairs(ctx.config, inputs["student"])

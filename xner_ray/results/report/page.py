@@ -68,7 +68,7 @@ def page_data(run: RunResults, examples: int = EXAMPLES) -> dict[str, Any]:
         examples: about how many example pairs; each cell (language, corpus, verdict) gets its part.
     """
     tally, sample = Tally(), StratifiedSample(_sample_sizes(run, examples), SEED)
-    for batch in read_batches(run.judged):
+    for batch in read_batches(run.filtered_shards):
         tally.add(batch)
         sample.add(batch)
     rows = sample.rows()

@@ -49,7 +49,7 @@ def run_statistics(run: RunResults, tally: Tally) -> dict[str, Any]:
         "corpora": _corpora(run, config),
         "source_language": {"code": source, "name": display_name(source)},
         "sets": [{"name": name, **row} for name, row in results["sets"].items()],
-        "source_sets": [{"name": name, **row} for name, row in results["english"].items()],
+        "source_sets": [{"name": name, **row} for name, row in results["source_sets"].items()],
         "held_out_gold": results.get("held_out_gold", 0),
         "ledger": _ledger(run),
         "flow": _flow(run),
@@ -128,7 +128,7 @@ def _entities(tally: Tally) -> list[dict[str, Any]]:
 
 def _calibration(results: dict[str, Any]) -> list[dict[str, Any]]:
     """A panel for each gold set: `bins` with their model, and `error`, each model's expected calibration error in percent."""
-    panels = [(name, [("teacher", row)]) for name, row in results["english"].items()]
+    panels = [(name, [("teacher", row)]) for name, row in results["source_sets"].items()]
     panels += [(name, [(label, row[key]) for key, label in _MODELS]) for name, row in results["sets"].items()]
     return [
         {

@@ -27,12 +27,12 @@ def results_table(results: Mapping[str, Any], out: str | None = None) -> Rendera
 
     Args:
         results: the content of results.json: `sets` (evaluation set -> language, zero_transfer, student, sentences), or
-            without it `languages` (language -> the same of its first set). `english`, `ledger`, `seconds` and `folders` are
+            without it `languages` (language -> the same of its first set). `source_sets`, `ledger`, `seconds` and `folders` are
             optional.
         out: the run's output folder; None omits the next steps.
     """
     parts: list[RenderableType] = [_gains(results.get("sets") or results["languages"])]
-    parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("english", {}).items()]
+    parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("source_sets", {}).items()]
     if results.get("held_out_gold"):
         parts.append(
             Text(f"{results['held_out_gold']:,} gold sentences were excluded, because evaluation files contain them")

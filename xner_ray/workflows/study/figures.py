@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from xner_ray.errors import UserError
-from xner_ray.workflows.study.grid import ALL, ZERO
+from xner_ray.workflows.study.grid import ALL, ZERO_TRANSFER
 from xner_ray.workflows.study.table import means, values
 
 INSTALL = "pip install 'xner_ray[bench]', then draw with `xner study page`"
@@ -83,7 +83,9 @@ def _ablation(pyplot, table: pa.Table, rows: Means):
     for index, (name, _, axes) in enumerate(panels):
         by_setting = _by_setting(rows, name)
         axes.barh(
-            settings, [by_setting[s]["f1"] for s in settings], color=["0.75" if s == ZERO else "C0" for s in settings]
+            settings,
+            [by_setting[s]["f1"] for s in settings],
+            color=["0.75" if s == ZERO_TRANSFER else "C0" for s in settings],
         )
         for row in _f1_by_seed(table, name):
             axes.plot(row["f1"], settings.index(row["setting"]), "k.", markersize=4)
@@ -98,7 +100,9 @@ def _size(pyplot, table: pa.Table, rows: Means):
     figure, axes = pyplot.subplots(figsize=(5.5, 3.4), layout="constrained")
     for index, name in enumerate(values(table, "eval_set")):
         by_setting, color = _by_setting(rows, name), f"C{index}"
-        sizes = sorted((row for s, row in by_setting.items() if s != ZERO), key=lambda row: row["train_sentences"])
+        sizes = sorted(
+            (row for s, row in by_setting.items() if s != ZERO_TRANSFER), key=lambda row: row["train_sentences"]
+        )
         x = [row["train_sentences"] for row in sizes]
         axes.errorbar(
             x,
@@ -110,8 +114,8 @@ def _size(pyplot, table: pa.Table, rows: Means):
             color=color,
             label=name,
         )
-        if ZERO in by_setting:
-            axes.axhline(by_setting[ZERO]["f1"], color=color, linestyle=":", linewidth=1)
+        if ZERO_TRANSFER in by_setting:
+            axes.axhline(by_setting[ZERO_TRANSFER]["f1"], color=color, linestyle=":", linewidth=1)
     axes.set(xscale="log", xlabel="projected sentences", ylabel="F1", title="dotted: zero-transfer")
     ticks = sorted({row["train_sentences"] for row in rows if row["train_sentences"]})
     axes.set_xticks(ticks, [f"{n / 1000:g}K" for n in ticks])
@@ -144,7 +148,7 @@ def _grouped(pyplot, groups: Sequence[str], bars: Mapping[str, list[dict[str, An
         x = [g - 0.4 + (i + 0.5) * width for g, row in enumerate(rows) if row]
         present = [row for row in rows if row]
         deviation = [row["f1_std"] or 0.0 for row in present]
-        color = "0.75" if label == ZERO else f"C{i - 1 if ZERO in bars else i}"
+        color = "0.75" if label == ZERO_TRANSFER else f"C{i - 1 if ZERO_TRANSFER in bars else i}"
         axes.bar(x, [r["f1"] for r in present], width, yerr=deviation, capsize=2, label=label, color=color)
     present = [row for rows in bars.values() for row in rows if row]
     ends = [row["f1"] + sign * (row["f1_std"] or 0.0) for row in present for sign in (-1, 1)]
@@ -174,8 +178,8 @@ def _loss(pyplot, table: pa.Table, rows: Means):
         axes.set(xlabel="gamma", ylabel="frozen layers")
         axes.set_xticks(range(len(gammas)), [f"{g:g}" for g in gammas])
         axes.set_yticks(range(len(frozen)), [str(n) for n in frozen])
-        if ZERO in by_setting:
-            axes.set_title(f"{axes.get_title()}\nzero-transfer {by_setting[ZERO]['f1']:.1f}")
+        if ZERO_TRANSFER in by_setting:
+            axes.set_title(f"{axes.get_title()}\nzero-transfer {by_setting[ZERO_TRANSFER]['f1']:.1f}")
     return panels[0][2].figure
 
 

@@ -14,13 +14,13 @@ from xner_ray.config import AblationStudy, Config
 from xner_ray.errors import UserError
 from xner_ray.schema import KEPT, KEPT_NO_ENTITY
 
-ZERO = "zero-transfer"
+ZERO_TRANSFER = "zero-transfer"
 ALL = "all"  # all types, or the setting of all domains together
 SOURCE_ONLY = {"student.schedule": "source_only"}
 _VARIED = ("dataset", "student")
 _LAST_STEP = 1.25  # all sentences of a language are a further size if they exceed the largest size by this factor
 
-Stock = Mapping[str, Mapping[str, tuple[int, int]]]  # language -> corpus -> kept with entity, kept without
+KeptSentences = Mapping[str, Mapping[str, tuple[int, int]]]  # language -> corpus -> kept with entity, kept without
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Cell:
         return f"{self.language} | {self.setting} | seed {self.seed}"
 
 
-def stock(ledger_rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:
+def kept_sentences(ledger_rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:
     """The kept sentences of each language and corpus, from the rows of `Ledger.to_rows`."""
     kept: dict[str, dict[str, tuple[int, int]]] = {}
     for row in ledger_rows:
@@ -53,7 +53,7 @@ def stock(ledger_rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, tuple
     return kept
 
 
-def changed(config: Config, changes: Mapping[str, Any]) -> Config:
+def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
     """The config with other values for keys of `dataset` and `student`.
 
     Args:
@@ -76,13 +76,13 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
     return config.model_copy(update=sections)
 
 
-def cells(study: str, config: Config, kept: Stock) -> list[Cell]:
+def cells(study: str, config: Config, kept: KeptSentences) -> list[Cell]:
     """All cells of a study, including those of zero-transfer.
 
     Args:
         study: one of GRIDS.
         config: the config of the run with the study's `override`.
-        kept: the kept sentences, see `stock`.
+        kept: the kept sentences, see `kept_sentences`.
 
     Raises:
         UserError: the run does not have a language, corpus or domain of the study.
@@ -96,7 +96,7 @@ def cells(study: str, config: Config, kept: Stock) -> list[Cell]:
         if language not in config.languages:
             remedy = f"one of {', '.join(config.languages)}"
             raise UserError(f"the run has no language `{language}`", key=f"study.{study}.languages", remedy=remedy)
-        grid = [(ZERO, seed, SOURCE_ONLY) for seed in of_study.seeds]
+        grid = [(ZERO_TRANSFER, seed, SOURCE_ONLY) for seed in of_study.seeds]
         for setting, seed, changes in [*grid, *GRIDS[study](config, kept.get(language, {}))]:
             all_cells.append(Cell(setting, language, seed, {**common, **changes, "student.seeds": [seed]}))
     return all_cells

@@ -10,7 +10,7 @@ import pyarrow as pa
 from xner_ray.results.export.markdown import escaped
 from xner_ray.results.export.markdown import table as markdown
 from xner_ray.workflows.study import paper_results as paper
-from xner_ray.workflows.study.grid import ALL, ZERO
+from xner_ray.workflows.study.grid import ALL, ZERO_TRANSFER
 from xner_ray.workflows.study.table import means, values
 
 Rows = list[dict[str, Any]]
@@ -57,12 +57,12 @@ def _ablation(table: pa.Table) -> list[str]:
 
 def _size(table: pa.Table) -> list[str]:
     rows, sets = means(table), [name for _, name in _sets(table)]
-    sizes = sorted({row["setting"] for row in rows if row["setting"] != ZERO}, key=int)
+    sizes = sorted({row["setting"] for row in rows if row["setting"] != ZERO_TRANSFER}, key=int)
     lines = []
-    for setting in [ZERO, *sizes]:
+    for setting in [ZERO_TRANSFER, *sizes]:
         of_setting = [_cell(rows, setting=setting, eval_set=name, type=ALL) for name in sets]
         seeds = max(row["seeds"] for row in of_setting if row)
-        lines.append([setting if setting == ZERO else int(setting), seeds, *map(_f1, of_setting)])
+        lines.append([setting if setting == ZERO_TRANSFER else int(setting), seeds, *map(_f1, of_setting)])
     return [_constants(table), "F1:\n", markdown(["projected sentences", "seeds", *map(escaped, sets)], lines) + "\n"]
 
 
@@ -74,7 +74,7 @@ def _domain(table: pa.Table) -> list[str]:
             s for s in values(table, "setting") if any(_cell(rows, setting=s, eval_set=n, type=ALL) for n in sets)
         ]
         kinds = sorted({r["type"] for r in rows if r["eval_set"] in sets and r["type"] != ALL})
-        lines = [_entities(rows, setting, sets[0], kinds) for setting in settings if setting != ZERO]
+        lines = [_entities(rows, setting, sets[0], kinds) for setting in settings if setting != ZERO_TRANSFER]
         parts.append(f"{language}: entities in the training data; the paper's (Chinese) in parentheses:\n")
         parts.append(markdown(["domain", "sentences", *kinds, ALL], lines) + "\n")
         lines = [[s, *(_f1(_cell(rows, setting=s, eval_set=n, type=ALL)) for n in sets)] for s in settings]
@@ -100,7 +100,7 @@ def _loss(table: pa.Table) -> list[str]:
     cells = {(r["gamma"], r["frozen_layers"]): r["setting"] for r in table.to_pylist() if r["gamma"] is not None}
     gammas, frozen = (sorted({key[i] for key in cells}) for i in (0, 1))
     for language, name in _sets(table):
-        zero = _cell(rows, setting=ZERO, eval_set=name, type=ALL)
+        zero = _cell(rows, setting=ZERO_TRANSFER, eval_set=name, type=ALL)
         lines = [
             [
                 f"{n} frozen",

@@ -1,8 +1,8 @@
-"""Running a study: labels once, source models once a seed, then a task for each cell that has no result yet.
+"""Runs a study: the labels once, a source model for each seed, then a task for each cell without a result.
 
-Everything shared is found by its fingerprint: labels and filtered pairs belong to the run, a source model to (encoder, training,
-types, seed), a training file to its sampling settings. The result of a cell lies in out/study/cells and is named by what it
-depends on and not by its study, so a setting that occurs in all four studies is trained once.
+What cells share is identified by fingerprints: the labels and filtered pairs of the run, a source model by (encoder, training,
+types, seed), a training file by its sampling settings. The result of a cell is in out/study/cells. Its name depends on the inputs
+of the cell and not on the study, so a setting that occurs in all four studies is trained once.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from xner_ray.storage.fingerprint import canonical_json, hash_file
 from xner_ray.storage.lock import hold_output
 from xner_ray.storage.stage_dir import StageDir
 from xner_ray.training.resource_split import cpus_per_worker
-from xner_ray.workflows.study.grid import GRIDS, SOURCE_ONLY, Cell, cells, changed, stock
+from xner_ray.workflows.study.grid import GRIDS, SOURCE_ONLY, Cell, cells, kept_sentences, with_changes
 from xner_ray.workflows.study.study_task import CELL, StudyTask, train_cell, train_source_models
-from xner_ray.workflows.study.table import row_values, table_of, write_table
+from xner_ray.workflows.study.table import cell_rows, table_of, write_table
 
-CELL_VERSION = 1  # of what a cell's file holds; raised, the files are made anew from models that are kept
+CELL_VERSION = 1  # of the content of a cell's file; after an increase the files are written again from the kept models
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with what it needs.
+    """A cell and its inputs.
 
     Attributes:
         cell: the cell.
-        config: of the run, with the changes of the cell.
-        data: its training data; None: it has none.
-        source: the model that it starts from, or is compared with.
-        source_folder: where that model lies, below the output directory.
-        dir: where its result lies.
+        config: the config of the run with the changes of the cell.
+        data: the training data; None for zero-transfer.
+        source: the source model that the cell starts from, or is compared with.
+        source_folder: the folder of that model, relative to the output directory.
+        dir: the directory of the result.
     """
 
     cell: Cell
@@ -55,18 +55,18 @@ class PlannedCell:
     dir: StageDir
 
 
-def study(
+def run_study(
     name: str,
     config: Config,
     config_file: str | Path = "",
     log: Callable[[str], None] | None = None,
     wait: bool = False,
 ) -> tuple[pa.Table, Path]:
-    """Train and score what is missing of a study, and write its table.
+    """Train and score the cells of a study that have no result, and write the table of the study.
 
     Args:
         name: one of `grid.GRIDS`.
-        config: the checked config, with the study's `override` in it.
+        config: the checked config, with the study's `override`.
         config_file: for messages.
         log: called with progress lines; default: standard output.
         wait: wait for another run that holds the output directory, instead of an error.
@@ -75,17 +75,17 @@ def study(
         the table, and its Parquet file: out/study/NAME.parquet.
 
     Raises:
-        UserError: something in the input is wrong, or there is no sentence to train on.
-        Exception: that of the first cell that failed, after all others were tried.
+        UserError: the input is wrong, or there is no sentence to train on.
+        Exception: the exception of the first cell that failed. It is raised after all other cells were tried.
     """
     if name not in GRIDS:
-        raise UserError(f"`{name}` is not a study", remedy=f"one of {', '.join(GRIDS)}")
+        raise UserError(f"unknown study `{name}`", remedy=f"one of {', '.join(GRIDS)}")
     ctx = Context.open(config, config_file, log)
     _check_gold(ctx, name)
     with hold_output(ctx.out, ctx.log, wait):
         runner = Runner(ctx, build_pipeline(ctx.config))
         filtered = runner.result("filter")
-        grid = cells(name, ctx.config, stock(filtered.ledger.to_rows()))
+        grid = cells(name, ctx.config, kept_sentences(filtered.ledger.to_rows()))
         files: dict[str, Dataset] = {}
         planned = [_plan_cell(ctx, cell, filtered, files) for cell in grid]
         todo = list({p.dir.path: p for p in planned if not p.dir.is_complete()}.values())
@@ -93,7 +93,7 @@ def study(
         if todo:
             _train(ctx, name, todo)
         results = [json.loads((p.dir.path / CELL).read_text()) for p in planned]
-        rows = [row for p, r in zip(planned, results, strict=True) for row in row_values(name, p.cell, p.config, r)]
+        rows = [row for p, r in zip(planned, results, strict=True) for row in cell_rows(name, p.cell, p.config, r)]
         table = table_of(rows)
         return table, write_table(table, ctx.out / "study" / f"{name}.parquet")
 
@@ -107,19 +107,19 @@ def _check_gold(ctx: Context, name: str) -> None:
 
 
 def _plan_cell(ctx: Context, cell: Cell, filtered: Any, files: dict[str, Dataset]) -> PlannedCell:
-    """The training file of a cell is made here, one of `files` if it exists; models are not."""
-    own = ctx.with_config(changed(ctx.config, cell.changes))
-    student, data = own.config.student, None
+    """The inputs of a cell. It writes the training file, unless `files` has it; it trains no model."""
+    cell_ctx = ctx.with_config(with_changes(ctx.config, cell.changes))
+    student, data = cell_ctx.config.student, None
     if student.schedule != "source_only":
-        key = canonical_json([cell.language, own.config.dataset.model_dump()])
+        key = canonical_json([cell.language, cell_ctx.config.dataset.model_dump()])
         if key not in files:
-            files[key] = complete(own, SampleSentences([cell.language]), {"filter": filtered})
+            files[key] = complete(cell_ctx, SampleSentences([cell.language]), {"filter": filtered})
         data = files[key]
-    (spec,) = zero_shot_specs(own.config, [cell.language])
-    (source,) = TrainSourceModels([spec]).directories(own, {})
-    folder = str(source.path.relative_to(own.out))
-    gold = [g for g in own.config.evaluation if g.language == cell.language]
-    # The folder's name contains what the source model was trained on, and how.
+    (spec,) = zero_shot_specs(cell_ctx.config, [cell.language])
+    (source,) = TrainSourceModels([spec]).directories(cell_ctx, {})
+    folder = str(source.path.relative_to(cell_ctx.out))
+    gold = [g for g in cell_ctx.config.evaluation if g.language == cell.language]
+    # The fingerprint of the source model's training is in the name of its folder.
     settings = student.model_dump(exclude={"source_training", "source_model_per_seed", "seeds"})
     parts = {
         "version": CELL_VERSION,
@@ -128,16 +128,16 @@ def _plan_cell(ctx: Context, cell: Cell, filtered: Any, files: dict[str, Dataset
         "data": hash_file(data.train[cell.language]) if data else None,
         "language": cell.language,
         "seed": cell.seed,
-        "gold": [{"name": g.name, **parts} for g, parts in zip(gold, own.gold_parts(gold), strict=True)],
+        "gold": [{"name": g.name, **parts} for g, parts in zip(gold, cell_ctx.gold_parts(gold), strict=True)],
     }
-    return PlannedCell(cell, own.config, data, spec, folder, StageDir.of(own.out, "study/cells", parts))
+    return PlannedCell(cell, cell_ctx.config, data, spec, folder, StageDir.of(cell_ctx.out, "study/cells", parts))
 
 
 def _train(ctx: Context, name: str, todo: list[PlannedCell]) -> None:
-    """One task for each source model, and one for each cell, which waits for its source model alone."""
+    """Submit a task for each source model, and one for each cell, which waits for its source model only."""
     ctx.executor.connect()
     nodes = ctx.executor.nodes()
-    resources, threads = one_student(ctx.config, nodes)
+    resources, threads = student_resources(ctx.config, nodes)
     log_file = ctx.out / "study" / f"{name}.log"
     log_file.parent.mkdir(exist_ok=True)
     log_file.write_text("")
@@ -147,7 +147,7 @@ def _train(ctx: Context, name: str, todo: list[PlannedCell]) -> None:
     ctx.log(f"[study] {len(shared)} source models, {len(todo)} students; each takes {_in_words(resources)}")
     waiting = {}
     for group in shared.values():
-        config, languages = changed(group[0].config, SOURCE_ONLY), sorted({p.cell.language for p in group})
+        config, languages = with_changes(group[0].config, SOURCE_ONLY), sorted({p.cell.language for p in group})
         title = f"{group[0].source.name} for {', '.join(languages)}"
         before = ctx.executor.submit(train_source_models, resources, config, languages, title, str(log_file), threads)
         waiting[before] = title
@@ -159,7 +159,7 @@ def _train(ctx: Context, name: str, todo: list[PlannedCell]) -> None:
 
 
 def _wait(ctx: Context, waiting: dict[Any, str]) -> None:
-    """Wait for all tasks, even if some fail; the error of the first one is raised at the end."""
+    """Wait for all tasks, even if some fail. Then raise the error of the first one that failed."""
     total, failed = len(waiting), []
     for done, (title, error) in enumerate(ctx.executor.finished(waiting), 1):
         if error is None:
@@ -172,12 +172,12 @@ def _wait(ctx: Context, waiting: dict[Any, str]) -> None:
         raise failed[0]
 
 
-def one_student(config: Config, nodes: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], int]:
-    """What a task asks of Ray, and its threads: a share of a GPU where there is one, else the CPUs of a node.
+def student_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], int]:
+    """The Ray resources and the threads of a task: a share of a GPU if there is one, else the CPUs of a node.
 
     Args:
-        config: of the study.
-        nodes: resources of each node.
+        config: the config of the study.
+        nodes: the resources of each node.
     """
     if config.ray.max_gpus or any(node.get("GPU", 0) >= 1 for node in nodes):
         return {"num_gpus": config.study.gpu_share, "num_cpus": 1}, 1

@@ -1,8 +1,8 @@
-"""What a study runs as Ray tasks: source models and students, trained and scored in the process of the task.
+"""The Ray tasks of a study: each trains and scores source models or a student in its own process.
 
-A study has dozens of small trainings. A task trains and scores in its own process, which Ray keeps for the next task, and Ray
-runs as many tasks at once as the cluster has room for. The price: one student is not spread over several workers. A training
-continues at its last checkpoint, and complete models and scores are found by their markers, so a task that dies is run again.
+A study has dozens of small trainings. Ray keeps the process of a task for the next task, and runs as many tasks at once as the
+cluster has resources for. Limit: one student is not trained by several workers. If a task dies, Ray runs it again: the training
+continues at its last checkpoint, and complete models and scores are skipped.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ CELL = "cell.json"
 
 @dataclass(frozen=True)
 class StudyTask:
-    """One cell for a task.
+    """The input of a task for one cell.
 
     Attributes:
         cell: the cell.
-        config: of the run, with the changes of the cell.
-        data: its training data; None: it has none.
-        dir: where its result goes.
-        log_file: receives progress lines.
+        config: the config of the run with the changes of the cell.
+        data: the training data; None for zero-transfer.
+        dir: the directory of the result.
+        log_file: the file for progress lines.
         threads: CPUs of the task.
     """
 
@@ -54,24 +54,33 @@ class StudyTask:
 
 
 def train_source_models(config: Config, languages: list[str], title: str, log_file: str, threads: int) -> str:
-    """Train and score the models that the students of some languages start from; returns `title`, for cells to wait for."""
+    """Train and score the source models of some languages.
+
+    Returns:
+        `title`. Cells wait for it.
+    """
     ctx = _context(config, _logger(log_file, title), threads)
     _train_and_score(ctx, languages, None)
     return title
 
 
 def train_cell(task: StudyTask, _after: Any = None) -> str:
-    """Train and score one student, and write its result."""
-    began, cell = time.monotonic(), task.cell
+    """Train and score one student, and write its result.
+
+    Args:
+        task: the cell.
+        _after: the result of `train_source_models`; Ray starts the task when it is there.
+    """
+    started, cell = time.monotonic(), task.cell
     ctx = _context(task.config, _logger(task.log_file, cell.name), task.threads)
     (student,), sets = _train_and_score(ctx, [cell.language], task.data)
     result = {
         "cell": asdict(cell),
         "parts": task.dir.parts,
         "student": str(student.folder),
-        "data": counts(task.data.train[cell.language]) if task.data else None,
+        "data": training_counts(task.data.train[cell.language]) if task.data else None,
         "sets": {name: {**row["student"], "sentences": row["sentences"]} for name, row in sets.items()},
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(time.monotonic() - started, 1),
     }
     write_json(task.dir.create().path / CELL, result)
     task.dir.commit()
@@ -91,12 +100,12 @@ def _context(config: Config, log: Callable[[str], None], threads: int) -> Contex
     return Context.open(config, log=log, executor=InProcess(threads, log))
 
 
-def counts(train: Path) -> dict[str, Any]:
-    """Of a training file: `sentences`, `without_entity`, and `entities` by type."""
+def training_counts(train: Path) -> dict[str, Any]:
+    """The counts of a training file: `sentences`, `without_entity`, and `entities` by type."""
     tags = pq.read_table(train, columns=["ner_tags"]).column("ner_tags").combine_chunks()
-    begins = pc.starts_with(tags.flatten(), "B-")
-    types = pc.value_counts(pc.utf8_slice_codeunits(tags.flatten().filter(begins), 2)).to_pylist()
-    with_entity = pc.count_distinct(pc.list_parent_indices(tags).filter(begins)).as_py()
+    is_begin = pc.starts_with(tags.flatten(), "B-")
+    types = pc.value_counts(pc.utf8_slice_codeunits(tags.flatten().filter(is_begin), 2)).to_pylist()
+    with_entity = pc.count_distinct(pc.list_parent_indices(tags).filter(is_begin)).as_py()
     return {
         "sentences": len(tags),
         "without_entity": len(tags) - with_entity,
@@ -105,5 +114,5 @@ def counts(train: Path) -> dict[str, Any]:
 
 
 def _logger(log_file: str, title: str) -> Callable[[str], None]:
-    """Lines go into the study's log file, which the driver prints: a worker's own output is Ray's."""
+    """A log function that appends to the study's log file, which the driver prints."""
     return lambda line: append_line(Path(log_file), f"[{title}] {line}")

@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
 MEASURES = ("precision", "recall", "f1", "train_entities", "train_sentences")
 
 
-def row_values(study: str, cell: Cell, config: Config, result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def cell_rows(study: str, cell: Cell, config: Config, result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The rows of one cell.
 
     Args:
