@@ -99,13 +99,13 @@ def test_schedules_train_on_their_data(work):
         key = result["cell"]["setting"], result["cell"]["seed"]
         jobs[key], tokens[key] = training["job"], training["tokens"]
     for seed in (1, 2):
-        english, target = tokens[ZERO_TRANSFER, seed], tokens["sequential, reweighted", seed]
+        source, target = tokens[ZERO_TRANSFER, seed], tokens["sequential, reweighted", seed]
         assert tokens["no English, reweighted", seed] == target
-        assert tokens["mixed, reweighted", seed] == tokens["mixed, cross entropy", seed] == english + target
+        assert tokens["mixed, reweighted", seed] == tokens["mixed, cross entropy", seed] == source + target
     # Each seed has its own source model, from which sequential students start.
     for seed in (1, 2):
-        english = jobs[ZERO_TRANSFER, seed]["out"]
-        assert jobs["sequential, reweighted", seed]["start"] == english
+        source = jobs[ZERO_TRANSFER, seed]["out"]
+        assert jobs["sequential, reweighted", seed]["start"] == source
         assert "encoders" in jobs["mixed, reweighted", seed]["start"]
     assert jobs[ZERO_TRANSFER, 1]["out"] != jobs[ZERO_TRANSFER, 2]["out"]
 
