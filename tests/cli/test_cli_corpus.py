@@ -21,7 +21,7 @@ from xner_ray.cli import corpus as cli_corpus
 from xner_ray.cli.corpus_tables import Bars
 from xner_ray.cli.main import app
 from xner_ray.corpora.opus.catalog import Archive
-from xner_ray.corpora.opus.fetch import Item
+from xner_ray.corpora.opus.fetch import FetchItem
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = "http://127.0.0.1:1/"
@@ -78,7 +78,7 @@ def test_list(xner):
     assert done.exit_code == 0 and rows[0] == ["corpus", "version", "target", "pairs", "size", "domain"]
     assert ["OpenSubtitles", "v2018", "de", "22,512,639", "710.6", "MB", "subtitles"] in rows
     assert "catalog: opustools" in done.stderr and "cannot be reached" in done.stderr
-    assert "OPUS has no UNPC for en-de; OPUS has JW300 no more" in done.stderr
+    assert "OPUS has no UNPC for en-de; OPUS has withdrawn JW300" in done.stderr
 
 
 def test_list_as_json(xner):
@@ -106,9 +106,9 @@ def test_fetch(xner, site, tmp_path):
     assert "no WMT-News/v2019 for en-nl" in done.stderr
     kept = sorted(str(x.relative_to(tmp_path)) for x in tmp_path.rglob("*.zip"))
     assert [f"/{x}" for x in kept] == sorted(x for x in site.files if "Own" not in x)
-    site.asked.clear()
+    site.requests.clear()
     done = xner(*args)
-    assert done.exit_code == 0 and "to fetch: 0 bytes" in done.stderr and not site.asked
+    assert done.exit_code == 0 and "to fetch: 0 bytes" in done.stderr and not site.requests
 
 
 def test_the_limit(xner, site, tmp_path):
@@ -132,15 +132,15 @@ def test_an_unknown_size_needs_a_yes_too(xner, site, tmp_path):
 def test_bars_count_what_this_run_fetches(tmp_path, resumed):
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     archive = Archive("A", "v1", "en", "de", "moses", "http://h/OPUS-A/v1/moses/de-en.txt.zip", 100, 1, True)
-    items = [Item(archive, archive.url, tmp_path / "a", 100, resumed, "partial")] * 2
+    items = [FetchItem(archive, archive.url, tmp_path / "a", 100, resumed, "partial")] * 2
     with Progress(console=console) as progress:
         bars = Bars(progress, items)
         for item in items:
-            bars.begin(str(item.archive), "fetching")
+            bars.on_start(str(item.archive), "fetching")
             for done in (resumed, 60, 100):
-                bars.at(done, 100)
-            bars.begin(str(item.archive), "checking")
-            bars.at(1000, None)
+                bars.on_progress(done, 100)
+            bars.on_start(str(item.archive), "checking")
+            bars.on_progress(1000, None)
         whole = progress.tasks[0]
         assert (whole.completed, whole.total, whole.visible) == (2 * (100 - resumed), 2 * (100 - resumed), True)
     assert "checking A/v1 en-de" in console.file.getvalue()
@@ -150,8 +150,10 @@ def test_one_that_fails_does_not_keep_others_from_coming(xner, site, tmp_path):
     del site.files["/TED2013/v1.1/moses/de-en.txt.zip"]
     site.faults = [Fault(status=503)]
     done = xner("fetch", "TED2013", "WMT-News", "--target", "de", "--out", tmp_path)
-    assert done.exit_code == 2 and "is not there (HTTP 404)" in done.stderr and "1 could not be fetched" in done.stderr
-    assert "answered 503" in done.stderr
+    assert (
+        done.exit_code == 2 and "does not exist (HTTP 404)" in done.stderr and "1 could not be fetched" in done.stderr
+    )
+    assert "HTTP 503" in done.stderr
     assert [x.parent.parent.parent.name for x in tmp_path.rglob("*.zip")] == ["WMT-News"]
 
 
@@ -176,9 +178,9 @@ def test_fetch_what_a_config_names(xner, site, tmp_path):
         (("fetch",), "nothing to fetch"),
         (("fetch", "TED2013"), "nothing to fetch"),
         (("fetch", "Europral", "--target", "de"), "did you mean `Europarl`"),
-        (("fetch", "Own/../v1", "--target", "de"), "is no name of an archive"),
-        (("fetch", "../x", "--target", "de"), "is no name of an archive"),
-        (("fetch", "UNPC", "--target", "de"), "nothing of that is there"),
+        (("fetch", "Own/../v1", "--target", "de"), "is not a valid archive name"),
+        (("fetch", "../x", "--target", "de"), "is not a valid archive name"),
+        (("fetch", "UNPC", "--target", "de"), "no such archive exists"),
         (("fetch", "TED2013", "--target", "de", "--format", "xml"), "moses or tmx"),
         (("list", "--target", "de", "--catalog", "x"), "auto, package or api"),
         (("list", "--target", "de", "--catalog", "api"), "cannot be reached"),

@@ -40,7 +40,7 @@ def test_parquet_with_scores_and_gaps(tmp_path):
     found, report = read(tmp_path, corpus(tmp_path / "c.parquet", "parquet", min_score=0.5))
     assert found == [("One bird sang.", "Ein Vogel sang.")]
     count = report.corpora["c"]
-    assert (count.read, count.below_score, count.rejected) == (3, 1, 1)
+    assert (count.read, count.below_score, count.num_quarantined) == (3, 1, 1)
 
 
 @pytest.mark.parametrize(("content", "problem"), [(b"no parquet", "as Parquet"), (None, "no pairs of en and de")])

@@ -17,7 +17,7 @@ from tests.harness.corpus_files import check_ledger, config, corpus, moses
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.readers import line_reader as line_module
 from xner_ray.corpora.readers.utf8 import invalid_rows
-from xner_ray.corpora.sampling import ROUNDING, BottomK, pair_hash, quotas
+from xner_ray.corpora.sampling import MAX_QUOTA_GROWTH, BottomK, pair_hash, quotas
 from xner_ray.errors import UserError
 
 # Bytes that mean something to some reader are common, so that examples get past the first check.
@@ -211,7 +211,7 @@ def test_another_corpus_hardly_raises_a_quota(available, count, total, weights):
     assert all(after[name] <= before[name] for name in available)
     before = quotas(available, total, weighed(available, weights))
     after = quotas(more, total, weighed(more, weights))
-    assert all(after[name] <= before[name] + ROUNDING for name in available)
+    assert all(after[name] <= before[name] + MAX_QUOTA_GROWTH for name in available)
 
 
 @LAWS

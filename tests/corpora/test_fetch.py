@@ -1,4 +1,4 @@
-"""Archives with receipts: checked, resumed, adopted, and never half there under their own name."""
+"""Archives with receipts: checked, resumed, adopted, and never incomplete under their final name."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from pathlib import Path
 import pytest
 
 from tests.harness.opus_server import Fault, Site, serving
-from xner_ray.corpora.opus.catalog import PUBLISHED, Archive
-from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
-from xner_ray.corpora.opus.fetch import Item, check_room, fetch, license, plan, read_receipt, receipt_path
+from xner_ray.corpora.opus.catalog import URL_PREFIX, Archive
+from xner_ray.corpora.opus.download import HttpClient, ProgressListener, RetryPolicy
+from xner_ray.corpora.opus.fetch import (
+    FetchItem,
+    check_disk_space,
+    fetch_archive,
+    plan_fetch,
+    read_license,
+    read_receipt,
+    receipt_path,
+)
 from xner_ray.errors import UserError
 
-HASTE = RetryPolicy(connect=2, silence=2, tries=2, pause=0.01, longest=0.02)
+FAST = RetryPolicy(connect_timeout=2, read_timeout=2, max_tries=2, first_pause=0.01, max_pause=0.02)
 WORDS = [hashlib.md5(str(i).encode()).hexdigest() for i in range(3000)]
 README = "Corpus Name: Tiny\n     Package: Tiny.de-en in Moses format\n     License: CC-BY-SA 4.0\n"
 
 
 def moses(seed: int = 1, notes: dict[str, str] | None = None) -> bytes:
-    """A Moses archive of some 100 KB that zip cannot make small."""
+    """A Moses archive of about 100 KB that zip cannot compress much."""
     lines = "\n".join(random.Random(seed).sample(WORDS, 2500)) + "\n"
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -38,7 +46,7 @@ ZIP = moses()
 
 
 def archive_of(name: str = "Tiny", size: int | None = None) -> Archive:
-    url = f"{PUBLISHED}{name}/v1/moses/de-en.txt.zip"
+    url = f"{URL_PREFIX}{name}/v1/moses/de-en.txt.zip"
     return Archive(name, "v1", "en", "de", "moses", url, size, 2500, True)
 
 
@@ -50,15 +58,15 @@ def site(monkeypatch):
         yield served
 
 
-def one(site: Site, folder: Path, again: bool = False) -> tuple[Item, dict]:
-    with Http(HASTE) as http:
-        item = plan(archive_of(), folder, site.url, http, Watch(), again)
-        return item, fetch(item, http, Watch(), "a test")
+def fetch_one(site: Site, folder: Path, overwrite: bool = False) -> tuple[FetchItem, dict]:
+    with HttpClient(FAST) as http:
+        item = plan_fetch(archive_of(), folder, site.url, http, ProgressListener(), overwrite)
+        return item, fetch_archive(item, http, ProgressListener(), "a test")
 
 
-def test_archive_and_receipt(site, tmp_path):
-    item, receipt = one(site, tmp_path)
-    assert (item.state, item.size, item.left) == ("absent", len(ZIP), len(ZIP))
+def test_archive_gets_a_receipt(site, tmp_path):
+    item, receipt = fetch_one(site, tmp_path)
+    assert (item.state, item.size, item.remaining) == ("absent", len(ZIP), len(ZIP))
     assert item.path == tmp_path / "Tiny/v1/moses/de-en.txt.zip" and item.path.read_bytes() == ZIP
     assert receipt == json.loads(receipt_path(item.path).read_text()) == read_receipt(item.path)
     assert receipt["sha256"] == hashlib.sha256(ZIP).hexdigest() and receipt["bytes"] == len(ZIP)
@@ -68,45 +76,45 @@ def test_archive_and_receipt(site, tmp_path):
     assert sorted(x.name for x in item.path.parent.iterdir()) == ["de-en.txt.zip", "de-en.txt.zip.json"]
 
 
-def test_what_is_there_is_not_fetched_and_not_even_asked_for(site, tmp_path):
-    one(site, tmp_path)
-    site.asked.clear()
-    item, receipt = one(site, tmp_path)
-    assert item.state == "fetched" and not site.asked and receipt["sha256"]
+def test_fetched_archive_causes_no_request(site, tmp_path):
+    fetch_one(site, tmp_path)
+    site.requests.clear()
+    item, receipt = fetch_one(site, tmp_path)
+    assert item.state == "fetched" and not site.requests and receipt["sha256"]
     site.files["/Tiny/v1/moses/de-en.txt.zip"] = moses(2)
-    item, _ = one(site, tmp_path, again=True)
+    item, _ = fetch_one(site, tmp_path, overwrite=True)
     assert item.path.read_bytes() == moses(2)
 
 
-def test_a_file_that_changed_after_its_receipt_is_not_trusted(site, tmp_path):
-    item, _ = one(site, tmp_path)
+def test_changed_file_has_no_valid_receipt(site, tmp_path):
+    item, _ = fetch_one(site, tmp_path)
     item.path.write_bytes(ZIP[:-1])
     assert read_receipt(item.path) is None
     with pytest.raises(UserError, match=r"has .* bytes, the archive has") as e:
-        one(site, tmp_path)
+        fetch_one(site, tmp_path)
     assert "--again" in e.value.remedy
 
 
-def test_a_file_of_the_user_s_is_checked_and_gets_a_receipt(site, tmp_path):
+def test_file_of_the_user_is_checked_and_gets_a_receipt(site, tmp_path):
     path = tmp_path / archive_of().path
     path.parent.mkdir(parents=True)
     path.write_bytes(ZIP)
-    item, receipt = one(site, tmp_path)
-    assert item.state == "present" and item.left == 0 and "GET" not in {x[0] for x in site.asked}
+    item, receipt = fetch_one(site, tmp_path)
+    assert item.state == "present" and item.remaining == 0 and "GET" not in {x[0] for x in site.requests}
     assert read_receipt(path) == receipt and receipt["etag"] is None
 
 
-def test_resumed_by_another_run(site, tmp_path):
+def test_later_run_resumes(site, tmp_path):
     site.faults = [Fault(cut=90_000), Fault(status=503), Fault(status=503)]
-    with pytest.raises(UserError, match="given up"):
-        one(site, tmp_path)
-    item, receipt = one(site, tmp_path)
-    assert item.state == "partial" and 0 < item.there < len(ZIP) and item.left == len(ZIP) - item.there
-    assert site.ranges()[-1] == f"bytes={item.there}-" and receipt["sha256"] == hashlib.sha256(ZIP).hexdigest()
+    with pytest.raises(UserError, match="gave up"):
+        fetch_one(site, tmp_path)
+    item, receipt = fetch_one(site, tmp_path)
+    assert item.state == "partial" and 0 < item.received < len(ZIP) and item.remaining == len(ZIP) - item.received
+    assert site.ranges()[-1] == f"bytes={item.received}-" and receipt["sha256"] == hashlib.sha256(ZIP).hexdigest()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "no zip", "empty", "outside"])
-def test_a_damaged_archive_leaves_nothing(site, tmp_path, damage):
+def test_damaged_archive_is_deleted(site, tmp_path, damage):
     flipped = bytearray(ZIP)
     flipped[len(ZIP) // 2] ^= 0xFF
     packed = io.BytesIO()
@@ -115,45 +123,45 @@ def test_a_damaged_archive_leaves_nothing(site, tmp_path, damage):
     bad = {"truncated": ZIP[:-500], "flipped": bytes(flipped), "no zip": b"<html>moved</html>"}.get(damage)
     site.files["/Tiny/v1/moses/de-en.txt.zip"] = bad or packed.getvalue()
     with pytest.raises(UserError):
-        one(site, tmp_path)
+        fetch_one(site, tmp_path)
     assert not [x for x in tmp_path.rglob("*") if x.is_file()]
-    assert site.ranges() == [None], "what is damaged at its source is not fetched twice"
+    assert site.ranges() == [None], "an archive that is damaged at its source is not fetched twice"
 
 
-def test_two_files_under_one_etag_are_noticed_and_fetched_in_one_piece(site, tmp_path):
+def test_damaged_resumed_archive_is_fetched_again_in_one_piece(site, tmp_path):
     site.etag = lambda _: '"same"'
     site.files["/Tiny/v1/moses/de-en.txt.zip"] = random.Random(1).randbytes(len(ZIP))
     site.faults = [Fault(cut=90_000), Fault(status=503), Fault(status=503)]
-    with pytest.raises(UserError, match="given up"):
-        one(site, tmp_path)
+    with pytest.raises(UserError, match="gave up"):
+        fetch_one(site, tmp_path)
     site.files["/Tiny/v1/moses/de-en.txt.zip"] = ZIP
-    item, _ = one(site, tmp_path)
+    item, _ = fetch_one(site, tmp_path)
     assert item.state == "partial" and item.path.read_bytes() == ZIP and site.ranges()[-1] is None
 
 
-def test_wrong_lengths(site, tmp_path):
+def test_wrong_length_leaves_no_archive(site, tmp_path):
     site.faults = [Fault(extra=1000) for _ in range(20)]
-    with pytest.raises(UserError, match="given up"):
-        one(site, tmp_path)
+    with pytest.raises(UserError, match="gave up"):
+        fetch_one(site, tmp_path)
     assert not (tmp_path / archive_of().path).exists()
 
 
-def test_sizes_come_from_the_server_else_from_the_catalog(site, tmp_path):
+def test_size_comes_from_the_server_or_the_catalog(site, tmp_path):
     site.head = False
-    with Http(HASTE) as http:
-        assert plan(archive_of(size=777), tmp_path, site.url, http, Watch()).left == 777
-        assert plan(archive_of(), tmp_path, site.url, http, Watch()).size is None
+    with HttpClient(FAST) as http:
+        assert plan_fetch(archive_of(size=777), tmp_path, site.url, http, ProgressListener()).remaining == 777
+        assert plan_fetch(archive_of(), tmp_path, site.url, http, ProgressListener()).size is None
         site.head = True
-        assert plan(archive_of(size=777), tmp_path, site.url, http, Watch()).size == len(ZIP)
-        with pytest.raises(UserError, match="is not there"):
-            plan(archive_of("Nothing"), tmp_path, site.url, http, Watch())
+        assert plan_fetch(archive_of(size=777), tmp_path, site.url, http, ProgressListener()).size == len(ZIP)
+        with pytest.raises(UserError, match="does not exist"):
+            plan_fetch(archive_of("Nothing"), tmp_path, site.url, http, ProgressListener())
 
 
-def test_no_room(tmp_path):
-    item = Item(archive_of(), "http://x/", tmp_path / "f", 10**18, 0, "absent")
-    with pytest.raises(UserError, match="has room for"):
-        check_room([item], tmp_path / "not" / "there" / "yet")
-    check_room([], tmp_path)
+def test_too_little_disk_space_is_an_error(tmp_path):
+    item = FetchItem(archive_of(), "http://x/", tmp_path / "f", 10**18, 0, "absent")
+    with pytest.raises(UserError, match="free bytes"):
+        check_disk_space([item], tmp_path / "not" / "there" / "yet")
+    check_disk_space([], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -166,18 +174,18 @@ def test_no_room(tmp_path):
         ({"README": "License: \n"}, None, "README"),
     ],
 )
-def test_licenses(tmp_path, notes, name, file):
+def test_license_is_read_from_the_archive(tmp_path, notes, name, file):
     path = tmp_path / "a.zip"
     path.write_bytes(moses(1, notes))
-    told = license(path, zipfile.ZipFile(path).namelist())
-    assert told and (told["name"], told["file"]) == (name, file) and told["text"] == notes[file].strip()
+    license = read_license(path, zipfile.ZipFile(path).namelist())
+    assert license and (license["name"], license["file"]) == (name, file) and license["text"] == notes[file].strip()
     path.write_bytes(moses(1, {}))
-    assert license(path, zipfile.ZipFile(path).namelist()) is None
+    assert read_license(path, zipfile.ZipFile(path).namelist()) is None
 
 
-def test_addresses_of_mirrors():
+def test_urls_of_mirrors():
     archive = archive_of()
-    assert archive.address(None) == f"{PUBLISHED}Tiny/v1/moses/de-en.txt.zip"
+    assert archive.address(None) == f"{URL_PREFIX}Tiny/v1/moses/de-en.txt.zip"
     for base in ("http://m/opus", "http://m/opus/"):
         assert archive.address(base) == "http://m/opus/Tiny/v1/moses/de-en.txt.zip"
     assert archive.address("http://m/OPUS-") == "http://m/OPUS-Tiny/v1/moses/de-en.txt.zip"

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xner_ray.corpora.filters.cjk_spacing import without_gaps
+from xner_ray.corpora.filters.cjk_spacing import remove_cjk_spaces
 
 
 def joined(text):
-    return without_gaps(pa.array([text], pa.large_string()))[0].as_py()
+    return remove_cjk_spaces(pa.array([text], pa.large_string()))[0].as_py()
 
 
 @pytest.mark.parametrize(

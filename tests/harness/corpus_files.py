@@ -77,11 +77,11 @@ def check_ledger(out: Path, report: IngestReport) -> None:
     rows, rejected = rows_of(out, report), quarantine_of(out)
     for name, count in report.corpora.items():
         assert count.rows == sum(row["corpus"] == name for row in rows)
-        assert count.rejected == sum(row["corpus"] == name for row in rejected)
+        assert count.num_quarantined == sum(row["corpus"] == name for row in rejected)
         check_counts(count)
 
 
 def check_counts(count: CorpusCount) -> None:
-    assert count.sampled == count.rows + count.duplicates + count.turned_away + count.rejected
+    assert count.sampled == count.rows + count.duplicates + count.num_dropped + count.num_quarantined
     assert count.read == count.below_score + count.not_sampled + count.sampled
     assert min(count.not_sampled, count.rows, count.duplicates) >= 0

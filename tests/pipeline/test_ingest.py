@@ -91,7 +91,7 @@ def test_all_pairs_are_the_same_on_ray_and_in_one_process(ray_session, tmp_path)
     ingested = complete(context(config, executor), Ingest(), {})
     report = ingested.reports["de"]
     assert report == ingest(config, "de", tmp_path / "alone")  # shards are compared by their hashes
-    assert [(n, c.rows, c.duplicates, c.turned_away, c.rejected) for n, c in report.corpora.items()] == [
+    assert [(n, c.rows, c.duplicates, c.num_dropped, c.num_quarantined) for n, c in report.corpora.items()] == [
         ("a", 40, 0, 1, 1),
         ("b", 20, 20, 1, 1),
     ]

@@ -123,7 +123,7 @@ class RefreshFolder:
         write_sample(folder / "data", 10, 1, LANGUAGES, gold_sentences=120, eval_sentences=20)
 
     def refresh(self, *overrides: str):
-        patience = RetryPolicy(tries=2, pause=0.05)
+        patience = RetryPolicy(max_tries=2, first_pause=0.05)
         return refresh(load_config(self.config, overrides), self.config, [].append, patience=patience)
 
     def current(self) -> dict:

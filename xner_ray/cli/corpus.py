@@ -17,7 +17,7 @@ from xner_ray.errors import UserError
 
 if TYPE_CHECKING:
     from xner_ray.corpora.opus.catalog import Archive, Catalog
-    from xner_ray.corpora.opus.fetch import Item
+    from xner_ray.corpora.opus.fetch import FetchItem
 
 GB = 1_000_000_000
 FIRST_PAUSE = 1.0  # seconds before a second try; tests have no time
@@ -58,7 +58,7 @@ def list_corpora(
     Example: [cyan]xner corpus list --source en --target de,zh --domain news[/]
     """
     from xner_ray.cli.corpus_tables import archives_table
-    from xner_ray.corpora.opus.catalog import newest
+    from xner_ray.corpora.opus.catalog import newest_versions
 
     opened = _catalog(catalog or "auto", api, format)
     wanted = {x.lower() for x in names or []}
@@ -70,7 +70,7 @@ def list_corpora(
         for name in missing[code] if names else ():
             opened.find(name, source, code, format)  # a name that no pair has is a slip of the pen
         archives = [x for x in archives if not wanted or x.corpus.lower() in wanted]
-        chosen = archives if versions else newest(archives)
+        chosen = archives if versions else newest_versions(archives)
         found += [x for x in chosen if domain in (None, x.domain)]
     found.sort(key=lambda x: -(x.pairs or 0))
     if as_json:
@@ -133,7 +133,7 @@ def fetch_corpora(
 
     Example: [cyan]xner corpus fetch TED2013 Europarl/v8 --target de --out data/opus[/]
     """
-    from xner_ray.corpora.opus.archive_selection import from_config, from_names
+    from xner_ray.corpora.opus.archive_selection import archives_by_name, archives_of_config
 
     with report_user_errors(resumable=True):
         overrides = [x for x in names or [] if "=" in x]
@@ -146,12 +146,12 @@ def fetch_corpora(
             base_url = base_url or loaded.opus.base_url
             limit = loaded.opus.limit_gb if limit is None else limit
             opened = _catalog(catalog or loaded.opus.catalog, api or loaded.opus.api, format)
-            archives = from_config(loaded, opened, chosen, _languages(target), echo)
+            archives = archives_of_config(loaded, opened, chosen, _languages(target), echo)
         else:
             if overrides or not chosen or not target:
                 raise UserError("nothing to fetch", remedy="give NAME[/VERSION] and --target CODE, or --config CONFIG")
             opened = _catalog(catalog or "auto", api, format)
-            archives = from_names(opened, chosen, source, _languages(target), format, base_url, echo)
+            archives = archives_by_name(opened, chosen, source, _languages(target), format, base_url, echo)
         _told(opened)
         _fetch(
             archives, out or Path("opus"), base_url, 1.0 if limit is None else limit, yes, dry_run, again, opened.name
@@ -171,16 +171,16 @@ def _fetch(
     from rich.filesize import decimal
 
     from xner_ray.cli.corpus_tables import Lines, bars, items_table
-    from xner_ray.corpora.opus.download import Http, RetryPolicy
-    from xner_ray.corpora.opus.fetch import check_room, fetch, plan
+    from xner_ray.corpora.opus.download import HttpClient, RetryPolicy
+    from xner_ray.corpora.opus.fetch import check_disk_space, fetch_archive, plan_fetch
 
     failed: list[str] = []
-    with Http(RetryPolicy(pause=FIRST_PAUSE)) as http:
-        items: list[Item] = []
+    with HttpClient(RetryPolicy(first_pause=FIRST_PAUSE)) as http:
+        items: list[FetchItem] = []
         for archive in archives:
             with _collecting(failed):
-                items.append(plan(archive, folder, base_url, http, Lines(), again))
-        left = sum(x.left for x in items)
+                items.append(plan_fetch(archive, folder, base_url, http, Lines(), again))
+        left = sum(x.remaining for x in items)
         show(items_table(items))
         echo(f"to fetch: {decimal(left)}, into {folder}")
         if dry_run:
@@ -194,11 +194,11 @@ def _fetch(
             raise UserError(
                 f"{decimal(left)} is more than the limit of {limit:g} GB", remedy="add --yes, or a higher --limit GB"
             )
-        check_room(items, folder)
+        check_disk_space(items, folder)
         with bars(items) as watching:
             for item in items:
                 with _collecting(failed):
-                    receipt = fetch(item, http, watching, catalog)
+                    receipt = fetch_archive(item, http, watching, catalog)
                     watching.done(item, receipt)
     return _end(failed)
 
@@ -248,9 +248,9 @@ def _told(catalog: Catalog) -> None:
 
 
 def _tell_missing(missing: dict[str, list[str]], source: str, asked: bool) -> None:
-    from xner_ray.corpora.opus.resolve import lacking
+    from xner_ray.corpora.opus.resolve import missing_message
 
     for code, lacks in missing.items():
-        told = "; ".join(lacking(x, f"{source}-{code}") for x in lacks)
+        told = "; ".join(missing_message(x, f"{source}-{code}") for x in lacks)
         if told:
             echo(f"warning: {told}" if asked else f"of the paper's corpora: {told}", "yellow")

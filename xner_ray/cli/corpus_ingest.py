@@ -185,6 +185,6 @@ def _table(title: str, report: Any) -> Any:
     for column in ("read", "new", "duplicates", "known", "dropped", "quarantined", "below score"):
         table.add_column(column, justify="right")
     for name, c in report.corpora.items():
-        cells = (c.read, c.rows, c.duplicates, c.known, c.turned_away, c.rejected, c.below_score)
+        cells = (c.read, c.rows, c.duplicates, c.known, c.num_dropped, c.num_quarantined, c.below_score)
         table.add_row(name, *(f"{n:,}" for n in cells))
     return table

@@ -17,20 +17,20 @@ from rich.text import Text
 
 from xner_ray.cli.console import echo
 from xner_ray.corpora.opus.catalog import Archive
-from xner_ray.corpora.opus.download import Watch
-from xner_ray.corpora.opus.fetch import Item
+from xner_ray.corpora.opus.download import ProgressListener
+from xner_ray.corpora.opus.fetch import FetchItem
 
 
-class Lines(Watch):
+class Lines(ProgressListener):
     """A line for each file that is done, and for what went otherwise."""
 
     def line(self, text: str, style: str) -> None:
         echo(text, style)
 
-    def note(self, text: str) -> None:
+    def on_warning(self, text: str) -> None:
         self.line(text, "yellow")
 
-    def done(self, item: Item, receipt: dict[str, Any]) -> None:
+    def done(self, item: FetchItem, receipt: dict[str, Any]) -> None:
         license = receipt.get("license") or {}
         named = license.get("name") or ("see " + license["file"] if license else "not in the archive")
         told = f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., license: {named}"
@@ -40,9 +40,9 @@ class Lines(Watch):
 class Bars(Lines):
     """A bar for the file at hand, and one for all of them where there are several."""
 
-    def __init__(self, progress: Progress, items: Sequence[Item]):
+    def __init__(self, progress: Progress, items: Sequence[FetchItem]):
         self._progress = progress
-        self._all = progress.add_task("all", total=sum(x.left for x in items), visible=len(items) > 1)
+        self._all = progress.add_task("all", total=sum(x.remaining for x in items), visible=len(items) > 1)
         self._task = progress.add_task("", total=None, visible=False)
         self._last: int | None = None
         self._fetching = False
@@ -50,12 +50,12 @@ class Bars(Lines):
     def line(self, text: str, style: str) -> None:
         self._progress.console.print(Text(text, style), soft_wrap=True)  # above the bars, not into them
 
-    def begin(self, name: str, doing: str) -> None:
+    def on_start(self, name: str, step: str) -> None:
         self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(f"{doing} {name}", total=None)
-        self._last, self._fetching = None, doing == "fetching"
+        self._task = self._progress.add_task(f"{step} {name}", total=None)
+        self._last, self._fetching = None, step == "fetching"
 
-    def at(self, done: int, total: int | None) -> None:
+    def on_progress(self, done: int, total: int | None) -> None:
         if self._last is None or done < self._last:  # what an earlier run fetched counts as neither progress nor speed
             self._progress.reset(self._task, completed=done, total=total)
         else:
@@ -66,7 +66,7 @@ class Bars(Lines):
 
 
 @contextmanager
-def bars(items: Sequence[Item]) -> Iterator[Lines]:
+def bars(items: Sequence[FetchItem]) -> Iterator[Lines]:
     """Who looks on while these are fetched."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -85,11 +85,11 @@ def archives_table(archives: Sequence[Archive]) -> Table:
     return table
 
 
-def items_table(items: Sequence[Item]) -> Table:
+def items_table(items: Sequence[FetchItem]) -> Table:
     """What is wanted, and how much of it is here."""
     table = _columns("corpus", "version", "target", "pairs", "size", "here")
     for x in items:
-        here = f"{x.there / x.size:.0%}" if x.state == "partial" and x.size else x.state
+        here = f"{x.received / x.size:.0%}" if x.state == "partial" and x.size else x.state
         archive = x.archive
         table.add_row(archive.corpus, archive.version, archive.target, _count(archive.pairs), _bytes(x.size), here)
     return table

@@ -33,8 +33,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xner_ray.corpora.dedup_index import Member, dead_keys
-from xner_ray.corpora.generation import Before, Mapper, build
+from xner_ray.corpora.dedup_index import CorpusKeys, dead_keys
+from xner_ray.corpora.generation import CollectionState, Mapper, build_generation
 from xner_ray.corpora.ingest_report import IngestReport, load_report
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
@@ -135,7 +135,7 @@ class Collection:
         staging = {source.label: self._staging(source.label, identity) for source, identity in wanted}
         before = self._before(folders, held, {source.corpus.name for source, _ in wanted}, state["shards"])
         with new_dir(out) as folder:
-            made = build(folder, staging, [source for source, _ in wanted], before, mapper, progress)
+            made = build_generation(folder, staging, [source for source, _ in wanted], before, mapper, progress)
             for ordinal, (source, identity) in enumerate(wanted):
                 held[source.corpus.name] = CorpusVersion(source.label, identity, number, ordinal)
             labels = sorted({*state["labels"], *staging})
@@ -153,11 +153,13 @@ class Collection:
             shutil.rmtree(path)
         return report
 
-    def _before(self, folders: list[Path], held: dict[str, CorpusVersion], replaced: set[str], shards: int) -> Before:
-        members = {name: Member(folders[h.generation - 1], h.ordinal) for name, h in held.items()}
+    def _before(
+        self, folders: list[Path], held: dict[str, CorpusVersion], replaced: set[str], shards: int
+    ) -> CollectionState:
+        members = {name: CorpusKeys(folders[h.generation - 1], h.ordinal) for name, h in held.items()}
         stay = tuple(m for name, m in members.items() if name not in replaced)
         go = tuple(m for name, m in members.items() if name in replaced)
-        return Before(tuple(folders), stay, go, shards)
+        return CollectionState(tuple(folders), stay, go, shards)
 
     def _state(self) -> dict[str, Any]:
         folders = self.generations()

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from xner_ray.corpora.dedup_index import Member, RangeTask, count_keys, range_count, settle
+from xner_ray.corpora.dedup_index import CorpusKeys, RangeTask, count_keys, deduplicate_range, range_count
 from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
 from xner_ray.corpora.shard_writer import Shard, ShardWriter
-from xner_ray.corpora.staging import Staged, concat_quarantine, stage, take_places
+from xner_ray.corpora.staging import Staged, concat_quarantine, stage_corpus, take_positions
 from xner_ray.storage.failpoints import failpoint
 
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]  # `map`, or one that spreads over a cluster
@@ -37,8 +37,8 @@ class Before:
     """What a collection holds already. folders: of its generations. kept, replaced: members, see index.RangeTask."""
 
     folders: tuple[Path, ...] = ()
-    kept: tuple[Member, ...] = ()
-    replaced: tuple[Member, ...] = ()
+    kept: tuple[CorpusKeys, ...] = ()
+    replaced: tuple[CorpusKeys, ...] = ()
     shards: int = 0
 
 
@@ -95,7 +95,7 @@ def build(
 
 
 def _stage(item: tuple[Source, Path], progress: Progress | None) -> Staged:
-    return stage(*item, progress)
+    return stage_corpus(*item, progress)
 
 
 def _settle_all(out: Path, work: Path, staged: list[Staged], before: Before, mapper: Mapper) -> tuple[list[int], int]:
@@ -106,7 +106,7 @@ def _settle_all(out: Path, work: Path, staged: list[Staged], before: Before, map
     tasks = [
         RangeTask(i, ranges, folders, before.folders, before.kept, before.replaced, out, work) for i in range(ranges)
     ]
-    results = list(mapper(settle, tasks))
+    results = list(mapper(deduplicate_range, tasks))
     known = [sum(result.known[c] for result in results) for c in range(len(staged))]
     return known, sum(result.dead for result in results)
 
@@ -173,7 +173,7 @@ def _write(task: _WriteTask) -> list[Shard]:
             continue
         ends = np.array([group.first, group.last + 1], np.uint64) * np.uint64(task.shard_rows)
         parts = [win[slice(*np.searchsorted(win, ends))] for win in wins]
-        table = take_places(task.staged, np.sort(np.concatenate(parts)), group.first, group.last, task.shard_rows)
+        table = take_positions(task.staged, np.sort(np.concatenate(parts)), group.first, group.last, task.shard_rows)
         writer = ShardWriter(task.out, task.shard_rows, group.number)
         writer.add(table)
         shards += writer.close()

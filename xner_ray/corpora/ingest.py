@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xner_ray.config import Config
-from xner_ray.corpora.generation import Mapper, build
+from xner_ray.corpora.generation import Mapper, build_generation
 from xner_ray.corpora.ingest_report import CorpusCount, IngestReport, load_report
 from xner_ray.corpora.readers.corpus_reader import CorpusReader, Progress, Source, sources_of, to_chunk, to_table
-from xner_ray.corpora.sampling import ROUNDING, BottomK, pair_hash, quotas
+from xner_ray.corpora.sampling import MAX_QUOTA_GROWTH, BottomK, pair_hash, quotas
 from xner_ray.corpora.shard_writer import Shard, ShardWriter, quarantine_writer
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import new_dir
@@ -71,7 +71,7 @@ def _whole(
 ) -> tuple[dict[str, CorpusCount], list[Shard]]:
     staging, sources = folder / "staging", sorted(sources, key=lambda s: s.label)
     places = {source.label: staging / str(i) for i, source in enumerate(sources)}
-    made = build(folder, places, sources, mapper=mapper, progress=progress)
+    made = build_generation(folder, places, sources, mapper=mapper, progress=progress)
     shutil.rmtree(staging)
     return made.counts, made.shards
 
@@ -93,7 +93,7 @@ class _Sample:
             for chunk in reader.read():
                 held[label].add(to_table(chunk), self._hashes(reader.source, chunk.pair_id))
             for name, quota in quotas({n: h.seen for n, h in held.items()}, total, weights).items():
-                held[name].trim(quota + ROUNDING)
+                held[name].trim(quota + MAX_QUOTA_GROWTH)
         for name, quota in quotas({n: h.seen for n, h in held.items()}, total, weights).items():
             held[name].trim(quota)
         tables, orders = [], []

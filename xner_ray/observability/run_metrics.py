@@ -57,7 +57,7 @@ class PairCounts(Protocol):
     def sampled(self) -> int: ...
 
     @property
-    def rejected(self) -> int: ...
+    def num_quarantined(self) -> int: ...
 
     @property
     def duplicates(self) -> int: ...
@@ -76,7 +76,7 @@ def record_ingest(recorder: Recorder, language: str, corpora: Iterable[PairCount
     """
     for counts in corpora:
         recorder.record("xner_pairs_ingested_total", counts.sampled, language=language)
-        recorder.record("xner_pairs_quarantined_total", counts.rejected, language=language, stage="ingest")
+        recorder.record("xner_pairs_quarantined_total", counts.num_quarantined, language=language, stage="ingest")
         for reason, pairs in {DUPLICATE: counts.duplicates, **counts.dropped}.items():
             recorder.record("xner_pairs_dropped_total", pairs, language=language, stage="ingest", reason=reason)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.config import Config, GoldConfig
-from xner_ray.corpora.opus.resolve import resolve
+from xner_ray.corpora.opus.resolve import resolve_corpora
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.encoders.load import encoder_folder, local_encoder
 from xner_ray.encoders.vocab_trimming import trimmed_folder, vocabulary_identity
@@ -77,7 +77,7 @@ class Context:
         out, lines = Path(config.out).absolute(), log or run_logger(config.name)
         if offline and any(x.opus for x in config.corpora):
             config = config.model_copy(update={"opus": config.opus.model_copy(update={"catalog": "package"})})
-        resolved = resolve(config, lines)
+        resolved = resolve_corpora(config, lines)
         if not offline:
             claim_out(out, config.name, config_file)
         bar = None if log is None else False

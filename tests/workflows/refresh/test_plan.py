@@ -15,15 +15,15 @@ from xner_ray.cli.main import app
 from xner_ray.config import Config
 from xner_ray.corpora.collection import Collection
 from xner_ray.corpora.opus.catalog import open_catalog
-from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
-from xner_ray.corpora.opus.fetch import fetch
+from xner_ray.corpora.opus.download import HttpClient, ProgressListener, RetryPolicy
+from xner_ray.corpora.opus.fetch import fetch_archive
 from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.workflows.refresh.change_detection import look
 from xner_ray.workflows.refresh.cost_estimate import estimate, measured
 from xner_ray.workflows.refresh.dry_run import nightly, plan_night
 
 ROOT = Path(__file__).parents[3]
-IMPATIENT = RetryPolicy(tries=1, pause=0.01)
+IMPATIENT = RetryPolicy(max_tries=1, first_pause=0.01)
 
 
 @pytest.fixture
@@ -112,18 +112,18 @@ def config(tmp_path, url: str, **refresh) -> Config:
 def test_what_is_new_changed_and_held(tmp_path):
     """One corpus through its life, as a night would see it before and after each step."""
     path = "/TED2013/v1.1/moses/de-en.txt.zip"
-    with serving() as site, Http(IMPATIENT) as http:
+    with serving() as site, HttpClient(IMPATIENT) as http:
         site.files[path] = good_moses(tmp_path / "x").read_bytes()
         made, said = config(tmp_path, site.url), []
 
         def seen():
-            found = look(made, http, Watch(), said.append)
+            found = look(made, http, ProgressListener(), said.append)
             (corpus,) = found.corpora
             return found, corpus
 
         def take_in(found):
             for item in found.items:
-                fetch(item, http, Watch(), "here")
+                fetch_archive(item, http, ProgressListener(), "here")
             Collection(tmp_path / "out/corpus/de").add(sources_of(found.resolved(said.append), "de"))
 
         found, corpus = seen()
@@ -136,7 +136,7 @@ def test_what_is_new_changed_and_held(tmp_path):
         found, corpus = seen()
         assert (corpus.state, corpus.size, corpus.held) == ("changed", len(site.files[path]), 40)
         assert corpus.more == corpus.pairs - 40
-        fetch(found.items[0], http, Watch(), "here")
+        fetch_archive(found.items[0], http, ProgressListener(), "here")
         found, corpus = seen()
         assert (corpus.state, found.items) == ("changed", [])  # fetched, but not in the collection yet
         take_in(found)
@@ -148,14 +148,14 @@ def test_what_is_new_changed_and_held(tmp_path):
 
 def test_a_date_tells_where_there_is_no_etag(tmp_path):
     path = "/TED2013/v1.1/moses/de-en.txt.zip"
-    with serving() as site, Http(IMPATIENT) as http:
+    with serving() as site, HttpClient(IMPATIENT) as http:
         site.etag, site.date = (lambda data: None), (lambda data: "Mon, 01 Jan 2024 00:00:00 GMT")
         site.files[path] = good_moses(tmp_path / "x").read_bytes()
         made = config(tmp_path, site.url)
-        fetch(look(made, http, Watch(), print).items[0], http, Watch(), "here")
-        assert not look(made, http, Watch(), print).items
+        fetch_archive(look(made, http, ProgressListener(), print).items[0], http, ProgressListener(), "here")
+        assert not look(made, http, ProgressListener(), print).items
         site.date = lambda data: "Tue, 02 Jan 2024 00:00:00 GMT"
-        assert look(made, http, Watch(), print).items
+        assert look(made, http, ProgressListener(), print).items
 
 
 def test_earlier_nights_are_rates(tmp_path):
@@ -177,8 +177,8 @@ def test_earlier_nights_are_rates(tmp_path):
         ("2 CPUs", "other + other"): 500.0,
         ("1 GPUs (V100)", "embedded + embedded"): 9.0,
     }
-    with serving() as site, Http(IMPATIENT) as http:
-        seen = look(config(tmp_path, site.url), http, Watch(), print, dry=True)
+    with serving() as site, HttpClient(IMPATIENT) as http:
+        seen = look(config(tmp_path, site.url), http, ProgressListener(), print, dry=True)
     costs = estimate(config(tmp_path, "http://x"), seen, nights).costs
     pairs = seen.corpora[0].pairs
     assert {(c.device, c.hours) for c in costs if c.stage == "label"} == {

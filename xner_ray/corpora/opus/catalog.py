@@ -1,12 +1,12 @@
-"""What OPUS has for a pair of languages: which corpora, which version of each, where and how large.
+"""The catalog of OPUS: which corpora exist for a language pair, in which versions, and how large their archives are.
 
-The index has a row for each file of each version. Between a row and an archive that a user wants lie some facts of OPUS:
+The index of OPUS has one row for each file of each version. A row becomes an archive by these rules:
 
-- Chinese is `zh` in most corpora, `zh_cn` or `zh_CN` in others (OpenSubtitles v2018), and some have both, one of them a
-  remnant. The larger one is taken. Traditional Chinese is another text and must be asked for (`zh_TW`).
-- `latest` marks the latest release of a corpus, which need not hold every pair, so the version is chosen for each pair.
-- The address is right where the name is wrong: fifteen rows of `UNPC` are the older corpus `UN`.
-- An archive of nothing but LICENSE and README is listed like any other.
+- Chinese is `zh` in most corpora, and `zh_cn` or `zh_CN` in others (OpenSubtitles v2018). Some corpora have both, and then the
+  larger one is taken. Traditional Chinese is a different text and must be named (`zh_TW`).
+- `latest` marks the latest release of a corpus, which need not contain every pair. So the version is chosen for each pair.
+- The URL of a row is right where its name is wrong: fifteen rows of `UNPC` belong to the older corpus `UN`.
+- Rows whose archive holds only LICENSE and README are left out.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from xner_ray.corpora.opus.opus_index import API, LiveIndex, PackageIndex
 from xner_ray.errors import UserError
 from xner_ray.text.languages import get_language
 
-PUBLISHED = "https://object.pouta.csc.fi/OPUS-"  # what stands before a corpus's name in the addresses of the index
+URL_PREFIX = "https://object.pouta.csc.fi/OPUS-"  # stands before the corpus name in the URLs of the index
 PAPER = ("TED2013", "OpenSubtitles", "WikiMatrix", "UNPC", "Europarl", "WMT-News", "News-Commentary", "JW300")
-GONE = {"JW300": "it was withdrawn"}
-Choice = Literal["auto", "package", "api"]
-_ADDRESS = re.compile(r".*/OPUS-(?P<corpus>[^/]+)/(?P<version>[^/]+)/[^/]+/[^/]+")
-_SAFE = re.compile(r"\w[\w.+-]*")
-_EMPTY_KB = 8  # LICENSE and README alone take up to this
+WITHDRAWN = frozenset({"JW300"})
+CatalogChoice = Literal["auto", "package", "api"]
+_URL = re.compile(r".*/OPUS-(?P<corpus>[^/]+)/(?P<version>[^/]+)/[^/]+/[^/]+")
+_SAFE_NAME = re.compile(r"\w[\w.+-]*")
+_EMPTY_KB = 8  # the largest archive of LICENSE and README alone
 
 
 class Index(Protocol):
-    """A source of rows; `name` tells the user which."""
+    """A source of index rows; `name` is shown to the user."""
 
     name: str
 
@@ -45,11 +45,19 @@ class Index(Protocol):
 class Archive:
     """One file of OPUS.
 
-    source, target: OPUS' own codes, in the order that was asked for. size: bytes, to the KiB; None where the index does not
-    know. pairs: None likewise. latest: of the latest release of its corpus.
+    Attributes:
+        corpus: name of the corpus.
+        version: e.g. `v2018`.
+        source: source language in the spelling of OPUS.
+        target: target language in the spelling of OPUS.
+        format: `moses` or `tmx`.
+        url: address at OPUS.
+        size: bytes, rounded to KiB; None where the index does not know it.
+        pairs: number of sentence pairs; None where the index does not know it.
+        latest: it belongs to the latest release of its corpus.
 
     Raises:
-        UserError: a name that would lead out of the folder it is to lie in.
+        UserError: its path would lead out of the folder that it is stored in.
     """
 
     corpus: str
@@ -63,25 +71,26 @@ class Archive:
     latest: bool
 
     def __post_init__(self) -> None:
-        if not all(_SAFE.fullmatch(x) for x in self.path.split("/")) or self.path.count("/") != 3:
-            raise UserError(f"`{self.path}` is no name of an archive", file=self.url, remedy="use another catalog")
+        if not all(_SAFE_NAME.fullmatch(x) for x in self.path.split("/")) or self.path.count("/") != 3:
+            raise UserError(f"`{self.path}` is not a valid archive name", file=self.url, remedy="use another catalog")
 
     @property
     def domain(self) -> str | None:
+        """The domain of its corpus; None where it is not known."""
         return domain_of(self.corpus)
 
     @property
     def name(self) -> str:
-        """`NAME/VERSION`, as the command line takes it."""
+        """`NAME/VERSION`, as on the command line."""
         return f"{self.corpus}/{self.version}"
 
     @property
     def path(self) -> str:
-        """Where it lies below a folder or a mirror: `NAME/VERSION/moses/de-en.txt.zip`, as at OPUS."""
+        """Path below a folder or a mirror, as at OPUS: `NAME/VERSION/moses/de-en.txt.zip`."""
         return f"{self.name}/{self.format}/{self.url.rsplit('/', 1)[-1]}"
 
     def address(self, base_url: str | None) -> str:
-        """The URL, at a mirror where there is one: `base_url` is what stands before the corpus's name."""
+        """The URL at OPUS or at a mirror, whose `base_url` stands before the corpus name."""
         if base_url is None:
             return self.url
         return base_url + ("" if base_url.endswith(("/", "OPUS-")) else "/") + self.path
@@ -92,7 +101,12 @@ class Archive:
 
 @dataclass(frozen=True)
 class Catalog:
-    """An index and what it costs to ask it. `note` says why it was not the live one."""
+    """The archives of an index.
+
+    Attributes:
+        index: the source of rows.
+        note: why the live index is not used; None where it is, or was not chosen.
+    """
 
     index: Index
     note: str | None = None
@@ -102,47 +116,46 @@ class Catalog:
         return self.index.name
 
     def archives(self, source: str, target: str, format: str = "moses") -> list[Archive]:
-        """All archives of a pair that hold text, of every version."""
-        rows = self.index.rows(spellings(source), spellings(target), format)
-        found = [_archive(row, spellings(source), format) for row in rows if _holds_text(row)]
-        return sorted(found, key=lambda x: (x.corpus.lower(), version_key(x.version), x.url))
+        """All archives of a language pair that hold text, in every version, sorted by corpus and version."""
+        rows = self.index.rows(opus_codes(source), opus_codes(target), format)
+        archives = [_archive(row, opus_codes(source), format) for row in rows if _holds_text(row)]
+        return sorted(archives, key=lambda x: (x.corpus.lower(), version_key(x.version), x.url))
 
     def find(self, name: str, source: str, target: str, format: str = "moses") -> Archive | None:
-        """The archive that `NAME[/VERSION]` names; None where the pair has none, though the corpus is known.
+        """The best archive of `NAME[/VERSION]`; None where OPUS knows the corpus but has no archive of this pair.
 
         Raises:
-            UserError: no corpus has this name.
+            UserError: OPUS has no corpus of this name.
         """
         corpus, _, version = name.partition("/")
-        found = [x for x in self.archives(source, target, format) if x.corpus.lower() == corpus.lower()]
+        archives = [x for x in self.archives(source, target, format) if x.corpus.lower() == corpus.lower()]
         if version:
-            found = [x for x in found if x.version.lower() == version.lower()]
-        if not found and corpus not in GONE:
-            self._check_name(corpus, f"{source}-{target}")
-        return max(found, key=_preference, default=None)
+            archives = [x for x in archives if x.version.lower() == version.lower()]
+        if not archives and corpus not in WITHDRAWN:
+            self._check_name(corpus, source, target)
+        return max(archives, key=_preference, default=None)
 
-    def _check_name(self, corpus: str, pair: str) -> None:
+    def _check_name(self, corpus: str, source: str, target: str) -> None:
         known = {x.lower(): x for x in self.index.corpora() | set(PAPER) | {"UN"}}
         if corpus.lower() not in known:
             near = [known[x] for x in difflib.get_close_matches(corpus.lower(), list(known), 1)]
-            source, _, target = pair.partition("-")
             listing = f"see `xner corpus list --source {source} --target {target}`"
             remedy = f"did you mean `{near[0]}`? {listing}" if near else listing
             raise UserError(f"OPUS has no corpus `{corpus}` ({self.name})", remedy=remedy)
 
 
 def open_catalog(
-    choice: Choice = "auto", api: str | None = None, timeout: tuple[float, float] = (2.0, 10.0)
+    choice: CatalogChoice = "auto", api: str | None = None, timeout: tuple[float, float] = (2.0, 10.0)
 ) -> Catalog:
-    """The live catalog where it answers, else the one of the package; or the one that was chosen.
+    """Open the live catalog or the catalog of the package `opustools`.
 
     Args:
-        choice: `api` and `package` insist.
-        api: another address of the API.
-        timeout: seconds to connect, seconds of silence.
+        choice: `api`: the live one; `package`: that of the package; `auto`: the live one if it responds.
+        api: URL of another API.
+        timeout: seconds to connect, seconds without data.
 
     Raises:
-        UserError: the chosen one, or neither, can be had.
+        UserError: the catalog is not available.
     """
     if choice == "package":
         return Catalog(PackageIndex())
@@ -156,18 +169,18 @@ def open_catalog(
     return Catalog(live)
 
 
-def newest(archives: Iterable[Archive]) -> list[Archive]:
-    """One archive a corpus: of the latest version that has one."""
+def newest_versions(archives: Iterable[Archive]) -> list[Archive]:
+    """One archive for each corpus, of the latest version that has this pair."""
     best: dict[str, Archive] = {}
     for archive in archives:
-        held = best.get(archive.corpus)
-        if held is None or _preference(archive) > _preference(held):
+        current = best.get(archive.corpus)
+        if current is None or _preference(archive) > _preference(current):
             best[archive.corpus] = archive
     return list(best.values())
 
 
-def spellings(language: str) -> list[str]:
-    """A language in the spellings of OPUS: `zh_TW` is `zh_tw` in some corpora, and `zh` also means `zh_cn`."""
+def opus_codes(language: str) -> list[str]:
+    """The spellings of a language code in OPUS: `zh_TW` is `zh_tw` in some corpora, and `zh` is also `zh_cn`."""
     code, _, region = language.replace("-", "_").partition("_")
     if not region:
         return list(get_language(code.lower()).opus_codes or (code,))
@@ -175,19 +188,19 @@ def spellings(language: str) -> list[str]:
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], str]:
-    """Versions in their order: v9.1 < v14 < v2016, v20190709 < v2020-05-31, v2.0 < v2.0a."""
+    """A key that sorts versions: v9.1 < v14 < v2016, v20190709 < v2020-05-31, v2.0 < v2.0a."""
     dated = re.sub(r"\b(v?)((?:19|20)\d\d)(\d\d)(\d\d)\b", r"\1\2-\3-\4", version)
     return tuple(map(int, re.findall(r"\d+", dated))), version
 
 
 def _preference(archive: Archive) -> tuple[Any, ...]:
-    # Of one version the larger spelling: TED2020 has 16,382 pairs of `zh`, and 399,092 of `zh_cn`.
+    # Size decides between spellings: TED2020 has 16,382 pairs of `zh`, and 399,092 of `zh_cn`.
     return archive.latest, version_key(archive.version), archive.size or 0, archive.pairs or 0, archive.url
 
 
 def _archive(row: dict[str, Any], sources: list[str], format: str) -> Archive:
-    address = _ADDRESS.fullmatch(row["url"])
-    corpus, version = (address["corpus"], address["version"]) if address else (row["corpus"], row["version"])
+    match = _URL.fullmatch(row["url"])
+    corpus, version = (match["corpus"], match["version"]) if match else (row["corpus"], row["version"])
     codes = row["source"], row["target"]
     source, target = codes if codes[0] in sources else codes[::-1]
     size, pairs = _number(row["size"]), _number(row["alignment_pairs"])
@@ -198,7 +211,7 @@ def _archive(row: dict[str, Any], sources: list[str], format: str) -> Archive:
 
 def _holds_text(row: dict[str, Any]) -> bool:
     size, pairs = _number(row["size"]) or 0, _number(row["alignment_pairs"])
-    # Some sizes and some counts are missing, or 0 for an archive that is large.
+    # Some sizes and counts are missing, or are 0 although the archive is large.
     return bool(pairs) or size > (_EMPTY_KB if pairs == 0 else 0)
 
 

@@ -1,7 +1,6 @@
-"""What the corpora of OPUS are about.
+"""Domains of well-known corpora of OPUS.
 
-OPUS does not say, so this is a list of the well-known ones, by hand; a corpus that is not here has no domain rather than
-a guessed one.
+OPUS itself does not publish domains. A corpus that this list lacks has no domain.
 """
 
 from __future__ import annotations
@@ -31,5 +30,5 @@ _BY_NAME = {name.lower(): domain for domain, names in _DOMAINS.items() for name 
 
 
 def domain_of(corpus: str) -> str | None:
-    """The domain of an OPUS corpus, e.g. `subtitles`; None where it is not known."""
+    """The domain of an OPUS corpus, e.g. `subtitles`; None where the list lacks the corpus."""
     return _BY_NAME.get(corpus.lower())

@@ -1,11 +1,12 @@
-"""One file over HTTP, in as many answers as it takes.
+"""Download of one file over HTTP, resumed after interruptions.
 
-Archives of gigabytes come over lines that break, so what has arrived stays in `NAME.part` and the next request asks for the
-rest. It does so with If-Range: a server whose file is another one by now sends that one from the start, and two files are
-never stitched together. Without a strong ETag or a date to tell them apart, a download begins anew; safe beats fast.
+Received bytes are kept in `NAME.part`, and the next request asks for the rest with If-Range. If the file on the server has
+changed, the server then sends the new file from its start, so parts of two files are never joined. Without a strong ETag or
+a date, a download starts again from the beginning.
 
-What may pass (resets, silence, short answers, 408, 429, 5xx) is tried again with growing pauses, and progress starts the
-count anew; what will not pass (404, 403, a full disk) is a UserError at once, and the part stays.
+Temporary failures (connection resets, read timeouts, short responses, 408, 429, 5xx) are retried with growing pauses. The
+number of tries starts again whenever a try makes progress. Other failures (404, 403, a full disk) raise a UserError at once,
+and the part is kept.
 """
 
 from __future__ import annotations
@@ -26,222 +27,237 @@ import requests
 import urllib3
 
 from xner_ray.corpora.opus.http_responses import (
-    Remote,
+    RemoteFile,
     RetryableError,
     check_status,
     content_range,
-    reason,
-    refused,
-    remote_of,
+    error_reason,
+    remote_file,
+    status_error,
 )
 from xner_ray.errors import UserError
 
 T = TypeVar("T")
 CHUNK = 1 << 16
-_HEADERS = {"Accept-Encoding": "identity"}  # bytes are counted, and must be the file's own
-_NO_HEAD = {400, 401, 403, 405, 501}  # signed addresses and simple servers allow GET alone
+_HEADERS = {"Accept-Encoding": "identity"}  # lengths and ranges must be those of the file itself
+_NO_HEAD = {400, 401, 403, 405, 501}  # signed URLs and simple servers allow only GET
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Seconds to connect, seconds of silence, tries without any progress, first and longest pause between them."""
+    """Timeouts and pauses of a download.
 
-    connect: float = 10.0
-    silence: float = 60.0
-    tries: int = 6
-    pause: float = 1.0
-    longest: float = 60.0
+    Attributes:
+        connect_timeout: seconds to connect.
+        read_timeout: seconds without data.
+        max_tries: tries without any progress.
+        first_pause: seconds before the second try; each further pause is twice as long.
+        max_pause: longest pause in seconds.
+    """
 
-
-class Watch:
-    """Who looks on; the command line draws bars."""
-
-    def begin(self, name: str, doing: str) -> None:
-        """Another file, or another thing done to it."""
-
-    def at(self, done: int, total: int | None) -> None:
-        """So many bytes of it are done, of so many."""
-
-    def note(self, text: str) -> None:
-        """Something went otherwise than planned, and what is done about it."""
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    max_tries: int = 6
+    first_pause: float = 1.0
+    max_pause: float = 60.0
 
 
-class Http:
-    """A session with its patience."""
+class ProgressListener:
+    """Receives the progress of downloads and checks. This one ignores it; the command line draws bars."""
 
-    def __init__(self, patience: RetryPolicy | None = None):
-        self.patience = patience or RetryPolicy()
+    def on_start(self, name: str, step: str) -> None:
+        """A step (`fetching` or `checking`) of the file `name` starts."""
+
+    def on_progress(self, done: int, total: int | None) -> None:
+        """`done` of `total` bytes are processed; total is None where it is not known."""
+
+    def on_warning(self, text: str) -> None:
+        """A failure that is being handled."""
+
+
+class HttpClient:
+    """An HTTP session that retries temporary failures."""
+
+    def __init__(self, retry_policy: RetryPolicy | None = None):
+        self.retry_policy = retry_policy or RetryPolicy()
         self._session = requests.Session()
 
-    def __enter__(self) -> Http:
+    def __enter__(self) -> HttpClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def look(self, url: str, watch: Watch) -> Remote:
-        """Size and ETag, without the file; the bare address where the server does not answer HEAD requests.
+    def head(self, url: str, listener: ProgressListener) -> RemoteFile:
+        """Size and ETag of a file, without its content; the URL alone where the server refuses HEAD requests.
 
         Raises:
-            UserError: there is no such file, or the server cannot be reached.
+            UserError: the file does not exist, or the server cannot be reached.
         """
 
-        def once() -> Remote:
-            with self._ask("HEAD", url, {}) as answer:
-                if answer.status_code in _NO_HEAD:
-                    return Remote(url)
-                check_status(answer, url)
-                return remote_of(answer, url)
+        def request() -> RemoteFile:
+            with self._request("HEAD", url, {}) as response:
+                if response.status_code in _NO_HEAD:
+                    return RemoteFile(url)
+                check_status(response, url)
+                return remote_file(response, url)
 
-        return self._try(once, url, watch, lambda: 0)
+        return self._with_retries(request, url, listener, lambda: 0)
 
-    def download(self, url: str, part: Path, watch: Watch) -> Remote:
-        """Fill `part` with the file, from where an earlier download of the same file stopped.
+    def download(self, url: str, part: Path, listener: ProgressListener) -> RemoteFile:
+        """Download a file to `part`, continuing an earlier download of the same file.
 
         Returns:
-            what the server said about the file whose bytes these are.
+            The server's description of the file that `part` holds.
 
         Raises:
-            UserError: not to be had, no room, another process is at it, or `patience.tries` tries without progress. The
-                part stays, but for bytes that belong to another file.
+            UserError: the file cannot be had, the disk is full, another process downloads it, or `max_tries` tries made no
+                progress. The part is kept, except bytes of another file.
         """
         with _locked(part) as file:
-            known = _known(part, url)
-            if known is None:
+            saved = _load_metadata(part, url)
+            if saved is None:
                 file.truncate(0)
-            elif known.size is not None and _length(file) == known.size:
-                return known
-            return self._try(lambda: self._rest(url, part, file, watch), url, watch, lambda: _length(file))
+            elif saved.size is not None and _length(file) == saved.size:
+                return saved
+            return self._with_retries(
+                lambda: self._download_rest(url, part, file, listener), url, listener, lambda: _length(file)
+            )
 
-    def _rest(self, url: str, part: Path, file: BinaryIO, watch: Watch) -> Remote:
-        """Append one answer's worth of the file; the file is whole when this returns."""
-        known, at, headers = _known(part, url), _length(file), {}
-        if at and known and known.validator:
-            headers = {"Range": f"bytes={at}-", "If-Range": known.validator}
-        with self._ask("GET", url, headers) as answer:
-            if answer.status_code == 416 and headers:
+    def _download_rest(self, url: str, part: Path, file: BinaryIO, listener: ProgressListener) -> RemoteFile:
+        """Append the body of one response; the file is complete when this returns."""
+        saved, received, headers = _load_metadata(part, url), _length(file), {}
+        if received and saved and saved.validator:
+            headers = {"Range": f"bytes={received}-", "If-Range": saved.validator}
+        with self._request("GET", url, headers) as response:
+            if response.status_code == 416 and headers:
                 file.truncate(0)
-                raise RetryableError("fewer bytes are there than have arrived; it starts anew", after=0)
-            check_status(answer, url)
-            remote = remote_of(answer, url)
-            if answer.status_code == 206 and headers and known:
-                if content_range(answer)[0] != at or not remote.may_be(known):
+                raise RetryableError("the file is shorter than the received part; starting again", after=0)
+            check_status(response, url)
+            remote = remote_file(response, url)
+            if response.status_code == 206 and headers and saved:
+                if content_range(response)[0] != received or not remote.may_equal(saved):
                     file.truncate(0)
-                    raise RetryableError("the rest is another file's; it starts anew", after=0)
-                remote = known
-            elif answer.status_code == 200:
-                if at:
-                    watch.note("the server has another file by now, or cannot resume this one; it starts anew")
+                    raise RetryableError("the rest belongs to another file; starting again", after=0)
+                remote = saved
+            elif response.status_code == 200:
+                if received:
+                    listener.on_warning("the file has changed, or the server cannot resume downloads; starting again")
                 file.truncate(0)
-                _remember(part, remote)
+                _save_metadata(part, remote)
             else:
-                raise refused(answer, url)
-            _write(answer, file, remote, watch)
-        return _whole(file, remote)
+                raise status_error(response, url)
+            _append_body(response, file, remote, listener)
+        return _check_length(file, remote)
 
     @contextmanager
-    def _ask(self, method: str, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-        times = (self.patience.connect, self.patience.silence)
+    def _request(self, method: str, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
+        timeouts = (self.retry_policy.connect_timeout, self.retry_policy.read_timeout)
         try:
-            answer = self._session.request(
-                method, url, headers=_HEADERS | headers, stream=True, timeout=times, allow_redirects=True
+            response = self._session.request(
+                method, url, headers=_HEADERS | headers, stream=True, timeout=timeouts, allow_redirects=True
             )
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-            raise UserError("is no HTTP address", file=url, remedy="check the base URL") from None
+            raise UserError("is not an HTTP address", file=url, remedy="check the base URL") from None
         except requests.RequestException as e:
-            raise RetryableError(f"no answer ({reason(e)})") from e
-        with answer:
-            yield answer
+            raise RetryableError(f"no response ({error_reason(e)})") from e
+        with response:
+            yield response
 
-    def _try(self, once: Callable[[], T], url: str, watch: Watch, progress: Callable[[], int]) -> T:
-        failed, most = 0, progress()
+    def _with_retries(
+        self, request: Callable[[], T], url: str, listener: ProgressListener, progress: Callable[[], int]
+    ) -> T:
+        failures, most = 0, progress()
         while True:
             try:
-                return once()
+                return request()
             except RetryableError as e:
-                # More than ever: a server whose file is shorter than it says would else be asked for ever.
-                failed = 0 if progress() > most else failed + 1
+                # Compared with the maximum, since a server that announces too many bytes would cause endless tries.
+                failures = 0 if progress() > most else failures + 1
                 most = max(most, progress())
-                if failed >= self.patience.tries:
-                    remedy = "run the same command again later; it goes on where this one stopped"
-                    raise UserError(f"{e}; given up after {failed} tries", file=url, remedy=remedy) from e
-                pause = e.after if e.after is not None else self.patience.pause * 2 ** max(failed - 1, 0)
-                pause = min(pause, self.patience.longest) * random.uniform(0.75, 1.0)  # not all clients at once
-                watch.note(f"{e}; trying again in {pause:.0f} s")
+                if failures >= self.retry_policy.max_tries:
+                    remedy = "run the same command later; it continues from the received part"
+                    raise UserError(f"{e}; gave up after {failures} tries", file=url, remedy=remedy) from e
+                pause = self._pause(failures) if e.after is None else min(e.after, self.retry_policy.max_pause)
+                pause *= random.uniform(0.75, 1.0)  # so that clients do not retry at the same moment
+                listener.on_warning(f"{e}; next try in {pause:.0f} s")
                 time.sleep(pause)
 
+    def _pause(self, failures: int) -> float:
+        return min(self.retry_policy.first_pause * 2 ** max(failures - 1, 0), self.retry_policy.max_pause)
 
-def told_path(part: Path) -> Path:
-    """Where it is remembered what the server said about the file of a part."""
+
+def metadata_path(part: Path) -> Path:
+    """The file that holds the server's description of a part."""
     return part.with_name(part.name + ".json")
 
 
-def _known(part: Path, url: str) -> Remote | None:
-    """What is remembered; None when it is nothing, or of another address."""
+def _load_metadata(part: Path, url: str) -> RemoteFile | None:
+    """The saved description; None where there is none, or it is of another URL."""
     try:
-        known = Remote(**json.loads(told_path(part).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # a killed process leaves half of it: then the part is worth nothing
+        saved = RemoteFile(**json.loads(metadata_path(part).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # a killed process leaves an incomplete file: the part is then discarded
         return None
-    return known if known.url == url else None
+    return saved if saved.url == url else None
 
 
-def _remember(part: Path, remote: Remote) -> None:
+def _save_metadata(part: Path, remote: RemoteFile) -> None:
     try:
-        told_path(part).write_text(json.dumps(asdict(remote)), encoding="utf-8")
+        metadata_path(part).write_text(json.dumps(asdict(remote)), encoding="utf-8")
     except OSError as e:
-        raise no_room(e, part) from e
+        raise write_error(e, part) from e
 
 
 @contextmanager
 def _locked(part: Path) -> Iterator[BinaryIO]:
-    """The part, opened to append, for this process alone; the lock dies with its process."""
+    """The part, opened to append and locked for this process; the lock ends with the process."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        file = open(part, "ab", buffering=0)  # noqa: SIM115 - closed below; what is raised there is not about opening
+        file = open(part, "ab", buffering=0)  # noqa: SIM115 - closed below; errors inside are not errors of opening
     except OSError as e:
-        raise no_room(e, part) from e
+        raise write_error(e, part) from e
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError("another process is fetching it", file=part, remedy="wait for that one") from None
+            raise UserError("another process downloads it", file=part, remedy="wait for that process") from None
         if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
-            raise UserError("another process has just fetched it", file=part, remedy="run the same command again")
+            raise UserError("another process has just downloaded it", file=part, remedy="run the same command again")
         yield file
 
 
-def _write(answer: requests.Response, file: BinaryIO, remote: Remote, watch: Watch) -> None:
+def _append_body(response: requests.Response, file: BinaryIO, remote: RemoteFile, listener: ProgressListener) -> None:
     done = _length(file)
-    watch.at(done, remote.size)
-    for chunk in _chunks(answer):
+    listener.on_progress(done, remote.size)
+    for chunk in _chunks(response):
         left = memoryview(chunk)
         try:
             while left:
                 left = left[file.write(left) :]
         except OSError as e:
-            raise no_room(e, file.name) from e
+            raise write_error(e, file.name) from e
         done += len(chunk)
-        watch.at(done, remote.size)
+        listener.on_progress(done, remote.size)
 
 
-def _chunks(answer: requests.Response) -> Iterator[bytes]:
-    """The body as it is sent: a server that calls a .gz file `Content-Encoding: gzip` does not change it."""
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """The body as sent; not decoded, even if a server marks a .gz file as `Content-Encoding: gzip`."""
     try:
-        yield from answer.raw.stream(CHUNK, decode_content=False)
+        yield from response.raw.stream(CHUNK, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError) as e:
-        raise RetryableError(f"the answer broke off ({reason(e)})") from e
+        raise RetryableError(f"the response ended early ({error_reason(e)})") from e
 
 
-def _whole(file: BinaryIO, remote: Remote) -> Remote:
+def _check_length(file: BinaryIO, remote: RemoteFile) -> RemoteFile:
     done = _length(file)
     if remote.size is not None and done != remote.size:
         if done > remote.size:
             file.truncate(0)
-        raise RetryableError(f"{done:,} of {remote.size:,} bytes came")
+        raise RetryableError(f"received {done:,} of {remote.size:,} bytes")
     try:
         os.fsync(file.fileno())
     except OSError as e:
-        raise no_room(e, file.name) from e
+        raise write_error(e, file.name) from e
     return remote
 
 
@@ -249,9 +265,9 @@ def _length(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def no_room(error: OSError, path: object) -> UserError:
-    """The error for a disk that does not take what is written."""
+def write_error(error: OSError, path: object) -> UserError:
+    """The error for a failed write to disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = "make room and run the same command again; it goes on where it stopped"
+        remedy = "free space and run the same command again; it continues from the received part"
         return UserError("the disk is full", file=path, remedy=remedy)
     return UserError(f"cannot be written: {error}", file=path, remedy="choose a folder with write access")

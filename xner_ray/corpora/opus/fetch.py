@@ -1,8 +1,8 @@
-"""Archives of OPUS onto the disk, each with a receipt that says what it is.
+"""Archives of OPUS on disk, each with a receipt.
 
-A file under its own name is whole and was checked: it appears by a rename, after its length, its entries (path and CRC) and
-its hash. The receipt beside it (`de-en.txt.zip.json`) holds address, ETag, sha256 and license; it is written first, so a
-file without one was put there by somebody else: it is checked and gets one, without being fetched again.
+A file appears under its final name by a rename, after its length, its entries (paths and CRC) and its hash were checked. The
+receipt beside it (`de-en.txt.zip.json`) holds URL, ETag, sha256 and license, and is written before the rename. A file without
+a receipt was put there by the user: it is checked and gets a receipt, without a download.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from xner_ray.corpora.opus.catalog import Archive
-from xner_ray.corpora.opus.download import Http, Watch, no_room, told_path
-from xner_ray.corpora.opus.http_responses import Remote
+from xner_ray.corpora.opus.download import HttpClient, ProgressListener, metadata_path, write_error
+from xner_ray.corpora.opus.http_responses import RemoteFile
 from xner_ray.corpora.readers.archive import entry_names, open_entry, open_text
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import move_file, write_json
@@ -30,37 +30,43 @@ _LICENSE_NAMES = re.compile(r"(licen[cs]e|copying|readme)\b.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Item:
-    """An archive that is wanted, and what is there of it.
+class FetchItem:
+    """An archive to fetch, and how much of it is on disk.
 
-    size: bytes, None when neither the server nor the catalog says. there: bytes that have arrived. state: `fetched` (with
-    its receipt), `present` (a file without one), `partial` or `absent`.
+    Attributes:
+        archive: its row of the catalog.
+        url: where it is fetched.
+        path: its final place on disk.
+        size: bytes; None where neither server nor catalog knows them.
+        received: bytes on disk.
+        state: `fetched` (with its receipt), `present` (a file without receipt), `partial` or `absent`.
     """
 
     archive: Archive
     url: str
     path: Path
     size: int | None
-    there: int
-    state: str
+    received: int
+    state: Literal["fetched", "present", "partial", "absent"]
 
     @property
-    def left(self) -> int:
-        """Bytes to fetch, as far as it is known."""
-        return 0 if self.state in ("fetched", "present") else max((self.size or 0) - self.there, 0)
+    def remaining(self) -> int:
+        """Bytes to fetch; 0 where the size is not known."""
+        return 0 if self.state in ("fetched", "present") else max((self.size or 0) - self.received, 0)
 
     @property
     def part(self) -> Path:
+        """The incomplete file."""
         return self.path.with_name(self.path.name + ".part")
 
 
 def receipt_path(path: Path) -> Path:
-    """Where the receipt of a file lies."""
+    """The receipt of a file."""
     return path.with_name(path.name + ".json")
 
 
 def read_receipt(path: Path) -> dict[str, Any] | None:
-    """The receipt of a file that is as long as its receipt says; None where there is no such file or receipt."""
+    """The receipt of a file; None where the file or its receipt is missing, or the file has another length."""
     try:
         receipt = json.loads(receipt_path(path).read_text(encoding="utf-8"))
         return receipt if receipt["bytes"] == path.stat().st_size else None
@@ -68,107 +74,126 @@ def read_receipt(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def plan(archive: Archive, folder: Path, base_url: str | None, http: Http, watch: Watch, again: bool = False) -> Item:
-    """What fetching an archive would take; asks the server for its size unless it is here already.
+def plan_fetch(
+    archive: Archive,
+    folder: Path,
+    base_url: str | None,
+    client: HttpClient,
+    listener: ProgressListener,
+    overwrite: bool = False,
+) -> FetchItem:
+    """Find out how much of an archive is on disk, and ask the server for its size unless it has been fetched.
 
     Args:
-        folder: the archive goes to `folder/NAME/VERSION/moses/FILE`.
-        base_url: of a mirror, see Archive.address.
-        again: replace what is there.
+        archive: what to fetch.
+        folder: the archive is stored at `folder/NAME/VERSION/moses/FILE`.
+        base_url: of a mirror, see `Archive.address`.
+        client: for the request.
+        listener: receives warnings.
+        overwrite: fetch again what is on disk.
 
     Raises:
-        UserError: the server does not have it, cannot be reached, or has a file of another length than the one that is here.
+        UserError: the server does not have the archive or cannot be reached, or its length is not that of the file on disk.
     """
     url, path = archive.address(base_url), folder / archive.path
-    if not again and (receipt := read_receipt(path)):
-        return Item(archive, url, path, receipt["bytes"], receipt["bytes"], "fetched")
-    told = http.look(url, watch).size
-    size = archive.size if told is None else told
-    if not again and path.exists():
-        there = path.stat().st_size
-        if told not in (None, there):
-            raise UserError(f"has {there:,} bytes, the archive has {told:,}", file=path, remedy="--again replaces it")
-        return Item(archive, url, path, size, there, "present")
-    part = Item(archive, url, path, size, 0, "partial").part
-    there = part.stat().st_size if part.exists() and told_path(part).exists() else 0
-    return Item(archive, url, path, size, there, "partial" if there else "absent")
+    if not overwrite and (receipt := read_receipt(path)):
+        return FetchItem(archive, url, path, receipt["bytes"], receipt["bytes"], "fetched")
+    announced = client.head(url, listener).size
+    size = archive.size if announced is None else announced
+    if not overwrite and path.exists():
+        received = path.stat().st_size
+        if announced not in (None, received):
+            problem = f"has {received:,} bytes, the archive has {announced:,}"
+            raise UserError(problem, file=path, remedy="--again replaces it")
+        return FetchItem(archive, url, path, size, received, "present")
+    part = FetchItem(archive, url, path, size, 0, "partial").part
+    received = part.stat().st_size if part.exists() and metadata_path(part).exists() else 0
+    return FetchItem(archive, url, path, size, received, "partial" if received else "absent")
 
 
-def check_room(items: Iterable[Item], folder: Path) -> None:
-    """Raises: UserError when the disk has less room than the items still need."""
-    needed = sum(x.left for x in items)
-    there = next(x for x in (folder, *folder.absolute().parents) if x.exists())
-    free = shutil.disk_usage(there).free
+def check_disk_space(items: Iterable[FetchItem], folder: Path) -> None:
+    """Raise a UserError if the disk has less space than the items still need."""
+    needed = sum(x.remaining for x in items)
+    existing = next(x for x in (folder, *folder.absolute().parents) if x.exists())
+    free = shutil.disk_usage(existing).free
     if needed > free:
-        problem = f"has room for {free:,} bytes, but {needed:,} are to be fetched"
-        raise UserError(problem, file=there, remedy="make room, or choose another --out")
+        problem = f"has {free:,} free bytes, but {needed:,} are to be fetched"
+        raise UserError(problem, file=existing, remedy="free space, or choose another --out")
 
 
-def fetch(item: Item, http: Http, watch: Watch, catalog: str) -> dict[str, Any]:
-    """Fetch one archive, or what is left of it, check it and write its receipt.
+def fetch_archive(item: FetchItem, client: HttpClient, listener: ProgressListener, catalog: str) -> dict[str, Any]:
+    """Fetch an archive or the rest of it, check it and write its receipt.
 
     Args:
-        catalog: where the archive was found, for the receipt.
+        item: what to fetch, see `plan_fetch`.
+        client: for the download.
+        listener: receives progress and warnings.
+        catalog: name of the catalog that lists the archive, for the receipt.
 
     Returns:
-        the receipt.
+        The receipt.
 
     Raises:
-        UserError: see Http.download; or the archive is damaged, and nothing of it stays.
+        UserError: see `HttpClient.download`; or the archive is damaged, and then nothing of it is kept.
     """
     if item.state == "fetched":
         return read_receipt(item.path) or {}
     if item.state == "present":
-        return _take_in(item, watch, catalog)
-    resumed = item.there > 0
+        return _adopt(item, listener, catalog)
+    resumed = item.received > 0
     while True:
-        watch.begin(str(item.archive), "fetching")
-        remote = http.download(item.url, item.part, watch)
+        listener.on_start(str(item.archive), "fetching")
+        remote = client.download(item.url, item.part, listener)
         try:
-            entries = check(item.part, str(item.archive), watch, item.path.name)
+            entries = check_archive(item.part, item.path.name, str(item.archive), listener)
             break
         except UserError as e:
             item.part.unlink(missing_ok=True)
-            told_path(item.part).unlink(missing_ok=True)
+            metadata_path(item.part).unlink(missing_ok=True)
             if not resumed:
                 raise
-            # A server that gives one ETag to two files: in one piece it may well be whole.
-            watch.note(f"put together from two downloads it is damaged ({e.problem}); it starts anew")
+            # A server may give two files the same ETag. A download in one piece can still succeed.
+            listener.on_warning(f"the resumed download is damaged ({e.problem}); starting again")
             resumed = False
     receipt = _receipt(item, item.part, remote, entries, catalog)
     try:
         write_json(receipt_path(item.path), receipt)
         move_file(item.part, item.path)
     except OSError as e:
-        raise no_room(e, item.path) from e
-    told_path(item.part).unlink(missing_ok=True)
+        raise write_error(e, item.path) from e
+    metadata_path(item.part).unlink(missing_ok=True)
     return receipt
 
 
-def _take_in(item: Item, watch: Watch, catalog: str) -> dict[str, Any]:
-    """A receipt for a file that somebody else has put there."""
-    entries = check(item.path, str(item.archive), watch, item.path.name)
-    receipt = _receipt(item, item.path, Remote(item.url), entries, catalog)
+def _adopt(item: FetchItem, listener: ProgressListener, catalog: str) -> dict[str, Any]:
+    """Check a file that the user has put there, and write its receipt."""
+    entries = check_archive(item.path, item.path.name, str(item.archive), listener)
+    receipt = _receipt(item, item.path, RemoteFile(item.url), entries, catalog)
     try:
         write_json(receipt_path(item.path), receipt)
     except OSError as e:
-        raise no_room(e, item.path) from e
+        raise write_error(e, item.path) from e
     return receipt
 
 
-def check(path: Path, told: str, watch: Watch, name: str) -> dict[str, int]:
-    """Read an archive to its end: the bytes of its entries by name.
+def check_archive(path: Path, final_name: str, title: str, listener: ProgressListener) -> dict[str, int]:
+    """Read an archive to its end.
 
     Args:
-        told: what the watcher is told it is.
-        name: what it will be called; `.zip` tells a zip from gzip or plain text.
+        path: the file.
+        final_name: its final name; the suffix `.zip` distinguishes a zip from gzip or plain text.
+        title: its name for the listener.
+        listener: receives progress.
+
+    Returns:
+        Bytes of each entry.
 
     Raises:
-        UserError: damaged, truncated, a bomb, or with entries outside of the archive.
+        UserError: damaged, truncated, empty, an archive bomb, or an entry has a path outside of the archive.
     """
-    watch.begin(told, "checking")
-    zipped = name.endswith(".zip")
-    names = entry_names(str(path)) if zipped else [name.removesuffix(".gz")]
+    listener.on_start(title, "checking")
+    zipped = final_name.endswith(".zip")
+    names = entry_names(str(path)) if zipped else [final_name.removesuffix(".gz")]
     sizes, read = {}, 0
     for entry in names:
         with open_entry(str(path), entry) if zipped else open_text(str(path)) as stream:
@@ -176,13 +201,13 @@ def check(path: Path, told: str, watch: Watch, name: str) -> dict[str, int]:
             while block := stream.read(_BLOCK):
                 sizes[entry] += len(block)
                 read += len(block)
-                watch.at(read, None)
+                listener.on_progress(read, None)
     if not any(sizes.values()):
         raise UserError("holds no text", file=path, remedy="fetch another version")
     return sizes
 
 
-def _receipt(item: Item, file: Path, remote: Remote, entries: dict[str, int], catalog: str) -> dict[str, Any]:
+def _receipt(item: FetchItem, file: Path, remote: RemoteFile, entries: dict[str, int], catalog: str) -> dict[str, Any]:
     archive = item.archive
     return {
         "corpus": archive.corpus,
@@ -192,32 +217,33 @@ def _receipt(item: Item, file: Path, remote: Remote, entries: dict[str, int], ca
         "format": archive.format,
         "url": item.url,
         "etag": remote.etag,
-        "last_modified": remote.modified,
+        "last_modified": remote.last_modified,
         "bytes": file.stat().st_size,
         "sha256": hash_file(file),
         "entries": entries,
-        "license": license(file, entries) if item.path.name.endswith(".zip") else None,
+        "license": read_license(file, entries) if item.path.name.endswith(".zip") else None,
         "pairs": archive.pairs,
         "catalog": catalog,
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def license(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
-    """What LICENSE, else README, of a zip say about the license: `name` where a line or a known license tells it, `text`.
+def read_license(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
+    """Read the license of a zip from its LICENSE, otherwise from its README.
 
     Returns:
-        {"name": str | None, "file": str, "text": str}; None where the archive has neither file.
+        {"name": str | None, "file": str, "text": str}. `name` is that of a `License:` line or of a well-known license. None
+        where the archive has neither file.
     """
-    found = [x for x in names if _LICENSE_NAMES.fullmatch(PurePosixPath(x).name)]
-    found.sort(key=lambda x: ("readme" in x.lower(), x))
+    files = [x for x in names if _LICENSE_NAMES.fullmatch(PurePosixPath(x).name)]
+    files.sort(key=lambda x: ("readme" in x.lower(), x))
     texts = {}
-    for name in found:
+    for name in files:
         with open_entry(str(path), name) as stream:
             texts[name] = stream.read(_LICENSE_BYTES).decode("utf-8", "replace").strip()
-    told = {x: y for x, y in texts.items() if y}
-    named = next((x for x in told if _license_name(told[x])), next(iter(told), None))
-    return {"name": _license_name(told[named]), "file": named, "text": told[named]} if named else None
+    texts = {name: text for name, text in texts.items() if text}
+    chosen = next((x for x in texts if _license_name(texts[x])), next(iter(texts), None))
+    return {"name": _license_name(texts[chosen]), "file": chosen, "text": texts[chosen]} if chosen else None
 
 
 def _license_name(text: str) -> str | None:

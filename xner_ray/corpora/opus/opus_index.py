@@ -1,8 +1,8 @@
-"""Where rows of the OPUS index come from: the copy that the PyPI package `opustools` ships, and the live API.
+"""Rows of the OPUS index, from the copy in the PyPI package `opustools` or from the live API.
 
-The package's copy is read without importing the package (it would bring a YAML parser along): 18 MB of gzipped SQLite, unpacked
-into the user's cache once (132 MB, one to two seconds). It knows what existed when the package was made, and works anywhere.
-The API knows more and is often out of reach, so it gets seconds to answer, not minutes.
+The copy is read without importing the package, which would also import a YAML parser. It is 18 MB of gzipped SQLite and is
+unpacked once into the user's cache (132 MB, one to two seconds). It works offline and knows what existed when the package
+was made. The API knows more but is often out of reach, so it gets only seconds to respond.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 class PackageIndex:
-    """The index as `opustools` ships it. Raises: UserError where the package is missing or holds something else."""
+    """The index in the package `opustools`. Raises: UserError if the package is missing or its index cannot be read."""
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("opustools")
@@ -39,24 +39,30 @@ class PackageIndex:
             )
         version = importlib.metadata.version("opustools")
         self.name = f"opustools {version}"
-        # The size in the name: a package that was patched in place must not be answered by its predecessor.
+        # The size is in the name so that a package that was patched in place gets a new copy.
         self._path = create_file_once(
             f"opus-{version}-v1-{packed.stat().st_size}.db", lambda out: _unpack(packed, out)
         )
 
     def rows(self, sources: list[str], targets: list[str], format: str) -> list[Row]:
-        """Archives between the two languages, in either direction; each language in several spellings."""
+        """Archives between two languages, in either direction.
+
+        Args:
+            sources: spellings of one language code.
+            targets: spellings of the other one.
+            format: `moses` or `tmx`.
+        """
         one, other = (",".join("?" * len(x)) for x in (sources, targets))
         select = f"SELECT {', '.join(_COLUMNS)} FROM opusfile WHERE preprocessing = ?"
         query = f"{select} AND source IN ({one}) AND target IN ({other})"
         query += f" UNION {select} AND target IN ({one}) AND source IN ({other})"
-        return self._ask(query, [format, *sources, *targets, format, *sources, *targets])
+        return self._query(query, [format, *sources, *targets, format, *sources, *targets])
 
     def corpora(self) -> set[str]:
         """The names of all corpora."""
-        return {x["corpus"] for x in self._ask("SELECT DISTINCT corpus FROM opusfile", [])}
+        return {x["corpus"] for x in self._query("SELECT DISTINCT corpus FROM opusfile", [])}
 
-    def _ask(self, query: str, values: list[str]) -> list[Row]:
+    def _query(self, query: str, values: list[str]) -> list[Row]:
         try:
             with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
                 cursor = db.execute(query, values)
@@ -71,31 +77,31 @@ def _unpack(packed: Path, out: Path) -> None:
     with gzip.open(packed) as file, out.open("wb") as db:
         shutil.copyfileobj(file, db, 1 << 20)
     with closing(sqlite3.connect(out)) as index, index:
-        index.execute("PRAGMA journal_mode = OFF")  # nobody else knows the file yet
+        index.execute("PRAGMA journal_mode = OFF")  # no other process uses the file yet
         index.execute("CREATE INDEX by_pair ON opusfile (source, target, preprocessing)")
         index.execute("CREATE INDEX by_corpus ON opusfile (corpus)")
 
 
 class LiveIndex:
-    """The API of OPUS, or of a mirror that answers alike.
+    """The API of OPUS, or of a mirror with the same API.
 
     Args:
         url: of the API.
-        timeout: seconds to connect, seconds of silence.
+        timeout: seconds to connect, seconds without data.
     """
 
     def __init__(self, url: str = API, timeout: tuple[float, float] = (2.0, 10.0)):
         self.name, self._timeout = url, timeout
 
     def rows(self, sources: list[str], targets: list[str], format: str) -> list[Row]:
-        """As PackageIndex.rows. Raises: UserError when the API cannot be reached, or answers something else."""
-        found: dict[str, Row] = {}
+        """As `PackageIndex.rows`. Raises: UserError if the API cannot be reached or returns unexpected data."""
+        by_url: dict[str, Row] = {}
         for source in sources:
             for target in targets:
-                answer = self._get({"source": source, "target": target, "preprocessing": format}, "corpora")
-                # `target` alone may be answered with monolingual files as well.
-                found.update({x["url"]: x for x in map(self._checked, answer) if x["source"] and x["target"]})
-        return list(found.values())
+                rows = self._get({"source": source, "target": target, "preprocessing": format}, "corpora")
+                # The API may also return monolingual files.
+                by_url.update({x["url"]: x for x in map(self._validated, rows) if x["source"] and x["target"]})
+        return list(by_url.values())
 
     def corpora(self) -> set[str]:
         """The names of all corpora."""
@@ -105,20 +111,20 @@ class LiveIndex:
         import requests
 
         try:
-            answer = requests.get(self.name, params=query, timeout=self._timeout)
-            answer.raise_for_status()
-            items = answer.json()[key]
+            response = requests.get(self.name, params=query, timeout=self._timeout)
+            response.raise_for_status()
+            items = response.json()[key]
         except (requests.ConnectionError, requests.Timeout) as e:
             raise self._error("cannot be reached") from e
         except (requests.RequestException, ValueError, KeyError, TypeError) as e:
-            raise self._error(f"cannot be asked: {e or type(e).__name__}") from e
+            raise self._error(f"cannot be queried: {e or type(e).__name__}") from e
         if not isinstance(items, list):
-            raise self._error(f"answered without a list of `{key}`")
+            raise self._error(f"returned no list `{key}`")
         return items
 
-    def _checked(self, row: Any) -> Row:
+    def _validated(self, row: Any) -> Row:
         if not isinstance(row, dict) or any(x not in row for x in _COLUMNS):
-            raise self._error(f"answered a row without the columns {', '.join(_COLUMNS)}")
+            raise self._error(f"returned a row without the columns {', '.join(_COLUMNS)}")
         return row
 
     def _error(self, problem: str) -> UserError:

@@ -15,9 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xner_ray.config import Config, CorpusConfig, IngestConfig
-from xner_ray.corpora.filters.cjk_spacing import without_gaps
+from xner_ray.corpora.filters.cjk_spacing import remove_cjk_spaces
 from xner_ray.corpora.filters.quality_filters import decide, score_pairs
-from xner_ray.corpora.filters.validity_filters import REASONS, Limits, Pairs, excerpts, judge, prepare, read_scores
+from xner_ray.corpora.filters.validity_filters import (
+    REASONS,
+    DecodedPairs,
+    Limits,
+    decode_pairs,
+    excerpts,
+    first_reasons,
+    parse_scores,
+)
 from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.formats import Chunk, read_corpus
 from xner_ray.corpora.shard_writer import as_pairs
@@ -88,7 +96,9 @@ class CorpusReader:
             if it.corpus.min_score is not None:
                 if chunk.score is None:
                     raise _no_scores(it)
-                below = read_scores(chunk)[0] < it.corpus.min_score  # false for nan: the rules say what is wrong there
+                below = (
+                    parse_scores(chunk)[0] < it.corpus.min_score
+                )  # false for nan: the rules say what is wrong there
                 count.below_score += int(below.sum())
                 chunk = to_chunk(to_table(chunk).filter(pa.array(~below))) if below.any() else chunk
             yield chunk
@@ -104,8 +114,8 @@ class CorpusReader:
         Scores are quality.SCORES with `pair_id` before and `dropped`, the rule or null, behind them; no columns at
         all where `ingest.clean` is not set.
         """
-        pairs = prepare(chunk)
-        verdict = judge(pairs, Limits(self.source.ingest.max_chars, self.source.corpus.min_score is not None))
+        pairs = decode_pairs(chunk)
+        verdict = first_reasons(pairs, Limits(self.source.ingest.max_chars, self.source.corpus.min_score is not None))
         good = verdict < 0
         self.count.sampled += len(chunk)
         if not good.all():
@@ -157,7 +167,7 @@ def _count(counts: dict[str, int], found: np.ndarray, names: Sequence[str]) -> N
     counts.update({name: total[name] for name in names if total[name]})
 
 
-def _good_rows(source: Source, chunk: Chunk, pairs: Pairs, good: np.ndarray) -> pa.Table:
+def _good_rows(source: Source, chunk: Chunk, pairs: DecodedPairs, good: np.ndarray) -> pa.Table:
     kept, n = pa.array(good), int(good.sum())
     score = pairs.score[good].astype(np.float32)
     target = pairs.target if n == len(good) else pairs.target.filter(kept)
@@ -167,7 +177,7 @@ def _good_rows(source: Source, chunk: Chunk, pairs: Pairs, good: np.ndarray) -> 
         "language": _same(source.languages[1], n),
         "pair_id": pa.array(chunk.pair_id[good]),
         "source": pairs.source if n == len(good) else pairs.source.filter(kept),
-        "target": target if get_language(source.languages[1]).uses_spaces else without_gaps(target),
+        "target": target if get_language(source.languages[1]).uses_spaces else remove_cjk_spaces(target),
         "corpus_score": pa.array(score, mask=np.isnan(score)),
     }
     return as_pairs(columns) if n else PAIR.empty_table()

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from xner_ray.config import CorpusConfig
 from xner_ray.corpora.readers.archive import Stream, entry_names, open_entry, open_text
-from xner_ray.corpora.readers.line_reader import aligned, field, split_fields, split_lines, text_blocks
+from xner_ray.corpora.readers.line_reader import align_lines, field, split_fields, split_lines, text_blocks
 from xner_ray.corpora.readers.parquet_reader import read_parquet
 from xner_ray.corpora.readers.tmx import read_units
 from xner_ray.errors import UserError
@@ -118,7 +118,7 @@ def _lines(path: str, target_path: str, name: str) -> Iterator[Chunk]:
 
 def _side_by_side(streams: list[Stream]) -> Iterator[Chunk]:
     at = 0
-    for columns in aligned([map(split_lines, text_blocks(s)) for s in streams], [s.name for s in streams]):
+    for columns in align_lines([map(split_lines, text_blocks(s)) for s in streams], [s.name for s in streams]):
         yield Chunk(np.arange(at, at + len(columns[0])), *columns)
         at += len(columns[0])
 

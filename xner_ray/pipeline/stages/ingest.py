@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from xner_ray.config import Config
-from xner_ray.corpora.collection import FIRST, Collection, source_identity
+from xner_ray.corpora.collection import FIRST_GENERATION, Collection, source_identity
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, load_report, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
@@ -58,7 +58,7 @@ class Ingested:
 
     def initial_shards(self) -> list[ShardDescriptor]:
         """Shards that growth never changes: of a collection those of its first generation. Models are made from them."""
-        return [s for s in self.shards() if not self.incremental or Path(s.path).parent.name == FIRST]
+        return [s for s in self.shards() if not self.incremental or Path(s.path).parent.name == FIRST_GENERATION]
 
     def ledger(self) -> Ledger:
         """Pairs read, and those that ended in ingest as duplicates, dropped or quarantined."""
@@ -103,7 +103,7 @@ class Ingest(Stage):
         if (problem := super().problem(ctx, piece)) is not None or not ctx.config.ingest.incremental:
             return problem
         collection = Collection(collection_folder(ctx.out, piece.key))
-        return "its corpora changed" if collection.news(sources_of(ctx.config, piece.key)) else None
+        return "its corpora changed" if collection.new_sources(sources_of(ctx.config, piece.key)) else None
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         for piece in todo:
@@ -162,7 +162,7 @@ def _ingest(ctx: Context, piece: PieceDir) -> None:
 
 def _extend(ctx: Context, piece: PieceDir) -> None:
     collection, sources = Collection(collection_folder(ctx.out, piece.key)), sources_of(ctx.config, piece.key)
-    if not collection.news(sources):
+    if not collection.new_sources(sources):
         return
     with ctx.record_work("ingest", piece.key) as amount:
         added = collection.add(sources, ctx.executor.map)
@@ -175,8 +175,8 @@ def _extend(ctx: Context, piece: PieceDir) -> None:
 def summary(report: IngestReport) -> str:
     """What an ingest did, in one line."""
     counts = report.corpora.values()
-    quarantined, duplicates = sum(c.rejected for c in counts), sum(c.duplicates for c in counts)
-    dropped = sum(c.turned_away for c in counts)
+    quarantined, duplicates = sum(c.num_quarantined for c in counts), sum(c.duplicates for c in counts)
+    dropped = sum(c.num_dropped for c in counts)
     line = f"{report.rows:,} pairs in {len(report.shards)} shards from {len(report.corpora)} corpora"
     line += f", {quarantined:,} quarantined, {duplicates:,} duplicates"
     return line + (f", {dropped:,} dropped by quality filters" if dropped else "")

@@ -13,10 +13,10 @@ from typing import Any, Literal
 from xner_ray.config import Config
 from xner_ray.corpora.collection import Collection
 from xner_ray.corpora.opus.catalog import Archive, open_catalog
-from xner_ray.corpora.opus.download import Http, Watch
-from xner_ray.corpora.opus.fetch import Item, plan, read_receipt
-from xner_ray.corpora.opus.http_responses import Remote
-from xner_ray.corpora.opus.resolve import Found, Log, find_all, resolve_found
+from xner_ray.corpora.opus.download import HttpClient, ProgressListener
+from xner_ray.corpora.opus.fetch import FetchItem, plan_fetch, read_receipt
+from xner_ray.corpora.opus.http_responses import RemoteFile
+from xner_ray.corpora.opus.resolve import Log, ResolvedCorpus, find_archives, with_archive_paths
 from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.errors import UserError
 from xner_ray.pipeline.stages.ingest import collection_folder
@@ -43,12 +43,12 @@ class Corpus:
     state: State
     pairs: int | None
     held: int
-    item: Item | None = None
+    item: FetchItem | None = None
 
     @property
     def size(self) -> int:
         """Bytes to fetch, as far as it is known."""
-        return self.item.left if self.item else 0
+        return self.item.remaining if self.item else 0
 
     @property
     def to_read(self) -> int | None:
@@ -74,20 +74,20 @@ class Look:
     config: Config
     corpora: list[Corpus]
     catalog: str | None
-    found: list[Found]
+    found: list[ResolvedCorpus]
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[FetchItem]:
         """Archives to fetch or, where somebody else put them there, to take in; each once."""
         found = {c.item.path: c.item for c in self.corpora if c.item and c.item.state != "fetched"}
         return list(found.values())
 
     def resolved(self, log: Log) -> Config:
         """The config with paths as they are now, after fetching."""
-        return resolve_found(self.config, self.found, self.catalog, log) if self.catalog else self.config
+        return with_archive_paths(self.config, self.found, self.catalog, log) if self.catalog else self.config
 
 
-def look(config: Config, http: Http, watch: Watch, log: Log, dry: bool = False) -> Look:
+def look(config: Config, http: HttpClient, watch: ProgressListener, log: Log, dry: bool = False) -> Look:
     """See what is new.
 
     Args:
@@ -100,8 +100,8 @@ def look(config: Config, http: Http, watch: Watch, log: Log, dry: bool = False) 
     catalog, found, plain = None, [], config
     if any(x.opus for x in config.corpora):
         opened = open_catalog(config.opus.catalog, config.opus.api)
-        catalog, found = opened.name, find_all(config, opened, log)
-        plain = resolve_found(config, found, catalog, lambda line: None)
+        catalog, found = opened.name, find_archives(config, opened, log)
+        plain = with_archive_paths(config, found, catalog, lambda line: None)
     wanted = dict.fromkeys(x.archive for x in found)
     there = {archive: _item(config, archive, http, watch, log, dry) for archive in wanted}
     corpora = []
@@ -112,12 +112,12 @@ def look(config: Config, http: Http, watch: Watch, log: Log, dry: bool = False) 
     return Look(config, corpora, catalog, found)
 
 
-def _of_language(plain: Config, language: str, items: dict[str, Item]) -> list[Corpus]:
+def _of_language(plain: Config, language: str, items: dict[str, FetchItem]) -> list[Corpus]:
     """The corpora of a language. plain: with a path for each. items: by name, those of OPUS."""
     collection, sources = Collection(collection_folder(plain.out, language)), sources_of(plain, language)
-    held = collection.held()
+    held = collection.versions()
     read = {label: count.read for report in collection.reports() for label, count in report.corpora.items()}
-    news = {source.corpus.name for source in collection.news(sources)}
+    news = {source.corpus.name for source in collection.new_sources(sources)}
     corpora = []
     for source in sources:
         name, item = source.corpus.name, items.get(source.corpus.name)
@@ -128,34 +128,40 @@ def _of_language(plain: Config, language: str, items: dict[str, Item]) -> list[C
     return corpora
 
 
-def _item(config: Config, archive: Archive, http: Http, watch: Watch, log: Log, dry: bool) -> Item:
+def _item(
+    config: Config, archive: Archive, http: HttpClient, watch: ProgressListener, log: Log, dry: bool
+) -> FetchItem:
     """What is there of an archive; one that the server has another of by now counts as not there."""
     folder, base = Path(config.fill(config.opus.folder)), config.opus.base_url
-    absent = Item(archive, archive.address(base), folder / archive.path, archive.size, 0, "absent")
+    absent = FetchItem(archive, archive.address(base), folder / archive.path, archive.size, 0, "absent")
     if not absent.path.exists():
-        return absent if dry else plan(archive, folder, base, http, watch)
+        return absent if dry else plan_fetch(archive, folder, base, http, watch)
     try:
         # A part beside the file: somebody was about to replace it.
-        again = absent.part.exists() or _differs(_known(absent), http.look(absent.url, watch))
-        return plan(archive, folder, base, http, watch, again)
+        again = absent.part.exists() or _differs(_known(absent), http.head(absent.url, watch))
+        return plan_fetch(archive, folder, base, http, watch, again)
     except UserError as e:
         if not dry:
             raise
         log(f"[opus] {archive}: not asked whether it changed, {e.problem}")
         size = absent.path.stat().st_size
-        return replace(absent, size=size, there=size, state="fetched")
+        return replace(absent, size=size, received=size, state="fetched")
 
 
-def _known(item: Item) -> Remote:
+def _known(item: FetchItem) -> RemoteFile:
     """What the server said of the file that is here; for one without a receipt its length alone."""
     receipt = read_receipt(item.path)
     if receipt is None:
-        return Remote(item.url, item.path.stat().st_size)
-    return Remote(item.url, receipt["bytes"], receipt["etag"], receipt["last_modified"])
+        return RemoteFile(item.url, item.path.stat().st_size)
+    return RemoteFile(item.url, receipt["bytes"], receipt["etag"], receipt["last_modified"])
 
 
-def _differs(known: Remote, now: Remote) -> bool:
-    if not known.may_be(now):
+def _differs(known: RemoteFile, now: RemoteFile) -> bool:
+    if not known.may_equal(now):
         return True
     tagged = known.etag is not None and now.etag is not None
-    return not tagged and None not in (known.modified, now.modified) and known.modified != now.modified
+    return (
+        not tagged
+        and None not in (known.last_modified, now.last_modified)
+        and known.last_modified != now.last_modified
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xner_ray.config import Config
-from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
+from xner_ray.corpora.opus.download import HttpClient, ProgressListener, RetryPolicy
 from xner_ray.corpora.opus.resolve import Log
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.blob_store import open_blob_store
@@ -31,6 +31,6 @@ def plan_night(config: Config, log: Log, patience: RetryPolicy | None = None) ->
     """What a night would do and cost; nothing is written, no lock is taken, no Ray is started."""
     config = nightly(config)
     refuse_url(config.out)
-    with Http(patience) as http:
-        seen = look(config, http, Watch(), log, dry=True)
+    with HttpClient(patience) as http:
+        seen = look(config, http, ProgressListener(), log, dry=True)
     return estimate(config, seen, RefreshReports(open_blob_store(shelf_root(config))).all())

@@ -16,8 +16,8 @@ from typing import Any
 
 from xner_ray.config import Config
 from xner_ray.corpora.collection import Collection
-from xner_ray.corpora.opus.download import Http, RetryPolicy, Watch
-from xner_ray.corpora.opus.fetch import check_room, fetch
+from xner_ray.corpora.opus.download import HttpClient, ProgressListener, RetryPolicy
+from xner_ray.corpora.opus.fetch import check_disk_space, fetch_archive
 from xner_ray.corpora.opus.resolve import Log
 from xner_ray.errors import UserError
 from xner_ray.observability.work_log import read_work
@@ -48,7 +48,11 @@ STATE = "state.json"
 
 
 def refresh(
-    config: Config, config_file: str | Path, log: Log, watch: Watch | None = None, patience: RetryPolicy | None = None
+    config: Config,
+    config_file: str | Path,
+    log: Log,
+    watch: ProgressListener | None = None,
+    patience: RetryPolicy | None = None,
 ) -> dict[str, Any]:
     """Go through a night.
 
@@ -72,7 +76,7 @@ def refresh(
         began = time.monotonic()
         try:
             with hold_output(config.out, log, name="refresh"):
-                _Night(config, str(config_file), log, lease, report).go(watch or Watch(), patience)
+                _Night(config, str(config_file), log, lease, report).go(watch or ProgressListener(), patience)
         except BaseException as e:
             report |= {"status": "failed", "error": str(e) or type(e).__name__}
             raise
@@ -90,13 +94,13 @@ class _Night:
         self.shelf = ModelRegistry(lease.store)
         self.out = Path(config.out).absolute()
 
-    def go(self, watch: Watch, patience: RetryPolicy | None) -> None:
+    def go(self, watch: ProgressListener, patience: RetryPolicy | None) -> None:
         self.shelf.point()
         before, state = self.shelf.current(), self._state()
         self.report["current"] = before and before["version"]
         if self.config.sample:
             complete(Context.open(self.config, self.config_file, self.log), Sample(), {})
-        with Http(patience) as http:
+        with HttpClient(patience) as http:
             seen = look(self.config, http, watch, self.log)
             self.report["corpora"] = [c.to_json() for c in seen.corpora if c.state != "held"]
             self._fetch(seen, http, watch)
@@ -109,18 +113,18 @@ class _Night:
         finally:
             self.report |= {"work": read_work(self.out)[done:], "device": describe_resources()}
 
-    def _fetch(self, seen: Look, http: Http, watch: Watch) -> None:
+    def _fetch(self, seen: Look, http: HttpClient, watch: ProgressListener) -> None:
         """Get archives that are new or another one by now; an archive appears when it is whole and was read to its end."""
         items = seen.items
-        left, limit = sum(x.left for x in items), self.config.opus.limit_gb
+        left, limit = sum(x.remaining for x in items), self.config.opus.limit_gb
         if left > limit * 1e9:
             problem = f"{left:,} bytes are to be fetched, and the limit is {limit:g} GB"
             raise UserError(problem, key="opus.limit_gb", remedy="look at `xner refresh --dry-run`, and raise it")
-        check_room(items, Path(self.config.fill(self.config.opus.folder)))
+        check_disk_space(items, Path(self.config.fill(self.config.opus.folder)))
         for item in items:
-            self.log(f"[fetch] {item.archive}: {item.left:,} bytes")
-            fetch(item, http, watch, seen.catalog or "")
-        self.report["fetched"] = {str(x.archive): x.left for x in items}
+            self.log(f"[fetch] {item.archive}: {item.remaining:,} bytes")
+            fetch_archive(item, http, watch, seen.catalog or "")
+        self.report["fetched"] = {str(x.archive): x.remaining for x in items}
 
     def _label(self, runner: Runner) -> Dataset:
         """Ingest, label and filter what is new, and sample the datasets."""

@@ -1,4 +1,4 @@
-"""What OPUS has, on the index that `opustools` ships and on an API on loopback that answers as the live one does."""
+"""The catalog of OPUS, with the index of `opustools` and with an API on loopback that responds like the live one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.opus_server import serving
-from xner_ray.corpora.opus.catalog import PAPER, Catalog, newest, open_catalog, spellings, version_key
+from xner_ray.corpora.opus.catalog import PAPER, Catalog, newest_versions, open_catalog, opus_codes, version_key
 from xner_ray.corpora.opus.opus_index import PackageIndex
 from xner_ray.errors import UserError
 from xner_ray.storage.user_cache import create_file_once
@@ -39,7 +39,7 @@ def package() -> Catalog:
         ("TED2020", "zh", "v1", 402),  # `zh` has 16,382 pairs, `zh_cn` the rest
     ],
 )
-def test_known_facts(package, name, target, version, thousands):
+def test_known_archives(package, name, target, version, thousands):
     found = package.find(name, "en", target)
     assert (found.version, found.pairs // 1000) == (version, thousands)
     assert found.url.endswith(".txt.zip") and found.size > 100_000
@@ -49,36 +49,38 @@ def test_known_facts(package, name, target, version, thousands):
     ("target", "lacks"),
     [("de", {"UNPC"}), ("es", set()), ("nl", {"UNPC", "WMT-News"}), ("zh", {"Europarl"})],
 )
-def test_what_pairs_lack(package, target, lacks):
+def test_missing_corpora_of_a_pair(package, target, lacks):
     assert {x for x in PAPER if package.find(x, "en", target) is None} == lacks | {"JW300"}
 
 
-def test_direction_and_case_do_not_matter(package):
+def test_direction_and_case_are_ignored(package):
     here, there = package.find("europarl/V8", "en", "de"), package.find("Europarl", "de", "en")
     assert (here.source, here.target, there.source, there.target) == ("en", "de", "de", "en")
     assert here.url == there.url and here.path == "Europarl/v8/moses/de-en.txt.zip"
     assert package.find("OpenSubtitles", "en", "zh").path.endswith("/en-zh_cn.txt.zip")
 
 
-def test_an_unknown_name_is_told_with_the_nearest(package):
+def test_unknown_name_gets_the_nearest_as_remedy(package):
     with pytest.raises(UserError, match="no corpus `Europral`") as e:
         package.find("Europral", "en", "de")
     assert "`Europarl`" in e.value.remedy
 
 
-def test_one_archive_a_corpus_and_never_an_empty_one(package):
+def test_newest_versions_gives_one_archive_per_corpus(package):
     every = package.archives("en", "zh")
-    chosen = newest(every)
+    chosen = newest_versions(every)
     assert len({x.corpus for x in every}) == len(chosen) < len(every)
     assert all(x.size or x.pairs for x in every)
-    for one in chosen:  # OPUS' own mark wins, else the order of versions
+    for one in chosen:  # the mark of OPUS wins, then the order of versions
         versions = [x for x in every if x.corpus == one.corpus]
         assert one.latest or not any(x.latest for x in versions)
-    assert newest([]) == []
+    assert newest_versions([]) == []
 
 
-def test_the_order_of_versions_agrees_with_the_latest_that_opus_marks(package):
-    rows = package.index._ask("SELECT DISTINCT corpus, version, latest, url LIKE '%OPUS-UN/%' AS un FROM opusfile", [])
+def test_order_of_versions_agrees_with_the_mark_of_opus(package):
+    rows = package.index._query(
+        "SELECT DISTINCT corpus, version, latest, url LIKE '%OPUS-UN/%' AS un FROM opusfile", []
+    )
     rows = [x for x in rows if x["corpus"] and not x["un"]]
     latest = {x["corpus"]: x["version"] for x in rows if x["latest"] == "True"}
     order: dict[str, str] = {}
@@ -95,14 +97,14 @@ def test_versions_sort_by_their_numbers(one, other):
     assert (keys[0] < keys[1]) == (one < other)
 
 
-def test_spellings():
-    assert spellings("de") == ["de"] and spellings("zh") == ["zh", "zh_cn", "zh_CN"]
-    assert set(spellings("zh-tw")) == {"zh_tw", "zh_TW"}
+def test_opus_codes():
+    assert opus_codes("de") == ["de"] and opus_codes("zh") == ["zh", "zh_cn", "zh_CN"]
+    assert set(opus_codes("zh-tw")) == {"zh_tw", "zh_TW"}
 
 
 @pytest.fixture
 def api(monkeypatch, package):
-    """An API over the same rows, one spelling a question, as the live one answers."""
+    """An API over the same rows that takes one spelling per request, as the live one does."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     def answer(query: dict[str, str]):
@@ -115,14 +117,14 @@ def api(monkeypatch, package):
         yield site
 
 
-def test_the_api_gives_what_the_package_gives(package, api):
+def test_api_and_package_give_the_same_archives(package, api):
     live = open_catalog("auto", f"{api.url}/opusapi/")
     assert live.name == f"{api.url}/opusapi/" and live.note is None
     for target in ("de", "zh", "zh_TW"):
         assert live.archives("en", target) == package.archives("en", target)
 
 
-def test_without_an_api_the_package_serves_and_it_is_said():
+def test_package_replaces_an_unreachable_api():
     found = open_catalog("auto", "http://127.0.0.1:1/")
     assert found.name.startswith("opustools ") and "cannot be reached" in found.note
     with pytest.raises(UserError, match="cannot be reached"):
@@ -132,16 +134,16 @@ def test_without_an_api_the_package_serves_and_it_is_said():
 @pytest.mark.parametrize(
     "answer", [[], {"corpora": 1}, {"else": []}, {"corpora": [{"corpus": "x"}]}, {"corpora": ["x"]}]
 )
-def test_an_api_that_answers_something_else_is_an_error(api, answer):
+def test_unexpected_data_of_the_api_is_an_error(api, answer):
     api.api = lambda _: answer
-    with pytest.raises(UserError, match=r"asked|answered"):
+    with pytest.raises(UserError, match=r"queried|returned"):
         open_catalog("api", f"{api.url}/").archives("en", "de")
 
 
 @pytest.mark.parametrize(
     "end", ["OPUS-../v1/moses/f.zip", "OPUS-A/../moses/f.zip", "OPUS-A/v1/moses/..", "x/OPUS-A/v1/moses/"]
 )
-def test_an_api_cannot_lead_out_of_the_folder(api, end):
+def test_api_cannot_lead_out_of_the_folder(api, end):
     row = {
         "corpus": "A",
         "version": "v1",
@@ -152,23 +154,23 @@ def test_an_api_cannot_lead_out_of_the_folder(api, end):
         "latest": "True",
     }
     api.api = lambda _: {"corpora": [row | {"url": f"https://h/{end}"}]}
-    with pytest.raises(UserError, match="is no name of an archive"):
+    with pytest.raises(UserError, match="is not a valid archive name"):
         open_catalog("api", f"{api.url}/").archives("en", "de")
 
 
-def test_a_missing_package_is_told(monkeypatch):
+def test_missing_package_is_an_error(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="not installed") as e:
         PackageIndex()
     assert "pip install" in e.value.remedy
 
 
-def test_the_index_is_unpacked_once_whole_and_by_many(monkeypatch, tmp_path):
+def test_index_is_unpacked_whole_by_parallel_processes(monkeypatch, tmp_path):
     monkeypatch.setenv("XNER_CACHE", str(tmp_path / "cache"))
     made, together, paths = [], threading.Barrier(4), []
 
     def write(path):
-        together.wait(timeout=10)  # all four have found it missing
+        together.wait(timeout=10)  # all four threads see that it is missing
         made.append(path)
         path.write_bytes(b"whole")
 
@@ -182,7 +184,7 @@ def test_the_index_is_unpacked_once_whole_and_by_many(monkeypatch, tmp_path):
     assert create_file_once("index.db", lambda path: pytest.fail("made twice")).read_bytes() == b"whole"
 
 
-def test_an_interrupted_unpacking_leaves_nothing(monkeypatch, tmp_path):
+def test_interrupted_unpacking_leaves_no_file(monkeypatch, tmp_path):
     monkeypatch.setenv("XNER_CACHE", str(tmp_path))
 
     def write(path):
