@@ -1,4 +1,4 @@
-"""Small corpora in every format, and the law that every ingest must obey."""
+"""Small corpora in every format, and the check that the counts of an ingest add up."""
 
 from __future__ import annotations
 
@@ -33,9 +33,8 @@ def moses(path: Path, source: bytes, target: bytes, scores: bytes | None = None,
         entries["N.de-en.scores"] = scores
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in entries.items():
-            archive.writestr(
-                zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED
-            )  # without the time: same pairs, same bytes
+            # ZipInfo without a time, so that the same pairs give the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return path
 
 
@@ -73,15 +72,15 @@ def quarantine_of(out: Path) -> list[dict]:
 
 
 def check_ledger(out: Path, report: IngestReport) -> None:
-    """What is in the files is what the report says, and every line that was read is somewhere."""
-    rows, rejected = rows_of(out, report), quarantine_of(out)
+    """The files have as many rows as the report counts, and the counts add up."""
+    rows, quarantined = rows_of(out, report), quarantine_of(out)
     for name, count in report.corpora.items():
         assert count.rows == sum(row["corpus"] == name for row in rows)
-        assert count.num_quarantined == sum(row["corpus"] == name for row in rejected)
+        assert count.num_quarantined == sum(row["corpus"] == name for row in quarantined)
         check_counts(count)
 
 
 def check_counts(count: CorpusCount) -> None:
     assert count.sampled == count.rows + count.duplicates + count.num_dropped + count.num_quarantined
-    assert count.read == count.below_score + count.not_sampled + count.sampled
-    assert min(count.not_sampled, count.rows, count.duplicates) >= 0
+    not_sampled = count.read - count.below_score - count.sampled
+    assert min(not_sampled, count.rows, count.duplicates) >= 0

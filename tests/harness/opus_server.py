@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that serves files as OPUS does, and misbehaves as the net does."""
+"""An HTTP server on loopback that serves files as OPUS does, with faults on request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from typing import Any
 
 @dataclass
 class Fault:
-    """How the next GET goes wrong; the fields may be combined.
+    """The fault of one GET response. The fields may be combined.
 
-    status: instead of a file. retry_after: with it. cut: a reset after so many bytes of the body. stall: seconds of silence in
-    the middle of it. extra: bytes that are announced and do not come. ignore_range: all of it, whatever was asked for.
-    stitch: the rest, though If-Range says that the file is another one. shift: the partial answer begins elsewhere. swap:
-    before the answer the file becomes this one.
+    Attributes:
+        status: HTTP status instead of a file.
+        retry_after: Retry-After header of this status.
+        cut: reset the connection after so many bytes of the body.
+        stall: seconds without data in the middle of the body.
+        extra: bytes that are announced but not sent.
+        ignore_range: send the complete file although a range is requested.
+        stitch: send the rest although If-Range does not match.
+        shift: bytes by which the partial response starts at another position.
+        swap: replace the file by these bytes before the response.
     """
 
     status: int | None = None
@@ -38,15 +44,23 @@ class Fault:
 
 @dataclass
 class Site:
-    """What is served, and what was asked for.
+    """The files of the server and the requests so far.
 
-    etag, date: the validators of a file's bytes, None for none.
+    Attributes:
+        url: address of the server.
+        files: content by path.
+        faults: faults of the next GET responses.
+        requests: method, path and headers of each request.
+        etag: gives the ETag of a content, or None.
+        date: gives the Last-Modified header of a content, or None.
+        head: HEAD requests are allowed.
+        api: responds to requests with a query.
     """
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     etag: Callable[[bytes], str | None] = lambda data: f'"{hash(data):x}"'
     date: Callable[[bytes], str | None] = lambda data: None
     head: bool = True
@@ -54,7 +68,7 @@ class Site:
 
     def ranges(self) -> list[str | None]:
         """The Range header of each GET so far."""
-        return [headers.get("Range") for method, _, headers in self.asked if method == "GET"]
+        return [headers.get("Range") for method, _, headers in self.requests if method == "GET"]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -88,38 +102,38 @@ class _Handler(BaseHTTPRequestHandler):
             self._plain(416)
             return
         body = data if start is None else data[start:stop]
-        shown = None if start is None else f"bytes {start + fault.shift}-{start + len(body) - 1}/{len(data)}"
-        self._headers(200 if start is None else 206, data, len(body) + fault.extra, shown)
+        content_range = None if start is None else f"bytes {start + fault.shift}-{start + len(body) - 1}/{len(data)}"
+        self._headers(200 if start is None else 206, data, len(body) + fault.extra, content_range)
         half = len(body) // 2
         end = fault.cut if fault.cut is not None else len(body)
         self.wfile.write(body[: min(half, end)])
         if fault.stall:
             self.wfile.flush()
             time.sleep(fault.stall)
-        with contextlib.suppress(OSError):  # a client that has lost patience
+        with contextlib.suppress(OSError):  # a client that has timed out
             self.wfile.write(body[half:end])
             self.wfile.flush()
         if fault.cut is not None:
-            time.sleep(0.02)  # what was sent arrives before the reset
+            time.sleep(0.02)  # so that the sent bytes arrive before the reset
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if fault.cut is not None or fault.extra:
             self.close_connection = True
             self.connection.close()
 
     def _range(self, data: bytes, fault: Fault) -> tuple[int | None, int | None]:
-        asked = self.headers.get("Range")
-        if not asked or fault.ignore_range:
+        requested = self.headers.get("Range")
+        if not requested or fault.ignore_range:
             return None, None
         valid = {self.site.etag(data), self.site.date(data), None} - {None if "If-Range" in self.headers else ""}
         if not fault.stitch and self.headers.get("If-Range") not in valid:
             return None, None
-        first, _, last = asked.removeprefix("bytes=").partition("-")
+        first, _, last = requested.removeprefix("bytes=").partition("-")
         return int(first), int(last) + 1 if last else None
 
     def _headers(self, status: int, data: bytes, length: int, content_range: str | None = None) -> None:
         self.send_response(status)
-        told = {"ETag": self.site.etag(data), "Last-Modified": self.site.date(data), "Content-Range": content_range}
-        for name, value in (told | {"Content-Length": str(length), "Accept-Ranges": "bytes"}).items():
+        headers = {"ETag": self.site.etag(data), "Last-Modified": self.site.date(data), "Content-Range": content_range}
+        for name, value in (headers | {"Content-Length": str(length), "Accept-Ranges": "bytes"}).items():
             if value is not None:
                 self.send_header(name, value)
         self.end_headers()
@@ -133,10 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _note(self) -> None:
-        self.site.asked.append((self.command, self.path, dict(self.headers)))
+        self.site.requests.append((self.command, self.path, dict(self.headers)))
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the connection is gone, by our own doing
+        with contextlib.suppress(OSError, ValueError):  # the fault has closed the connection
             super().handle()
 
     def finish(self) -> None:
@@ -144,12 +158,12 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
     def log_message(self, *_: object) -> None:
-        """Silence."""
+        """Logs nothing."""
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Site]:
-    """A site on a free port of loopback, gone when the block ends."""
+    """A site on a free port of loopback, until the block ends."""
     site = Site()
     handler = type("Handler", (_Handler,), {"site": site})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

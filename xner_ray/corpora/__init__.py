@@ -1,1 +1,1 @@
-"""Parallel corpora: archives in any of five formats become cleaned, sampled Parquet shards."""
+"""Parallel corpora: archives in six formats become filtered, sampled and deduplicated Parquet shards."""

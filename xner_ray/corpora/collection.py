@@ -1,21 +1,21 @@
-"""A collection of one language pair that only grows: what `xner corpus ingest` adds to, generation by generation.
+"""A collection of one language pair that only grows. `xner corpus ingest` adds generations to it.
 
-    root/collection.json            the pair and the settings that all generations share
-    root/generation-000001/         appears at once, whole; nothing in it is ever changed
-      generation.json                 what the collection holds from here on: the newest version of each corpus
-      ingest.json, shard-*.parquet    counts, and the pairs that no earlier generation and no earlier corpus has
-      scores-*.parquet                scores of every readable pair, by rule, and which rule dropped it
-      index-*, member-*, dead-*.npy   keys, see index.py
+    root/collection.json            the language pair and the settings that all generations share
+    root/generation-000001/         appears complete, by a rename; nothing in it ever changes
+      generation.json                 the newest version of each corpus as of this generation
+      ingest.json, shard-*.parquet    counts, and the pairs that no earlier generation and no earlier corpus contains
+      scores-*.parquet                scores of every readable pair, and the filter that dropped it
+      index-*, member-*, dead-*.npy   keys, see dedup_index.py
     root/staging/                   corpora that are read but not yet part of a generation
 
-The commit is the rename that gives a generation's folder its name: a process killed at any moment leaves the old
-state or the new one, and of two writers one wins. A restart skips corpora that are staged already. What was ingested
-earlier wins; within a generation corpora win by name and then by line. A corpus is new where its files or what is
-asked of it changed: its newest version replaces the one before, costs only pairs that the collection lacks, and pairs
-that no corpus has any more are tombstoned; shards that hold them stay as they are, and readers leave them out.
+The rename of a generation's folder is the commit. A process that is killed at any moment leaves the state before or
+after it, and of two writers one succeeds. A restart skips corpora that are staged.
 
-The price of files that never change: the text of tombstoned pairs stays on the disk. A collection needs a file system
-that all workers share.
+Pairs of earlier generations take precedence; within a generation, the order is by name of the corpus and then by line.
+A corpus is new if its files or its settings changed. Its newest version then replaces the one before, and adds only
+pairs that the collection lacks. Pairs that no corpus contains any more get a tombstone. Their shards do not change, and
+readers leave these pairs out, so the text of such pairs stays on disk. A collection needs a file system that all
+workers share.
 """
 
 from __future__ import annotations
@@ -29,11 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from xner_ray.corpora.dedup_index import CorpusKeys, dead_keys
+from xner_ray.corpora.dedup_index import CorpusKeys, load_tombstones
 from xner_ray.corpora.generation import CollectionState, Mapper, build_generation
 from xner_ray.corpora.ingest_report import IngestReport, load_report
 from xner_ray.corpora.readers.archive import file_identity
@@ -42,15 +39,22 @@ from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, new_dir, write_bytes
 from xner_ray.storage.failpoints import failpoint
 from xner_ray.storage.fingerprint import describe_change, fingerprint
-from xner_ray.text.sentence_keys import PAIR_KEY_VERSION, pair_keys
+from xner_ray.text.sentence_keys import PAIR_KEY_VERSION
 
 _NAME = re.compile(r"generation-(\d{6})")
-FIRST = "generation-000001"
+FIRST_GENERATION = "generation-000001"
 
 
 @dataclass(frozen=True)
 class CorpusVersion:
-    """The newest version of a corpus. label: `corpus` in its rows. identity: of what it was read from."""
+    """The newest version of a corpus in a collection.
+
+    Attributes:
+        label: `corpus` in its rows.
+        identity: its files and settings.
+        generation: number of the generation that added it.
+        ordinal: its number in this generation.
+    """
 
     label: str
     identity: dict[str, Any]
@@ -59,7 +63,7 @@ class CorpusVersion:
 
 
 class Collection:
-    """The generations under one folder."""
+    """The generations in one folder."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
@@ -69,23 +73,25 @@ class Collection:
         names = [p for p in self.root.glob("generation-*") if _NAME.fullmatch(p.name)]
         return sorted(p for p in names if (p / "generation.json").exists())
 
-    def held(self) -> dict[str, CorpusVersion]:
-        """By name, the newest version of each corpus."""
-        state = self._state()
-        return {name: CorpusVersion(**value) for name, value in state["corpora"].items()}
+    def versions(self) -> dict[str, CorpusVersion]:
+        """The newest version of each corpus, by name."""
+        return _versions(self._tree())
 
     def reports(self) -> list[IngestReport]:
-        """What each generation counted; shard files are relative to the root."""
-        found = []
+        """The report of each generation; shard files are relative to the root."""
+        reports = []
         for folder in self.generations():
             report = load_report(folder)
             assert report is not None
             shards = [replace(s, file=f"{folder.name}/{s.file}") for s in report.shards]
-            found.append(replace(report, shards=shards))
-        return found
+            reports.append(replace(report, shards=shards))
+        return reports
 
-    def whole(self) -> IngestReport:
-        """All generations as one: labels are unique, so their counts lie side by side; `made_from` has the domain of each.
+    def merged_report(self) -> IngestReport:
+        """All generations as one report. Labels are unique, so the counts of all generations stand side by side.
+
+        Returns:
+            A report whose `made_from` holds the number of generations and the domain of each corpus.
 
         Raises:
             UserError: there is no generation.
@@ -99,109 +105,120 @@ class Collection:
         return IngestReport(reports[0].language, 0, counts, shards, {"generation": len(reports), "domains": domains})
 
     def tombstones(self) -> np.ndarray:
-        """Keys (uint64, sorted) of pairs in shards that no corpus has any more."""
+        """Keys (uint64 [n], sorted) of pairs in shards that no corpus contains any more."""
         folders = self.generations()
-        return dead_keys(folders[-1]) if folders else np.zeros(0, np.uint64)
+        return load_tombstones(folders[-1]) if folders else np.zeros(0, np.uint64)
 
-    def read(self, file: str) -> pa.Table:
-        """The living pairs of a shard, named as in `reports`."""
-        table, dead = pq.read_table(self.root / file), self.tombstones()
-        if not len(dead):
-            return table
-        return table.filter(pa.array(~np.isin(pair_keys(table["source"], table["target"]), dead)))
-
-    def news(self, sources: Sequence[Source]) -> list[Source]:
-        """The sources that `add` would read; nothing is written."""
-        return [source for source, _ in self._new(sources, self._state())]
+    def new_sources(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that `add` would read. Nothing is written."""
+        return [source for source, _ in self._new_sources(sources, self._tree())]
 
     def add(
         self, sources: Sequence[Source], mapper: Mapper = map, progress: Progress | None = None
     ) -> IngestReport | None:
-        """Ingest what is new of these corpora as one generation; None where nothing is.
+        """Ingest new corpora and new versions as one generation.
+
+        Args:
+            sources: all corpora of the language pair; the settings of the first are those of the collection.
+            mapper: runs the tasks, see `build_generation`.
+            progress: see `CorpusReader`.
+
+        Returns:
+            The report of the generation; None where no source is new.
 
         Raises:
-            UserError: a corpus cannot be read, the collection has other settings, or another process was faster.
+            UserError: a corpus cannot be read, the collection has other settings, or another process finished first.
         """
         self._check_settings(sources)
-        folders, state = self.generations(), self._state()
-        held = {name: CorpusVersion(**value) for name, value in state["corpora"].items()}
-        for done in held.values():  # a process that was killed after its commit left them
-            shutil.rmtree(self._staging(done.label, done.identity), ignore_errors=True)
-        wanted = self._new(sources, state)
-        if not wanted:
+        folders, tree = self.generations(), self._tree()
+        versions = _versions(tree)
+        for version in versions.values():  # a process that was killed after its commit leaves staging folders
+            shutil.rmtree(self._staging(version.label, version.identity), ignore_errors=True)
+        new = self._new_sources(sources, tree)
+        if not new:
             return None
         number = len(folders) + 1
         out = self.root / f"generation-{number:06d}"
-        staging = {source.label: self._staging(source.label, identity) for source, identity in wanted}
-        before = self._before(folders, held, {source.corpus.name for source, _ in wanted}, state["shards"])
+        staging = {source.label: self._staging(source.label, identity) for source, identity in new}
+        state = self._state(folders, versions, {source.corpus.name for source, _ in new}, tree["shards"])
         with new_dir(out) as folder:
-            made = build_generation(folder, staging, [source for source, _ in wanted], before, mapper, progress)
-            for ordinal, (source, identity) in enumerate(wanted):
-                held[source.corpus.name] = CorpusVersion(source.label, identity, number, ordinal)
-            labels = sorted({*state["labels"], *staging})
-            corpora = {name: asdict(value) for name, value in sorted(held.items())}
-            shards = before.shards + len(made.shards)
-            told = {"corpora": corpora, "labels": labels, "shards": shards, "tombstones": made.dead}
-            domains = {source.label: source.corpus.domain for source, _ in wanted}
+            generation = build_generation(folder, staging, [source for source, _ in new], state, mapper, progress)
+            for ordinal, (source, identity) in enumerate(new):
+                versions[source.corpus.name] = CorpusVersion(source.label, identity, number, ordinal)
+            tree = {
+                "corpora": {name: asdict(version) for name, version in sorted(versions.items())},
+                "labels": sorted({*tree["labels"], *staging}),
+                "shards": state.shards + len(generation.shards),
+                "tombstones": generation.tombstones,
+            }
+            domains = {source.label: source.corpus.domain for source, _ in new}
             made_from = {"generation": number, "domains": domains}
-            report = IngestReport(wanted[0][0].languages[1], 0, made.counts, made.shards, made_from)
+            report = IngestReport(new[0][0].languages[1], 0, generation.counts, generation.shards, made_from)
             report.save(folder)
-            (folder / "generation.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
+            (folder / "generation.json").write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n", "utf-8")
             failpoint("ingest.written")
         failpoint("ingest.named")
         for path in staging.values():
             shutil.rmtree(path)
         return report
 
-    def _before(
-        self, folders: list[Path], held: dict[str, CorpusVersion], replaced: set[str], shards: int
+    def _state(
+        self, folders: list[Path], versions: dict[str, CorpusVersion], replaced: set[str], shards: int
     ) -> CollectionState:
-        members = {name: CorpusKeys(folders[h.generation - 1], h.ordinal) for name, h in held.items()}
-        stay = tuple(m for name, m in members.items() if name not in replaced)
-        go = tuple(m for name, m in members.items() if name in replaced)
+        keys = {name: CorpusKeys(folders[v.generation - 1], v.ordinal) for name, v in versions.items()}
+        stay = tuple(x for name, x in keys.items() if name not in replaced)
+        go = tuple(x for name, x in keys.items() if name in replaced)
         return CollectionState(tuple(folders), stay, go, shards)
 
-    def _state(self) -> dict[str, Any]:
+    def _tree(self) -> dict[str, Any]:
+        """generation.json of the newest generation."""
         folders = self.generations()
         if not folders:
             return {"corpora": {}, "labels": [], "shards": 0, "tombstones": 0}
         return json.loads((folders[-1] / "generation.json").read_text("utf-8"))
 
-    def _new(self, sources: Sequence[Source], state: dict[str, Any]) -> list[tuple[Source, dict[str, Any]]]:
-        """The sources that are not held as they are, with their identities and labels, in the order in which they win."""
-        found = []
+    def _new_sources(self, sources: Sequence[Source], tree: dict[str, Any]) -> list[tuple[Source, dict[str, Any]]]:
+        """New sources with a free label, and their identities, in the order of precedence."""
+        new = []
         for source in sorted(sources, key=lambda s: s.corpus.name):
             identity = source_identity(source)
-            name = source.corpus.name
-            if state["corpora"].get(name, {}).get("identity") != identity:
-                found.append((replace(source, label=_free(source.label, state["labels"])), identity))
-        return found
+            if tree["corpora"].get(source.corpus.name, {}).get("identity") != identity:
+                new.append((replace(source, label=_free_label(source.label, tree["labels"])), identity))
+        return new
 
     def _staging(self, label: str, identity: dict[str, Any]) -> Path:
         readable = re.sub(r"\W+", "-", label)
         return self.root / "staging" / f"{readable}-{fingerprint({'label': label, **identity})}"
 
     def _check_settings(self, sources: Sequence[Source]) -> None:
-        """All generations share languages, shard size and the version of the keys; the first call decides."""
+        """All generations share languages, shard size and key version. The first call sets them."""
         source = sources[0]
-        labels = [s.corpus.name for s in sources]
-        if len(set(labels)) < len(labels):
-            raise UserError("two corpora have the same name", key="corpora", remedy="give them names of their own")
-        mine = {"languages": list(source.languages), "shard_rows": source.ingest.shard_rows, "keys": PAIR_KEY_VERSION}
+        names = [s.corpus.name for s in sources]
+        if len(set(names)) < len(names):
+            raise UserError("two corpora have the same name", key="corpora", remedy="give each corpus its own name")
+        given = {
+            "languages": list(source.languages),
+            "shard_rows": source.ingest.shard_rows,
+            "keys": PAIR_KEY_VERSION,
+        }
         file = self.root / "collection.json"
-        # The temp file of a process that was killed right here is not somebody's data.
+        # A process that was killed here may have left a temporary file.
         foreign = [p for p in self.root.glob("*") if not TEMP.fullmatch(p.name)]
         if foreign and not file.exists():
-            raise UserError("holds files but is no collection", file=self.root, remedy="choose another folder")
-        write_bytes(file, (json.dumps(mine) + "\n").encode(), if_absent=True)
-        held = json.loads(file.read_text("utf-8"))
-        for line in describe_change(held, mine):
-            remedy = "choose another folder, or ask for what it was made with"
-            raise UserError(f"was made with other settings: {line}", file=self.root, remedy=remedy)
+            raise UserError("holds files but is not a collection", file=self.root, remedy="choose another folder")
+        write_bytes(file, (json.dumps(given) + "\n").encode(), if_absent=True)
+        stored = json.loads(file.read_text("utf-8"))
+        for change in describe_change(stored, given):
+            remedy = "choose another folder, or use the settings of the collection"
+            raise UserError(f"was made with other settings: {change}", file=self.root, remedy=remedy)
+
+
+def _versions(tree: dict[str, Any]) -> dict[str, CorpusVersion]:
+    return {name: CorpusVersion(**value) for name, value in tree["corpora"].items()}
 
 
 def source_identity(source: Source) -> dict[str, Any]:
-    """What decides about a corpus's rows."""
+    """The files and settings that determine a corpus's rows."""
     files = [file_identity(path) for path in (source.path, source.target_path) if path]
     ingest = source.ingest.fingerprint()
     return {
@@ -213,21 +230,10 @@ def source_identity(source: Source) -> dict[str, Any]:
     }
 
 
-def _free(label: str, taken: list[str]) -> str:
-    """The label, with a number where an older version has it: pair ids are unique within a label."""
+def _free_label(label: str, taken: list[str]) -> str:
+    """The label, with a number if an older version has it: pair ids are unique within a label."""
     n = 2
     free = label
     while free in taken:
         free, n = f"{label}/{n}", n + 1
     return free
-
-
-def dead_pairs(collection: Collection) -> pa.Table:
-    """corpus, pair_id of the tombstoned pairs: reads every shard, for reports and tests."""
-    dead, found = pa.array(collection.tombstones()), []
-    for report in collection.reports():
-        for shard in report.shards:
-            table = pq.read_table(collection.root / shard.file)
-            keys = pa.array(pair_keys(table["source"], table["target"]))
-            found.append(table.filter(pc.is_in(keys, dead)).select(["corpus", "pair_id"]))
-    return pa.concat_tables(found)

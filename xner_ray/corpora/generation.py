@@ -1,12 +1,12 @@
-"""Corpora -> one generation of shards without duplicates: stage, settle, write; each step is many independent tasks.
+"""From corpora to one generation of shards without duplicates, in three steps of independent tasks.
 
-    stage     a task a corpus: read once, clean, hash; segments and sorted keys (staging.py)
-    settle    a task a range of keys: who came first stays (index.py)
-    write     a task for some segments: the winners, packed into shards
+    stage         a task per corpus: read once, clean, hash; writes segments and sorted keys (staging.py)
+    deduplicate   a task per range of keys: the first occurrence of a pair is kept (dedup_index.py)
+    write         a task for several segments: the kept pairs, packed into shards
 
-Nothing but counts passes the driver. A segment that lost nothing is a shard already and only gets a second name; so
-clean corpora are written once, and only thinned segments are read and packed again. Which shards come out depends on
-the corpora and the generations before alone, not on the number of tasks or on how often a run was killed.
+Only counts pass through the driver. A segment without duplicates becomes a shard by a hard link, so clean corpora are
+written once, and only segments with duplicates are read and packed again. The shards depend only on the corpora and on
+the earlier generations, not on the number of tasks or on interruptions.
 """
 
 from __future__ import annotations
@@ -25,16 +25,23 @@ from xner_ray.corpora.dedup_index import CorpusKeys, RangeTask, count_keys, dedu
 from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
 from xner_ray.corpora.shard_writer import Shard, ShardWriter
-from xner_ray.corpora.staging import Staged, concat_quarantine, stage_corpus, take_positions
+from xner_ray.corpora.staging import StagedCorpus, concat_quarantine, stage_corpus, take_positions
 from xner_ray.storage.failpoints import failpoint
 
-Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]  # `map`, or one that spreads over a cluster
-_TASK_ROWS = 500_000
+Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]  # `map`, or a map over the nodes of a cluster
+_ROWS_PER_TASK = 500_000
 
 
 @dataclass(frozen=True)
-class Before:
-    """What a collection holds already. folders: of its generations. kept, replaced: members, see index.RangeTask."""
+class CollectionState:
+    """What a collection contains before a generation is added.
+
+    Attributes:
+        folders: folders of its generations.
+        kept: keys of the corpora that stay.
+        replaced: keys of the corpora that get another version.
+        shards: number of its shards.
+    """
 
     folders: tuple[Path, ...] = ()
     kept: tuple[CorpusKeys, ...] = ()
@@ -44,42 +51,49 @@ class Before:
 
 @dataclass(frozen=True)
 class Generation:
-    """What `build` made: counts by label, shards, and how many tombstones there are now."""
+    """The result of `build_generation`.
+
+    Attributes:
+        counts: by label of the corpus.
+        shards: files of the generation.
+        tombstones: number of tombstones in the collection.
+    """
 
     counts: dict[str, CorpusCount]
     shards: list[Shard]
-    dead: int
+    tombstones: int
 
 
-def build(
+def build_generation(
     out: Path,
     staging: dict[str, Path],
     sources: Sequence[Source],
-    before: Before | None = None,
+    state: CollectionState | None = None,
     mapper: Mapper = map,
     progress: Progress | None = None,
 ) -> Generation:
-    """Read the sources and write what is new in them into the folder `out`, which exists.
+    """Read the sources and write their new pairs as shards.
 
     Args:
-        staging: by label, where each source is staged; what is complete there is not read again.
-        sources: earlier ones win.
-        before: what wins against all of them.
-        mapper: runs the tasks; its functions and items can be pickled where there is no `progress`.
+        out: an existing folder.
+        staging: by label, the folder in which each source is staged; a complete folder is not read again.
+        sources: of equal pairs, the one in the earlier source is kept.
+        state: the collection; its pairs take precedence over those of all sources.
+        mapper: runs the tasks. It may pickle functions and items if there is no `progress`.
+        progress: see `CorpusReader`.
 
     Raises:
         UserError: a corpus is missing, empty, damaged or mostly unreadable.
     """
-    before, work = before or Before(), out / "work"
+    state, work = state or CollectionState(), out / "work"
     work.mkdir()
-    reading = partial(_stage, progress=progress)
-    staged = list(mapper(reading, [(source, staging[source.label]) for source in sources]))
-    known, dead = _settle_all(out, work, staged, before, mapper)
-    failpoint("ingest.settled")
+    staged = list(mapper(partial(_stage, progress=progress), [(x, staging[x.label]) for x in sources]))
+    known, tombstones = _deduplicate(out, work, staged, state, mapper)
+    failpoint("ingest.deduplicated")
     counts: dict[str, CorpusCount] = {}
     shards: list[Shard] = []
     for c, (source, item) in enumerate(zip(sources, staged, strict=True)):
-        groups = _groups(work, c, item, source.ingest.shard_rows, before.shards + len(shards))
+        groups = _groups(work, c, item, source.ingest.shard_rows, state.shards + len(shards))
         tasks = [_WriteTask(out, work, c, item, source.ingest.shard_rows, part) for part in _batches(groups)]
         written = [shard for part in mapper(_write, tasks) for shard in part]
         count = counts[source.label] = item.count
@@ -91,29 +105,31 @@ def build(
             _link(item.folder / "scores.parquet", out / f"scores-{c}.parquet")
     concat_quarantine(staged, out / "quarantine.parquet")
     shutil.rmtree(work)
-    return Generation(counts, shards, dead)
+    return Generation(counts, shards, tombstones)
 
 
-def _stage(item: tuple[Source, Path], progress: Progress | None) -> Staged:
+def _stage(item: tuple[Source, Path], progress: Progress | None) -> StagedCorpus:
     return stage_corpus(*item, progress)
 
 
-def _settle_all(out: Path, work: Path, staged: list[Staged], before: Before, mapper: Mapper) -> tuple[list[int], int]:
-    """Settle all ranges: rows by corpus that are known from before, and the number of tombstones."""
-    earlier = [file for folder in before.folders for file in folder.glob("index-*.npy")]
-    ranges = range_count(sum(item.count.rows for item in staged) + count_keys(earlier))
+def _deduplicate(
+    out: Path, work: Path, staged: list[StagedCorpus], state: CollectionState, mapper: Mapper
+) -> tuple[list[int], int]:
+    """Deduplicate all ranges: by corpus the rows that earlier generations contain, and the number of tombstones."""
+    indexes = [file for folder in state.folders for file in folder.glob("index-*.npy")]
+    ranges = range_count(sum(item.count.rows for item in staged) + count_keys(indexes))
     folders = [item.folder for item in staged]
     tasks = [
-        RangeTask(i, ranges, folders, before.folders, before.kept, before.replaced, out, work) for i in range(ranges)
+        RangeTask(i, ranges, folders, state.folders, state.kept, state.replaced, out, work) for i in range(ranges)
     ]
     results = list(mapper(deduplicate_range, tasks))
     known = [sum(result.known[c] for result in results) for c in range(len(staged))]
-    return known, sum(result.dead for result in results)
+    return known, sum(result.tombstones for result in results)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Segments first..last give the shard `number` of `rows` rows."""
+    """Segments first..last that become shard `number` with `rows` rows."""
 
     first: int
     last: int
@@ -126,20 +142,20 @@ class _WriteTask:
     out: Path
     work: Path
     corpus: int
-    staged: Staged
+    staged: StagedCorpus
     shard_rows: int
     groups: list[_Group]
 
 
-def _groups(work: Path, corpus: int, staged: Staged, shard_rows: int, number: int) -> list[_Group]:
-    """Consecutive segments together while their winners fit into one shard; those without a winner in none."""
+def _groups(work: Path, corpus: int, staged: StagedCorpus, shard_rows: int, number: int) -> list[_Group]:
+    """Groups of consecutive segments whose kept rows fit into one shard; segments without kept rows are left out."""
     bounds = np.arange(len(staged.segments) + 1, dtype=np.uint64) * np.uint64(shard_rows)
-    winners = np.zeros(len(staged.segments), np.int64)
-    for file in _wins(work, corpus):
-        winners += np.diff(np.searchsorted(np.load(file, mmap_mode="r"), bounds))
+    kept = np.zeros(len(staged.segments), np.int64)
+    for file in _position_files(work, corpus):
+        kept += np.diff(np.searchsorted(np.load(file, mmap_mode="r"), bounds))
     groups: list[_Group] = []
-    for segment in np.flatnonzero(winners).tolist():
-        rows = int(winners[segment])
+    for segment in np.flatnonzero(kept).tolist():
+        rows = int(kept[segment])
         if groups and groups[-1].rows + rows <= shard_rows:
             last = groups.pop()
             groups.append(_Group(last.first, segment, last.rows + rows, last.number))
@@ -149,11 +165,11 @@ def _groups(work: Path, corpus: int, staged: Staged, shard_rows: int, number: in
 
 
 def _batches(groups: list[_Group]) -> list[list[_Group]]:
-    """Groups in tasks of about `_TASK_ROWS` rows."""
+    """Groups in tasks of about `_ROWS_PER_TASK` rows."""
     batches: list[list[_Group]] = []
-    rows = _TASK_ROWS
+    rows = _ROWS_PER_TASK
     for group in groups:
-        if rows >= _TASK_ROWS:
+        if rows >= _ROWS_PER_TASK:
             batches.append([])
             rows = 0
         batches[-1].append(group)
@@ -162,7 +178,7 @@ def _batches(groups: list[_Group]) -> list[list[_Group]]:
 
 
 def _write(task: _WriteTask) -> list[Shard]:
-    wins = [np.load(file, mmap_mode="r") for file in _wins(task.work, task.corpus)]
+    positions = [np.load(file, mmap_mode="r") for file in _position_files(task.work, task.corpus)]
     shards = []
     for group in task.groups:
         segment = task.staged.segments[group.first]
@@ -172,7 +188,7 @@ def _write(task: _WriteTask) -> list[Shard]:
             shards.append(Shard(name, segment.rows, segment.sha256))
             continue
         ends = np.array([group.first, group.last + 1], np.uint64) * np.uint64(task.shard_rows)
-        parts = [win[slice(*np.searchsorted(win, ends))] for win in wins]
+        parts = [x[slice(*np.searchsorted(x, ends))] for x in positions]
         table = take_positions(task.staged, np.sort(np.concatenate(parts)), group.first, group.last, task.shard_rows)
         writer = ShardWriter(task.out, task.shard_rows, group.number)
         writer.add(table)
@@ -180,11 +196,11 @@ def _write(task: _WriteTask) -> list[Shard]:
     return shards
 
 
-def _wins(work: Path, corpus: int) -> list[Path]:
-    return sorted(work.glob(f"win-{corpus}-*.npy"))
+def _position_files(work: Path, corpus: int) -> list[Path]:
+    return sorted(work.glob(f"kept-{corpus}-*.npy"))
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for a file that never changes; a killed task's leftover is the same file."""
+    """Hard-link a file that never changes; the target of a killed task is the same file."""
     target.unlink(missing_ok=True)
     os.link(source, target)

@@ -1,7 +1,8 @@
-"""What ingest did, as numbers that add up: `ingest.json`, beside the shards it tells of.
+"""The counts of an ingest, stored as `ingest.json` beside its shards.
 
-Per corpus, exactly:  read = below_score + not_sampled + sampled,
-sampled = rows + duplicates + dropped + quarantined.
+For each corpus these equations hold exactly:
+    read = below_score + not sampled + sampled
+    sampled = rows + duplicates + dropped + quarantined
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ FILE = "ingest.json"
 
 @dataclass
 class CorpusCount:
-    """Lines of one corpus, by what became of them; `read` counts every line of the file.
+    """Lines of one corpus by their outcome.
 
-    dropped: by quality filter. quarantined: by validity filter. known: those of the duplicates that an earlier generation of a
-    collection has.
+    Attributes:
+        read: all lines of the file.
+        below_score: lines whose score is below `min_score`.
+        sampled: lines of the sample; without sampling all that are not below `min_score`.
+        rows: pairs in the shards.
+        duplicates: pairs that are in a shard already.
+        quarantined: lines that cannot be used, by validity filter.
+        dropped: pairs of low quality, by quality filter.
+        known: those of the duplicates that an earlier generation of the collection contains.
     """
 
     read: int = 0
@@ -34,21 +42,27 @@ class CorpusCount:
     known: int = 0
 
     @property
-    def not_sampled(self) -> int:
-        return self.read - self.below_score - self.sampled
-
-    @property
-    def rejected(self) -> int:
+    def num_quarantined(self) -> int:
+        """Lines quarantined by any filter."""
         return sum(self.quarantined.values())
 
     @property
-    def turned_away(self) -> int:
+    def num_dropped(self) -> int:
+        """Pairs dropped by any filter."""
         return sum(self.dropped.values())
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """`made_from` holds the config keys that decide about the content."""
+    """The counts and shards of one target language.
+
+    Attributes:
+        language: target language code.
+        seed: seed of the sample.
+        corpora: counts by label of the corpus.
+        shards: files in the folder.
+        made_from: the config keys that determine the shards.
+    """
 
     language: str
     seed: int
@@ -58,18 +72,20 @@ class IngestReport:
 
     @property
     def rows(self) -> int:
+        """Pairs in all shards."""
         return sum(s.rows for s in self.shards)
 
     def save(self, folder: Path) -> None:
+        """Write `ingest.json` into a folder."""
         text = json.dumps(asdict(self), ensure_ascii=False, indent=1, sort_keys=True)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def load_report(folder: Path) -> IngestReport | None:
-    """The report of a finished ingest, or None where there is none.
+    """The report of a finished ingest; None where the folder has none.
 
     Raises:
-        UserError: it is there but cannot be read.
+        UserError: the file cannot be read.
     """
     path = Path(folder) / FILE
     try:
@@ -88,6 +104,6 @@ def load_report(folder: Path) -> IngestReport | None:
 
 
 def quarantine_files(folder: Path) -> list[Path]:
-    """The lines that ingest set aside: of one folder of shards, or of all generations of a collection."""
+    """Files with the lines that ingest quarantined, in a folder of shards or in all generations of a collection."""
     files = [Path(folder) / "quarantine.parquet", *sorted(Path(folder).glob("generation-*/quarantine.parquet"))]
     return [file for file in files if file.exists()]

@@ -18,7 +18,7 @@ from xner_ray.schema import PAIR, QUARANTINE
 _SETTINGS: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
-    "use_dictionary": ["corpus", "domain", "language"],  # text hardly ever repeats
+    "use_dictionary": ["corpus", "domain", "language"],  # columns whose values repeat
     "version": "2.6",
     "data_page_version": "1.0",
     "write_statistics": ["pair_id"],
@@ -28,7 +28,13 @@ _SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Shard:
-    """file: name in the folder. rows: pairs. sha256: of the file's bytes, hex."""
+    """A shard on disk.
+
+    Attributes:
+        file: name in its folder.
+        rows: number of pairs.
+        sha256: hash of the file, 64 hex digits.
+    """
 
     file: str
     rows: int
@@ -36,7 +42,13 @@ class Shard:
 
 
 class ShardWriter:
-    """Cuts a stream of tables into shards of `shard_rows` rows, numbered from `first`; holds one shard and one chunk."""
+    """Cuts a stream of tables into shards. Holds one shard and one chunk in memory.
+
+    Args:
+        folder: where the shards are written.
+        shard_rows: rows of each shard but the last.
+        first: number of the first shard.
+    """
 
     def __init__(self, folder: Path, shard_rows: int, first: int = 0):
         self.folder, self.shard_rows, self.first = folder, shard_rows, first
@@ -45,26 +57,25 @@ class ShardWriter:
         self._rows = 0
 
     def add(self, table: pa.Table) -> None:
-        """Pairs, of schema PAIR."""
+        """Add pairs, a table of schema PAIR."""
         self._tables.append(table)
         self._rows += table.num_rows
         if self._rows >= self.shard_rows:
-            held = pa.concat_tables(self._tables)
-            cut = held.num_rows - held.num_rows % self.shard_rows
-            for at in range(0, cut, self.shard_rows):
-                self._write(held.slice(at, self.shard_rows))
-            self._tables, self._rows = [held.slice(cut)], held.num_rows - cut
+            table = pa.concat_tables(self._tables)
+            end = table.num_rows - table.num_rows % self.shard_rows
+            for start in range(0, end, self.shard_rows):
+                self._write(table.slice(start, self.shard_rows))
+            self._tables, self._rows = [table.slice(end)], table.num_rows - end
 
     def close(self) -> list[Shard]:
-        """Write the last, shorter shard."""
+        """Write the last shard, and return all of them."""
         if self._rows:
             self._write(pa.concat_tables(self._tables))
         self._tables, self._rows = [], 0
         return self.shards
 
     def _write(self, table: pa.Table) -> None:
-        # One buffer in memory gives the file and its hash in one go; combining first, since chunks would
-        # shape the pages.
+        # The chunks are combined because their sizes would change the pages and so the bytes of the file.
         sink = pa.BufferOutputStream()
         pq.write_table(table.combine_chunks(), sink, row_group_size=self.shard_rows, **_SETTINGS)
         data = sink.getvalue()
@@ -74,16 +85,20 @@ class ShardWriter:
 
 
 def quarantine_writer(path: Path) -> pq.ParquetWriter:
-    """A Parquet file of schema QUARANTINE, to be filled and closed by the caller."""
+    """Open a Parquet file of schema QUARANTINE; the caller closes it."""
     return pq.ParquetWriter(path, QUARANTINE, **_SETTINGS)
 
 
 def parquet_settings(dictionary: list[str]) -> dict[str, Any]:
-    """The fixed writer settings, with dictionaries for the columns that repeat."""
+    """The fixed settings of a Parquet writer.
+
+    Args:
+        dictionary: columns whose values repeat.
+    """
     return {**_SETTINGS, "use_dictionary": dictionary}
 
 
 def as_pairs(columns: dict[str, pa.Array]) -> pa.Table:
-    """A table of schema PAIR; the schema's 32-bit strings hold 2 GiB a chunk, far more than a chunk has."""
+    """A table of schema PAIR. Its 32-bit strings hold 2 GiB a chunk, far more than a chunk has."""
     arrays = [columns[f.name].cast(f.type) for f in PAIR]
     return pa.Table.from_arrays(arrays, schema=PAIR)

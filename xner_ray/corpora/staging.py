@@ -1,12 +1,12 @@
-"""Archive -> staged segments: the one streaming pass over a corpus, before anything is known of duplicates.
+"""Staging: one streaming pass over a corpus that writes cleaned segments and the keys of their pairs.
 
-A segment is what becomes a shard if none of its pairs turns out to be a duplicate. With the segments go the keys of
-their pairs, in sorted runs, so that finding duplicates reads 16 bytes a pair instead of its text. A corpus is staged
-whole or not at all: a restart skips the corpora whose folders are there, and memory is a chunk, a segment and a run.
+A segment becomes a shard if none of its pairs is a duplicate. Deduplication reads the keys, 16 bytes a pair, instead of
+the text. The folder of a staged corpus appears complete or not at all, so a restart skips the corpora that are staged.
+Memory holds one chunk, one segment and one run of keys.
 
-    shard-00000.parquet ..   segments of schema PAIR, `shard_rows` each but for the last
-    keys-00000.npy ..        uint64 [2, n]: keys, sorted, and the place of each: the row's number over all segments
-    scores.parquet           scores of every readable pair, where `ingest.clean` is set
+    shard-00000.parquet ..   segments of schema PAIR; all but the last have `shard_rows` rows
+    keys-00000.npy ..        uint64 [2, n]: sorted keys, and the position of each, its row number over all segments
+    scores.parquet           scores of every readable pair, if `ingest.clean` is set
     quarantine.parquet       lines that cannot be used
     staged.json              counts and segments
 """
@@ -28,20 +28,31 @@ from xner_ray.storage.atomic import new_dir
 from xner_ray.storage.failpoints import failpoint
 from xner_ray.text.sentence_keys import pair_keys
 
-RUN_KEYS = 1 << 20
+KEYS_PER_RUN = 1 << 20
 
 
 @dataclass(frozen=True)
-class Staged:
-    """A staged corpus. count: before duplicates are taken out."""
+class StagedCorpus:
+    """A staged corpus.
+
+    Attributes:
+        folder: its files.
+        count: counts before deduplication.
+        segments: its segments.
+    """
 
     folder: Path
     count: CorpusCount
     segments: list[Shard]
 
 
-def stage(source: Source, folder: Path, progress: Progress | None = None) -> Staged:
-    """Read a corpus into a folder that appears when it is complete; a complete one is left as it is.
+def stage_corpus(source: Source, folder: Path, progress: Progress | None = None) -> StagedCorpus:
+    """Stage a corpus, unless its folder is complete.
+
+    Args:
+        source: the corpus.
+        folder: appears when the corpus is staged.
+        progress: see `CorpusReader`.
 
     Raises:
         UserError: the corpus is missing, empty, damaged or mostly unreadable.
@@ -50,16 +61,16 @@ def stage(source: Source, folder: Path, progress: Progress | None = None) -> Sta
         return _load(folder)
     with new_dir(folder) as temporary:
         count, segments = _read(source, temporary, progress)
-        told = {"count": asdict(count), "segments": [asdict(s) for s in segments]}
-        (temporary / "staged.json").write_text(json.dumps(told), encoding="utf-8")
+        tree = {"count": asdict(count), "segments": [asdict(s) for s in segments]}
+        (temporary / "staged.json").write_text(json.dumps(tree), encoding="utf-8")
         failpoint("ingest.read")
     failpoint("ingest.staged")
     return _load(folder)
 
 
-def _load(folder: Path) -> Staged:
-    told = json.loads((folder / "staged.json").read_text(encoding="utf-8"))
-    return Staged(folder, CorpusCount(**told["count"]), [Shard(**s) for s in told["segments"]])
+def _load(folder: Path) -> StagedCorpus:
+    tree = json.loads((folder / "staged.json").read_text(encoding="utf-8"))
+    return StagedCorpus(folder, CorpusCount(**tree["count"]), [Shard(**s) for s in tree["segments"]])
 
 
 def _read(source: Source, folder: Path, progress: Progress | None) -> tuple[CorpusCount, list[Shard]]:
@@ -87,31 +98,31 @@ def _read(source: Source, folder: Path, progress: Progress | None) -> tuple[Corp
 
 
 class _KeyRuns:
-    """Writes keys with their places in sorted runs; holds one run and one chunk."""
+    """Writes keys and their positions in sorted runs; holds one run and one chunk."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._held: list[np.ndarray] = []
+        self._buffer: list[np.ndarray] = []
         self._rows = self._done = self._runs = 0
 
     def add(self, keys: np.ndarray) -> None:
-        self._held.append(keys)
+        self._buffer.append(keys)
         self._rows += len(keys)
-        if self._rows >= RUN_KEYS:
+        if self._rows >= KEYS_PER_RUN:
             self.close()
 
     def close(self) -> None:
         if self._rows:
-            keys = np.concatenate(self._held)
-            order = np.argsort(keys, kind="stable")  # stable: of equal keys the first place comes first
+            keys = np.concatenate(self._buffer)
+            order = np.argsort(keys, kind="stable")  # stable: equal keys stay in the order of their positions
             run = np.stack([keys[order], order.astype(np.uint64) + np.uint64(self._done)])
             np.save(self.folder / f"keys-{self._runs:05d}.npy", run)
             self._runs, self._done = self._runs + 1, self._done + self._rows
-        self._held, self._rows = [], 0
+        self._buffer, self._rows = [], 0
 
 
-def concat_quarantine(staged: list[Staged], path: Path) -> None:
-    """One quarantine file of all corpora, a row group at a time."""
+def concat_quarantine(staged: list[StagedCorpus], path: Path) -> None:
+    """Copy the quarantined lines of all corpora into one file, one row group at a time."""
     with quarantine_writer(path) as writer:
         for item in staged:
             with pq.ParquetFile(item.folder / "quarantine.parquet") as file:
@@ -119,14 +130,25 @@ def concat_quarantine(staged: list[Staged], path: Path) -> None:
                     writer.write_table(file.read_row_group(group))
 
 
-def take_places(staged: Staged, places: np.ndarray, first: int, last: int, shard_rows: int) -> pa.Table:
-    """The rows at `places` (sorted, all within the segments first..last) of a staged corpus, a segment at a time."""
+def take_positions(staged: StagedCorpus, positions: np.ndarray, first: int, last: int, shard_rows: int) -> pa.Table:
+    """Read rows of a staged corpus, one segment at a time.
+
+    Args:
+        staged: the corpus.
+        positions: uint64 [n], sorted row numbers over all segments; all within the segments first..last.
+        first: the first segment.
+        last: the last segment, inclusive.
+        shard_rows: rows of a segment.
+
+    Returns:
+        n rows of schema PAIR.
+    """
     tables = []
     bounds = np.arange(first, last + 2, dtype=np.uint64) * np.uint64(shard_rows)
-    cuts = np.searchsorted(places, bounds)
+    cuts = np.searchsorted(positions, bounds)
     for n, segment in enumerate(range(first, last + 1)):
-        wanted = places[cuts[n] : cuts[n + 1]]
-        if len(wanted):
+        inside = positions[cuts[n] : cuts[n + 1]]
+        if len(inside):
             table = pq.read_table(staged.folder / staged.segments[segment].file)
-            tables.append(table.take(pa.array((wanted - bounds[n]).astype(np.int64))))
+            tables.append(table.take(pa.array((inside - bounds[n]).astype(np.int64))))
     return pa.concat_tables(tables)

@@ -1,9 +1,9 @@
 """CoNLL files: the only gold format of the house, read strictly and written atomically.
 
 A line is a token and its tag, tab or space between (further columns in between are ignored), a blank line ends a
-sentence. Tags are BIO2, or what the user says they are (`schemes.py`). Strict, because every leniency here turns into a silent
-change of F1: what is not clear is an error with file, line and remedy. A file is read whole; gold data is megabytes, corpora
-never come this way.
+sentence. Tags are BIO2, or what the user says they are (`schemes.py`). Strict, because every leniency here turns into a
+silent change of F1: what is not clear is an error with file, line and remedy. A file is read whole; gold data is
+megabytes, corpora never come this way.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Tags of other schemes become BIO2 where the user names the scheme; what is not clear is an error, never a guess.
 
-iob1     I- begins an entity too; B- only parts it from one of its type that ends just before
-iobes    S- is an entity of one token, E- ends a longer one
-bilou    the same with U- and L-
+iob1 I- begins an entity too; B- only parts it from one of its type that ends just before iobes S- is an entity of one
+token, E- ends a longer one bilou the same with U- and L-
 """
 
 from __future__ import annotations

@@ -3,16 +3,15 @@
 Students learn on words that we cut and are measured on words that CoNLL cut, so both must agree where an entity may
 end. Spaced languages: split at white space, peel punctuation, keep what CoNLL-2002/2003 and Europarl keep whole:
 hyphenated compounds, U.S. and z.B., J. before a surname, 1.5 and 3,000 and 2:1, Mittel- (German, Dutch), 17. (German
-ordinals), zo'n and India's; English 's and n't are words of their own, and so are French l', d' and qu'. Languages written
-without spaces: every character that is no white space is a word, ASCII too, as in People's Daily, MSRA and Weibo (`2 0 0 8`);
-in Thai and its neighbors with the vowels and marks that belong to it.
+ordinals), zo'n and India's; English 's and n't are words of their own, and so are French l', d' and qu'. Languages
+written without spaces: every character that is no white space is a word, ASCII too, as in People's Daily, MSRA and
+Weibo (`2 0 0 8`); in Thai and its neighbors with the vowels and marks that belong to it.
 
 The trade: one compiled regular expression instead of a rule engine, about 25,000 sentences a second on one core;
 abbreviations are short lists, so a rare one is cut from its full stop. No list can tell every one from a sentence's
-end. Measured on development splits spaced by `detokenize`: over 99% of the words come back in all four spaced languages,
-and all entities but a few in ten thousand begin and end where a word does.
-Offsets are code points, half open, and exact: no normalization, nothing is dropped but white space and zero-width
-marks.
+end. Measured on development splits spaced by `detokenize`: over 99% of the words come back in all four spaced
+languages, and all entities but a few in ten thousand begin and end where a word does. Offsets are code points, half
+open, and exact: no normalization, nothing is dropped but white space and zero-width marks.
 """
 
 from __future__ import annotations

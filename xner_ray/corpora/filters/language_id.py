@@ -1,8 +1,8 @@
-"""Is a sentence in its language? Answered by py3langid: NumPy alone, its model inside (139 languages), no download.
+"""Language identification of sentences with py3langid, which needs only NumPy and contains its model (139 languages).
 
-It judges about 6,000 sentences (0.7 MB) a second and core. fastText's lid.176.ftz is about twice as fast, but its
-wheels bring a downloader. Short sentences fool either (py3langid takes "Hello!" for Breton), so those below
-`MIN_CHARS` are not judged.
+One core judges about 6,000 sentences (0.7 MB) a second. fastText's lid.176.ftz is about twice as fast, but its wheels
+download the model. Short sentences mislead both (py3langid takes "Hello!" for Breton), so sentences below `MIN_CHARS`
+get no score.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from xner_ray.errors import UserError
 
 MIN_CHARS = 20
-MAX_CHARS = 200  # more text costs time and tells nothing new
+MAX_CHARS = 200  # more text takes longer and does not change the result
 
 
 @functools.cache
@@ -25,19 +25,24 @@ def _identifier() -> Any:
     try:
         from py3langid import langid
     except ImportError as e:
-        remedy = "pip install py3langid, or leave out min_language_score"
-        raise UserError("the language rule needs py3langid", key="ingest.clean", remedy=remedy) from e
+        remedy = "pip install py3langid, or remove min_language_score"
+        raise UserError("the language filter needs py3langid", key="ingest.clean", remedy=remedy) from e
     return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
 
 def language_scores(side: pa.StringArray, code: str, languages: tuple[str, str]) -> pa.FloatArray:
-    """The probability (float32, 0..1) that each sentence is in the language `code`; null where it is too short.
+    """The probability that each sentence is in a language.
 
     Args:
-        languages: ISO 639-1 of both sides.
+        side: string [n].
+        code: the language, ISO 639-1.
+        languages: ISO 639-1 of both sides, to be checked.
+
+    Returns:
+        float32 [n] in 0..1; null where the sentence is too short.
 
     Raises:
-        UserError: the library does not know the language.
+        UserError: py3langid is not installed or does not know one of the languages.
     """
     identifier = _identifier()
     known = list(dict.fromkeys(identifier.nb_classes))
@@ -46,13 +51,13 @@ def language_scores(side: pa.StringArray, code: str, languages: tuple[str, str])
             raise UserError(
                 f"py3langid does not know the language `{language}`",
                 key="ingest.clean.min_language_score",
-                remedy="leave the rule out for this pair",
+                remedy="remove the filter for this pair",
             )
     judged = pc.greater_equal(pc.utf8_length(side), MIN_CHARS)
     texts = pc.utf8_slice_codeunits(side.filter(judged), 0, MAX_CHARS)
     scores = np.zeros(len(side), np.float32)
     mask = judged.to_numpy(zero_copy_only=False)
-    # A loop over rows, since the library takes one at a time: the one rule with a figure of its own.
+    # The library takes one sentence at a time, so this filter alone loops over rows.
     scores[mask] = [_probability(identifier, text, code) for text in texts.to_pylist()]
     return pa.array(scores, pa.float32(), mask=~mask)
 

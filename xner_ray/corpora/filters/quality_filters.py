@@ -1,9 +1,9 @@
-"""What makes a readable pair a bad one: each rule gives a score, and a threshold decides, one apart from the other.
+"""Quality filters: each gives a score to a readable pair, and a threshold of the config decides.
 
-As OpusFilter does, so that a threshold can be weighed against what is stored without reading the corpus again: scores
-of every readable pair lie beside the shards, dropped ones included. A pair counts under the first rule that drops it.
-
-The cheap rules take about 1 ms per MB of text; identifying the language takes 1.5 s, and is asked for.
+Scores and decisions are separate, as in OpusFilter. The scores of all readable pairs, dropped ones included, are stored
+beside the shards, so a threshold can be chosen without reading the corpus again. A pair is counted under the first
+filter that drops it. The cheap filters take about 1 ms per MB of text. Language identification takes 1.5 s and is off
+by default.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from xner_ray.corpora.filters.language_id import language_scores
 
 SCORES = pa.schema(
     [
-        pa.field("identical", pa.float32()),  # 1: both sides are the same but for case, else 0
+        pa.field("identical", pa.float32()),  # 1: both sides are equal except for letter case, else 0
         pa.field("length_ratio", pa.float32()),  # >= 1, see `length_ratio`
-        pa.field("source_language", pa.float32()),  # 0..1 that the side is in its language; null: not judged
+        pa.field("source_language", pa.float32()),  # probability that the side is in its language; null: not judged
         pa.field("target_language", pa.float32()),
     ]
 )
@@ -32,7 +32,17 @@ def score_pairs(
     rules: CleanConfig,
     languages: tuple[str, str],
 ) -> pa.Table:
-    """Scores (schema SCORES) of cleaned text, one row a pair; language scores only where a rule asks for them."""
+    """Scores of cleaned pairs.
+
+    Args:
+        source: string [n].
+        target: string [n].
+        rules: the filters. Language scores are computed only if `min_language_score` is set.
+        languages: ISO 639-1 of both sides.
+
+    Returns:
+        n rows of schema SCORES.
+    """
     source, target = (x.combine_chunks() if isinstance(x, pa.ChunkedArray) else x for x in (source, target))
     sides = [pa.nulls(len(source), pa.float32())] * 2
     if rules.min_language_score is not None:
@@ -42,8 +52,8 @@ def score_pairs(
 
 
 def identical(source: pa.StringArray, target: pa.StringArray) -> np.ndarray:
-    """1.0 where the sides are the same but for case: nothing was translated; float32."""
-    # Few pairs have sides of one length: only they are lowered.
+    """float32 [n]: 1 where the sides are equal except for letter case, so nothing was translated; else 0."""
+    # Only the few pairs with sides of equal length are compared.
     same = pc.equal(pc.binary_length(source), pc.binary_length(target))
     rows = np.flatnonzero(same.to_numpy(zero_copy_only=False))
     lowered = [pc.utf8_lower(side.take(pa.array(rows))) for side in (source, target)]
@@ -53,10 +63,11 @@ def identical(source: pa.StringArray, target: pa.StringArray) -> np.ndarray:
 
 
 def length_ratio(source: pa.StringArray, target: pa.StringArray) -> np.ndarray:
-    """The longer side's length by the shorter's, float32, both plus `SMOOTHING`: "No." may be "Auf keinen Fall.".
+    """float32 [n]: length of the longer side divided by that of the shorter one, both plus `SMOOTHING`.
 
-    In UTF-8 bytes: a Chinese character says as much as three letters, and has three bytes. For Cyrillic, Greek or
-    Arabic against Latin script a fair translation has 1.8 instead of 1.
+    Lengths are in UTF-8 bytes, because a Chinese character means about as much as three letters and has three bytes. A good
+    translation from Cyrillic, Greek or Arabic into Latin script has a ratio of 1.8 instead of 1. `SMOOTHING` allows short
+    sentences of different lengths, like "No." and "Auf keinen Fall.".
     """
     a, b = (
         pc.binary_length(x).to_numpy(zero_copy_only=False).astype(np.float32) + SMOOTHING for x in (source, target)
@@ -65,7 +76,7 @@ def length_ratio(source: pa.StringArray, target: pa.StringArray) -> np.ndarray:
 
 
 def decide(scores: pa.Table, rules: CleanConfig) -> np.ndarray:
-    """Per row the index in `CLEANED` of the first rule that drops it, int8; -1 for a pair that stays."""
+    """int8 [n]: index in `CLEANED` of the first filter that drops the pair; -1: the pair is kept."""
     decision = np.full(scores.num_rows, -1, np.int8)
     if rules.min_language_score is not None:
         lowest = pc.min_element_wise(scores["source_language"], scores["target_language"], skip_nulls=True)

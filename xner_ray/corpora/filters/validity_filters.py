@@ -1,9 +1,9 @@
-"""What makes a pair unusable: one named rule a reason, tried in one order, over whole Arrow columns.
+"""Validity filters: named reasons why a pair cannot be used, applied in one order over whole Arrow columns.
 
-A row gets the first reason that applies, so counts by reason add up. Text is normalized only as far as labels need
-it: the ends are stripped and what would break a line or a column becomes a space; nothing else changes, for character
-offsets must point into what the corpus says. Scores are read here too, but `min_score` is no fault: ingest counts
-such rows apart.
+A row gets the first reason that applies, so the counts of all reasons add up. Text is normalized only as far as labels
+need it: both ends are stripped, and characters that would break a line or a column become a space. Nothing else
+changes, because character offsets must refer to the text of the corpus. Scores are read here too, but a score below
+`min_score` is not a reason: ingest counts these rows separately.
 """
 
 from __future__ import annotations
@@ -23,16 +23,24 @@ EXCERPT = 200  # characters of both sides together
 _BREAKS = "[\t\n\v\f\r\u0085\u2028\u2029]+"
 _NUMBER = r"^\s*[+-]?(\d{1,30}(\.\d{0,60})?|\.\d{1,60})([eE][+-]?\d{1,2})?\s*$"
 _ESCAPES = {i: f"\\x{i:02x}" for i in [*range(32), *range(127, 160)]}
-_ESCAPES |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}  # what surrogateescape makes of bad bytes
+_ESCAPES |= {
+    0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)
+}  # the result of surrogateescape for bad bytes
 _ESCAPES |= {0x5C: "\\\\", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """A chunk as the rules see it.
+class DecodedPairs:
+    """A decoded chunk of n pairs.
 
-    missing, bad_utf8, control: bool masks. source, target: large_string, normalized, empty where they could not be
-    read. score: float64, nan where there is none. bad_score: bool mask, a score that is no finite number.
+    Attributes:
+        source: large_string [n], normalized; empty where it cannot be decoded.
+        target: large_string [n], likewise.
+        missing: bool [n], a side is missing.
+        bad_utf8: bool [n], a side is not UTF-8.
+        control: bool [n], a side contains a control character.
+        score: float64 [n], nan where there is none.
+        bad_score: bool [n], the score is not a finite number.
     """
 
     source: pa.LargeStringArray
@@ -46,64 +54,69 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Limits:
-    """max_chars: longest side, characters after stripping. needs_score: a row without a score cannot be judged."""
+    """Settings of the filters.
+
+    Attributes:
+        max_chars: maximum length of a side, in characters after stripping.
+        needs_score: a row without a score cannot be used.
+    """
 
     max_chars: int
     needs_score: bool = False
 
 
-def prepare(chunk: Chunk) -> Pairs:
-    """Decode and normalize both sides of a chunk and read its scores."""
+def decode_pairs(chunk: Chunk) -> DecodedPairs:
+    """Decode and normalize both sides of a chunk, and parse its scores."""
     source, source_faults = _decode(chunk.source)
     target, target_faults = _decode(chunk.target)
     missing, bad, control = (a | b for a, b in zip(source_faults, target_faults, strict=True))
-    score, unread = read_scores(chunk)
-    return Pairs(source, target, missing, bad, control, score, unread)
+    score, bad_score = parse_scores(chunk)
+    return DecodedPairs(source, target, missing, bad, control, score, bad_score)
 
 
-def missing_column(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """The line has too few columns, or the unit lacks a language."""
+def missing_column(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """The line has too few columns, or the translation unit lacks a language."""
     return pairs.missing
 
 
-def bad_utf8(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """A side holds bytes that are not UTF-8."""
+def bad_utf8(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """A side is not UTF-8."""
     return pairs.bad_utf8
 
 
-def control_character(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """A side holds NUL, DEL or another control character: binary data or a broken conversion."""
+def control_character(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """A side contains NUL, DEL or another control character: binary data or a failed conversion."""
     return pairs.control
 
 
-def empty_source(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """Nothing but white space."""
+def empty_source(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """The source is only white space."""
     return pc.binary_length(pairs.source).to_numpy() == 0
 
 
-def empty_target(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """Nothing but white space."""
+def empty_target(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """The target is only white space."""
     return pc.binary_length(pairs.target).to_numpy() == 0
 
 
-def too_long(pairs: Pairs, limits: Limits) -> np.ndarray:
+def too_long(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
     """A side has more than `max_chars` characters."""
     longest = pc.max_element_wise(pc.utf8_length(pairs.source), pc.utf8_length(pairs.target))
     return longest.to_numpy(zero_copy_only=False) > limits.max_chars
 
 
-def bad_score(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """The score is no finite number."""
+def bad_score(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """The score is not a finite number."""
     return pairs.bad_score
 
 
-def missing_score(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """There is a `min_score` but this row has no score."""
+def missing_score(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """The config has a `min_score`, but this row has no score."""
     return np.isnan(pairs.score) & ~pairs.bad_score & limits.needs_score
 
 
-Rule = Callable[[Pairs, Limits], np.ndarray]
-RULES: tuple[Rule, ...] = (
+Filter = Callable[[DecodedPairs, Limits], np.ndarray]
+FILTERS: tuple[Filter, ...] = (
     missing_column,
     bad_utf8,
     control_character,
@@ -113,43 +126,47 @@ RULES: tuple[Rule, ...] = (
     bad_score,
     missing_score,
 )
-REASONS = tuple(rule.__name__ for rule in RULES)
+REASONS = tuple(x.__name__ for x in FILTERS)
 
 
-def judge(pairs: Pairs, limits: Limits) -> np.ndarray:
-    """Per row the index in `REASONS` of the first rule that applies, int8; -1 for a good row."""
-    verdict = np.full(len(pairs.missing), -1, np.int8)
-    for i in reversed(range(len(RULES))):
-        verdict[RULES[i](pairs, limits)] = i
-    return verdict
+def first_reasons(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """int8 [n]: index in `REASONS` of the first reason that applies; -1: the pair can be used."""
+    reasons = np.full(len(pairs.missing), -1, np.int8)
+    for i in reversed(range(len(FILTERS))):
+        reasons[FILTERS[i](pairs, limits)] = i
+    return reasons
 
 
-def read_scores(chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
-    """Scores as float64 with nan for none, and the mask of those that are no finite number of float32."""
+def parse_scores(chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+    """Parse the scores of a chunk of n rows.
+
+    Returns:
+        score: float64 [n], nan where there is none.
+        bad: bool [n], the score is not a finite float32.
+    """
     if chunk.score is None or chunk.score.null_count == len(chunk):
         return np.full(len(chunk), np.nan), np.zeros(len(chunk), bool)
     text = chunk.score.filter(pc.is_valid(chunk.score))
     number = pc.match_substring_regex(text, _NUMBER)
-    # What the pattern passes is ASCII, so the cast to text cannot fail.
+    # Matches of the pattern are ASCII, so the cast to text cannot fail.
     ascii_text = pc.if_else(number, text, pa.scalar(None, pa.large_binary())).cast(pa.large_string())
     value = pc.utf8_trim_whitespace(ascii_text).cast(pa.float64())
     values = value.to_numpy(zero_copy_only=False)
     values = np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan)
     absent = pc.match_substring_regex(text, r"^\s*$").to_numpy(zero_copy_only=False)
     score, bad = np.full(len(chunk), np.nan), np.zeros(len(chunk), bool)
-    given = pc.is_valid(chunk.score).to_numpy(zero_copy_only=False)
-    score[given], bad[given] = values, np.isnan(values) & ~absent
+    present = pc.is_valid(chunk.score).to_numpy(zero_copy_only=False)
+    score[present], bad[present] = values, np.isnan(values) & ~absent
     return score, bad
 
 
 def excerpts(chunk: Chunk) -> list[str]:
-    """What quarantine shows of each row: a Python loop, but only over rows that were turned away."""
+    """The beginning of both sides of each row, escaped, for the quarantine. Loops in Python, but only over quarantined rows."""
     return [_excerpt(a, b) for a, b in zip(chunk.source.to_pylist(), chunk.target.to_pylist(), strict=True)]
 
 
 def _excerpt(source: bytes | None, target: bytes | None) -> str:
-    # Bytes are cut first, so that a line of megabytes is not decoded for 200 characters; a half character shows
-    # as \x..
+    # Bytes are cut first, so that megabytes are not decoded for 200 characters. An incomplete character becomes \x..
     cut = [(side or b"").strip()[: 4 * EXCERPT] for side in (source, target)]
     sides = [side.decode("utf-8", "surrogateescape")[:EXCERPT] for side in cut]
     half = EXCERPT // 2
@@ -169,8 +186,8 @@ def _decode(raw: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, list[np.ndar
     breaks, control = _control_positions(data)
     if len(breaks):
         rows = rows_of(breaks, offsets)
-        mended = pc.replace_substring_regex(text.filter(pa.array(rows)), _BREAKS, " ")
-        text = pc.replace_with_mask(text, pa.array(rows), mended)
+        replaced = pc.replace_substring_regex(text.filter(pa.array(rows)), _BREAKS, " ")
+        text = pc.replace_with_mask(text, pa.array(rows), replaced)
     return text, [missing, bad, rows_of(control, offsets) if len(control) else np.zeros(len(raw), bool)]
 
 

@@ -1,1 +1,1 @@
-"""OPUS: its index, the choice of archives and their download."""
+"""OPUS: its index, selection of archives and their download."""

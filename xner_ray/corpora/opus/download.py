@@ -1,12 +1,12 @@
 """Download of one file over HTTP, resumed after interruptions.
 
-Received bytes are kept in `NAME.part`, and the next request asks for the rest with If-Range. If the file on the server has
-changed, the server then sends the new file from its start, so parts of two files are never joined. Without a strong ETag or
-a date, a download starts again from the beginning.
+Received bytes are kept in `NAME.part`, and the next request asks for the rest with If-Range. If the file on the server
+has changed, the server then sends the new file from its start, so parts of two files are never joined. Without a strong
+ETag or a date, a download starts again from the beginning.
 
-Temporary failures (connection resets, read timeouts, short responses, 408, 429, 5xx) are retried with growing pauses. The
-number of tries starts again whenever a try makes progress. Other failures (404, 403, a full disk) raise a UserError at once,
-and the part is kept.
+Temporary failures (connection resets, read timeouts, short responses, 408, 429, 5xx) are retried with growing pauses.
+The number of tries starts again whenever a try makes progress. Other failures (404, 403, a full disk) raise a UserError
+at once, and the part is kept.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Archives of OPUS on disk, each with a receipt.
 
-A file appears under its final name by a rename, after its length, its entries (paths and CRC) and its hash were checked. The
-receipt beside it (`de-en.txt.zip.json`) holds URL, ETag, sha256 and license, and is written before the rename. A file without
-a receipt was put there by the user: it is checked and gets a receipt, without a download.
+A file appears under its final name by a rename, after its length, its entries (paths and CRC) and its hash were
+checked. The receipt beside it (`de-en.txt.zip.json`) holds URL, ETag, sha256 and license, and is written before the
+rename. A file without a receipt was put there by the user: it is checked and gets a receipt, without a download.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows of the OPUS index, from the copy in the PyPI package `opustools` or from the live API.
 
-The copy is read without importing the package, which would also import a YAML parser. It is 18 MB of gzipped SQLite and is
-unpacked once into the user's cache (132 MB, one to two seconds). It works offline and knows what existed when the package
-was made. The API knows more but is often out of reach, so it gets only seconds to respond.
+The copy is read without importing the package, which would also import a YAML parser. It is 18 MB of gzipped SQLite and
+is unpacked once into the user's cache (132 MB, one to two seconds). It works offline and knows what existed when the
+package was made. The API knows more but is often out of reach, so it gets only seconds to respond.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Corpora that a config names by their OPUS name become corpora with a path or URL.
 
-The catalog is queried once, before a run starts. Each entry becomes one plain corpus per language, because versions and file
-names differ between languages (`zh_cn`). Missing corpora are reported; their quota is redistributed to the other corpora.
+The catalog is queried once, before a run starts. Each entry becomes one plain corpus per language, because versions and
+file names differ between languages (`zh_cn`). Missing corpora are reported; their quota is redistributed to the other
+corpora.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Readers: each format of parallel text becomes the same stream of Arrow tables."""
+"""Readers: each format of parallel text becomes the same stream of Arrow chunks."""

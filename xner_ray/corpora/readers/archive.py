@@ -1,9 +1,9 @@
-"""Opening what other people packed: local files and fsspec URLs, zip entries and gzip, as plain byte streams.
+"""Archives and files as byte streams: local files and fsspec URLs, zip entries, gzip and plain text.
 
-Nothing in an archive is trusted. Entries are streamed and never unpacked to disk, sizes are counted rather than
-believed, and whatever a codec or a remote file system raises becomes a `UserError` that names the file, the entry and
-the remedy. The price is one open handle per zip entry: two sides read in turn through one handle would make a remote
-file seek, and fetch a block again, for every chunk.
+Archives are not trusted. Entries are streamed and never unpacked to disk, and sizes are counted while reading. Every
+exception of a codec or a remote file system becomes a `UserError` with the file, the entry and the remedy. Each zip
+entry has its own file handle, because alternate reads of two sides through one handle would make a remote file seek and
+fetch blocks repeatedly.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import Any, BinaryIO
 from xner_ray.errors import UserError
 from xner_ray.storage.fingerprint import hash_file
 
-# Deflate can reach 1,032:1; text of real corpora stays below 30:1. Small entries may be as repetitive as they like.
+# Deflate can reach 1,032:1; text of real corpora stays below 30:1. Below BOMB_BYTES every ratio is allowed.
 BOMB_RATIO = 200
 BOMB_BYTES = 64 << 20
 
-HASHED_WHOLE = 256 << 20  # larger files are known by size and time instead of content
+MAX_HASHED_BYTES = 256 << 20  # larger files are identified by size and time instead of content
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _FETCH_AGAIN = "fetch the file again, or check it with `unzip -t` or `gzip -t`"
 
 
 def open_file(path: str, key: str | None = None) -> BinaryIO:
-    """A local path or fsspec URL as a seekable binary file.
+    """Open a local path or fsspec URL as a seekable binary file.
 
     Args:
         path: e.g. `data/ted.zip`, `s3://bucket/ted.zip`, `https://host/ted.zip`.
         key: the config key that holds the path, for the error.
 
     Raises:
-        UserError: no such file, no right to read it, or a protocol that fsspec does not know.
+        UserError: the file does not exist or cannot be read, or fsspec does not know the protocol.
     """
     if "://" not in path and "::" not in path:
         try:
@@ -52,30 +52,30 @@ def open_file(path: str, key: str | None = None) -> BinaryIO:
         raise UserError(
             f"no driver for this URL: {e}", file=path, key=key, remedy="install the package it names"
         ) from e
-    except Exception as e:  # the file systems of fsspec raise types of their own (botocore, aiohttp, ...)
+    except Exception as e:  # each file system of fsspec raises its own types (botocore, aiohttp, ...)
         raise UserError(
             f"cannot be opened: {e}", file=path, key=key, remedy="check the URL and the credentials"
         ) from e
 
 
 def file_identity(path: str) -> dict[str, Any]:
-    """What tells one version of a file from another: content, of large files size and time, of remote ones the URL."""
+    """Identify the version of a file: by its hash, by size and time if it is large, by its URL if it is remote."""
     local = Path(path.removeprefix("file://"))
     if not local.is_file():
-        return {"url": path}  # a missing file is an error of whoever reads it
-    if local.stat().st_size <= HASHED_WHOLE:
+        return {"url": path}  # a missing file is an error of its reader
+    if local.stat().st_size <= MAX_HASHED_BYTES:
         return {"sha256": hash_file(local)}
     return {"size": local.stat().st_size, "mtime_ns": local.stat().st_mtime_ns}
 
 
 class Stream:
-    """Bytes of one file or entry; `read(n)` gives n bytes, fewer only at the end.
+    """The bytes of a file or entry.
 
     Args:
-        raw: what to read from.
-        name: the file, and the entry in it, for errors.
-        packed: compressed bytes, where they are known beforehand (zip) ...
-        counter: ... or the file whose position counts them (gzip).
+        raw: the stream to read.
+        name: file and entry, for errors.
+        packed: number of compressed bytes if known (zip).
+        counter: the compressed file, whose position counts the compressed bytes (gzip).
         closing: everything to close.
     """
 
@@ -84,10 +84,10 @@ class Stream:
         self._unpacked = 0
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes.
+        """Read `size` bytes, fewer only at the end.
 
         Raises:
-            UserError: truncated, damaged, encrypted or of a bomb's ratio; or the remote end failed.
+            UserError: the stream is truncated, damaged, encrypted or an archive bomb, or the remote server failed.
         """
         parts, left = [], size
         while left > 0:
@@ -106,18 +106,19 @@ class Stream:
             raise UserError("is truncated", file=self.name, remedy=_FETCH_AGAIN) from None
         except MemoryError:
             raise
-        except Exception as e:  # zlib, lzma, zipfile, gzip and fsspec have no common base; none may end as a traceback
+        except Exception as e:  # zlib, lzma, zipfile, gzip and fsspec have no common base class
             raise UserError(f"cannot be read: {e or type(e).__name__}", file=self.name, remedy=_FETCH_AGAIN) from e
         self._unpacked += len(data)
         if packed is not None and self._unpacked > BOMB_BYTES and self._unpacked > BOMB_RATIO * max(packed, 1):
             raise UserError(
                 f"unpacks to more than {BOMB_RATIO} times its size: this is an archive bomb, not text",
                 file=self.name,
-                remedy="remove the archive; if it really is text, unpack it and use format `lines`",
+                remedy="remove the archive; if it is really text, unpack it and use format `lines`",
             )
         return data
 
     def close(self) -> None:
+        """Close all files."""
         for item in self._closing:
             item.close()
 
@@ -129,12 +130,12 @@ class Stream:
 
 
 def open_text(path: str, key: str | None = None) -> Stream:
-    """A plain or gzipped file as a stream; its first bytes decide which, not its name."""
+    """Open a plain or gzipped file as a stream. Its first bytes decide which it is, not its name."""
     file = open_file(path, key)
     try:
         magic = file.read(2)
         file.seek(0)
-    except Exception as e:  # see Stream: remote files raise anything
+    except Exception as e:  # remote files raise any type, see Stream
         file.close()
         raise UserError(f"cannot be read: {e}", file=path, key=key, remedy="give a file, plain or gzipped") from e
     if magic == _GZIP_MAGIC:
@@ -147,7 +148,7 @@ def entry_names(path: str, key: str | None = None) -> list[str]:
     """Names of the files in a zip.
 
     Raises:
-        UserError: not a zip, a truncated one, or one with an entry that would lie outside of it.
+        UserError: not a zip, truncated, or an entry has a path outside of the archive.
     """
     with open_file(path, key) as file, _zip(file, path, key) as archive:
         names = [x.filename for x in archive.infolist() if not x.is_dir()]
@@ -164,17 +165,17 @@ def entry_names(path: str, key: str | None = None) -> list[str]:
 
 
 def open_entry(path: str, name: str, key: str | None = None) -> Stream:
-    """One entry of a zip as a stream, through a handle of its own."""
+    """Open one entry of a zip as a stream, with its own file handle."""
     file = open_file(path, key)
     try:
         archive = _zip(file, path, key)
-        # The size is the entry's own word; an entry cannot be larger than its archive.
+        # The entry itself states its size, so it is limited by the size of the archive.
         packed = min(archive.getinfo(name).compress_size, file.seek(0, 2))
         return Stream(archive.open(name), f"{path}!{name}", packed=packed, closing=(archive, file))
     except UserError:
         file.close()
         raise
-    except Exception as e:  # encrypted, unknown method, headers that disagree: many types, see Stream
+    except Exception as e:  # encrypted, unknown method, contradicting headers: many types, see Stream
         file.close()
         raise UserError(f"cannot be read: {e}", file=f"{path}!{name}", key=key, remedy=_FETCH_AGAIN) from e
 
@@ -183,5 +184,5 @@ def _zip(file: BinaryIO, path: str, key: str | None) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except Exception as e:  # besides BadZipFile also struct.error, OSError, NotImplementedError, UnicodeDecodeError
-        what = f"is not a zip, or a truncated one: {e}"
+        what = f"is not a zip, or is truncated: {e}"
         raise UserError(what, file=path, key=key, remedy=f"{_FETCH_AGAIN}; is `format` right?") from e

@@ -1,7 +1,7 @@
-"""One pass over one corpus, the part that the sampled and the whole ingest share: read, count, clean.
+"""One pass over one corpus: read, count, filter. Sampled and complete ingests share it.
 
-Every line that is read is counted under exactly one name: below `min_score`, not sampled, quarantined (it cannot be
-used), dropped (a rule of `ingest.clean` turned it away), a duplicate, or a row. `CorpusCount` holds the sum.
+Each line is counted under exactly one name: below `min_score`, not sampled, quarantined (it cannot be used), dropped
+(by a filter of `ingest.clean`), duplicate, or row. `CorpusCount` holds the counts.
 """
 
 from __future__ import annotations
@@ -38,10 +38,15 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Source:
-    """One corpus to read: where it lies, how, and how it is called.
+    """One corpus to read.
 
-    label: the value of `corpus` in its rows, e.g. `OpenSubtitles/v2018`. path, target_path: placeholders filled in.
-    languages: (source, target). ingest: the limits and rules that apply.
+    Attributes:
+        corpus: its config.
+        label: `corpus` in its rows, e.g. `OpenSubtitles/v2018`.
+        path: file or URL, with placeholders filled in.
+        target_path: of the target side, for format `lines`.
+        languages: codes of source and target.
+        ingest: limits and filters.
     """
 
     corpus: CorpusConfig
@@ -68,8 +73,14 @@ def sources_of(config: Config, language: str) -> list[Source]:
 
 
 @dataclass(frozen=True)
-class Cleaned:
-    """What is left of a chunk. pairs: schema PAIR. scores: of the readable rows, see `CorpusReader.clean`."""
+class CleanedChunk:
+    """The result of `CorpusReader.clean`.
+
+    Attributes:
+        pairs: the pairs that can be used and were not dropped, schema PAIR.
+        scores: schema `quality_filters.SCORES` of all readable pairs, with the columns `pair_id` and `dropped` (the filter, or
+            null); no columns if `ingest.clean` is not set.
+    """
 
     pairs: pa.Table
     scores: pa.Table
@@ -77,7 +88,14 @@ class Cleaned:
 
 @dataclass
 class CorpusReader:
-    """Reads a corpus once; `count` tells at any time what became of the lines so far."""
+    """Reads a corpus once.
+
+    Attributes:
+        source: the corpus.
+        quarantine: receives the lines that cannot be used.
+        progress: called after each chunk with the label and the number of lines read so far.
+        count: counts of the lines read so far.
+    """
 
     source: Source
     quarantine: pq.ParquetWriter
@@ -90,91 +108,88 @@ class CorpusReader:
         Raises:
             UserError: the corpus is missing, damaged, empty, or has no scores to compare with `min_score`.
         """
-        it, count = self.source, self.count
-        for chunk in read_corpus(it.corpus, *it.languages, it.path, it.target_path):
+        source, count = self.source, self.count
+        for chunk in read_corpus(source.corpus, *source.languages, source.path, source.target_path):
             count.read += len(chunk)
-            if it.corpus.min_score is not None:
+            if source.corpus.min_score is not None:
                 if chunk.score is None:
-                    raise _no_scores(it)
+                    raise _no_scores(source)
                 below = (
-                    parse_scores(chunk)[0] < it.corpus.min_score
-                )  # false for nan: the rules say what is wrong there
+                    parse_scores(chunk)[0] < source.corpus.min_score
+                )  # false for nan, which a validity filter reports
                 count.below_score += int(below.sum())
                 chunk = to_chunk(to_table(chunk).filter(pa.array(~below))) if below.any() else chunk
             yield chunk
             if self.progress:
-                self.progress(it.label, count.read)
+                self.progress(source.label, count.read)
         if not count.read:
             remedy = "remove the corpus from the config or fetch it again"
-            raise UserError("holds no pair", file=it.path, key=f"corpora.{it.corpus.name}.path", remedy=remedy)
+            key = f"corpora.{source.corpus.name}.path"
+            raise UserError("holds no pair", file=source.path, key=key, remedy=remedy)
 
-    def clean(self, chunk: Chunk) -> Cleaned:
-        """The rows that can be used and that no rule turns away, and the scores of all that could be read.
-
-        Scores are quality.SCORES with `pair_id` before and `dropped`, the rule or null, behind them; no columns at
-        all where `ingest.clean` is not set.
-        """
+    def clean(self, chunk: Chunk) -> CleanedChunk:
+        """Apply validity filters, then quality filters, and write the invalid lines into the quarantine."""
         pairs = decode_pairs(chunk)
-        verdict = first_reasons(pairs, Limits(self.source.ingest.max_chars, self.source.corpus.min_score is not None))
-        good = verdict < 0
+        reasons = first_reasons(pairs, Limits(self.source.ingest.max_chars, self.source.corpus.min_score is not None))
+        good = reasons < 0
         self.count.sampled += len(chunk)
         if not good.all():
-            self._reject(to_chunk(to_table(chunk).filter(pa.array(~good))), verdict[~good])
-        rows = _good_rows(self.source, chunk, pairs, good)
-        cleaned = self._judge(rows)
+            self._quarantine(to_chunk(to_table(chunk).filter(pa.array(~good))), reasons[~good])
+        rows = _valid_rows(self.source, chunk, pairs, good)
+        cleaned = self._apply_quality_filters(rows)
         self.count.rows += cleaned.pairs.num_rows
         return cleaned
 
-    def _judge(self, rows: pa.Table) -> Cleaned:
+    def _apply_quality_filters(self, rows: pa.Table) -> CleanedChunk:
         rules = self.source.ingest.clean
         if rules is None:
-            return Cleaned(rows, pa.table({}))
+            return CleanedChunk(rows, pa.table({}))
         scores = score_pairs(rows["source"], rows["target"], rules, self.source.languages)
         decision = decide(scores, rules)
         kept = decision < 0
         dropped = pa.array(CLEANED).take(pa.array(decision, mask=kept))
-        _count(self.count.dropped, decision[~kept], CLEANED)
+        _add_counts(self.count.dropped, decision[~kept], CLEANED)
         scores = scores.add_column(0, "pair_id", rows["pair_id"]).append_column("dropped", dropped)
-        return Cleaned(rows if kept.all() else rows.filter(pa.array(kept)), scores)
+        return CleanedChunk(rows if kept.all() else rows.filter(pa.array(kept)), scores)
 
-    def _reject(self, chunk: Chunk, verdict: np.ndarray) -> None:
-        _count(self.count.quarantined, verdict, REASONS)
+    def _quarantine(self, chunk: Chunk, reasons: np.ndarray) -> None:
+        _add_counts(self.count.quarantined, reasons, REASONS)
         n = len(chunk)
-        columns = [_same(x, n) for x in (self.source.label, self.source.languages[1])]
-        columns += [pa.array(chunk.pair_id), _same("ingest", n), pa.array(REASONS).take(pa.array(verdict))]
+        columns = [_repeated(x, n) for x in (self.source.label, self.source.languages[1])]
+        columns += [pa.array(chunk.pair_id), _repeated("ingest", n), pa.array(REASONS).take(pa.array(reasons))]
         columns += [pa.array(excerpts(chunk), pa.string())]
         self.quarantine.write_table(pa.Table.from_arrays(columns, schema=QUARANTINE))
 
     def check_quarantined(self) -> None:
-        """Raises: UserError where more than `ingest.max_quarantined` of the sampled pairs cannot be used."""
+        """Raise a UserError if a larger ratio than `ingest.max_quarantined` of the sampled pairs cannot be used."""
         count, limit = self.count, self.source.ingest.max_quarantined
-        if count.rejected > limit * count.sampled:
-            told = ", ".join(f"{reason} {n}" for reason, n in count.quarantined.items())
+        if count.num_quarantined > limit * count.sampled:
+            reasons = ", ".join(f"{reason} {n}" for reason, n in count.quarantined.items())
             raise UserError(
-                f"{count.rejected} of {count.sampled} sampled pairs cannot be used: {told}",
+                f"{count.num_quarantined} of {count.sampled} sampled pairs cannot be used: {reasons}",
                 file=self.source.path,
                 key=f"corpora.{self.source.corpus.name}",
                 remedy=f"check `format` and the encoding, or raise ingest.max_quarantined (now {limit})",
             )
 
 
-def _count(counts: dict[str, int], found: np.ndarray, names: Sequence[str]) -> None:
-    """Add to counts by name; names without a row stay out, the others keep the order of the rules."""
+def _add_counts(counts: dict[str, int], codes: np.ndarray, names: Sequence[str]) -> None:
+    """Add the number of rows of each code to `counts`, in the order of the names; names without rows are left out."""
     total = Counter(counts)
-    for i, n in enumerate(np.bincount(found, minlength=len(names)).tolist()):
+    for i, n in enumerate(np.bincount(codes, minlength=len(names)).tolist()):
         total[names[i]] += n
     counts.clear()
     counts.update({name: total[name] for name in names if total[name]})
 
 
-def _good_rows(source: Source, chunk: Chunk, pairs: DecodedPairs, good: np.ndarray) -> pa.Table:
+def _valid_rows(source: Source, chunk: Chunk, pairs: DecodedPairs, good: np.ndarray) -> pa.Table:
     kept, n = pa.array(good), int(good.sum())
     score = pairs.score[good].astype(np.float32)
     target = pairs.target if n == len(good) else pairs.target.filter(kept)
     columns = {
-        "corpus": _same(source.label, n),
-        "domain": _same(source.corpus.domain, n),
-        "language": _same(source.languages[1], n),
+        "corpus": _repeated(source.label, n),
+        "domain": _repeated(source.corpus.domain, n),
+        "language": _repeated(source.languages[1], n),
         "pair_id": pa.array(chunk.pair_id[good]),
         "source": pairs.source if n == len(good) else pairs.source.filter(kept),
         "target": target if get_language(source.languages[1]).uses_spaces else remove_cjk_spaces(target),
@@ -183,23 +198,24 @@ def _good_rows(source: Source, chunk: Chunk, pairs: DecodedPairs, good: np.ndarr
     return as_pairs(columns) if n else PAIR.empty_table()
 
 
-def _same(value: str, rows: int) -> pa.Array:
+def _repeated(value: str, rows: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), rows)
 
 
 def to_table(chunk: Chunk) -> pa.Table:
-    """A chunk as a table, for what tables can do and `to_chunk` undoes."""
+    """A chunk as a table with the columns pair_id, source, target and score; `to_chunk` is the inverse."""
     score = chunk.score if chunk.score is not None else pa.nulls(len(chunk), pa.large_binary())
     columns = [pa.array(chunk.pair_id), chunk.source, chunk.target, score]
     return pa.Table.from_arrays(columns, names=["pair_id", "source", "target", "score"])
 
 
 def to_chunk(table: pa.Table) -> Chunk:
-    source, target, score = (whole(table[name]) for name in ("source", "target", "score"))
+    """A table of `to_table` as a chunk."""
+    source, target, score = (_one_array(table[name]) for name in ("source", "target", "score"))
     return Chunk(table["pair_id"].to_numpy(), source, target, score)
 
 
-def whole(column: pa.ChunkedArray) -> pa.Array:
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
     """A column as one array."""
     return (
         column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])

@@ -1,8 +1,9 @@
-"""Readers: each format of parallel corpora becomes the same stream of Arrow chunks.
+"""Readers: each format of parallel text becomes the same stream of Arrow chunks.
 
-A reader splits and counts, it judges nothing: bytes stay bytes, an absent side is null, and `validity_filters.py` says what is
-wrong with a row. Every line is one row, so that what is read can be accounted for. `pair_id` is the 0-based line (TMX: the
-unit) in every format. The id column of TSV is required but not used: corpora in the wild have ids that are text, or repeat.
+A reader splits lines and counts them. It does not decide whether a row can be used: bytes stay bytes, a missing side is
+null, and `validity_filters.py` gives the reason. Each line becomes one row, so the counts of all outcomes add up.
+`pair_id` is the 0-based line number (in TMX, the number of the unit) in every format. The id column of TSV is required
+but ignored, because in real corpora ids are text or not unique.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from xner_ray.errors import UserError
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some thousand raw pairs.
+    """Several thousand raw pairs.
 
-    pair_id: int64, one a row. source, target: large_binary, with the separators around them, null where a line lacks
-    the column. score: large_binary, the text of a number; None where the corpus has no scores at all.
+    Attributes:
+        pair_id: int64 [n].
+        source: large_binary [n], with its separators; null where the line lacks the column.
+        target: large_binary [n], likewise.
+        score: large_binary [n], the text of a number; None where the corpus has no scores.
     """
 
     pair_id: np.ndarray
@@ -45,12 +49,14 @@ def read_corpus(
     """All pairs of a corpus, in the order of its lines.
 
     Args:
-        corpus: says which format.
-        source, target: languages of the two sides, ISO 639-1.
-        path, target_path: where it lies, placeholders filled in.
+        corpus: its config, with the format.
+        source: source language, ISO 639-1.
+        target: target language, ISO 639-1.
+        path: file or URL, with placeholders filled in.
+        target_path: of the target side, for format `lines`.
 
     Raises:
-        UserError: whatever makes the whole file unreadable, with file, line or entry, key and remedy.
+        UserError: the file as a whole cannot be read; with file, line or entry, key and remedy.
     """
     key = f"corpora.{corpus.name}.path"
     if corpus.format == "moses":
@@ -58,7 +64,7 @@ def read_corpus(
     if corpus.format == "tmx":
         return _tmx(path, source, target, key)
     if corpus.format == "lines":
-        assert target_path is not None  # the config sees to it
+        assert target_path is not None  # checked by the config
         return _lines(path, target_path, corpus.name)
     if corpus.format == "parquet":
         return _parquet(path, source, target, key)
@@ -73,29 +79,39 @@ def _moses(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:
 
 
 def moses_entries(path: str, names: list[str], source: str, target: str, key: str | None = None) -> list[str]:
-    """The entries of source and target, and of the scores where there are some.
+    """The entries of a Moses zip with source, target and, if present, scores.
 
-    An archive may hold several pairs (`NAME.de-en.en`, `NAME.en-es.en`), so both sides must share all but their last
-    suffix.
+    An archive may contain several language pairs (`NAME.de-en.en`, `NAME.en-es.en`), so both entries must have the same name
+    except for the last suffix.
+
+    Args:
+        path: the archive, for errors.
+        names: its entries.
+        source: source language.
+        target: target language.
+        key: config key of the path, for errors.
+
+    Returns:
+        Two or three names.
 
     Raises:
-        UserError: none, or more than one, pair of entries has the two languages.
+        UserError: no pair of entries, or more than one, has the two languages.
     """
     stems: dict[str, dict[str, str]] = {}
     for name in sorted(names):
         stem, _, suffix = name.rpartition(".")
         stems.setdefault(stem, {})[suffix] = name
-    found = []
+    matches = []
     for by_suffix in stems.values():
         sides = [_suffix(by_suffix, language) for language in (source, target)]
         if all(sides):
-            found.append([by_suffix[x] for x in sides if x] + [by_suffix[x] for x in ("scores",) if x in by_suffix])
-    if len(found) == 1:
-        return found[0]
-    told = ", ".join(sorted(names)[:12]) or "nothing"
-    what = "no entries" if not found else f"{len(found)} pairs of entries"
+            matches.append([by_suffix[x] for x in sides if x] + [by_suffix[x] for x in ("scores",) if x in by_suffix])
+    if len(matches) == 1:
+        return matches[0]
+    entries = ", ".join(sorted(names)[:12]) or "nothing"
+    what = "no entries" if not matches else f"{len(matches)} pairs of entries"
     raise UserError(
-        f"{what} for the languages {source} and {target}; it holds {told}",
+        f"{what} for the languages {source} and {target}; it holds {entries}",
         file=path,
         key=key,
         remedy=f"give an archive with one NAME.{source} and one NAME.{target}",
@@ -103,7 +119,7 @@ def moses_entries(path: str, names: list[str], source: str, target: str, key: st
 
 
 def _suffix(suffixes: dict[str, str], language: str) -> str | None:
-    """The suffix of a language: itself, else one with a region (zh_CN, zh-cn), the simplified Chinese of zh first."""
+    """The suffix of a language: the code itself, or a code with a region (zh_CN, zh-cn); for zh simplified Chinese first."""
     if language in suffixes:
         return language
     regional = [x for x in suffixes if x.lower().replace("-", "_").startswith(f"{language.lower()}_")]
@@ -129,13 +145,13 @@ def _tsv(path: str, score: int, source: int, target: int, key: str) -> Iterator[
         for block in text_blocks(stream):
             fields, first, count = split_fields(block)
             if at == 0 and count[0] < 3:
-                wanted = "score, source, target" if score == 0 else "id, source, target[, score]"
+                expected = "score, source, target" if score == 0 else "id, source, target[, score]"
                 raise UserError(
-                    f"the first line has {count[0]} of the columns {wanted}",
+                    f"the first line has {count[0]} of the columns {expected}",
                     file=path,
                     line=1,
                     key=key,
-                    remedy="separate the columns by tabs; is `format` right?",
+                    remedy="separate the columns by tabs, or correct `format`",
                 )
             scores = field(fields, first, count, score) if score == 0 or (count > score).any() else None
             yield Chunk(

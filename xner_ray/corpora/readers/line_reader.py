@@ -1,8 +1,8 @@
-"""Splitting big blocks of bytes into Arrow columns without touching a row in Python.
+"""Splitting large blocks of bytes into Arrow columns without a Python loop over rows.
 
-A block of some megabytes becomes one `large_binary` array whose offsets are the positions of its separators: nothing
-is copied, at the price that each value keeps the separator that ends it (cleaning strips white space anyway). Only LF
-ends a line: U+2028 or a lone CR within a sentence must not shift one side against the other.
+A block of several megabytes becomes one `large_binary` array whose offsets are the positions of its separators. Nothing
+is copied, but each value keeps the separator that ends it, which the filters strip. Only LF ends a line, because U+2028
+or a single CR within a sentence must not misalign the two sides.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from xner_ray.errors import UserError
 from xner_ray.text.arrow_kernels import split_at
 
 BLOCK = 4 << 20
-MAX_LINE = 16 << 20  # bytes; a longer line is no sentence but the wrong file, and would have to fit in memory
+MAX_LINE = 16 << 20  # bytes; a longer line is not a sentence, and would have to fit in memory
 
 
 def text_blocks(stream: Stream) -> Iterator[bytes]:
-    """Blocks of whole lines, about `BLOCK` bytes each; only the last line of all may lack its LF.
+    """Blocks of complete lines, about `BLOCK` bytes each. Only the last line of the file may lack its LF.
 
     Raises:
         UserError: the file is UTF-16, or a line is longer than `MAX_LINE` bytes.
@@ -45,15 +45,16 @@ def text_blocks(stream: Stream) -> Iterator[bytes]:
 
 
 def too_long_line(name: str, line: int | None) -> UserError:
+    """The error for a line or segment above `MAX_LINE`."""
     what = f"a line or segment of more than {MAX_LINE >> 20} MiB"
-    return UserError(what, file=name, line=line, remedy="is this text, and is `format` right?")
+    return UserError(what, file=name, line=line, remedy="check that the file is text, and that `format` is correct")
 
 
 def strip_bom(data: bytes, name: str) -> bytes:
     """The first block without its UTF-8 byte order mark.
 
     Raises:
-        UserError: the mark is that of UTF-16.
+        UserError: the file is UTF-16.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError("is UTF-16", file=name, remedy="convert it: iconv -f UTF-16 -t UTF-8")
@@ -61,7 +62,7 @@ def strip_bom(data: bytes, name: str) -> bytes:
 
 
 def split_lines(block: bytes) -> pa.LargeBinaryArray:
-    """The lines of a block, each with its LF."""
+    """The lines of a block, each with its LF; large_binary."""
     return _slices(block, np.flatnonzero(np.frombuffer(block, np.uint8) == 10) + 1)
 
 
@@ -69,9 +70,9 @@ def split_fields(block: bytes) -> tuple[pa.LargeBinaryArray, np.ndarray, np.ndar
     """The tab-separated fields of a block.
 
     Returns:
-        fields: every field of every line in order, each with the tab or LF that ends it.
-        first: int64, per line the index of its first field.
-        count: int64, per line how many fields it has.
+        fields: large_binary, all fields of all lines in order, each with the tab or LF that ends it.
+        first: int64 [lines], index of the first field of each line.
+        count: int64 [lines], number of fields of each line.
     """
     data = np.frombuffer(block, np.uint8)
     separators = np.flatnonzero((data == 9) | (data == 10))
@@ -91,7 +92,7 @@ def _slices(block: bytes, ends: np.ndarray, at_least: int = 0) -> pa.LargeBinary
 
 
 def field(fields: pa.LargeBinaryArray, first: np.ndarray, count: np.ndarray, column: int) -> pa.LargeBinaryArray:
-    """One column of `split_fields`; null where a line has too few."""
+    """One column of `split_fields`, large_binary [lines]; null where the line has too few fields."""
     index, has = first + column, count > column
     if has.all():
         mask = np.zeros(len(fields), bool)
@@ -100,31 +101,39 @@ def field(fields: pa.LargeBinaryArray, first: np.ndarray, count: np.ndarray, col
     return fields.take(pa.array(index, mask=~has))
 
 
-def aligned(sides: list[Iterator[pa.LargeBinaryArray]], names: list[str]) -> Iterator[list[pa.LargeBinaryArray]]:
-    """Runs of lines of several files, side by side.
+def align_lines(sides: list[Iterator[pa.LargeBinaryArray]], names: list[str]) -> Iterator[list[pa.LargeBinaryArray]]:
+    """The lines of several files, side by side.
+
+    Args:
+        sides: blocks of lines of each file.
+        names: the files, for errors.
+
+    Yields:
+        One array per file; all have the same length.
 
     Raises:
-        UserError: the files differ in their number of lines; only the end of the longest one shows by how much.
+        UserError: the files differ in their number of lines, which shows only at the end of the longest one.
     """
-    held: list[pa.LargeBinaryArray | None] = [None] * len(sides)
+    parts: list[pa.LargeBinaryArray | None] = [None] * len(sides)
     done = 0
     while True:
-        held = [next(it, None) if part is None else part for part, it in zip(held, sides, strict=True)]
-        if all(part is None for part in held):
+        parts = [next(side, None) if part is None else part for part, side in zip(parts, sides, strict=True)]
+        if all(part is None for part in parts):
             return
-        if any(part is None for part in held):
+        if any(part is None for part in parts):
             break
-        run = min(len(part) for part in held if part is not None)
-        yield [part[:run] for part in held if part is not None]
-        held = [part[run:] if part is not None and len(part) > run else None for part in held]
+        run = min(len(part) for part in parts if part is not None)
+        yield [part[:run] for part in parts if part is not None]
+        parts = [part[run:] if part is not None and len(part) > run else None for part in parts]
         done += run
     counts = [
-        done + (len(part) if part is not None else 0) + sum(map(len, it)) for part, it in zip(held, sides, strict=True)
+        done + (len(part) if part is not None else 0) + sum(map(len, side))
+        for part, side in zip(parts, sides, strict=True)
     ]
-    told = ", ".join(f"{name} has {count}" for name, count in zip(names, counts, strict=True))
+    line_counts = ", ".join(f"{name} has {count}" for name, count in zip(names, counts, strict=True))
     raise UserError(
-        f"the sides differ in their number of lines: {told}",
+        f"the sides differ in their number of lines: {line_counts}",
         file=names[int(np.argmin(counts))],
         line=min(counts) + 1,
-        remedy="fetch the corpus again: from the first missing line on, no pair can be trusted",
+        remedy="fetch the corpus again; all pairs after the first missing line may be wrong",
     )

@@ -1,7 +1,7 @@
-"""Parallel text as Parquet: what translation datasets of Hugging Face are.
+"""Parallel text in Parquet, the format of translation datasets on the Hugging Face hub.
 
-The two sides are fields of a struct `translation`, named by language, or columns `source` and `target`, or columns named by
-language; `score` is taken where there is one.
+The two sides are fields of a struct `translation` that are named by language, or columns that are named by language, or
+the columns `source` and `target`. A column `score` is read if present.
 """
 
 from __future__ import annotations
@@ -19,10 +19,20 @@ ROWS = 8192
 
 
 def read_parquet(path: str, source: str, target: str, key: str) -> Iterator[tuple[Any, Any, Any]]:
-    """Pairs in the order of the file's rows: source, target and score (None where there is none), large_binary each.
+    """Read pairs in the order of the rows.
+
+    Args:
+        path: file or fsspec URL.
+        source: source language code.
+        target: target language code.
+        key: config key of the path, for errors.
+
+    Yields:
+        source, target and score, large_binary [rows] each; score is None where the file has none.
+
 
     Raises:
-        UserError: no such file, not Parquet, or no columns of the two languages.
+        UserError: the file does not exist, is not Parquet, or lacks columns of the two languages.
     """
     import fsspec
 
@@ -40,7 +50,7 @@ def read_parquet(path: str, source: str, target: str, key: str) -> Iterator[tupl
 def _columns(
     schema: pa.Schema, source: str, target: str, path: str, key: str
 ) -> tuple[list[str], list[tuple[str, str | None]]]:
-    """Columns to read, and where each side is: (column, field of its struct or None)."""
+    """Columns to read, and for each side its column and the field of a struct column."""
     score = ["score"] if "score" in schema.names else []
     if "translation" in schema.names and pa.types.is_struct(schema.field("translation").type):
         fields = {f.name for f in schema.field("translation").type}
@@ -57,8 +67,8 @@ def _columns(
     )
 
 
-def _side(batch: pa.RecordBatch, where: tuple[str, str | None]) -> Any:
-    column, field = where
+def _side(batch: pa.RecordBatch, side: tuple[str, str | None]) -> Any:
+    column, field = side
     return batch.column(column) if field is None else pc.struct_field(batch.column(column), field)
 
 

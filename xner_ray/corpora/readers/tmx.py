@@ -1,9 +1,9 @@
-"""TMX, a unit at a time, with expat: memory holds one unit however large the file is.
+"""TMX, read with expat one translation unit at a time, so memory does not depend on the size of the file.
 
-XML needs a Python call per tag, so this is several times slower than the other readers. What a hostile file could do
-is shut off: entities of its own are refused (so nothing expands), nothing external is ever fetched, depth and token
-size are bounded. Expat gives up at the first byte that is not UTF-8; to lose one row instead of the file, such bytes
-become a private character on the way in and an invalid byte again on the way out, for the rule `bad_utf8` to find.
+XML needs a Python call for each tag, so this reader is several times slower than the others. Hostile files are limited:
+a file's own entities are refused (so nothing expands), nothing external is fetched, and depth and token size are
+bounded. Expat stops at the first byte that is not UTF-8. To lose one row instead of the file, such bytes become a
+private character before expat and an invalid byte after it, which the filter `bad_utf8` detects.
 """
 
 from __future__ import annotations
@@ -18,19 +18,27 @@ from xner_ray.corpora.readers.archive import Stream
 from xner_ray.corpora.readers.line_reader import BLOCK, MAX_LINE, strip_bom, too_long_line
 from xner_ray.errors import UserError
 
-_MARK = "\U0010fffd"  # last private character of Unicode: text that really holds it is counted as bad_utf8
+_MARK = "\U0010fffd"  # last private character of Unicode; text that contains it is counted as bad_utf8
 _BROKEN = re.compile("[\ud800-\udfff]+")
-_NATIVE = frozenset({"bpt", "ept", "it", "ph", "ut"})  # their content is markup of another format, not text
+_NATIVE = frozenset({"bpt", "ept", "it", "ph", "ut"})  # their content is markup of another format
 _MAX_DEPTH = 100
 
 Column = list[bytes | None]
 
 
 def read_units(stream: Stream, source: str, target: str) -> Iterator[tuple[Column, Column]]:
-    """Both sides of the translation units, in lists of some thousand; None where a unit lacks the language.
+    """Read translation units.
+
+    Args:
+        stream: the file.
+        source: source language code.
+        target: target language code.
+
+    Yields:
+        Source sides and target sides, lists of several thousand; None where a unit lacks the language.
 
     Raises:
-        UserError: not well-formed, truncated, another encoding than UTF-8, or entities of its own.
+        UserError: the file is not well-formed, is truncated, is not UTF-8 or declares entities.
     """
     handler = _Units(stream.name, source.lower(), target.lower())
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -47,7 +55,9 @@ def read_units(stream: Stream, source: str, target: str) -> Iterator[tuple[Colum
             parser.Parse(text, not data)
         except expat.ExpatError as e:
             what = f"is not well-formed XML, or truncated: {expat.ErrorString(e.code)}"
-            raise UserError(what, file=stream.name, line=e.lineno, remedy="fetch it again or mend it") from None
+            raise UserError(
+                what, file=stream.name, line=e.lineno, remedy="fetch the file again or repair it"
+            ) from None
         if fed - max(parser.CurrentByteIndex, 0) > MAX_LINE and data:
             raise too_long_line(stream.name, parser.CurrentLineNumber)
         if handler.sources:
@@ -57,7 +67,7 @@ def read_units(stream: Stream, source: str, target: str) -> Iterator[tuple[Colum
 
 
 class _Units:
-    """The handlers of expat and the unit they are in."""
+    """The handlers of expat, and the state of the current unit."""
 
     def __init__(self, name: str, source: str, target: str):
         self.name, self.languages = name, (source, target)
@@ -78,15 +88,18 @@ class _Units:
         parser.XmlDeclHandler = self.check_encoding
 
     def take(self) -> tuple[Column, Column]:
-        done = self.sources, self.targets
+        units = self.sources, self.targets
         self.sources, self.targets = [], []
-        return done
+        return units
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             raise UserError(
-                f"nested deeper than {_MAX_DEPTH} tags", file=self.name, line=self.line, remedy="is it TMX?"
+                f"nested deeper than {_MAX_DEPTH} tags",
+                file=self.name,
+                line=self.line,
+                remedy="check that the file is TMX",
             )
         if tag == "tu":
             self.unit = {}
@@ -107,7 +120,7 @@ class _Units:
             self.unit = self.language = self.seg = None
         elif tag == "seg" and self.seg is not None and self.unit is not None and self.language is not None:
             raw = "".join(self.seg).encode()
-            self.unit.setdefault(self.language, raw.replace(_MARK.encode(), b"\xff"))  # of two variants the first
+            self.unit.setdefault(self.language, raw.replace(_MARK.encode(), b"\xff"))  # the first of several variants
             self.seg = None
         elif tag == "tuv":
             self.language = None
@@ -123,8 +136,7 @@ class _Units:
         self.seg.append(text)
 
     def known_entity(self, name: str, is_parameter: bool) -> None:
-        # A file with a DOCTYPE may use entities of a DTD that is never fetched: those of HTML are known,
-        # others stay text.
+        # A file with a DOCTYPE may use entities of a DTD, which is not fetched. Those of HTML are replaced, others stay text.
         if not is_parameter:
             self.text(chr(name2codepoint[name]) if name in name2codepoint else f"&{name};")
 

@@ -116,7 +116,7 @@ class Ingest(Stage):
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Ingested:
         incremental = ctx.config.ingest.incremental
         folders = {x: collection_folder(ctx.out, x) if incremental else d.path / "shards" for x, d in done.items()}
-        reports = {x: Collection(f).whole() if incremental else _report(f) for x, f in folders.items()}
+        reports = {x: Collection(f).merged_report() if incremental else _report(f) for x, f in folders.items()}
         domains = {(x, c.name): c.domain for x in ctx.config.languages for c in ctx.config.corpora_of(x)}
         return Ingested(reports, folders, incremental, domains)
 

@@ -1,4 +1,4 @@
-"""A collection against a model of ten lines: who came first stays, what vanished is tombstoned, nothing is uncounted."""
+"""A collection against a model of ten lines: first pairs are kept, removed pairs get tombstones, all lines are counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -18,10 +19,11 @@ from xner_ray.config import CorpusConfig, IngestConfig
 from xner_ray.corpora import collection as collection_module
 from xner_ray.corpora import dedup_index as index
 from xner_ray.corpora import staging
-from xner_ray.corpora.collection import Collection, dead_pairs
+from xner_ray.corpora.collection import Collection
 from xner_ray.corpora.readers import line_reader as lines
 from xner_ray.corpora.readers.corpus_reader import Source
 from xner_ray.errors import UserError
+from xner_ray.text.sentence_keys import pair_keys
 
 RUNS = settings(max_examples=int(os.environ.get("XNER_EXAMPLES", "12")), deadline=None)
 VERSIONS = st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 12), min_size=1, max_size=12), min_size=1)
@@ -43,22 +45,31 @@ def write(path: Path, numbers: list[int]) -> Path:
     return good_moses(path, [(f"word {n} !", f"Wort {n}.") for n in numbers])
 
 
-def living(collection: Collection) -> list[int]:
+def all_pairs(collection: Collection) -> pa.Table:
+    """The pairs of all shards, with a column `dead`."""
     files = [shard.file for report in collection.reports() for shard in report.shards]
-    return sorted(int(text.split()[1]) for file in files for text in collection.read(file)["source"].to_pylist())
+    if not files:
+        return pa.table({"source": [], "corpus": [], "pair_id": [], "dead": []})
+    table = pa.concat_tables(pq.read_table(collection.root / file) for file in files)
+    dead = np.isin(pair_keys(table["source"], table["target"]), collection.tombstones())
+    return table.append_column("dead", pa.array(dead))
 
 
-def written(collection: Collection) -> dict[int, str]:
-    """By pair the label that its row has; every pair is written at most once."""
-    rows = [
-        row
-        for report in collection.reports()
-        for shard in report.shards
-        for row in pq.read_table(collection.root / shard.file).to_pylist()
-    ]
-    found = {int(row["source"].split()[1]): row["corpus"] for row in rows}
-    assert len(found) == len(rows)
-    return found
+def number(row: dict) -> int:
+    return int(row["source"].split()[1])
+
+
+def living(collection: Collection) -> list[int]:
+    """The pairs without a tombstone."""
+    return sorted(number(row) for row in all_pairs(collection).to_pylist() if not row["dead"])
+
+
+def labels(collection: Collection) -> dict[int, str]:
+    """The label of each pair's row; every pair is written at most once."""
+    rows = all_pairs(collection).to_pylist()
+    by_number = {number(row): row["corpus"] for row in rows}
+    assert len(by_number) == len(rows)
+    return by_number
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -67,10 +78,10 @@ def files_of(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def small(monkeypatch):
-    """Sizes at which a dozen pairs are many blocks, runs and ranges."""
+    """Sizes at which a dozen pairs make many blocks, runs and ranges."""
     monkeypatch.setattr(lines, "BLOCK", 40)
-    monkeypatch.setattr(staging, "RUN_KEYS", 2)
-    monkeypatch.setattr(index, "RANGE_KEYS", 4)
+    monkeypatch.setattr(staging, "KEYS_PER_RUN", 2)
+    monkeypatch.setattr(index, "KEYS_PER_RANGE", 4)
 
 
 @RUNS
@@ -78,8 +89,8 @@ def small(monkeypatch):
 def test_collection_agrees_with_a_model(steps):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK", 40)
-        patch.setattr(staging, "RUN_KEYS", 2)
-        patch.setattr(index, "RANGE_KEYS", 4)
+        patch.setattr(staging, "KEYS_PER_RUN", 2)
+        patch.setattr(index, "KEYS_PER_RANGE", 4)
         folder = Path(tempfile.mkdtemp())
         try:
             check_steps(folder, steps)
@@ -105,36 +116,36 @@ def check_steps(folder: Path, steps: list[dict[str, list[int]]]) -> None:
             check_counts(count)
             assert count.read == len(changed[name]) and count.rows == len(set(changed[name]) - known)
         current |= changed
-        assert {n: label.split("/")[0] for n, label in written(collection).items()} == owner
+        assert {n: label.split("/")[0] for n, label in labels(collection).items()} == owner
         assert living(collection) == sorted({n for numbers in current.values() for n in numbers})
         assert len(collection.tombstones()) == len(owner) - len(living(collection))
-        assert before.items() <= files_of(collection.root).items()  # nothing that was there has changed
+        assert before.items() <= files_of(collection.root).items()  # no earlier file has changed
 
 
-def test_a_new_version_costs_only_its_new_pairs(tmp_path, small):
+def test_new_version_adds_only_its_new_pairs(tmp_path, small):
     collection = Collection(tmp_path / "out")
     collection.add([source(write(tmp_path / "v1", list(range(10))), label="c/v1")])
     report = collection.add([source(write(tmp_path / "v2", [*range(2, 10), 77]), label="c/v2")])
     assert report is not None and report.corpora["c/v2"].known == 8
     assert [(s.rows, s.file) for s in report.shards] == [(1, "shard-00004.parquet")]
-    assert sorted(dead_pairs(collection).to_pylist(), key=str) == [
-        {"corpus": "c/v1", "pair_id": 0},
-        {"corpus": "c/v1", "pair_id": 1},
-    ]
+    dead = [row for row in all_pairs(collection).to_pylist() if row["dead"]]
+    assert [(row["corpus"], row["pair_id"]) for row in dead] == [("c/v1", 0), ("c/v1", 1)]
     assert collection.add([source(tmp_path / "v2", label="c/v2")]) is None
-    back = collection.add([source(write(tmp_path / "v3", list(range(10))), label="c/v3")])  # 0 and 1 live again
+    back = collection.add(
+        [source(write(tmp_path / "v3", list(range(10))), label="c/v3")]
+    )  # 0 and 1 are pairs of a corpus again
     assert back is not None and back.rows == 0 and not back.shards
     assert living(collection) == list(range(10)) and len(collection.tombstones()) == 1
 
 
-def test_labels_of_versions_without_a_name_are_told_apart(tmp_path):
+def test_versions_with_equal_labels_get_numbers(tmp_path):
     collection = Collection(tmp_path / "out")
     for n in (1, 2, 3):
         collection.add([source(write(tmp_path / "c", [n]))])
-    assert written(collection) == {1: "c", 2: "c/2", 3: "c/3"}
+    assert labels(collection) == {1: "c", 2: "c/2", 3: "c/3"}
 
 
-def test_other_rules_read_again_and_bring_what_they_dropped(tmp_path):
+def test_other_filters_add_the_pairs_that_were_dropped(tmp_path):
     path = good_moses(tmp_path / "c", [("same", "Same"), ("a", "a" * 90), *GOOD[:3]])
     collection = Collection(tmp_path / "out")
     strict = collection.add([source(path, clean={})])
@@ -148,7 +159,7 @@ def test_other_rules_read_again_and_bring_what_they_dropped(tmp_path):
     assert [row["pair_id"] for row in scores] == list(range(5))
 
 
-def test_a_restart_skips_what_is_staged_and_gives_the_same_bytes(tmp_path, monkeypatch):
+def test_restart_skips_staged_corpora_and_gives_the_same_bytes(tmp_path, monkeypatch):
     paths = {name: write(tmp_path / name, list(range(i, 9))) for i, name in enumerate("abc")}
     whole = Collection(tmp_path / "whole")
     whole.add([source(path, name) for name, path in paths.items()])
@@ -158,7 +169,7 @@ def test_a_restart_skips_what_is_staged_and_gives_the_same_bytes(tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("xner_ray.corpora.generation._settle_all", fail)
+        patch.setattr("xner_ray.corpora.generation._deduplicate", fail)
         with pytest.raises(KeyboardInterrupt):
             broken.add([source(path, name) for name, path in paths.items()])
     assert not broken.generations() and len(list((broken.root / "staging").iterdir())) == 3
@@ -167,18 +178,18 @@ def test_a_restart_skips_what_is_staged_and_gives_the_same_bytes(tmp_path, monke
     assert not read and files_of(broken.root) == files_of(whole.root)
 
 
-def test_the_slower_of_two_writers_is_told(tmp_path, monkeypatch):
+def test_slower_of_two_writers_gets_an_error(tmp_path, monkeypatch):
     collection = Collection(tmp_path / "out")
-    build = collection_module.build
+    build = collection_module.build_generation
 
     def slow(*args, **keys):
-        made = build(*args, **keys)
+        generation = build(*args, **keys)
         with monkeypatch.context() as patch:
-            patch.setattr(collection_module, "build", build)
+            patch.setattr(collection_module, "build_generation", build)
             Collection(tmp_path / "out").add([source(write(tmp_path / "b", [2]), "b")])
-        return made
+        return generation
 
-    monkeypatch.setattr(collection_module, "build", slow)
+    monkeypatch.setattr(collection_module, "build_generation", slow)
     with pytest.raises(UserError, match="another process"):
         collection.add([source(write(tmp_path / "a", [1]), "a")])
     assert living(collection) == [2]
@@ -187,11 +198,11 @@ def test_the_slower_of_two_writers_is_told(tmp_path, monkeypatch):
     assert living(collection) == [1, 2]
 
 
-def test_folders_that_are_no_collection_or_of_other_settings(tmp_path):
+def test_foreign_folder_and_other_settings_are_errors(tmp_path):
     path = write(tmp_path / "c", [1])
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "a.txt").write_text("x")
-    with pytest.raises(UserError, match="no collection"):
+    with pytest.raises(UserError, match="not a collection"):
         Collection(tmp_path / "thesis").add([source(path)])
     Collection(tmp_path / "out").add([source(path)])
     with pytest.raises(UserError, match="shard_rows: 3 -> 4"):
@@ -199,7 +210,9 @@ def test_folders_that_are_no_collection_or_of_other_settings(tmp_path):
 
 
 def test_ranges_cover_all_keys_once():
-    assert [index.range_count(n) for n in (0, 1, index.RANGE_KEYS, index.RANGE_KEYS + 1, 9 * index.RANGE_KEYS)] == [
+    assert [
+        index.range_count(n) for n in (0, 1, index.KEYS_PER_RANGE, index.KEYS_PER_RANGE + 1, 9 * index.KEYS_PER_RANGE)
+    ] == [
         1,
         1,
         1,

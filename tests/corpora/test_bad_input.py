@@ -1,4 +1,4 @@
-"""Every kind of broken corpus ends in an error that helps, or in quarantined rows with a reason and a count."""
+"""Every kind of broken corpus ends in a user error, or in quarantined rows with a reason and a count."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xner_ray.errors import UserError
 
 
 def fails(tmp_path, item: dict, **keys) -> UserError:
-    """The error of ingesting one corpus; nothing may be left behind, and it must name a file or key and a remedy."""
+    """The error of ingesting one corpus. It has a file and a remedy, and no output is left."""
     with pytest.raises(UserError) as caught:
         ingest(config([item], **keys), "de", tmp_path / "out")
     assert not [p for p in tmp_path.iterdir() if "out" in p.name]
@@ -51,7 +51,7 @@ def test_missing_file_names_the_key(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
-def test_truncated_zip(tmp_path, share):
+def test_truncated_zip_is_an_error(tmp_path, share):
     path = good_moses(tmp_path / "a.zip")
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
@@ -72,14 +72,14 @@ def test_damaged_entry_names_the_entry(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../N.de-en.en", "/etc/N.de-en.en", "a/../../b.en", "..\\N.en", "C:\\N.en"])
-def test_entry_outside_of_the_archive(tmp_path, name):
+def test_entry_outside_of_the_archive_is_an_error(tmp_path, name):
     path = good_moses(tmp_path / "a.zip")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(name, b"x\n")
     assert "outside" in fails(tmp_path, corpus(path, "moses")).problem
 
 
-def test_bomb_stops_early(tmp_path):
+def test_zip_bomb_stops_early(tmp_path):
     path, line = tmp_path / "a.zip", b"a" * 999 + b"\n"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for side in ("en", "de"):
@@ -93,7 +93,7 @@ def test_bomb_stops_early(tmp_path):
     assert max(lines) * 1000 <= BOMB_BYTES
 
 
-def test_gzip_bomb_and_truncated_gzip(tmp_path):
+def test_gzip_bomb_and_truncated_gzip_are_errors(tmp_path):
     path = tmp_path / "a.tsv.gz"
     path.write_bytes(gzip.compress((b"1\tx\ty" + b"z" * 994 + b"\n") * (BOMB_BYTES // 1000 + 9000)))
     assert "bomb" in fails(tmp_path, corpus(path, "tsv"), max_pairs_per_language=10).problem
@@ -103,24 +103,24 @@ def test_gzip_bomb_and_truncated_gzip(tmp_path):
 
 
 @pytest.mark.parametrize(("source", "target"), [(40, 39), (3, 40), (0, 5)])
-def test_sides_of_unequal_length_tell_both_counts(tmp_path, source, target):
+def test_sides_of_unequal_length_give_both_counts(tmp_path, source, target):
     made = moses(tmp_path / "a.zip", text([a for a, _ in GOOD][:source]), text([b for _, b in GOOD][:target]))
     error = fails(tmp_path, corpus(made, "moses"))
     assert f"has {source}" in error.problem and f"has {target}" in error.problem
     assert error.line == min(source, target) + 1
 
 
-def test_scores_of_unequal_length(tmp_path):
+def test_scores_of_unequal_length_are_an_error(tmp_path):
     made = moses(tmp_path / "a.zip", b"a\nb\n", b"A\nB\n", b"1.0\n")
     assert "scores has 1" in fails(tmp_path, corpus(made, "moses")).problem
 
 
-def test_no_entry_of_the_language_lists_what_is_there(tmp_path):
+def test_missing_language_lists_the_entries(tmp_path):
     made = moses(tmp_path / "a.zip", b"a\n", b"A\n", suffix="fr")
     assert "N.de-en.fr" in fails(tmp_path, corpus(made, "moses")).problem
 
 
-def test_encrypted_or_foreign_file_is_no_traceback(tmp_path):
+def test_encrypted_zip_is_a_user_error(tmp_path):
     path = good_moses(tmp_path / "a.zip")
     data = bytearray(path.read_bytes())
     at = -1
@@ -130,7 +130,7 @@ def test_encrypted_or_foreign_file_is_no_traceback(tmp_path):
     assert "a.zip!" in str(fails(tmp_path, corpus(path, "moses")).file)
 
 
-def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path):
+def test_unusable_rows_are_counted_by_reason(tmp_path):
     source = [
         *(a.encode() for a, _ in GOOD),
         b"caf\xe9",
@@ -150,13 +150,13 @@ def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path):
         "empty_target": 1,
         "too_long": 1,
     }
-    found = {row["pair_id"]: row for row in quarantine_of(tmp_path / "out")}
-    assert found[40]["reason"] == "bad_utf8" and found[40]["excerpt"] == "caf\\xe9 | Kaffee"
-    assert found[44]["excerpt"] == "nul\\x00 | Null"
-    assert all(len(row["excerpt"]) < 220 and row["stage"] == "ingest" for row in found.values())
+    rows = {row["pair_id"]: row for row in quarantine_of(tmp_path / "out")}
+    assert rows[40]["reason"] == "bad_utf8" and rows[40]["excerpt"] == "caf\\xe9 | Kaffee"
+    assert rows[44]["excerpt"] == "nul\\x00 | Null"
+    assert all(len(row["excerpt"]) < 220 and row["stage"] == "ingest" for row in rows.values())
 
 
-def test_columns_missing_in_the_first_line_and_later(tmp_path):
+def test_missing_column_is_an_error_in_the_first_line_only(tmp_path):
     error = fails(tmp_path, corpus(tsv(tmp_path / "a.tsv", ["1\tonly source", "2\ta\tb"]), "tsv"))
     assert error.line == 1 and "2 of the columns" in error.problem
     made = tsv(tmp_path / "b.tsv", ["1\ta\tb", "2\tonly source", "", "4\tc\td"])
@@ -164,7 +164,7 @@ def test_columns_missing_in_the_first_line_and_later(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["moses", "tsv", "tmx", "lines", "wikimatrix"])
-def test_empty_corpus(tmp_path, format):
+def test_empty_corpus_is_an_error(tmp_path, format):
     path = tmp_path / "a"
     path.write_bytes(b"")
     if format == "moses":
@@ -173,25 +173,25 @@ def test_empty_corpus(tmp_path, format):
     assert fails(tmp_path, corpus(path, format, **other)).key == "corpora.c.path"
 
 
-def test_too_many_quarantined_stop_the_run_with_counts(tmp_path):
+def test_too_many_quarantined_rows_are_an_error(tmp_path):
     made = moses(tmp_path / "a.zip", b"a\nb\n\xff\n\n", b"A\nB\nC\nD\n")
     error = fails(tmp_path, corpus(made, "moses"), max_quarantined=0.4)
     assert "2 of 4" in error.problem and "bad_utf8 1, empty_source 1" in error.problem
 
 
-def test_utf16_says_how_to_convert(tmp_path):
+def test_remedy_of_utf16_is_a_conversion(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_bytes("1\ta\tb\n".encode("utf-16"))
     assert "iconv" in (fails(tmp_path, corpus(path, "tsv")).remedy or "")
 
 
-def test_scores_that_are_no_numbers(tmp_path):
+def test_bad_scores_are_quarantined(tmp_path):
     scores = ["1.2", "0.9", "nan", "1e99", "one", "", " 1.05\r"]
     made = tsv(tmp_path / "a.tsv", [f"{s}\tsource {i}\ttarget {i}" for i, s in enumerate(scores)])
     assert reasons(tmp_path, corpus(made, "wikimatrix")) == {"bad_score": 3, "missing_score": 1}
 
 
-def test_min_score_without_scores(tmp_path):
+def test_min_score_without_scores_is_an_error(tmp_path):
     item = corpus(good_moses(tmp_path / "a.zip"), "moses", min_score=1.0)
     assert fails(tmp_path, item).key == "corpora.c.min_score"
 
@@ -217,7 +217,7 @@ def test_tmx_entities_are_refused(tmp_path):
     assert "iconv" in (fails(tmp_path, corpus(path, "tmx")).remedy or "")
 
 
-def test_tmx_loses_single_units_only(tmp_path):
+def test_bad_tmx_units_are_quarantined(tmp_path):
     path = tmx(
         tmp_path / "a.tmx", unit("one", "eins") + unit("caf@", "Kaffee") + unit("x", "y", "fr") + unit("two", "zwei")
     )

@@ -1,3 +1,5 @@
+"""Spaces between characters of Chinese and Japanese are removed, other spaces stay."""
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -6,12 +8,12 @@ from hypothesis import strategies as st
 from xner_ray.corpora.filters.cjk_spacing import remove_cjk_spaces
 
 
-def joined(text):
+def remove(text):
     return remove_cjk_spaces(pa.array([text], pa.large_string()))[0].as_py()
 
 
 @pytest.mark.parametrize(
-    ("text", "natural"),
+    ("text", "expected"),
     [
         ("他 成为 一名 弓箭手 ， 穿 着 斗篷 。", "他成为一名弓箭手，穿着斗篷。"),
         ("位于 Euclid Creek 西南 0.5 mi 处", "位于 Euclid Creek 西南 0.5 mi 处"),
@@ -21,11 +23,11 @@ def joined(text):
         ("", ""),
     ],
 )
-def test_gaps(text, natural):
-    assert joined(text) == natural
+def test_examples(text, expected):
+    assert remove(text) == expected
 
 
 @given(st.text("我是谁 aB1，。", max_size=20))
-def test_only_spaces_go_and_none_is_left(text):
-    found = joined(text)
-    assert found.replace(" ", "") == text.replace(" ", "") and joined(found) == found
+def test_only_spaces_are_removed(text):
+    result = remove(text)
+    assert result.replace(" ", "") == text.replace(" ", "") and remove(result) == result

@@ -1,4 +1,4 @@
-"""What comes out of good corpora: the right pairs, the same bytes each time, all or nothing."""
+"""Ingest of good corpora: the right pairs, the same bytes each time, and complete output or none."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_format_gives_the_same_pairs_in_order(tmp_path, format):
     check_ledger(tmp_path / "out", report)
 
 
-def test_hashes_are_of_the_files_and_the_second_call_does_nothing(tmp_path):
+def test_second_call_reads_nothing(tmp_path):
     made, out = config([make(tmp_path, "moses")]), tmp_path / "out"
     report = ingest(made, "de", out)
     for shard in report.shards:
@@ -66,7 +66,7 @@ def test_hashes_are_of_the_files_and_the_second_call_does_nothing(tmp_path):
     assert ingest(made, "de", out) == report
 
 
-def test_output_of_another_config(tmp_path):
+def test_output_of_another_config_is_an_error(tmp_path):
     item = make(tmp_path, "moses")
     ingest(config([item]), "de", tmp_path / "out")
     with pytest.raises(UserError, match="another config") as caught:
@@ -93,7 +93,7 @@ def test_sample_is_deterministic_fair_and_shuffled(tmp_path):
     assert set(pairs_of(tmp_path / "d", ingest(other, "de", tmp_path / "d"))) != set(pairs_of(tmp_path / "a", first))
 
 
-def test_exact_duplicates_in_a_sample_are_dropped_once(tmp_path):
+def test_exact_duplicates_in_a_sample_are_dropped(tmp_path):
     items = [corpus(good_moses(tmp_path / f"{n}.zip"), "moses", n) for n in ("first", "second")]
     report = ingest(config(items, max_pairs_per_language=1000), "de", tmp_path / "out")
     assert sorted(pairs_of(tmp_path / "out", report)) == sorted(GOOD)
@@ -101,7 +101,7 @@ def test_exact_duplicates_in_a_sample_are_dropped_once(tmp_path):
     check_ledger(tmp_path / "out", report)
 
 
-def test_scores_and_threshold(tmp_path):
+def test_pairs_below_min_score_are_left_out(tmp_path):
     made = moses(tmp_path / "a.zip", b"a\nb\nc\n", b"A\nB\nC\n", b"0.5\n1.5\n1.0\n")
     report = ingest(config([corpus(made, "moses", min_score=1.0)]), "de", tmp_path / "out")
     assert [(row["source"], row["corpus_score"]) for row in rows_of(tmp_path / "out", report)] == [
@@ -112,13 +112,13 @@ def test_scores_and_threshold(tmp_path):
     check_ledger(tmp_path / "out", report)
 
 
-def test_text_is_stripped_and_breaks_become_spaces(tmp_path):
+def test_text_is_stripped_and_line_breaks_become_spaces(tmp_path):
     made = moses(tmp_path / "a.zip", " a\u2028\rb\u3000\n".encode(), "\u00a0x  y\u0085z\r\n".encode())
     report = ingest(config([corpus(made, "moses")]), "de", tmp_path / "out")
     assert pairs_of(tmp_path / "out", report) == [("a b", "x  y z")]
 
 
-def test_tmx_markup_entities_and_regions(tmp_path):
+def test_tmx_markup_entities_and_regions_are_read(tmp_path):
     path = tmp_path / "a.tmx"
     units = unit("A <bpt i='1'>{b}</bpt><hi>bold</hi><ph/> &lt;R&amp;D&gt;&nbsp;x &odd;", "Ein\nText", "DE_AT")
     path.write_text(f'<!DOCTYPE tmx SYSTEM "tmx14.dtd"><tmx><body>{units}</body></tmx>')
@@ -127,13 +127,13 @@ def test_tmx_markup_entities_and_regions(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["zh", "zh_CN", "zh_cn", "zh-CN"])
-def test_chinese_suffixes(tmp_path, suffix):
+def test_chinese_suffixes_are_known(tmp_path, suffix):
     made = moses(tmp_path / "a.zip", b"a\n", "中\n".encode(), suffix=suffix)
     report = ingest(config([corpus(made, "moses")], language="zh"), "zh", tmp_path / "out")
     assert pairs_of(tmp_path / "out", report) == [("a", "中")]
 
 
-def test_fsspec_url(tmp_path):
+def test_fsspec_url_is_read(tmp_path):
     import fsspec
 
     memory = fsspec.filesystem("memory")
@@ -150,7 +150,7 @@ def test_fsspec_url(tmp_path):
         memory.rm("/corpora", recursive=True)
 
 
-def test_folder_that_is_no_ingest_is_not_touched(tmp_path):
+def test_foreign_folder_is_not_changed(tmp_path):
     made, out = config([make(tmp_path, "moses")]), tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("x")

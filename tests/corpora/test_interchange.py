@@ -1,4 +1,4 @@
-"""Corpora that other tools made: Parquet of Hugging Face, line files of OpusTools and OpusFilter, TMX of OpusTools."""
+"""Corpora of other tools: Parquet of Hugging Face, line files of OpusTools and OpusFilter, TMX of OpusTools."""
 
 import gzip
 
@@ -26,25 +26,25 @@ TABLES = {
 @pytest.mark.parametrize("shape", TABLES)
 def test_parquet(tmp_path, shape):
     pq.write_table(pa.table(TABLES[shape]()), tmp_path / "c.parquet", row_group_size=7)
-    found, report = read(tmp_path, corpus(tmp_path / "c.parquet", "parquet"))
-    assert found == sorted(GOOD) and report.corpora["c"].read == len(GOOD)
+    pairs, report = read(tmp_path, corpus(tmp_path / "c.parquet", "parquet"))
+    assert pairs == sorted(GOOD) and report.corpora["c"].read == len(GOOD)
 
 
-def test_parquet_with_scores_and_gaps(tmp_path):
+def test_parquet_with_scores_and_missing_sides(tmp_path):
     sides = [
         {"en": "One bird sang.", "de": "Ein Vogel sang."},
         {"en": "Two birds sang.", "de": None},
         {"en": "x y", "de": "x y"},
     ]
     pq.write_table(pa.table({"translation": sides, "score": [0.9, 0.9, 0.1]}), tmp_path / "c.parquet")
-    found, report = read(tmp_path, corpus(tmp_path / "c.parquet", "parquet", min_score=0.5))
-    assert found == [("One bird sang.", "Ein Vogel sang.")]
+    pairs, report = read(tmp_path, corpus(tmp_path / "c.parquet", "parquet", min_score=0.5))
+    assert pairs == [("One bird sang.", "Ein Vogel sang.")]
     count = report.corpora["c"]
     assert (count.read, count.below_score, count.num_quarantined) == (3, 1, 1)
 
 
 @pytest.mark.parametrize(("content", "problem"), [(b"no parquet", "as Parquet"), (None, "no pairs of en and de")])
-def test_bad_parquet(tmp_path, content, problem):
+def test_bad_parquet_is_an_error(tmp_path, content, problem):
     if content is None:
         pq.write_table(pa.table({"en": ["a"], "fr": ["b"]}), tmp_path / "c.parquet")
     else:
@@ -54,7 +54,7 @@ def test_bad_parquet(tmp_path, content, problem):
 
 
 def test_line_files_of_opusfilter_and_opusread(tmp_path):
-    """`opusfilter` writes one file a side, gzipped when its name says so; `opus_read -wm moses` writes plain ones."""
+    """`opusfilter` writes one file per side, gzipped if its name ends in .gz; `opus_read -wm moses` writes plain files."""
     for name, pack in (("f.en.gz", gzip.compress), ("f.de.gz", gzip.compress), ("o.en", bytes), ("o.de", bytes)):
         side = 0 if ".en" in name else 1
         half = GOOD[:20] if name.startswith("f") else GOOD[20:]

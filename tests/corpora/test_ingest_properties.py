@@ -1,4 +1,4 @@
-"""Laws: no bytes crash a reader or vanish uncounted, samples are reproducible, quotas are fair."""
+"""Properties: no bytes crash a reader or are lost, samples are reproducible, quotas are proportional."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from tests.harness.corpus_files import check_ledger, config, corpus, moses
 from xner_ray.corpora.ingest import ingest
-from xner_ray.corpora.readers import line_reader as line_module
+from xner_ray.corpora.readers import line_reader
 from xner_ray.corpora.readers.utf8 import invalid_rows
 from xner_ray.corpora.sampling import MAX_QUOTA_GROWTH, BottomK, pair_hash, quotas
 from xner_ray.errors import UserError
 
-# Bytes that mean something to some reader are common, so that examples get past the first check.
+# Bytes with a meaning for some reader are frequent, so that examples pass the first check.
 PIECES = [
     b"\t",
     b"\n",
@@ -55,7 +55,7 @@ UNITS = st.lists(st.tuples(BYTES, BYTES), max_size=8).map(
         for unit in units
     )
 )
-LAWS = settings(deadline=None)  # a busy machine is no failure
+LAWS = settings(deadline=None)  # the machine may be busy
 RUNS = settings(max_examples=int(os.environ.get("XNER_EXAMPLES", "30")), deadline=None)
 
 
@@ -71,7 +71,7 @@ INGESTS = st.sampled_from(
 
 
 def run(write, format: str, ingests: dict, **keys):
-    """Ingest what `write(path)` wrote; None when it ended in a UserError that leaves nothing behind."""
+    """Ingest the file of `write(path)`; None if it ends in a UserError, which must leave no output."""
     folder = Path(tempfile.mkdtemp())
     try:
         write(folder / "file")
@@ -139,7 +139,7 @@ def test_arbitrary_files_end_in_a_user_error_or_a_ledger(data, format):
 
 @RUNS
 @given(BYTES, BYTES, st.data())
-def test_damaged_zips(source, target, data):
+def test_damaged_zips_end_in_a_user_error_or_a_ledger(source, target, data):
     def write(path: Path) -> None:
         whole = bytearray(moses(path, source, target).read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):
@@ -165,7 +165,7 @@ def test_invalid_rows_agrees_with_python(values):
 
 @LAWS
 @given(BYTES, st.integers(1, 9))
-def test_blocks_lose_nothing_whatever_their_size(data, size):
+def test_blocks_of_any_size_contain_all_lines(data, size):
     class Bytes:
         name, at = "memory", 0
 
@@ -176,9 +176,9 @@ def test_blocks_lose_nothing_whatever_their_size(data, size):
 
     if data[:3] == b"\xef\xbb\xbf" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return
-    blocks = list(line_module.text_blocks(Bytes()))
+    blocks = list(line_reader.text_blocks(Bytes()))
     assert b"".join(blocks) == data
-    split = [line for block in blocks for line in line_module.split_lines(block).to_pylist()]
+    split = [line for block in blocks for line in line_reader.split_lines(block).to_pylist()]
     assert split == [x for x in re.findall(rb"[^\n]*\n?", data) if x]
 
 
@@ -186,47 +186,47 @@ COUNTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(
 WEIGHTS = st.lists(st.integers(1, 9), min_size=7, max_size=7)
 
 
-def weighed(available, weights):
+def by_name(available, weights):
     return dict(zip(available, weights, strict=False))
 
 
 @LAWS
 @given(COUNTS, st.integers(0, 200), WEIGHTS)
-def test_quotas_are_water_filling(available, total, weights):
-    weight = weighed(available, weights)
+def test_quotas_are_proportional_to_weights(available, total, weights):
+    weight = by_name(available, weights)
     got = quotas(available, total, weight)
     assert sum(got.values()) == min(total, sum(available.values()))
     assert all(0 <= got[name] <= available[name] for name in available)
-    open_ones = [got[name] / weight[name] for name in available if got[name] < available[name]]
-    if open_ones:  # nobody who could take more has less for its weight than anybody else, but for what does not divide
-        assert all((got[name] - 1) / weight[name] <= min(open_ones) + 1 for name in available)
+    unfilled = [got[name] / weight[name] for name in available if got[name] < available[name]]
+    if unfilled:  # no corpus that has more pairs gets less per weight than another one, up to rounding
+        assert all((got[name] - 1) / weight[name] <= min(unfilled) + 1 for name in available)
     assert quotas(available, total) == quotas(available, total, dict.fromkeys(available, 7))
 
 
 @LAWS
 @given(COUNTS, st.integers(0, 50), st.integers(0, 200), WEIGHTS)
-def test_another_corpus_hardly_raises_a_quota(available, count, total, weights):
+def test_another_corpus_raises_quotas_by_at_most_the_rounding(available, count, total, weights):
     more = available | {"last": count}
     before, after = quotas(available, total), quotas(more, total)
     assert all(after[name] <= before[name] for name in available)
-    before = quotas(available, total, weighed(available, weights))
-    after = quotas(more, total, weighed(more, weights))
+    before = quotas(available, total, by_name(available, weights))
+    after = quotas(more, total, by_name(more, weights))
     assert all(after[name] <= before[name] + MAX_QUOTA_GROWTH for name in available)
 
 
 @LAWS
 @given(st.integers(0, 300), st.integers(0, 40), st.integers(1, 70), st.integers(0, 40))
-def test_bottom_k_is_the_k_smallest_whatever_the_chunks(rows, k, step, smaller):
+def test_bottom_k_does_not_depend_on_chunks(rows, k, step, smaller):
     ids = np.arange(rows)
     hashes = pair_hash(1, "c", "de", ids)
     assert len(np.unique(hashes)) == rows
-    held = BottomK(k)
+    sample = BottomK(k)
     for at in range(0, rows, step):
-        held.add(pa.table({"pair_id": ids[at : at + step]}), hashes[at : at + step])
-    held.trim(smaller)
-    got = held.result()
-    wanted = np.sort(np.argsort(hashes)[: min(k, smaller)])
-    assert (got["pair_id"].to_pylist() if got is not None else []) == wanted.tolist()
+        sample.add(pa.table({"pair_id": ids[at : at + step]}), hashes[at : at + step])
+    sample.trim(smaller)
+    got = sample.result()
+    expected = np.sort(np.argsort(hashes)[: min(k, smaller)])
+    assert (got["pair_id"].to_pylist() if got is not None else []) == expected.tolist()
 
 
 def test_hash_is_uniform_and_keyed():

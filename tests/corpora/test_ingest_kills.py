@@ -1,4 +1,4 @@
-"""An ingest that is killed, wherever, leaves the old state or the new one, and ends in the same bytes when run again."""
+"""An ingest that is killed anywhere leaves the old state or the new one, and gives the same bytes when run again."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from xner_ray.corpora.collection import Collection
 from xner_ray.corpora.readers.corpus_reader import Source
 from xner_ray.storage.atomic import TEMP
 
-FORK = multiprocessing.get_context("fork")  # real processes that need not import Arrow again
+FORK = multiprocessing.get_context("fork")  # forked processes, which do not import Arrow again
 RULES = IngestConfig(max_pairs_per_language=None, shard_rows=100, clean={})
 
 
 def sources(folder: Path, versions: dict[str, range]) -> list[Source]:
-    """Corpora that overlap: the numbers of a range are its pairs."""
+    """Overlapping corpora; each number of a range is a pair."""
     folder.mkdir(exist_ok=True)
-    found = []
+    result = []
     for name, numbers in versions.items():
         path = good_moses(folder / name, [(f"word {n}", f"Wort {n}") for n in numbers])
-        found.append(
+        result.append(
             Source(CorpusConfig(name=name, format="moses", path=str(path)), name, str(path), None, ("en", "de"), RULES)
         )
-    return found
+    return result
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The inputs of two generations, and the files that come out of them."""
+    """The inputs of two generations, and the files of their ingest."""
     folder = tmp_path_factory.mktemp("undisturbed")
     first = sources(folder / "v1", {"a": range(700), "b": range(300, 1000)})
     second = sources(folder / "v2", {"a": range(100, 750), "c": range(900, 1300)})
@@ -61,40 +61,40 @@ def start(root: Path, step: list[Source], failpoint: str = ""):
     return child
 
 
-def whole(collection: Collection, wanted: dict[str, bytes]) -> None:
-    """What is committed is complete and as it should be, whatever lies beside it."""
+def check_committed(collection: Collection, expected: dict[str, bytes]) -> None:
+    """All committed files are as in the undisturbed ingest; temporary files may exist beside them."""
     for folder in collection.generations():
         for name, data in files_of(folder).items():
-            assert wanted[f"{folder.name}/{name}"] == data
+            assert expected[f"{folder.name}/{name}"] == data
 
 
 @pytest.mark.parametrize(
     ("point", "generations"),
-    [("ingest.read", 1), ("ingest.staged", 1), ("ingest.settled", 1), ("ingest.written", 1), ("ingest.named", 2)],
+    [("ingest.read", 1), ("ingest.staged", 1), ("ingest.deduplicated", 1), ("ingest.written", 1), ("ingest.named", 2)],
 )
-def test_killed_at_a_failpoint(undisturbed, tmp_path, point, generations):
-    first, second, wanted = undisturbed
+def test_kill_at_a_failpoint(undisturbed, tmp_path, point, generations):
+    first, second, expected = undisturbed
     collection = Collection(tmp_path / "out")
     collection.add(first)
     child = start(collection.root, second, point)
     child.join(60)
     assert child.exitcode == -signal.SIGKILL and len(collection.generations()) == generations
-    whole(collection, wanted)
+    check_committed(collection, expected)
     again = collection.add(second)
     assert (again is None) == (generations == 2)
-    assert files_of(collection.root) == wanted
+    assert files_of(collection.root) == expected
 
 
-def test_killed_at_random_moments(undisturbed, tmp_path):
-    first, second, wanted = undisturbed
+def test_kill_at_random_moments(undisturbed, tmp_path):
+    first, second, expected = undisturbed
     collection, moments = Collection(tmp_path / "out"), random.Random(1)
     for _ in range(8):
         child = start(collection.root, first if not collection.generations() else second)
         time.sleep(moments.uniform(0, 0.15))
         child.kill()
         child.join(60)
-        whole(collection, wanted)
+        check_committed(collection, expected)
     for step in (first, second):
         if len(collection.generations()) < 2:
             collection.add(step)
-    assert files_of(collection.root) == wanted
+    assert files_of(collection.root) == expected
