@@ -1,4 +1,4 @@
-"""From characters to words: the rule by example, then its laws, then batches against single sentences."""
+"""Character spans to word spans: examples of the rule, its properties, and batches against single sentences."""
 
 import pyarrow as pa
 import pytest
@@ -9,11 +9,10 @@ from tests.harness.projection_rows import aligned, aligned_rows
 from xner_ray import schema
 from xner_ray.config import RulesConfig
 from xner_ray.projection.filters import judge
-from xner_ray.projection.tokenize import export, export_conll, unlabeled
+from xner_ray.projection.tokenize import export, unlabeled
 from xner_ray.text.arrow_kernels import char_lengths, substrings
-from xner_ray.text.conll import read_conll
-from xner_ray.text.tags import bio2_to_spans
-from xner_ray.text.token_spans import char_to_token_spans, token_tags
+from xner_ray.text.tags import bio2_to_spans, spans_to_bio2
+from xner_ray.text.token_spans import char_to_token_spans
 from xner_ray.text.words import tokenize_words
 
 
@@ -43,23 +42,24 @@ def labeled(text: str, marked: str, language: str = "de") -> list[str]:
         ("ja , und", ",", []),
     ],
 )
-def test_the_rule(text, marked, expected):
+def test_examples_of_the_rule(text, marked, expected):
     assert labeled(text, marked) == expected
 
 
-def test_chinese_titles_and_quotes():
+def test_brackets_of_chinese_titles():
     assert labeled("读《时代潮》杂志。", "《时代潮》杂志", "zh") == list("《时代潮》杂志")
     assert labeled("读《时代潮》。", "《时代潮》", "zh") == list("时代潮")
 
 
-def test_the_first_entity_has_a_shared_word():
-    assert token_tags("Ost-West", [(0, 4, "A"), (4, 8, "B")], tokenize_words("Ost-West", "de")) == ["B-A"]
-    assert token_tags("", [], []) == []
+def test_first_entity_takes_a_shared_word():
+    spans = char_to_token_spans("Ost-West", [(0, 4, "A"), (4, 8, "B")], tokenize_words("Ost-West", "de"))
+    assert spans == [(0, 1, "A")]
+    assert char_to_token_spans("", [], []) == []
 
 
 @settings(deadline=None)
 @given(st.text("ab,( )-", min_size=1, max_size=12), st.data())
-def test_words_of_an_entity_touch_it_and_are_not_bare_at_its_ends(text, data):
+def test_half_covered_words_without_outer_punctuation(text, data):
     cut = tokenize_words(text, "de")
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
@@ -89,22 +89,14 @@ def test_batches_agree_with_single_sentences(rows, data):
         cut = tokenize_words(row["target"], row["language"])
         assert row["tokens"] == [row["target"][a:b] for a, b in cut]
         spans = [(s["start"], s["end"], s["type"]) for s in row["spans"]]
-        assert row["ner_tags"] == token_tags(row["target"], spans, cut)
+        tags = spans_to_bio2(char_to_token_spans(row["target"], spans, cut), len(cut))
+        assert row["ner_tags"] == tags
         lost += len(spans) - len(bio2_to_spans(row["ner_tags"]))
     assert unlabeled(exported) == lost
 
 
-def test_export_to_conll(tmp_path):
-    table = pa.table(
-        {"tokens": [["In", "Bonn"], [], ["Ja"]], "ner_tags": [["O", "B-LOC"], [], ["O"]]},
-        schema=schema.EXPORTED.empty_table().select(["tokens", "ner_tags"]).schema,
-    )
-    assert export_conll(table, tmp_path / "x.conll") == 2
-    assert [s.tokens for s in read_conll(tmp_path / "x.conll")] == [["In", "Bonn"], ["Ja"]]
-
-
 @given(st.lists(st.text(max_size=6), max_size=5), st.data())
-def test_slices_are_python_slices(texts, data):
+def test_substrings_are_python_slices(texts, data):
     skip = data.draw(st.integers(0, len(texts)))
     strings = pa.array(texts, pa.string())[skip:]
     texts = texts[skip:]

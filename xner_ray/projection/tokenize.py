@@ -8,7 +8,6 @@ entity.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,6 @@ import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.text.arrow_kernels import bool_mask, char_lengths, list_offsets
-from xner_ray.text.conll import Sentence, write_conll
 from xner_ray.text.token_spans import token_ranges, with_marks
 from xner_ray.text.words import tokenize_words
 
@@ -87,12 +85,3 @@ def unlabeled(table: pa.Table) -> int:
     given = pc.sum(pc.list_value_length(table.column("spans"))).as_py() or 0
     tags = pc.list_flatten(table.column("ner_tags"))
     return given - (pc.sum(pc.starts_with(tags, "B-")).as_py() or 0)
-
-
-def export_conll(table: pa.Table, path: str | Path) -> int:
-    """Write sentences (columns `tokens`, `ner_tags`) as CoNLL return their number; rows without tokens are skipped."""
-    columns = table.select(["tokens", "ner_tags"])
-    filled = columns.filter(pc.greater(pc.list_value_length(columns.column("tokens")), 0))
-    rows = (row for batch in filled.to_batches(max_chunksize=4096) for row in batch.to_pylist())
-    write_conll(path, (Sentence(row["tokens"], row["ner_tags"]) for row in rows))
-    return filled.num_rows

@@ -1,9 +1,9 @@
-"""CoNLL files: the only gold format of the house, read strictly and written atomically.
+"""CoNLL files: read strictly and written atomically.
 
-A line is a token and its tag, tab or space between (further columns in between are ignored), a blank line ends a
-sentence. Tags are BIO2, or what the user says they are (`schemes.py`). Strict, because every leniency here turns into a
-silent change of F1: what is not clear is an error with file, line and remedy. A file is read whole; gold data is
-megabytes, corpora never come this way.
+A line is a token and its tag, separated by a tab or spaces; columns between them are ignored. A blank line ends a
+sentence. Tags are BIO2 or of the scheme that the user names (`tag_schemes.py`). Reading is strict, because leniency
+would silently change F1: every unclear line is an error with file, line and remedy. Files are read whole, since gold
+files have at most megabytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from xner_ray.config import GoldConfig, TagScheme
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import replace_file
-from xner_ray.text.tag_schemes import Columns, to_bio2
+from xner_ray.text.tag_schemes import ColumnCheck, to_bio2
 from xner_ray.text.words import CharSpan, detokenize, join_tokens
 
 logger = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ class Sentence:
     language: str = "en"
 
     def join_tokens(self) -> tuple[str, list[CharSpan]]:
-        """Tokens joined plainly, and the character span of each."""
+        """See `words.join_tokens`."""
         return join_tokens(self.tokens, self.language)
 
     def detokenize(self) -> tuple[str, list[CharSpan]]:
-        """Tokens spaced as a writer would, and the character span of each."""
+        """See `words.detokenize`."""
         return detokenize(self.tokens, self.language)
 
 
@@ -59,10 +59,10 @@ def read_conll(
         language: ISO 639-1, handed on to the sentences.
         tag_map: types renamed, `O` drops the entity; a type that does not occur is no error.
         types: after the map, only these are kept; all others become O.
-        scheme: how entities are tagged, see `schemes.py`; all others than `bio2` are converted to it.
+        scheme: how entities are tagged, see `tag_schemes.py`; all others than `bio2` are converted to it.
 
-    An entity that a sentence break cuts in two becomes two, with a warning in the log; any other I- that continues
-    nothing is an error.
+    An entity that a sentence break splits becomes two entities, with a warning in the log. Any other I- that continues no
+    entity is an error.
 
     Raises:
         UserError: a missing column, a tag that is not of the scheme, nested entities, bad UTF-8, no sentence at all; with file
@@ -71,8 +71,8 @@ def read_conll(
     if Path(path).suffix == ".parquet":
         return _from_parquet(path, language, tag_map or {}, types, scheme)
     sentences: list[Sentence] = []
-    columns_seen = Columns()
-    cut = "O"  # the tag that the sentence before ends with
+    column_check = ColumnCheck()
+    last_tag = "O"  # last tag of the sentence before
     for first, rows in blocks(path):
         raw: list[str] = []
         for number, columns in enumerate(rows, first):
@@ -83,20 +83,22 @@ def read_conll(
                     line=number,
                     remedy="write token, tab, tag on each line, and a blank line between sentences",
                 )
-            if not raw and cut != "O" and columns[-1] == f"I{cut[1:]}":
-                # CoNLL-2002 has such a slip: a sentence break within an entity. As conlleval does, a new one begins.
-                logger.warning("%s:%d: a sentence break cuts an entity; read `%s` as B-", path, number, columns[-1])
-                columns[-1] = f"B{cut[1:]}"
+            if not raw and last_tag != "O" and columns[-1] == f"I{last_tag[1:]}":
+                # CoNLL-2002 contains such an error: a sentence break within an entity. As in conlleval, a new entity begins.
+                logger.warning(
+                    "%s:%d: a sentence break splits an entity; reading `%s` as B-", path, number, columns[-1]
+                )
+                columns[-1] = f"B{last_tag[1:]}"
             raw.append(columns[-1])
-        columns_seen.see(rows)
+        column_check.add(rows)
         tags = to_bio2(raw, scheme, path, range(first, first + len(raw)))
-        cut = tags[-1]
+        last_tag = tags[-1]
         sentences.append(Sentence([columns[0] for columns in rows], rename(tags, tag_map or {}, types), language))
     if not sentences:
         raise UserError(
             "holds no sentence", file=path, remedy="give a CoNLL file: token, tab, tag; a blank line between sentences"
         )
-    columns_seen.check(path)
+    column_check.check(path)
     return sentences
 
 
@@ -116,7 +118,7 @@ def _from_parquet(
 
 
 def blocks(path: str | Path) -> Iterable[tuple[int, list[list[str]]]]:
-    """Sentences of a CoNLL-like file as (1-based number of the first line, columns of each line)."""
+    """Sentences of a CoNLL-like file: the 1-based number of the first line, and the columns of each line."""
     start = 1
     rows: list[list[str]] = []
     for number, line in enumerate(read_lines(path), 1):
@@ -135,7 +137,7 @@ def blocks(path: str | Path) -> Iterable[tuple[int, list[list[str]]]]:
                 f"the token `{columns[0][:40]}` holds white space",
                 file=path,
                 line=number,
-                remedy="cut it into two tokens, or join its parts with an underscore",
+                remedy="split it into two tokens, or join its parts with an underscore",
             )
         rows.append(columns)
     if rows:
@@ -143,10 +145,10 @@ def blocks(path: str | Path) -> Iterable[tuple[int, list[list[str]]]]:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Lines of a UTF-8 file without line ends (LF or CRLF) and byte order mark.
+    """Lines of a UTF-8 file, without line ends (LF or CRLF) and byte order mark.
 
     Raises:
-        UserError: no such file, or bytes that are not UTF-8 (with the line).
+        UserError: the file cannot be read, or is not UTF-8 (with the line).
     """
     try:
         data = Path(path).read_bytes()
@@ -163,7 +165,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def rename(tags: Sequence[str], tag_map: Mapping[str, str], types: Sequence[str] | None) -> list[str]:
-    """BIO2 tags with their types renamed by `tag_map` (`O` drops) and all others than `types` dropped."""
+    """Rename the types of BIO2 tags by `tag_map` (`O` drops an entity), then drop all types that are not in `types`."""
     out = []
     for tag in tags:
         prefix, _, name = tag.partition("-")
@@ -173,10 +175,10 @@ def rename(tags: Sequence[str], tag_map: Mapping[str, str], types: Sequence[str]
 
 
 def write_conll(path: str | Path, sentences: Iterable[Sentence]) -> None:
-    """Write token, tab, tag; a reader sees the whole file or the old one, never a part.
+    """Write token, tab, tag. A reader sees the complete new file or the old one.
 
     Raises:
-        UserError: a token that is empty or holds white space, or a sentence with more tags than tokens.
+        UserError: a token is empty or contains white space, or a sentence has unequal numbers of tokens and tags.
     """
     path = Path(path)
 

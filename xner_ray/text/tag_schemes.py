@@ -1,7 +1,7 @@
-"""Tags of other schemes become BIO2 where the user names the scheme; what is not clear is an error, never a guess.
+"""Tagging schemes and their conversion to BIO2. The user names the scheme; it is never guessed.
 
-iob1 I- begins an entity too; B- only parts it from one of its type that ends just before iobes S- is an entity of one
-token, E- ends a longer one bilou the same with U- and L-
+iob1 I- also begins an entity; B- only separates it from one of the same type directly before it iobes S- is an entity
+of one token, E- ends a longer one bilou the same with U- and L-
 """
 
 from __future__ import annotations
@@ -25,29 +25,31 @@ _KEY = "`scheme: {0}` for this file in the config, or `--scheme {0}`, converts"
 
 
 def as_scheme(name: str) -> TagScheme:
-    """A scheme by its name.
+    """The scheme of a name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: no scheme has this name.
     """
     for scheme in _PREFIXES:
         if scheme == name.lower():
             return scheme
-    raise UserError(f"`{name}` is no tagging scheme", key="--scheme", remedy=f"one of {', '.join(_PREFIXES)}")
+    raise UserError(f"`{name}` is not a tagging scheme", key="--scheme", remedy=f"one of {', '.join(_PREFIXES)}")
 
 
 def to_bio2(tags: Sequence[str], scheme: TagScheme, path: object, lines: Sequence[int]) -> list[str]:
-    """The tags of a sentence in BIO2.
+    """Convert the tags of a sentence to BIO2.
 
     Args:
-        tags: of the scheme.
-        lines: where each stands, for messages.
+        tags: tags of the scheme.
+        scheme: the scheme.
+        path: the file, for errors.
+        lines: line number of each tag, for errors.
 
     Raises:
-        UserError: a tag that is none of the scheme's, that continues nothing, or two tags on one token.
+        UserError: a tag does not belong to the scheme or continues no entity, or a token has two tags.
     """
     out: list[str] = []
-    open_type = ""  # of the entity that the next tag may continue
+    open_type = ""  # type of the entity that the next tag may continue
     for tag, line in zip(tags, lines, strict=True):
         if tag == "O":
             out.append(tag)
@@ -91,20 +93,20 @@ def _continues_nothing(tag: str, previous: str, scheme: TagScheme, path: object,
     raise UserError(problem, file=path, line=line, key=tag, remedy=remedy)
 
 
-class Columns:
-    """What columns beside the last tell: a second layer of entities, or a first column that only counts tokens.
+class ColumnCheck:
+    """Detects files whose last column holds inner entities, or whose first column holds token numbers.
 
-    Both would otherwise be read as something that they are not: inner entities as the gold, numbers as the words.
+    They would otherwise be read wrongly: inner entities as the gold, numbers as the words.
     """
 
     def __init__(self) -> None:
         self.counts = True
         self.widest = 0
-        self.other: set[str] | None = set()  # types of the last column but one; None: it holds other things
+        self.other: set[str] | None = set()  # types of the second last column; None: it does not hold tags
         self.own: set[str] = set()
 
-    def see(self, rows: Sequence[Sequence[str]]) -> None:
-        """Look at the lines of a sentence."""
+    def add(self, rows: Sequence[Sequence[str]]) -> None:
+        """Add the lines of a sentence."""
         self.widest = max(self.widest, *(len(row) for row in rows))
         self.counts = self.counts and all(row[0] == str(i) for i, row in enumerate(rows, 1))
         for row in rows:
@@ -115,7 +117,7 @@ class Columns:
                     types.add(match[2])
 
     def check(self, path: object) -> None:
-        """Raise a UserError where the file is not what its last and first column say."""
+        """Raise a UserError if the file has such columns."""
         if self.counts and self.widest >= 3:
             remedy = "write the token first and its tag last"
             raise UserError("the first column counts tokens instead of holding them", file=path, remedy=remedy)

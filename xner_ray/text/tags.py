@@ -13,12 +13,12 @@ Span = tuple[int, int, str]
 
 
 def label_list(types: Iterable[str]) -> list[str]:
-    """O first, then B- and I- of each type in sorted order: the `id2label` of every tagger."""
+    """O, then B- and I- of each type in sorted order: the `id2label` of every tagger."""
     return ["O"] + [f"{prefix}-{t}" for t in sorted(set(types)) for prefix in ("B", "I")]
 
 
 def bio2_to_spans(tags: Sequence[str]) -> list[Span]:
-    """Spans of BIO2 tags. An I- that continues nothing starts a span, as conlleval reads it."""
+    """Spans of BIO2 tags. An I- that continues no entity starts a span, as in conlleval."""
     spans: list[Span] = []
     start, kind = 0, None
     for i, tag in enumerate([*tags, "O"]):
@@ -35,7 +35,7 @@ def spans_to_bio2(spans: Iterable[Span], length: int) -> list[str]:
     """BIO2 tags of spans over `length` tokens.
 
     Raises:
-        UserError: two spans overlap or one leaves the sentence.
+        UserError: two spans overlap, or a span does not lie within the sentence.
     """
     tags = ["O"] * length
     for start, end, kind in spans:
@@ -53,7 +53,7 @@ def parse_map(text: str | None) -> dict[str, str]:
     """`GPE.NAM=LOC,PER.NOM=O` as a dict.
 
     Raises:
-        UserError: an item without `=`.
+        UserError: an item is not OLD=NEW.
     """
     pairs = {}
     for item in filter(None, (text or "").split(",")):

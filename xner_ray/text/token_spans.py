@@ -1,12 +1,14 @@
-"""Character spans to tokens: which words an entity takes, by one rule for export, projection and evaluation.
+"""Character spans to word spans, by one rule for the training data, projection and evaluation.
 
-The rule: an entity takes the words of which it covers at least half of the characters, less punctuation at its ends.
-- Half, because aligners see subwords and stop early or late: `Berlin` in `Berlins` (6 of 7) takes the word, `Berlin`
-  in `Berlin-Marathon` (6 of 15) does not: as in CoNLL, a compound is not the place it is named for.
-- Punctuation at the ends is left out even where the span covers it: `Berlins,` takes `Berlins`. A bracket or quotation
-  mark stays where its partner is inside: `Radnicki (N)`, `《时代潮》杂志`.
-- Where two entities reach for one word, the one that starts first has it.
-An entity that takes no word has no label; callers count these (`export.unlabeled`).
+An entity takes the words of which it covers at least half of the characters, without punctuation at its ends.
+
+- Half, because aligners work on subwords and may end early or late. `Berlin` in `Berlins` (6 of 7) takes the word. `Berlin` in
+  `Berlin-Marathon` (6 of 15) does not: as in CoNLL, a compound is not the place in its name.
+- Punctuation at the ends is left out even if the span covers it: `Berlins,` takes `Berlins`. A bracket or quotation mark stays
+  if its partner is inside: `Radnicki (N)`, `《时代潮》杂志`.
+- If two entities cover one word, the one that starts first takes it.
+
+An entity that takes no word has no label; callers count these.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray.text.arrow_kernels import bool_mask
-from xner_ray.text.tags import Span, spans_to_bio2
+from xner_ray.text.tags import Span
 from xner_ray.text.words import CharSpan
 
 _OPEN, _CLOSE = pa.array(list("([{“„‘«《〈「『【（")), pa.array(list(")]}”’»》〉」』】）"))
@@ -29,14 +31,18 @@ _HAS_LETTER = r"[\pL\pN\pM]"
 def token_ranges(
     starts: np.ndarray, ends: np.ndarray, word_starts: np.ndarray, word_ends: np.ndarray, tokens: pa.Array
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First and last (exclusive) word of each span; first >= last where it takes none.
+    """The words of each span. For many sentences, number the characters consecutively with a gap between sentences.
 
     Args:
-        starts, ends: character spans sorted by start, int64 [s]. For many sentences at once, number the characters
-        through,
-            with at least one unused number between sentences.
-        word_starts, word_ends: character spans of the words, in order, without overlap, int64 [w].
-        tokens: the words' text, strings [w].
+        starts: int64 [s], first character of each span, ascending.
+        ends: int64 [s], last character, exclusive.
+        word_starts: int64 [w], first character of each word; the words are in order and do not overlap.
+        word_ends: int64 [w], last character, exclusive.
+        tokens: string [w], text of each word.
+
+    Returns:
+        first: int64 [s], first word of each span.
+        last: int64 [s], last word, exclusive; not above `first` if the span takes no word.
     """
     first = np.searchsorted(word_ends, starts, side="right")
     last = np.searchsorted(word_starts, ends, side="left")
@@ -47,17 +53,17 @@ def token_ranges(
 
     if len(sizes) == 0:
         return first, first
-    # Only the words at both ends can be covered in part.
-    some = first < last
-    first = first + (some & ~half(np.minimum(first, len(sizes) - 1)))
-    some = first < last
-    last = last - (some & ~half(np.maximum(last - 1, 0)))
+    # Only the words at both ends can be partly covered.
+    nonempty = first < last
+    first = first + (nonempty & ~half(np.minimum(first, len(sizes) - 1)))
+    nonempty = first < last
+    last = last - (nonempty & ~half(np.maximum(last - 1, 0)))
     taken = np.maximum.accumulate(np.concatenate([[0], np.where(first < last, last, 0)]))[:-1]
     return _trim(np.maximum(first, taken), last, tokens)
 
 
 def _trim(first: np.ndarray, last: np.ndarray, tokens: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out punctuation at both ends, except a bracket whose partner is inside."""
+    """Leave out punctuation at both ends, except brackets whose partner is inside."""
     bare = ~bool_mask(pc.match_substring_regex(tokens, _HAS_LETTER))
     opens, closes = (bool_mask(pc.is_in(tokens, value_set=marks)) for marks in (_OPEN, _CLOSE))
     depth = np.concatenate([[0], np.cumsum(opens.astype(np.int64) - closes)])  # brackets open before word i
@@ -83,16 +89,17 @@ def _trim(first: np.ndarray, last: np.ndarray, tokens: pa.Array) -> tuple[np.nda
 def with_marks(
     first: np.ndarray, last: np.ndarray, tokens: pa.Array, row_of: np.ndarray, marked: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the quotation marks on both sides of a name into it, which gold of some languages does (`"El País"`).
+    """Include the quotation marks around a name, as gold files of some languages do (`"El País"`).
 
     Args:
-        first, last: words of each span, none of them empty, sorted, without overlap, int64 [s].
-        tokens: the words' text, strings [w].
-        row_of: the sentence of each word, int64 [w].
-        marked: bool [s], whose language has this convention.
+        first: int64 [s], first word of each span; spans are sorted, not empty and do not overlap.
+        last: int64 [s], last word, exclusive.
+        tokens: string [w], text of each word.
+        row_of: int64 [w], sentence of each word.
+        marked: bool [s], the span's language has this convention.
 
     Returns:
-        new first and last words. Names that would share a mark (`"A"B"`) stay as they are.
+        New first and last words. Names that would share a mark (`"A"B"`) do not change.
     """
     opens, closes = (bool_mask(pc.is_in(tokens, value_set=marks)) for marks in (_BEFORE, _AFTER))
     before, after = np.maximum(first - 1, 0), np.minimum(last, len(tokens) - 1)
@@ -105,12 +112,15 @@ def with_marks(
 
 
 def char_to_token_spans(text: str, spans: Iterable[Span], words: Sequence[CharSpan]) -> list[Span]:
-    """Entities of one sentence as (first word, last word exclusive, type), sorted; without those that take no word.
+    """Convert the entities of one sentence from characters to words.
 
     Args:
         text: the raw text.
         spans: (start, end, type) in characters.
-        words: character spans of the words (`tokenize_words`).
+        words: character spans of the words, see `tokenize_words`.
+
+    Returns:
+        (first word, last word exclusive, type), sorted; without entities that take no word.
     """
     ordered = sorted(spans)
     if not ordered or not words:
@@ -120,8 +130,3 @@ def char_to_token_spans(text: str, spans: Iterable[Span], words: Sequence[CharSp
     tokens = pa.array([text[a:b] for a, b in words], pa.string())
     first, last = token_ranges(edges[:, 0], edges[:, 1], positions[:, 0], positions[:, 1], tokens)
     return [(int(a), int(b), kind) for a, b, (_, _, kind) in zip(first, last, ordered, strict=True) if a < b]
-
-
-def token_tags(text: str, spans: Iterable[Span], words: Sequence[CharSpan]) -> list[str]:
-    """BIO2 tags of the words of one sentence; see `char_to_token_spans`."""
-    return spans_to_bio2(char_to_token_spans(text, spans, words), len(words))

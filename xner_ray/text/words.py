@@ -1,17 +1,21 @@
-"""The one tokenizer choice of the house: raw text to CoNLL-like words, and CoNLL words back to raw text.
+"""Word tokenization: raw text to words as in CoNLL files, and words back to raw text.
 
-Students learn on words that we cut and are measured on words that CoNLL cut, so both must agree where an entity may
-end. Spaced languages: split at white space, peel punctuation, keep what CoNLL-2002/2003 and Europarl keep whole:
-hyphenated compounds, U.S. and z.B., J. before a surname, 1.5 and 3,000 and 2:1, Mittel- (German, Dutch), 17. (German
-ordinals), zo'n and India's; English 's and n't are words of their own, and so are French l', d' and qu'. Languages
-written without spaces: every character that is no white space is a word, ASCII too, as in People's Daily, MSRA and
-Weibo (`2 0 0 8`); in Thai and its neighbors with the vowels and marks that belong to it.
+Students learn on words of this tokenizer and are evaluated on words of gold files, so both must agree where an entity
+may end.
 
-The trade: one compiled regular expression instead of a rule engine, about 25,000 sentences a second on one core;
-abbreviations are short lists, so a rare one is cut from its full stop. No list can tell every one from a sentence's
-end. Measured on development splits spaced by `detokenize`: over 99% of the words come back in all four spaced
-languages, and all entities but a few in ten thousand begin and end where a word does. Offsets are code points, half
-open, and exact: no normalization, nothing is dropped but white space and zero-width marks.
+In languages with spaces, text is split at white space and punctuation is separated. Kept whole, as in CoNLL-2002/2003
+and Europarl, are hyphenated compounds, U.S. and z.B., J. before a surname, 1.5 and 3,000 and 2:1, Mittel- (German,
+Dutch), 17. (German ordinals), zo'n and India's. English 's and n't and French l', d' and qu' are separate words. In
+languages without spaces every character that is not white space is a word, ASCII included, as in People's Daily, MSRA
+and Weibo (`2 0 0 8`). In Thai and related scripts, vowels and marks belong to the character that carries them.
+
+One compiled regular expression does this, about 25,000 sentences a second on one core. The lists of abbreviations are
+short, so a rare abbreviation is separated from its full stop. On development splits spaced by `detokenize`, over 99% of
+the words come back in all four languages with spaces, and all but a few in ten thousand entities begin and end at a
+word boundary.
+
+Offsets are code points, half open, and exact: text is not normalized, and only white space and zero-width marks are
+dropped.
 """
 
 from __future__ import annotations
@@ -23,17 +27,16 @@ from functools import cache
 from xner_ray.text.languages import Language, get_language
 
 CharSpan = tuple[int, int]
-# Marks that stand before or after the letter that carries them, and are no word without it.
+# Marks before or after the letter that carries them; they are not words.
 _LEADING = r"\u0e40-\u0e44\u0ec0-\u0ec4"
 _MARKS = (
     r"\u0300-\u036f\u0e30-\u0e3a\u0e45-\u0e4e\u0eb0-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u17b4-\u17d3\u3099\u309a"
     r"\ufe00-\ufe0f"
 )
 
-# White space plus marks without width: they separate and are never (part of) a word.
+# White space and zero-width marks: they separate words and are not part of a word.
 _GAP = r"\s\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\ufeff"
-# Punctuation and symbols, as ranges: a word character is all else, so combining marks and every script count as
-# letters.
+# Ranges of punctuation and symbols. All other characters are word characters, including combining marks and every script.
 _PUNCT = (
     r"!-/:-@\[-^`{-~\x7f-\x9f\xa1-\xa9\xab\xac\xae-\xb1\xb4\xb6-\xb8\xbb\xbf\xd7\xf7\u05be\u05c0\u05c3\u060c\u061b\u061f"
     r"\u06d4\u0964\u0965\u2010-\u2027\u2030-\u205e\u20a0-\u20cf\u2190-\u2bff\u3001-\u3003\u3008-\u3011\u3014-\u301f\u30fb"
@@ -54,7 +57,7 @@ def _kept_stop(language: Language) -> str:
         behind.append(r"(?<=\d)(?<!\d\d\d)(?<![.,:/]\d)(?<![.,:/]\d\d)")  # an ordinal: dem 17. Dezember
     else:
         behind.append(r"(?:(?<=\A\d)|(?<=\A\d\d))")  # a list's number: 1. Schumacher
-    # U.S. keeps its stop everywhere, all others only where text follows.
+    # U.S. keeps its full stop everywhere, other abbreviations only before more text.
     return rf"(?:(?<=\.[^\W\d_])\.|(?:{'|'.join(behind)})\.(?=[{_GAP}]+[^{_GAP}]))"
 
 
@@ -69,7 +72,7 @@ def _pattern(code: str) -> re.Pattern[str]:
             "[-\u2010\u2011&@·]",
             rf"(?!{clitic}){_APOSTROPHE}" if language.english_clitics else _APOSTROPHE,
             r"(?<=\d)[.,:/–](?=\d)",
-            r"\.(?=[a-zß-öø-ÿ\d])|(?<=\d)\.",  # fnac.com, N.7, 1.FC; but `Berlin.Dann` lacks a space and is cut
+            r"\.(?=[a-zß-öø-ÿ\d])|(?<=\d)\.",  # fnac.com, N.7, 1.FC; but `Berlin.Dann` lacks a space and is split
             rf"(?<!{_W}{_W})\.",  # U.S, T.O'Gorman
         ]
     )
@@ -93,17 +96,28 @@ def _pattern(code: str) -> re.Pattern[str]:
 
 
 def tokenize_words(text: str, language: str) -> list[CharSpan]:
-    """Character spans of the words of a raw text, in order, without overlap; none is empty or holds white space.
+    """Split a raw text into words.
 
     Args:
-        text: any string; nothing is normalized.
-        language: ISO 639-1. Unknown ones are cut as spaced languages without abbreviations.
+        text: any string.
+        language: ISO 639-1. An unknown language is treated as one with spaces and without abbreviations.
+
+    Returns:
+        Character spans of the words in order. They do not overlap, and none is empty or contains white space.
     """
     return [m.span() for m in _pattern(language).finditer(text)]
 
 
 def join_tokens(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan]]:
-    """Raw text of CoNLL tokens, and the character span of each: one space between, nothing in languages written without."""
+    """Join tokens with one space, or without spaces in languages without spaces.
+
+    Args:
+        tokens: words of a sentence.
+        language: ISO 639-1.
+
+    Returns:
+        The text, and the character span of each token.
+    """
     gap = 1 if get_language(language).uses_spaces else 0
     spans, at = [], 0
     for token in tokens:
@@ -119,12 +133,18 @@ _CLITIC = re.compile(rf"{_APOSTROPHE}(?:s|m|d|re|ve|ll)|n{_APOSTROPHE}t", re.IGN
 
 
 def detokenize(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan]]:
-    """Raw text as a writer would space it, and the character span of each token in it.
+    """Join tokens with natural spacing.
 
-    No space before closing punctuation and after opening brackets; quotes that do not tell their side open and close
-    in turn; `/` is tight; English 's and n't and French l' are attached; in Chinese two Latin words keep the space between
-    them.
-    A model that reads raw text sees here what it saw in training; `join_tokens` is the plain alternative.
+    There is no space before closing punctuation, after opening brackets and around `/`. Ambiguous quotation marks open and
+    close in turn. English 's and n't and French l' are attached. In Chinese, two Latin words keep the space between them.
+    The result resembles the raw text that a model was trained on; `join_tokens` is the plain alternative.
+
+    Args:
+        tokens: words of a sentence.
+        language: ISO 639-1.
+
+    Returns:
+        The text, and the character span of each token.
     """
     row = get_language(language)
     pieces: list[str] = []
@@ -143,7 +163,7 @@ def detokenize(tokens: Sequence[str], language: str) -> tuple[str, list[CharSpan
 
 
 def _sides(tokens: Sequence[str], i: int, language: Language, inside: dict[str, bool]) -> tuple[bool, bool]:
-    """Whether token i sticks to the one before it and to the one after it."""
+    """Whether token i has no space before it, and no space after it."""
     token, last = tokens[i], i == len(tokens) - 1
     if not language.uses_spaces:
         latin = not last and all(len(t) > 1 and t.isascii() and t.isalnum() for t in tokens[i : i + 2])
@@ -164,7 +184,7 @@ def _sides(tokens: Sequence[str], i: int, language: Language, inside: dict[str, 
 
 
 def _quote(tokens: Sequence[str], i: int, language: Language, inside: dict[str, bool]) -> tuple[bool, bool]:
-    """Sides of a quotation mark; `inside` remembers which kinds are open."""
+    """As `_sides`, for a quotation mark; `inside` holds which kinds of marks are open."""
     token = tokens[i]
     if token in ("``", "“") and not language.german_quotes:
         return False, True
@@ -175,6 +195,6 @@ def _quote(tokens: Sequence[str], i: int, language: Language, inside: dict[str, 
     kind = "«" if token == "»" else token
     closes = inside.get(kind, False)
     if not closes and kind == "'" and "'" not in tokens[i + 1 :]:
-        return True, False  # a lone one is an apostrophe: the players' union
+        return True, False  # a single one is an apostrophe: the players' union
     inside[kind] = not closes
     return closes, not closes
