@@ -1,4 +1,4 @@
-"""What the tests of the sample draw from: sentences and all surfaces of a part."""
+"""Sentences and names of the sample, for its tests."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def sides(pair: SamplePair, language: str) -> list[tuple[str, str, tuple[Span, .
 
 @cache
 def surfaces(part: str) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {language: set() for language in LANGUAGES}
+    result: dict[str, set[str]] = {language: set() for language in LANGUAGES}
     for kind, language in itertools.product(KINDS, LANGUAGES):
         for value in values(kind, part):
-            found[language] |= {value.text[language]} | ({value.last[language]} if value.last else set())
-    return found
+            result[language] |= {value.text[language]} | ({value.last[language]} if value.last else set())
+    return result

@@ -1,4 +1,4 @@
-"""The files: CoNLL that gives the spans back, Moses archives, the same bytes for the same arguments."""
+"""Sample files: CoNLL with the right spans, Moses archives, the same bytes for the same arguments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bio2_to_spans(text: str, tagged: list[tuple[str, str]]) -> list[Span]:
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("language", TARGETS)
-def test_tokens_and_tags_give_the_spans_back(language, part):
+def test_tokens_and_tags_match_the_spans(language, part):
     for pair in drawn(language, part):
         for tag, text, spans in sides(pair, language):
             assert bio2_to_spans(text, tokens(text, spans, tag)) == list(spans), text
@@ -139,14 +139,14 @@ def test_gold_is_conll(tmp_path):
         ({"languages": ["de", "de"]}, "languages"),
     ],
 )
-def test_wrong_sample_arguments_are_named(tmp_path, changed, key):
+def test_wrong_arguments_are_errors_with_key(tmp_path, changed, key):
     with pytest.raises(UserError) as raised:
         write_sample(tmp_path, **{"pairs": 5, "seed": 1, **changed})
     assert raised.value.key == key
     assert raised.value.remedy
 
 
-def test_a_folder_that_is_a_file_is_a_user_error_and_leaves_nothing(tmp_path):
+def test_unwritable_folder_is_a_user_error(tmp_path):
     (tmp_path / "taken").write_text("x")
     with pytest.raises(UserError) as raised:
         write_sample(tmp_path / "taken", 5, 1)

@@ -1,4 +1,4 @@
-"""Frames and names: many, alike in all languages, and none of the evaluation part in the training part."""
+"""Frames and names: complete in all languages, and no name of the evaluation part in the training part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xner_ray.text.languages import get_language
 # Frames
 
 
-def test_frames_are_many_in_many_domains():
+def test_number_of_frames_and_domains():
     everything = [frame for part in PARTS for frame in frames(part)]
     assert len(everything) >= 240
     assert len({frame.domain for frame in everything}) >= 8
@@ -37,7 +37,7 @@ def test_every_domain_has_all_types_and_sentences_without_entity(part):
         assert any(frame.plain for frame in group), domain
 
 
-def test_all_languages_hold_the_same_slots_as_often():
+def test_all_languages_have_the_same_slots():
     for frame in itertools.chain(*map(frames, PARTS)):
         counts = [Counter(slot[:2] for slot in frame.slots(language)) for language in LANGUAGES]
         assert all(count == counts[0] for count in counts), frame.id
@@ -68,7 +68,7 @@ GOOD += "\t{PER.full} a dormi.\t{PER.full}は去った。"
         (GOOD.replace("left", "{left"), "brace"),
     ],
 )
-def test_a_wrong_frame_is_named_with_file_and_line(tmp_path, line, problem):
+def test_wrong_frame_is_an_error_with_file_and_line(tmp_path, line, problem):
     path = tmp_path / "news.tsv"
     path.write_text("\t".join(("part", *LANGUAGES)) + f"\n{GOOD}\n{line}\n", encoding="utf-8")
     with pytest.raises(UserError, match=re.escape(problem)) as raised:
@@ -77,7 +77,7 @@ def test_a_wrong_frame_is_named_with_file_and_line(tmp_path, line, problem):
     assert raised.value.remedy
 
 
-def test_a_wrong_header_is_an_error(tmp_path):
+def test_wrong_header_is_an_error(tmp_path):
     path = tmp_path / "news.tsv"
     path.write_text("en\tde\n", encoding="utf-8")
     with pytest.raises(UserError, match="wrong header"):
@@ -87,7 +87,7 @@ def test_a_wrong_header_is_an_error(tmp_path):
 # Names
 
 
-def test_lists_are_of_good_size():
+def test_size_of_lists():
     least = {"given": 60, "family": 80, "city": 120, "region": 40, "company": 60, "ministry": 16, "agency": 30}
     least |= {"paper": 20, "cup": 24, "title": 40, "prize": 24}
     assert {name: len(read_list(name)) >= count for name, count in least.items()} == dict.fromkeys(least, True)
@@ -124,7 +124,7 @@ def test_no_given_or_family_name_is_shared_between_parts():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_held_out_surface_lies_in_a_training_surface_or_frame(language):
+def test_no_evaluation_name_is_in_a_training_name_or_frame(language):
     shown = surfaces("train")[language]
     shown |= {
         piece for frame in frames("train") for piece in frame.pieces[language] if isinstance(piece, str) and piece
@@ -133,14 +133,14 @@ def test_no_held_out_surface_lies_in_a_training_surface_or_frame(language):
 
 
 @pytest.mark.parametrize("language", TARGETS)
-def test_no_held_out_surface_occurs_in_training_sentences(language):
+def test_no_evaluation_name_is_in_training_sentences(language):
     sample = drawn(language, "train", 8000)
     for tag, text in (("en", "\n".join(p.source for p in sample)), (language, "\n".join(p.target for p in sample))):
         assert not leaks(surfaces("eval")[tag], text, tag)
 
 
 @pytest.mark.parametrize("language", ["zh", "ja"])
-def test_no_held_out_surface_without_spaces_arises_where_two_pieces_meet(language):
+def test_no_evaluation_name_arises_between_two_pieces(language):
     """利马 before 赛前 would show 马赛: every way to join two neighbors of a training frame is tried."""
     halves = {(text[:cut], text[cut:]) for text in surfaces("eval")[language] for cut in range(1, len(text))}
 
@@ -166,7 +166,7 @@ def leaks(held_out: set[str], text: str, language: str) -> set[str]:
     return {surface for surface in suspects if re.search(rf"(?<!\w){re.escape(surface)}(?!\w)", text)}
 
 
-def test_an_unknown_kind_or_part_is_an_error():
+def test_unknown_kind_or_part_is_an_error():
     with pytest.raises(UserError, match="unknown kind"):
         values("LOC.river", "train")
     with pytest.raises(UserError, match="unknown part"):

@@ -1,4 +1,4 @@
-"""Filled sentences: inflected, with exact spans, distinct, each to be had alone."""
+"""Sentences: inflected, with exact spans, distinct, and each computed from its number alone."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_french_articles_agree(before, name, kind, expected):
 
 @given(st.from_regex(r"\A[A-ZÄÖ][a-zäöüßéáëï]{1,9}( [A-Z][a-zéáëï]{1,9})?\Z"))
 @settings(deadline=None)
-def test_a_possessive_keeps_the_name_and_ends_in_s_or_apostrophe(name):
+def test_possessive_keeps_the_name_and_ends_in_s_or_apostrophe(name):
     for language in ("de", "nl"):
         inflected = genitive(name, language)
         assert inflected.startswith(name)
@@ -117,14 +117,14 @@ def test_capitals_change_the_first_letter_only(text):
 
 @given(st.integers(1, 5000), st.text(max_size=5))
 @settings(max_examples=30, deadline=None)
-def test_a_shuffle_is_a_bijection(size, key):
+def test_shuffle_is_a_permutation(size, key):
     shuffle = Shuffle(size, key)
     assert sorted(map(shuffle, range(size))) == list(range(size))
 
 
 @given(st.integers(0, 5_000_000), st.sampled_from(TARGETS), st.sampled_from(PARTS), st.integers(0, 3))
 @settings(deadline=None)
-def test_any_pair_can_be_had_alone_and_has_the_same_english_in_all_languages(index, language, part, seed):
+def test_pair_depends_on_its_number_alone_and_shares_its_english(index, language, part, seed):
     alone = next(pairs(language, part, seed, start=index))
     assert alone.index == index
     walked = next(itertools.islice(pairs(language, part, seed, start=max(0, index - 3)), min(index, 3), None))
@@ -134,7 +134,7 @@ def test_any_pair_can_be_had_alone_and_has_the_same_english_in_all_languages(ind
     assert Counter(span.type for span in alone.source_entities) == Counter(span.type for span in alone.target_entities)
 
 
-def test_start_skips():
+def test_start_skips_pairs():
     assert list(itertools.islice(pairs("nl", "train", 7, start=1000), 500)) == drawn("nl", "train")[1000:1500]
 
 
@@ -174,7 +174,7 @@ def test_no_space_outside_ascii_runs(language, part):
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "nl", "fr"])
-def test_sentences_start_with_a_capital(language):
+def test_sentences_start_with_a_capital_letter(language):
     for pair in drawn("de" if language == "en" else language, "train"):
         text = pair.source if language == "en" else pair.target
         first = re.search(r"\w", re.sub(r"^['’]\w ", "", text))

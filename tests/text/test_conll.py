@@ -1,4 +1,4 @@
-"""CoNLL files: what is read, and what is refused with file, line and remedy."""
+"""CoNLL files: what is read, and which lines are errors with file, line and remedy."""
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +35,7 @@ def test_reads_tabs_spaces_and_middle_columns(write):
     ]
 
 
-def test_byte_order_mark_and_crlf(write):
+def test_byte_order_mark_and_crlf_are_removed(write):
     assert read_conll(write(b"\xef\xbb\xbfBonn\tB-LOC\r\n\r\nBonn\tO\r\n")) == [
         Sentence(["Bonn"], ["B-LOC"]),
         Sentence(["Bonn"], ["O"]),
@@ -69,14 +69,14 @@ def test_types_are_renamed_dropped_and_kept(write):
         ("\n\n-DOCSTART- O\n", None, ["no sentence"]),
     ],
 )
-def test_mistakes_are_located(write, data, line, words):
+def test_bad_lines_are_errors_with_line(write, data, line, words):
     error = failure(write(data))
     assert error.line == line
     for word in words:
         assert word in str(error)
 
 
-def test_no_such_file(tmp_path):
+def test_missing_file_is_an_error(tmp_path):
     assert "No such file" in failure(tmp_path / "none.conll").problem
 
 
@@ -95,12 +95,12 @@ def test_iobes_and_bilou_are_converted_on_request(write):
         read_conll(write("a S-PER\nb I-PER\n"), scheme="iobes")
 
 
-def test_chunks_beside_the_tags_are_no_nested_gold(write):
+def test_chunk_column_is_not_nested_gold(write):
     path = write("U.N. NNP I-NP B-ORG\nofficial NN I-NP O\n")
     assert read_conll(path)[0] == Sentence(["U.N.", "official"], ["B-ORG", "O"])
 
 
-def test_an_entity_cut_by_a_sentence_break_warns(write, caplog):
+def test_entity_split_by_a_sentence_break_is_a_warning(write, caplog):
     path = write(".\tB-LOC\n\nRio\tI-LOC\nde\tI-LOC\n")
     assert [s.tags for s in read_conll(path)] == [["B-LOC"], ["B-LOC", "I-LOC"]]
     assert f"{path}:3" in caplog.text
@@ -128,7 +128,7 @@ def test_written_files_read_the_same(tmp_path_factory, shapes):
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\tb", "a\nb", "a\u3000b"])
-def test_writing_refuses_white_space_and_leaves_the_old_file(tmp_path, token):
+def test_token_with_white_space_is_an_error_and_keeps_the_old_file(tmp_path, token):
     path = tmp_path / "x.conll"
     write_conll(path, [Sentence(["old"], ["O"])])
     with pytest.raises(UserError, match="sentence 2"):
@@ -137,11 +137,11 @@ def test_writing_refuses_white_space_and_leaves_the_old_file(tmp_path, token):
     assert [p.name for p in tmp_path.iterdir()] == ["x.conll"]
 
 
-def test_writing_refuses_unequal_lengths(tmp_path):
+def test_unequal_numbers_of_tokens_and_tags_are_an_error(tmp_path):
     with pytest.raises(UserError, match="2 tokens and 1 tags"):
         write_conll(tmp_path / "x.conll", [Sentence(["a", "b"], ["O"])])
 
 
-def test_spellings_of_a_sentence():
+def test_sentence_as_text():
     assert Sentence(["北", "京"], ["B-LOC", "I-LOC"], "zh").join_tokens() == ("北京", [(0, 1), (1, 2)])
     assert Sentence(["Ja", "."], ["O", "O"], "de").detokenize() == ("Ja.", [(0, 2), (2, 3)])

@@ -1,4 +1,4 @@
-"""Gold as Parquet: what `datasets` and our own export write, and what cannot be gold."""
+"""Gold in Parquet: files of `datasets` and of the export, and files that are errors."""
 
 import json
 
@@ -24,19 +24,19 @@ def write(path, tokens, tags, told=None, column="ner_tags"):
 @pytest.mark.parametrize(
     "inner", [{"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "List"}, [{"names": NAMES}]]
 )
-def test_classes(tmp_path, inner):
+def test_class_numbers_become_tags(tmp_path, inner):
     told = {"info": {"features": {"ner_tags": inner}}}
     path = write(tmp_path / "g.parquet", [["Anna", "Bo", "in", "Wien"], []], [[1, 2, 0, 3], []], told)
     (one,) = read_conll(path, "de", {"person": "PER", "place": "LOC"})
     assert one.tokens == ["Anna", "Bo", "in", "Wien"] and one.tags == ["B-PER", "I-PER", "O", "B-LOC"]
 
 
-def test_strings(tmp_path):
+def test_string_tags_are_read(tmp_path):
     path = write(tmp_path / "g.parquet", [["Wien", "ist"]], [["B-LOC", "O"]], column="tags")
     assert read_conll(path, types=["PER"])[0].tags == ["O", "O"]
 
 
-def test_datasets_writes_what_we_read(tmp_path):
+def test_file_of_datasets_is_read(tmp_path):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(
         {
@@ -49,7 +49,7 @@ def test_datasets_writes_what_we_read(tmp_path):
     assert read_conll(tmp_path / "g.parquet")[0].tags == ["B-person", "O"]
 
 
-def test_our_export_comes_back(tmp_path):
+def test_export_is_read(tmp_path):
     run = make_run(tmp_path / "run")
     export_run(run, tmp_path / "out", ExportOptions("hf", {"train": 1.0}, 1))
     rows = pq.read_table(run.datasets["de"]).to_pylist()
@@ -68,12 +68,12 @@ def test_our_export_comes_back(tmp_path):
         ([[]], [[]], "ner_tags", "no (sentence|column)|classes without"),
     ],
 )
-def test_what_is_no_gold(tmp_path, tokens, tags, column, problem):
+def test_bad_table_is_an_error(tmp_path, tokens, tags, column, problem):
     with pytest.raises(UserError, match=problem):
         read_conll(write(tmp_path / "g.parquet", tokens, tags, column=column))
 
 
-def test_what_is_no_parquet(tmp_path):
+def test_other_file_is_an_error(tmp_path):
     (tmp_path / "g.parquet").write_text("Anna\tO\n")
     with pytest.raises(UserError, match="as Parquet"):
         read_conll(tmp_path / "g.parquet")

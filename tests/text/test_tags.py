@@ -1,4 +1,4 @@
-"""BIO2 tags and spans are two spellings of one thing."""
+"""Conversion between BIO2 tags and spans."""
 
 import pytest
 from hypothesis import given, settings
@@ -33,12 +33,12 @@ def test_stray_i_starts_a_span():
     assert bio2_to_spans(["I-PER", "I-LOC", "O", "I-LOC"]) == [(0, 1, "PER"), (1, 2, "LOC"), (3, 4, "LOC")]
 
 
-def test_types_with_hyphens():
+def test_types_may_contain_hyphens():
     assert bio2_to_spans(["B-GPE-X", "I-GPE-X"]) == [(0, 2, "GPE-X")]
 
 
 @pytest.mark.parametrize("spans", [[(0, 2, "A"), (1, 3, "B")], [(0, 5, "A")], [(1, 1, "A")], [(-1, 1, "A")]])
-def test_bad_spans(spans):
+def test_bad_spans_are_errors(spans):
     with pytest.raises(UserError):
         spans_to_bio2(spans, 3)
 

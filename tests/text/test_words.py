@@ -1,4 +1,4 @@
-"""The tokenizer: what CoNLL does in each language, and laws that hold for any text."""
+"""The tokenizer: words as in CoNLL in each language, and properties for any text."""
 
 from itertools import pairwise
 
@@ -35,7 +35,7 @@ def cut(text: str, language: str) -> str:
         ("ja", "東京 タワー", "東 京 タ ワ ー"),
     ],
 )
-def test_cuts_as_conll(language, text, expected):
+def test_words_are_as_in_conll(language, text, expected):
     assert cut(text, language) == expected
 
 
@@ -62,14 +62,14 @@ tokens_lists = st.lists(
 
 @settings(deadline=None)
 @given(tokens_lists, st.sampled_from(LANGUAGES))
-def test_spellings_have_exact_spans(tokens, language):
+def test_joined_texts_have_exact_spans(tokens, language):
     for spelling in (join_tokens, detokenize):
         text, spans = spelling(tokens, language)
         assert [text[a:b] for a, b in spans] == tokens
         assert text.replace(" ", "") == "".join(tokens)
 
 
-def test_join_is_plain():
+def test_join_tokens_uses_single_spaces():
     assert join_tokens(["Berlin", "."], "de") == ("Berlin .", [(0, 6), (7, 8)])
     assert join_tokens(["北", "京"], "zh") == ("北京", [(0, 1), (1, 2)])
 
@@ -86,12 +86,12 @@ def test_join_is_plain():
         ("zh", "新 York Times 报", "新York Times报"),
     ],
 )
-def test_natural(language, tokens, expected):
+def test_detokenize(language, tokens, expected):
     assert detokenize(tokens.split(), language)[0] == expected
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "nl"])
-def test_words_undo_natural(language):
+def test_tokenize_words_inverts_detokenize(language):
     spaced = 'Am ( Rhein ) sagte er : " Nein , Herr U.S. " , und 3.5 Tage - später - kam Anna-Lena .'
     text, spans = detokenize(spaced.split(), language)
     assert tokenize_words(text, language) == spans

@@ -1,4 +1,4 @@
-"""A made-up parallel corpus with known answers, so that the whole house can be tried and tested without a download.
+"""A generated parallel corpus with known entities, to try and test the program without a download.
 
-It trades realism for truth: every sentence comes from a hand-written frame, so entity spans are exact on both sides.
+Every sentence comes from a hand-written frame, so entity spans are exact on both sides, but the text is not realistic.
 """

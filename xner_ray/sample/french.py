@@ -1,8 +1,8 @@
-"""French articles and prepositions before a slot: frames write what goes with a feminine consonant, names decide.
+"""French articles and prepositions before a slot. A frame has the form for a feminine noun with an initial consonant.
 
-`la {LOC.country}` is la France, le Japon or l'Italie, `en {LOC.country}` en France or au Japon, `de {PER.full}` de or d'.
-Genders follow the spelling (Grevisse: countries in -e are feminine), with the exceptions among the sample's names. The trade:
-an initial h or y counts as a consonant, which is right for most foreign names.
+`la {LOC.country}` becomes la France, le Japon or l'Italie; `en {LOC.country}` becomes en France or au Japon; `de
+{PER.full}` becomes de or d'. Gender follows the spelling (Grevisse: countries in -e are feminine), with a list of
+exceptions. An initial h or y counts as a consonant, which is right for most foreign names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 _VOWEL = re.compile(r"[aeiouàâäéèêëîïôöûüœ]", re.IGNORECASE)
 _MARKER = re.compile(r"(?:^|(?<=[ «(\u00a0]))(de la|à la|la|en|le|du|au|de|que) $", re.IGNORECASE)
 _GENDERED = ("LOC.country", "LOC.region")
-_MASCULINE = frozenset("Mexique Mozambique Cambodge Zimbabwe Yorkshire".split())  # noqa: SIM905 (in spite of their -e)
+_MASCULINE = frozenset("Mexique Mozambique Cambodge Zimbabwe Yorkshire".split())  # noqa: SIM905 (masculine, although they end in -e)
 _FEMININE = frozenset(("Cornouailles", "Bahia"))
 
 _BEFORE_VOWEL = {
@@ -29,11 +29,12 @@ _BEFORE_MASCULINE = {"de la": "du ", "à la": "au ", "la": "le ", "en": "au ", "
 
 
 def agree(before: str, name: str, kind: str) -> str:
-    """The literal before a name, its last word made to fit.
+    """Change the last word of the text before a name to agree with the name.
 
     Args:
-        before: what the frame writes before the slot.
-        name: the value; kind: of the slot.
+        before: the text of the frame before the slot.
+        name: the name in the slot.
+        kind: kind of the slot.
 
     >>> agree("Nous allons en ", "Japon", "LOC.country"), agree("la carte de ", "Italie", "LOC.country")
     ('Nous allons au ', "la carte d'")
@@ -54,13 +55,13 @@ def agree(before: str, name: str, kind: str) -> str:
 
 
 def is_feminine(name: str) -> bool:
-    """Gender of a country or region: its first word decides (Corée du Sud)."""
+    """Whether a country or region is feminine, by its first word (Corée du Sud)."""
     first = name.split()[0]
     return first in _FEMININE or (first.endswith("e") and first not in _MASCULINE)
 
 
 def elide(text: str) -> str:
-    """`université de Athènes` as it is written.
+    """Replace `de` before a vowel by `d'`.
 
     >>> elide("université de Athènes")
     "université d'Athènes"

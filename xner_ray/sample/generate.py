@@ -1,9 +1,10 @@
-"""Endless sentence pairs from frames and names, any of them by its number alone.
+"""Generation of sentence pairs from frames and names; each pair is computed from its number alone.
 
-Pair i needs none of the pairs before it, so a run can start, skip or split anywhere, and i means the same English
-sentence whatever the other language. The price is a keyed permutation for each frame instead of a random generator.
-Numbers come in epochs that double in length; in each, every frame has a quota that its own number of distinct fillings
-pays for, so short frames thin out before they repeat themselves.
+A pair does not depend on the pairs before it, so a run can start, skip or split anywhere. Pair i has the same English
+sentence for every target language. Each frame needs a keyed permutation for this instead of a random generator.
+
+Numbers are divided into epochs that double in length. In each epoch, every frame has a quota that depends on its number
+of distinct fillings, so short frames become rare before they repeat.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from xner_ray.text.languages import get_language
 
 FIRST_EPOCH = 4096
 EPOCHS = 32
-END = FIRST_EPOCH * ((1 << EPOCHS) - 1)  # pairs of one sequence, some 10^13
-PLAIN_SHARE = 0.15  # of sentences without an entity, as long as their frames last
-_OPENS = re.compile(r"(?:^|[.!?…][\"“”»]? |: )[\"„“«¿¡]*$")  # what stands before a word that takes a capital
+END = FIRST_EPOCH * ((1 << EPOCHS) - 1)  # pairs of one sequence, about 10^13
+NO_ENTITY_RATIO = 0.15  # of sentences without an entity, until the fillings of their frames are used up
+_SENTENCE_START = re.compile(r"(?:^|[.!?…][\"“”»]? |: )[\"„“«¿¡]*$")  # the text before a capitalized word
 
 
 class Span(NamedTuple):
-    """Characters [start, end) of a sentence that name an entity of `type` (PER, ORG, LOC, MISC)."""
+    """An entity of `type` (PER, ORG, LOC, MISC): the characters [start, end) of a sentence."""
 
     start: int
     end: int
@@ -41,7 +42,17 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SamplePair:
-    """Pair number `index`: English source, target, the entities of both sides in order of appearance."""
+    """One sentence pair.
+
+    Attributes:
+        index: its number.
+        source: English sentence.
+        target: target sentence.
+        source_entities: entities of the source in order of appearance.
+        target_entities: entities of the target in order of appearance.
+        domain: domain of its frame.
+        frame: id of its frame.
+    """
 
     index: int
     source: str
@@ -53,14 +64,14 @@ class SamplePair:
 
 
 class Shuffle:
-    """A keyed bijection of range(size): multiply and xor-shift on the next power of two, walked back into range."""
+    """A keyed permutation of range(size): multiply and xor-shift on the next power of two, repeated until in range."""
 
     def __init__(self, size: int, key: str):
         self.size, bits = size, max(2, (size - 1).bit_length())
         self.mask, self.shift = (1 << bits) - 1, (bits + 1) // 2
-        drawn = [int.from_bytes(blake2b(f"{key}/{n}".encode(), digest_size=16).digest()) for n in range(6)]
-        self.odd = [(number | 1) & self.mask for number in drawn[:3]]
-        self.add = [number & self.mask for number in drawn[3:]]
+        numbers = [int.from_bytes(blake2b(f"{key}/{n}".encode(), digest_size=16).digest()) for n in range(6)]
+        self.odd = [(number | 1) & self.mask for number in numbers[:3]]
+        self.add = [number & self.mask for number in numbers[3:]]
 
     def __call__(self, index: int) -> int:
         (a, b, c), (d, e, f), mask, shift = self.odd, self.add, self.mask, self.shift
@@ -74,7 +85,7 @@ class Shuffle:
 
 
 class _Choices:
-    """What one variable of a frame ranges over: surfaces, or people; and which of them share a group."""
+    """The values of one variable of a frame, and their groups."""
 
     def __init__(self, kind: str, part: str):
         self.values = tuple(Value("", dict.fromkeys(LANGUAGES, text), {}) for text in FREE.get(kind, ()))
@@ -91,15 +102,23 @@ _choices = cache(_Choices)
 
 
 @cache
-def _surfaces(kind: str, part: str, again: bool, language: str, form: str, capital: bool) -> tuple[str, ...]:
-    found = [(value.last if again else value.text)[language] for value in _choices(kind, part).values]
+def _surfaces(kind: str, part: str, last_name: bool, language: str, form: str, capital: bool) -> tuple[str, ...]:
+    surfaces = [(value.last if last_name else value.text)[language] for value in _choices(kind, part).values]
     if form:
-        found = [genitive(text, language) for text in found]
-    return tuple(capitalize(text) if capital else text for text in found)
+        surfaces = [genitive(text, language) for text in surfaces]
+    return tuple(capitalize(text) if capital else text for text in surfaces)
 
 
 class Piece(NamedTuple):
-    """A slot ready to be written: the text before it (one, or one for each value), its surfaces, its type or None."""
+    """A compiled slot.
+
+    Attributes:
+        before: the text before it.
+        befores: the text before each of its values, if it depends on the value.
+        variable: index of its variable.
+        surfaces: its values as text.
+        type: entity type; None for numbers and times.
+    """
 
     before: str
     befores: tuple[str, ...] | None
@@ -109,12 +128,12 @@ class Piece(NamedTuple):
 
 
 class _Filler:
-    """A frame with its variables, able to count its fillings and to write the n-th of them."""
+    """A frame with its variables, the number of its fillings, and the text of the n-th filling."""
 
     def __init__(self, frame: Frame, key: str):
         self.frame = frame
         full = {slot.variable for slot in frame.slots() if slot.kind == "PER.full"}
-        self.kinds: dict[tuple[str, int], str] = {}  # variable -> kind it is drawn from
+        self.kinds: dict[tuple[str, int], str] = {}  # variable -> kind of its values
         for slot in frame.slots():
             self.kinds[slot.variable] = "PER.full" if slot.variable in full else slot.kind
         english = frame.pieces["en"]
@@ -122,7 +141,7 @@ class _Filler:
             if isinstance(piece, Slot) and piece.kind == "NUM" and (unit := UNIT.match(str(literal))):
                 self.kinds[piece.variable] = f"NUM.{unit[1]}"
         self.choices = [_choices(kind, frame.part) for kind in self.kinds.values()]
-        self.rivals = []  # earlier variables that must not take the same value or group
+        self.rivals = []  # earlier variables that must have another value and group
         self.sizes = []
         for n, ((name, _), choice) in enumerate(zip(self.kinds, self.choices, strict=True)):
             self.rivals.append([m for m, (other, _) in enumerate(list(self.kinds)[:n]) if other == name])
@@ -142,9 +161,9 @@ class _Filler:
             assert isinstance(literal, str) and isinstance(slot, Slot)
             written += literal
             kind = self.kinds[slot.variable]
-            again = kind == "PER.full" and slot.kind == "PER.last"
-            opens = get_language(language).uses_spaces and _OPENS.search(written) is not None
-            surfaces = _surfaces(kind, self.frame.part, again, language, slot.form, opens)
+            last_name = kind == "PER.full" and slot.kind == "PER.last"
+            opens = get_language(language).uses_spaces and _SENTENCE_START.search(written) is not None
+            surfaces = _surfaces(kind, self.frame.part, last_name, language, slot.form, opens)
             befores = None
             if language == "es" and (match := re.search(r"(?<= )([yo]) $", literal)):
                 stem = literal[: match.start()]
@@ -160,7 +179,7 @@ class _Filler:
         return compiled, tail
 
     def choose(self, n: int) -> list[int]:
-        """The n-th filling, one position for each variable; distinct n give distinct fillings up to the capacity."""
+        """The n-th filling, one position per variable. Below the capacity, all fillings are different."""
         rest = self.shuffle(n % self.capacity)
         chosen: list[int] = []
         for choice, size, rivals in zip(self.choices, self.sizes, self.rivals, strict=True):
@@ -191,8 +210,8 @@ class _Filler:
         return "".join(parts), tuple(spans)
 
 
-def _share(amount: int, room: list[int]) -> list[int]:
-    """Give `amount` to buckets as evenly as their room allows (water-filling); what does not fit is not given."""
+def _distribute(amount: int, room: list[int]) -> list[int]:
+    """Distribute `amount` over buckets as evenly as their capacities allow; an excess is not distributed."""
     given = [0] * len(room)
     for done, n in enumerate(order := sorted(range(len(room)), key=lambda n: (room[n], n))):
         given[n] = min(room[n], amount // (len(order) - done))
@@ -201,12 +220,14 @@ def _share(amount: int, room: list[int]) -> list[int]:
 
 
 class Plan:
-    """Which frame pair i comes from and which of the frame's fillings it is, for one (part, seed)."""
+    """The frame and the filling of each pair, for one part and seed."""
 
     def __init__(self, part: str, seed: int | str):
         self.key = f"{seed}/{part}"
         self.fillers = [_Filler(frame, self.key) for frame in frames(part)]
-        self.epochs: list[tuple[Shuffle, list[int], list[int]]] = []  # order, cumulative quotas, fillings used before
+        self.epochs: list[
+            tuple[Shuffle, list[int], list[int]]
+        ] = []  # order, cumulative quotas, fillings used in earlier epochs
         used = [0] * len(self.fillers)
         for epoch in range(EPOCHS):
             length = FIRST_EPOCH << epoch
@@ -218,9 +239,9 @@ class Plan:
         room = [max(0, filler.capacity - used) for filler, used in zip(self.fillers, spent, strict=True)]
         of_plain = [r if filler.frame.plain else 0 for r, filler in zip(room, self.fillers, strict=True)]
         of_named = [r - p for r, p in zip(room, of_plain, strict=True)]
-        plain = _share(round(PLAIN_SHARE * length), of_plain)
-        given = [p + n for p, n in zip(plain, _share(length - sum(plain), of_named), strict=True)]
-        # Only when every frame with entities is spent does the largest start again.
+        plain = _distribute(round(NO_ENTITY_RATIO * length), of_plain)
+        given = [p + n for p, n in zip(plain, _distribute(length - sum(plain), of_named), strict=True)]
+        # If the fillings of all frames with entities are used up, the largest frame starts again.
         largest = max(range(len(given)), key=lambda n: self.fillers[n].capacity)
         given[largest] += length - sum(given)
         return given
@@ -228,19 +249,25 @@ class Plan:
     def locate(self, index: int) -> tuple[_Filler, int]:
         epoch = (index // FIRST_EPOCH + 1).bit_length() - 1
         order, ends, used = self.epochs[epoch]
-        place = order(index - FIRST_EPOCH * ((1 << epoch) - 1))
-        n = bisect_right(ends, place) - 1
-        return self.fillers[n], used[n] + place - ends[n]
+        position = order(index - FIRST_EPOCH * ((1 << epoch) - 1))
+        n = bisect_right(ends, position) - 1
+        return self.fillers[n], used[n] + position - ends[n]
 
 
 _plan = lru_cache(maxsize=8)(Plan)
 
 
 def pairs(language: str, part: str, seed: int | str, start: int = 0) -> Iterator[SamplePair]:
-    """Endless pairs English-`language` from number `start` on, the same for the same arguments.
+    """Generate pairs of English and `language`; the same arguments give the same pairs.
+
+    Args:
+        language: target language.
+        part: `train` or `eval`.
+        seed: seed of the sequence.
+        start: number of the first pair.
 
     Raises:
-        UserError: unknown language or part.
+        UserError: the language, the part or the number does not exist.
     """
     if language not in LANGUAGES[1:]:
         raise UserError(f"unknown language {language!r}", remedy=f"use one of {', '.join(LANGUAGES[1:])}")

@@ -1,7 +1,7 @@
-"""The few inflections a slot needs: possessives in German and Dutch, capitals, and the Spanish y/e and o/u.
+"""Inflections in slots: possessives in German and Dutch, capital letters, and the Spanish y/e and o/u.
 
-Names are inflected by spelling alone, without a pronunciation dictionary. That trades away the few names whose spoken
-end differs from the written one: a final c or a silent s is treated as it is written.
+Names are inflected by their spelling, without a pronunciation dictionary. This is wrong for the few names with a final
+c or a silent s that is pronounced differently.
 
 Rules: Duden, "Apostroph" and "Genitiv-s"; Taaladvies/Leidraad, "bezits-s"; RAE, Ortografía 2010, "e/u por y/o".
 """
@@ -12,15 +12,14 @@ import re
 
 _GERMAN_SIBILANT = re.compile(r"(?:[sßzx]|ce)$", re.IGNORECASE)
 _DUTCH_SIBILANT = re.compile(r"(?:[szxšž]|ch|sh|ce)$", re.IGNORECASE)
-# A single long vowel wants an apostrophe (Anna's, Oslo's, Willy's); a diphthong does not (Shanghais, Disneys, Macaus).
+# A single long vowel needs an apostrophe (Anna's, Oslo's, Willy's); a diphthong does not (Shanghais, Disneys, Macaus).
 _DUTCH_LONG_VOWEL = re.compile(r"(?:(?<!a)[aáà]|(?<!o)[oóò]|(?<![aeou])[uúü]|(?<![aeou])[iíïy])$", re.IGNORECASE)
 _SPANISH_I = re.compile(r"(?:[ií](?![aeoáéó])|hi(?![aeoáéó])|hí)", re.IGNORECASE)
 _SPANISH_O = re.compile(r"(?:[oó]|h[oó]|8|11(?!\d))", re.IGNORECASE)
 
 
 def german_genitive(name: str) -> str:
-    """`Annas`, `Marks’`, `des Finanzministeriums`, `des Kepler-Preises`: for a name without article the last word
-    changes, for a ministry or a prize the head noun.
+    """The German genitive. In a name without article the last word changes, in a ministry or prize the head noun.
 
     >>> german_genitive("Anna Keller"), german_genitive("Leipzig"), german_genitive("Graz")
     ('Anna Kellers', 'Leipzigs', 'Graz’')
@@ -34,7 +33,7 @@ def german_genitive(name: str) -> str:
 
 
 def dutch_possessive(name: str) -> str:
-    """`Kellers`, `Anna's`, `Hans'`.
+    """The Dutch possessive: `Kellers`, `Anna's`, `Hans'`.
 
     >>> dutch_possessive("Rossi"), dutch_possessive("Shanghai"), dutch_possessive("Claes")
     ("Rossi's", 'Shanghais', "Claes'")
@@ -45,12 +44,12 @@ def dutch_possessive(name: str) -> str:
 
 
 def genitive(name: str, language: str) -> str:
-    """The form a `|gen` slot takes. Raises KeyError for a language whose frames must not use one."""
+    """The form of a name in a slot with `|gen`, in German or Dutch."""
     return {"de": german_genitive, "nl": dutch_possessive}[language](name)
 
 
 def capitalize(text: str) -> str:
-    """First letter upper case, the rest untouched (str.capitalize would lower it)."""
+    """Change the first letter to upper case; str.capitalize would also lower the rest."""
     return text[:1].upper() + text[1:]
 
 

@@ -1,10 +1,10 @@
-"""Entity values: what the slots of a frame are filled with, one surface per language, each value in exactly one part.
+"""Entity values: the text of the slots of a frame in each language. Each value belongs to exactly one part, `train` or
+`eval`.
 
-A projection test is worth something only when the evaluation names occur nowhere in training, so a value's part is
-written down, not drawn: a hash cannot know that one surface lies inside another (马里 in 马里诺). Countries and
-languages come from Unicode CLDR through babel, which trades a pinned dependency (a new CLDR release may respell a
-country and so change the sample's bytes) for spellings that need no proof-reading; everything else is read from
-`names/<kind>.tsv`.
+A projection test is meaningful only if the names of the evaluation do not occur in training. The part of a value is
+therefore written in its list: a hash could not avoid that one name contains another (马里 in 马里诺). Names of countries and
+languages come from Unicode CLDR through babel, so babel is pinned: a new CLDR release may change a name and thus the
+bytes of the sample. All other names are in `names/<kind>.tsv`.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from xner_ray.errors import UserError
 from xner_ray.sample.french import elide
 
 LANGUAGES = ("en", "de", "es", "nl", "zh", "fr", "ja")
-DEFAULT = ("de", "es", "nl", "zh")  # what `xner sample` writes unless asked for others
-WRITTEN = ("en", "zh", "ja")  # a list's cells that are never empty: the others fall back to the English spelling
+DEFAULT = ("de", "es", "nl", "zh")  # default of `xner sample`
+WRITTEN = ("en", "zh", "ja")  # cells that must not be empty; other languages fall back to the English name
 PARTS = ("train", "eval")
 
-# Singular, no article in de/es/nl, the same preposition as a city. Left out: articles (Switzerland, Netherlands, Iraq,
-# Sudan, Lebanon, Moldova, the Gulf states ...), islands that want "on" (Cuba, Malta, Cyprus, Sri Lanka, Madagascar),
-# countries named like their capital or a person (Luxembourg, Panama, Georgia, Jordan, Chad), names that lie inside
-# another country's (Guinea, Niger, Dominica, Congo), and names whose use is disputed.
-COUNTRIES = (  # noqa: SIM905 (a table of codes reads better than a list)
+# Singular, without article in de/es/nl, with the same preposition as a city. Left out: names with an article (Switzerland,
+# Netherlands, Iraq, Sudan, Lebanon, Moldova, the Gulf states ...), islands that need "on" (Cuba, Malta, Cyprus, Sri Lanka,
+# Madagascar), countries named like their capital or a person (Luxembourg, Panama, Georgia, Jordan, Chad), names that are
+# part of another country's (Guinea, Niger, Dominica, Congo), and disputed names.
+COUNTRIES = (  # noqa: SIM905 (a table of codes is easier to read than a list)
     "AL AR AM AU AT AZ BE BD BO BR BG CA CL CN CO HR DK EG EE ET FI FR DE GH GR HN HU IS IN ID IE IT JP KZ KE KR "
     "LV LT MY MX MA NA NP NZ NI NG NO PK PY PE PL PT QA RO RU RW SA RS SI ZA ES SE SY TJ TZ TH TG TN TM UG UY UZ "
     "VE VN ZM ZW BW CM CR CZ KH LR LY ME MK MZ AO AF DZ BY BI LA ER GA MW LS BJ EC"
 ).split()
 
-# Languages with one plain word in all of them; left out: those whose Chinese name holds another language's (Afrikaans).
+# Languages whose name is one word in all languages. Left out: those whose Chinese name contains another one (Afrikaans).
 TONGUES = (  # noqa: SIM905
     "ar hy az eu be bn bg ca hr cs da nl en et fi fr ka de el he hi hu is id ga it ja kk km ko lo lv lt mk ms mt "
     "mn ne no fa pl pt pa ro ru sr sk sl es sw sv ta te th tr uk ur uz vi cy gl am so zu sq zh gu yo kn"
 ).split()
 
-# A country and its language go together: in Chinese the one usually holds the other (匈牙利, 匈牙利语).
+# A country and its language belong to the same part: in Chinese one usually contains the other (匈牙利, 匈牙利语).
 EVAL_COUNTRIES = frozenset("AL BG CL HU IS KE LV NP PE PT PY QA RS TH TN UY VN ZM CZ LA".split())  # noqa: SIM905
 EVAL_TONGUES = frozenset("sq bg hu is lv ne pt sr th vi cs lo eu ta zu".split())  # noqa: SIM905
 
@@ -62,7 +62,7 @@ CLUB_PATTERNS = (
     ("AC {}", "AC {}", "AC {}", "AC {}", "{}竞技俱乐部", "AC {}", "AC{}"),
     (*["Racing Club {}"] * 4, "{}竞赛俱乐部", "Racing Club {}", "レーシング・クラブ・{}"),
 )
-# No German adjectives here (Technische Universität): they would have to agree with the case of the frame.
+# No German adjectives (Technische Universität), because they would have to agree with the case of the frame.
 UNIVERSITY_PATTERNS = (
     (
         "University of {}",
@@ -105,9 +105,12 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One entity: `text[language]` is its surface, `last[language]` a person's later mention (empty for others).
+    """One entity.
 
-    Two values of one `group` (two people called Keller, two clubs of one city) never meet in a sentence.
+    Attributes:
+        group: values of one group (two people called Keller, two clubs of one city) never occur in one sentence.
+        text: its name by language.
+        last: a person's last name by language, for further mentions; empty for other kinds.
     """
 
     group: str
@@ -117,10 +120,10 @@ class Value:
 
 @cache
 def read_list(name: str) -> tuple[tuple[str, dict[str, str]], ...]:
-    """Rows of `names/<name>.tsv` as (part, surfaces); an empty cell means the English spelling, but in Chinese and Japanese.
+    """Rows of `names/<name>.tsv` as (part, names by language). An empty cell stands for the English name.
 
     Raises:
-        UserError: a row without all surfaces, or with an unknown part.
+        UserError: a row lacks a name or has an unknown part.
     """
     path = files("xner_ray.sample").joinpath("names", f"{name}.tsv")
     rows = []
@@ -132,7 +135,7 @@ def read_list(name: str) -> tuple[tuple[str, dict[str, str]], ...]:
                 f"a name needs {', '.join(LANGUAGES)} and a part",
                 file=path,
                 line=number,
-                remedy=f"part them by tabs; only {', '.join(WRITTEN)} must not be empty, part is train or eval",
+                remedy=f"separate them by tabs; only {', '.join(WRITTEN)} must not be empty, part is train or eval",
             )
         rows.append((part, {language: text or cells[0] for language, text in surfaces.items()}))
     return tuple(rows)
@@ -143,9 +146,7 @@ def _of_part(name: str, part: str) -> list[dict[str, str]]:
 
 
 def _people(part: str) -> Iterator[Value]:
-    """Everyone of a part, by family. A Chinese person's full name is repeated where it is written in Chinese characters; 王 alone
-    would be odd.
-    """
+    """All people of a part, by last name. In Chinese characters, a Chinese person keeps the full name in further mentions."""
     given, family = _of_part("given", part), _of_part("family", part)
     for last in family:
         for first in given:
@@ -160,7 +161,7 @@ def _people(part: str) -> Iterator[Value]:
 
 
 def _of_cities(part: str, patterns: tuple[tuple[str, ...], ...], each: int) -> Iterator[Value]:
-    """`each` patterns for each city, chosen by the city's name, so that a list's order does not matter."""
+    """`each` patterns for each city, chosen by a hash of its name, so that the order of the list does not matter."""
     for city in _of_part("city", part):
         first = zlib.crc32(city["en"].encode())
         for step in range(each):
@@ -179,10 +180,10 @@ def _of_cldr(table: str, codes: list[str], held_out: frozenset[str], part: str) 
 
 @cache
 def values(kind: str, part: str) -> tuple[Value, ...]:
-    """All values of a kind in one part; the values of one group stand together.
+    """All values of a kind in one part; the values of a group are consecutive.
 
     Raises:
-        UserError: unknown kind or part.
+        UserError: the kind or the part is unknown.
     """
     if part not in PARTS:
         raise UserError(f"unknown part {part!r}", remedy=f"use one of {', '.join(PARTS)}")

@@ -1,7 +1,8 @@
-"""Frames: one sentence in all languages with typed slots, read from `frames/<domain>.tsv` and checked line by line.
+"""Frames: one sentence in all languages with typed slots, read from `frames/<domain>.tsv`.
 
-Frames written in all languages at once trade variety (a few hundred of them) for spans that are known, not guessed.
-The checks are strict, since a slot missing in one language would become a wrong answer in the sample's gold.
+Because a frame exists in all languages, the entity spans of its sentences are known. There are only a few hundred
+frames. Each line is checked strictly, because a slot that one language lacks would become a wrong label in the gold
+files.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from xner_ray.errors import UserError
 from xner_ray.sample.names import KINDS, LANGUAGES, PARTS
 
 FREE = {
-    "NUM": tuple(str(n) for n in range(2, 999)),  # from 2: every frame writes the plural
+    "NUM": tuple(str(n) for n in range(2, 999)),  # from 2, because the frames use the plural
     "YEAR": tuple(str(n) for n in range(1950, 2026)),
-    # from 06:00: Spanish says "a la 01:00", but every frame writes "a las"
+    # from 06:00, because the frames use the Spanish "a las", which is wrong for 01:00
     "TIME": tuple(f"{minute // 60:02}:{minute % 60:02}" for minute in range(6 * 60, 23 * 60, 5)),
     "PCT": tuple(str(n) for n in range(2, 99)),
 }
-# A number stays believable next to its English unit: nobody works 500 years for one company.
+# Maximum numbers before an English unit: nobody works 500 years for one company.
 UNITS = {"years": 60, "months": 60, "weeks": 60, "times": 60, "hours": 180, "minutes": 180}
 FREE |= {f"NUM.{unit}": tuple(str(n) for n in range(2, top)) for unit, top in UNITS.items()}
 UNIT = re.compile(rf" (?:\w+ )?({'|'.join(UNITS)})\b")
@@ -39,13 +40,13 @@ class Slot(NamedTuple):
 
     @property
     def variable(self) -> tuple[str, int]:
-        """What the slot stands for: PER.full#1 and PER.last#1 are one person."""
+        """The variable of the slot: PER.full#1 and PER.last#1 are the same person."""
         return ("PER" if self.kind.startswith("PER") else self.kind), self.number
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One sentence in all languages: for each, literals and slots in turn (literal, slot, ..., literal)."""
+    """One sentence in all languages; `pieces` alternates between literals and slots, and starts and ends with a literal."""
 
     id: str
     domain: str
@@ -61,10 +62,10 @@ class Frame:
 
 
 def parse_frames(path: Traversable, domain: str) -> list[Frame]:
-    """All frames of a file, checked.
+    """Read the frames of a file.
 
     Raises:
-        UserError: wrong header or column count, unknown part, kind or form, slots that differ between languages.
+        UserError: header or column count is wrong, a part, kind or form is unknown, or slots differ between languages.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines[:1] != ["\t".join(("part", *LANGUAGES))]:
@@ -83,11 +84,11 @@ def _frame(line: str, path: Traversable, number: int, domain: str) -> Frame:
         )
     pieces: dict[str, tuple[str | Slot, ...]] = {}
     for language, text in zip(LANGUAGES, texts, strict=True):
-        found = _SLOT.split(text)
-        if any(c in literal for literal in found[0::4] for c in "{}"):
+        parts = _SLOT.split(text)
+        if any(c in literal for literal in parts[0::4] for c in "{}"):
             raise fail("a brace outside a slot", "write {KIND}, {KIND#2} or {KIND|gen}", language)
-        mixed: list[str | Slot] = [found[0]]
-        for kind, copy, form, literal in zip(found[1::4], found[2::4], found[3::4], found[4::4], strict=True):
+        mixed: list[str | Slot] = [parts[0]]
+        for kind, copy, form, literal in zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4], strict=True):
             if kind not in KINDS and (kind not in FREE or "." in kind):
                 raise fail(f"unknown kind {kind}", f"use one of {', '.join(KINDS)} or NUM, YEAR, TIME, PCT", language)
             if form and (form != "gen" or kind not in _GENITIVE or language not in ("de", "nl")):
@@ -95,10 +96,10 @@ def _frame(line: str, path: Traversable, number: int, domain: str) -> Frame:
             mixed += [Slot(kind, int(copy or 1), form or ""), literal]
         pieces[language] = tuple(mixed)
     frame = Frame(f"{domain}-{number - 1:03}", domain, part, pieces)
-    wanted = Counter(slot[:2] for slot in frame.slots())
+    expected = Counter(slot[:2] for slot in frame.slots())
     for language in LANGUAGES[1:]:
-        got = Counter(slot[:2] for slot in frame.slots(language))
-        if odd := sorted((wanted - got) + (got - wanted)):
+        counts = Counter(slot[:2] for slot in frame.slots(language))
+        if odd := sorted((expected - counts) + (counts - expected)):
             raise fail(f"slots {odd} are not as often as in en", "give all languages the same slots", language)
     return frame
 
@@ -106,8 +107,8 @@ def _frame(line: str, path: Traversable, number: int, domain: str) -> Frame:
 @cache
 def _all_frames() -> tuple[Frame, ...]:
     folder = files("xner_ray.sample").joinpath("frames")
-    found = sorted((path for path in folder.iterdir() if path.name.endswith(".tsv")), key=lambda path: path.name)
-    return tuple(frame for path in found for frame in parse_frames(path, path.name.removesuffix(".tsv")))
+    paths = sorted((path for path in folder.iterdir() if path.name.endswith(".tsv")), key=lambda path: path.name)
+    return tuple(frame for path in paths for frame in parse_frames(path, path.name.removesuffix(".tsv")))
 
 
 def frames(part: str) -> list[Frame]:

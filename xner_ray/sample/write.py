@@ -1,8 +1,8 @@
-"""The sample on disk, in the shapes the house meets outside: OPUS Moses archives, CoNLL gold, a manifest.
+"""The sample on disk: OPUS Moses archives, CoNLL gold files and a manifest.
 
-Everything streams through temporary files that take their final name last, so memory does not grow with the number of
-pairs and a reader never sees half a file. Zip entries carry a fixed date: the same arguments give the same bytes (as
-long as zlib and CLDR stay the same release).
+Everything is streamed through temporary files that are renamed at the end. So memory does not grow with the number of
+pairs, and a reader never sees an incomplete file. Zip entries have a fixed date, so the same arguments give the same
+bytes (with one release of zlib and of CLDR).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Names are combined at random: no sentence says anything about a real person, com
 _LICENSE = "CC0 1.0 Universal: https://creativecommons.org/publicdomain/zero/1.0/\n"
 _PROGRESS_EVERY = 10_000
 _CHINESE = re.compile(r"[A-Za-z0-9]+|\S")
-# Hyphens, apostrophes and decimal points stay inside a word (foto's, 't, 14:30); English alone cuts off 's.
+# Hyphens, apostrophes and decimal points stay inside a word (foto's, 't, 14:30). Only English separates 's.
 _WORDS = re.compile(r"(?<!\w)['’]\w\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
 _ENGLISH = re.compile(r"['’]s\b|\d+(?:[.,:-]\d+)+|\w+(?:[-.]\w+|['’](?!s\b)\w+)*|\S")
 _FRENCH = re.compile(rf"{get_language('fr').elision}|\d+(?:[.,:-]\d+)+|\w+(?:[-.'’]\w+)*|\S")
@@ -48,22 +48,23 @@ _ENTITY_WORDS = re.compile(r"\w+(?:[-.'’]\w+)*-?['’]?|\S")
 
 
 def tokens(text: str, entities: Sequence[Span], language: str) -> list[tuple[str, str]]:
-    """(token, BIO2 tag) of a sentence. A token never crosses the edge of an entity; an inflected name is one token.
+    """Split a sentence into (token, BIO2 tag).
 
-    Chinese and Japanese give a token for each character, but a run of ASCII letters or digits stays together.
+    A token never crosses the boundary of an entity, and an inflected name is one token. In Chinese and Japanese each character is
+    a token, but ASCII letters and digits stay together.
     """
     spaced = get_language(language).uses_spaces
     outside = _OUTSIDE.get(language, _WORDS) if spaced else _CHINESE
     inside = _ENTITY_WORDS if spaced and language != "fr" else outside
-    found: list[tuple[str, str]] = []
+    result: list[tuple[str, str]] = []
     done = 0
     for start, end, kind in entities:
-        found += ((word, "O") for word in outside.findall(text[done:start]))
+        result += ((word, "O") for word in outside.findall(text[done:start]))
         for n, word in enumerate(inside.findall(text[start:end])):
-            found.append((word, f"{'I' if n else 'B'}-{kind}"))
+            result.append((word, f"{'I' if n else 'B'}-{kind}"))
         done = end
-    found += ((word, "O") for word in outside.findall(text[done:]))
-    return found
+    result += ((word, "O") for word in outside.findall(text[done:]))
+    return result
 
 
 def write_sample(
@@ -75,19 +76,22 @@ def write_sample(
     eval_sentences: int = 300,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict:
-    """Write archives, gold and `MANIFEST.json` under `out`; return the manifest.
+    """Write archives, gold files and `MANIFEST.json` into a folder.
 
     Args:
-        out: folder, made if missing; files of the same name are replaced.
-        pairs: pairs per language, over all three corpora.
-        seed: any integer; with the other arguments it decides every byte.
-        languages: target languages, out of those of `names.LANGUAGES`.
-        gold_sentences: labelled English training sentences, drawn apart from the corpora.
-        eval_sentences: sentences of each held-out file (English dev, each target language).
-        progress: called with (language, pairs done, pairs in all) now and then.
+        out: folder, created if missing; existing files are replaced.
+        pairs: number of pairs per language, in all three corpora.
+        seed: any integer; with the other arguments it determines all bytes.
+        languages: target languages, some of `names.LANGUAGES`.
+        gold_sentences: labelled English training sentences, generated independently of the corpora.
+        eval_sentences: sentences of each evaluation file (English dev, each target language).
+        progress: called regularly with (language, pairs done, all pairs).
+
+    Returns:
+        The manifest.
 
     Raises:
-        UserError: unknown or repeated language, a count below 1, or a folder that cannot be written.
+        UserError: a language is unknown or repeated, a count is below 1, or the folder cannot be written.
     """
     _check(languages, pairs=pairs, gold_sentences=gold_sentences, eval_sentences=eval_sentences)
     out = Path(out)
@@ -114,7 +118,9 @@ def write_sample(
         write_json(out / "MANIFEST.json", manifest)
     except OSError as error:
         problem = f"the sample cannot be written: {error.strerror or error}"
-        raise UserError(problem, file=error.filename or out, remedy="give a writable folder with room") from error
+        raise UserError(
+            problem, file=error.filename or out, remedy="choose a writable folder with enough free space"
+        ) from error
     return manifest
 
 
@@ -133,7 +139,7 @@ def _check(languages: Sequence[str], **counts: int) -> None:
 def _archives(
     out: Path, language: str, total: int, seed: int, progress: Callable[[str, int, int], None] | None
 ) -> list[tuple[Path, int]]:
-    """The pairs of one language, sorted into their corpora by domain; a corpus without pairs gets no archive."""
+    """Write the pairs of one language into corpora by domain; a corpus without pairs gets no archive."""
     pair = "-".join(sorted(("en", language)))
     sides = ("en", language)
     counts = dict.fromkeys(CORPORA, 0)
@@ -178,14 +184,14 @@ def _zip(path: Path, corpus: str, pair: str, sides: dict[str, Path]) -> None:
 
 
 def _gold(
-    out: Path, languages: Sequence[str], gold: int, held_out: int, seed: int
+    out: Path, languages: Sequence[str], gold: int, evaluation: int, seed: int
 ) -> list[tuple[Path, str, str, int, int | str]]:
-    """(path, part, language, sentences, seed) of each gold file. Other keys than the corpora's: gold is no subset."""
+    """(path, part, language, sentences, seed) of each gold file; the seeds differ from those of the corpora."""
     folder = out / "gold"
     return [
         (folder / "en.train.conll", "train", "en", gold, f"{seed}/gold"),
-        (folder / "en.dev.conll", "eval", "en", held_out, f"{seed}/dev"),
-        *((folder / f"{language}.eval.conll", "eval", language, held_out, seed) for language in languages),
+        (folder / "en.dev.conll", "eval", "en", evaluation, f"{seed}/dev"),
+        *((folder / f"{language}.eval.conll", "eval", language, evaluation, seed) for language in languages),
     ]
 
 
