@@ -1,9 +1,9 @@
-# Needs git, make and Python 3.11 or newer; everything else goes into .venv, as constraints.txt pins it.
+# Needs git, make and Python 3.11 or newer. Everything else is installed into .venv with the versions of constraints.txt.
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-# Tests and lint run in processes of their own; a token file in the user's home must not decide whether they may.
+# Tests start their own Ray. A Ray token file in the user's home must not change their result.
 export RAY_AUTH_MODE ?= disabled
 
 .PHONY: demo test test-system test-interop lint docs bench clean
@@ -17,7 +17,7 @@ test: .venv/.installed
 test-system: .venv/.installed
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 --durations 12
 
-# Exports read by datasets, Flair, GLiNER and spaCy, each in an environment of its own under build/interop.
+# datasets, Flair, GLiNER and spaCy read the exports, each in its own environment under build/interop.
 test-interop: .venv/.installed
 	XNER_INTEROP=1 $(BIN)/python -m pytest tests/interop --timeout 3600
 
@@ -29,8 +29,8 @@ lint: .venv/.installed
 docs: .venv/.installed
 	$(BIN)/python -m xner_ray.config.reference docs/configuration.md
 
-# Labeling against its limit and its peers; a quiet machine and half an hour. BENCH="--text DIR --teacher DIR --aligner DIR"
-# takes real text and trained models, --device cuda a GPU.
+# Throughput of labeling. Takes half an hour on an idle machine. BENCH="--text DIR --teacher DIR --aligner DIR" uses real text
+# and trained models; BENCH="--device cuda" uses a GPU.
 bench: .venv/.installed
 	$(BIN)/python -m bench.throughput --json bench/results/throughput.json $(BENCH)
 	$(BIN)/pip install -q -c constraints.txt matplotlib

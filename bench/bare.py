@@ -1,10 +1,9 @@
-"""The sides without Ray: bare forward passes, and what users write today. Each core has a process with one thread.
+"""The sides of the throughput benchmark that run without Ray. Each core has one process with one thread.
 
-The rows are recorded from the labeling works themselves: teacher sentences, aligner queries, and the sentences that the
-untrained similarity reads (`aligner.similarity_fallback_score`, the default). Limit and pipeline run all of them: every name
-is asked about, those that are spelled alike, too (`aligner.exact_match_score`), which labeling takes without asking.
-What it does ask is a
-second, smaller limit.
+The rows are recorded from the labeling functions: teacher sentences, aligner queries, and the sentences that the untrained
+similarity encodes (`aligner.similarity_fallback_score`, on by default). `limit` and `pipeline` run all of these rows.
+Labeling runs fewer: it projects a name with an identical spelling in both sentences without a model
+(`aligner.exact_match_score`). The side `asked` runs only the rows that labeling runs.
 """
 
 from __future__ import annotations
@@ -19,11 +18,16 @@ import numpy as np
 
 
 @dataclass
-class Asked:
-    """What the works asked: token rows by model, and the same as text.
+class ModelRows:
+    """The distinct input rows of the models.
 
-    `ids`, `types`: of `teacher`, `aligner`, `similarity`. `repeated`: rows that came again within a shard, or again
-    because another entity of the sentence has the same name.
+    Attributes:
+        ids: token ids by model: `teacher`, `aligner`, `similarity`.
+        types: segment ids by model; None for a model without segments.
+        sentences: the teacher's rows as text.
+        queries: the aligner's rows as text: name and target sentence.
+        compared: the similarity's rows as text.
+        entities: number of entities in the labeled tables.
     """
 
     ids: dict[str, Any] = field(default_factory=dict)
@@ -37,22 +41,24 @@ class Asked:
     def tokens(self) -> int:
         return sum(len(ids.values) for ids in self.ids.values())
 
-    def share(self, of: int, n: int) -> Asked:
-        """Every n-th row and text, sorted by length first, so that all shares weigh the same."""
-        made = Asked()
+    def share(self, offset: int, n: int) -> ModelRows:
+        """Every n-th row and text from `offset` on. Rows are sorted by length first, so that all shares cost the same."""
+        part = ModelRows()
         for name, ids in self.ids.items():
-            mine = np.argsort(-ids.lengths, kind="stable")[of::n]
+            indices = np.argsort(-ids.lengths, kind="stable")[offset::n]
             types = self.types.get(name)
-            made.ids[name], made.types[name] = ids.take(mine), types.take(mine) if types is not None else None
-        made.sentences, made.queries, made.compared = (x[of::n] for x in (self.sentences, self.queries, self.compared))
-        return made
+            part.ids[name], part.types[name] = ids.take(indices), types.take(indices) if types is not None else None
+        part.sentences, part.queries, part.compared = (
+            x[offset::n] for x in (self.sentences, self.queries, self.compared)
+        )
+        return part
 
 
 class Models:
-    """Teacher and aligner as the labeling works load them, on one thread.
+    """Teacher and aligner as the labeling functions load them, on one thread.
 
     Args:
-        core: that this process keeps to; None: any.
+        core: the core that this process is pinned to; None for no pinning.
     """
 
     def __init__(
@@ -70,42 +76,43 @@ class Models:
         self.language, self.teacher, self.aligner, self.device = language, teacher, aligner, device
         labeling_models = LabelingModels({language: teacher}, aligner, "en", False, budget, precision, 1)
         self.label, self.align = LabelFunction(labeling_models), AlignFunction(labeling_models)
-        similar = self.align.projector.similarity
+        similarity = self.align.projector.similarity
         self.engines = {"teacher": self.label.tagger(language).engine, "aligner": self.align.projector.engine}
-        self.engines |= {"similarity": similar.engine} if similar else {}
+        self.engines |= {"similarity": similarity.engine} if similarity else {}
         self.inputs: dict[str, list[tuple[str, dict]]] = {}
-        self.work: dict[str, Asked] = {"limit": Asked(), "asked": Asked()}
+        self.work: dict[str, ModelRows] = {"limit": ModelRows(), "asked": ModelRows()}
         self.labeled: list[Any] = []
 
-    def record(self, tables: Sequence[Any]) -> dict[str, Asked]:
-        """Label and align; distinct rows of all that could be asked (`limit`), and of what labeling asks (`asked`).
+    def record(self, tables: Sequence[Any]) -> dict[str, ModelRows]:
+        """Label and align the tables; `labeled` keeps the labeled tables.
 
-        The labeled tables are kept.
+        Returns:
+            `limit`: the distinct rows without exact matching; `asked`: the distinct rows that labeling runs.
         """
         self.labeled = []
         projector = self.align.projector
-        usual = projector.decoding
-        projector.decoding = replace(usual, exact_match_score=0.0)
-        every = self._recorded(tables)
-        projector.decoding = usual
-        if not usual.exact_match_score:
-            return {"limit": every, "asked": every}
-        fewer = self._recorded(self.labeled)
-        fewer.ids["teacher"], fewer.types["teacher"] = every.ids["teacher"], every.types["teacher"]
-        return {"limit": every, "asked": fewer}
+        decoding = projector.decoding
+        projector.decoding = replace(decoding, exact_match_score=0.0)
+        all_rows = self._recorded(tables)
+        projector.decoding = decoding
+        if not decoding.exact_match_score:
+            return {"limit": all_rows, "asked": all_rows}
+        queried_rows = self._recorded(self.labeled)
+        queried_rows.ids["teacher"], queried_rows.types["teacher"] = all_rows.ids["teacher"], all_rows.types["teacher"]
+        return {"limit": all_rows, "asked": queried_rows}
 
-    def _recorded(self, tables: Sequence[Any]) -> Asked:
-        """What is asked of tables; those without entities are labeled first, and kept."""
+    def _recorded(self, tables: Sequence[Any]) -> ModelRows:
+        """The distinct rows of the tables. Tables without entities are labeled first and added to `labeled`."""
         from xner_ray import schema
         from xner_ray.alignment.queries import Queries, query_texts
 
-        heard: dict[str, list] = {name: [] for name in self.engines}
-        asked = Asked()
+        recorded_calls: dict[str, list] = {name: [] for name in self.engines}
+        rows = ModelRows()
         for name, engine in self.engines.items():
-            engine.run = _recorder(engine.run, heard[name])
-        similar = self.align.projector.similarity
-        if similar:
-            similar.match = _text_recorder(similar.match, asked.compared)
+            engine.run = _recorder(engine.run, recorded_calls[name])
+        similarity = self.align.projector.similarity
+        if similarity:
+            similarity.match = _text_recorder(similarity.match, rows.compared)
         for table in tables:
             if schema.ENTITIES.name not in table.column_names:
                 entities, _ = self.label(table, self.language)
@@ -114,28 +121,28 @@ class Models:
             self.align(table, self.language)
             queries = Queries.from_table(table)
             texts = query_texts(table, queries, self.language)
-            asked.sentences += table["source"].to_pylist()
+            rows.sentences += table["source"].to_pylist()
             pairs = zip(queries.name_ids, texts.pair_ids, strict=True)
-            asked.queries += [(queries.names[n], texts.targets[i]) for n, i in pairs]
-            asked.entities += len(queries.mentions)
+            rows.queries += [(queries.names[n], texts.targets[i]) for n, i in pairs]
+            rows.entities += len(queries.mentions)
         for engine in self.engines.values():
-            del engine.run  # the class's again
-        if similar:
-            del similar.match
-        asked.queries, asked.compared = list(dict.fromkeys(asked.queries)), list(dict.fromkeys(asked.compared))
-        for name, calls in heard.items():
-            asked.ids[name], asked.types[name] = _distinct(calls)
-        return asked
+            del engine.run  # restores the method of the class
+        if similarity:
+            del similarity.match
+        rows.queries, rows.compared = list(dict.fromkeys(rows.queries)), list(dict.fromkeys(rows.compared))
+        for name, calls in recorded_calls.items():
+            rows.ids[name], rows.types[name] = _distinct(calls)
+        return rows
 
-    def kept(self) -> list[Any]:
+    def labeled_tables(self) -> list[Any]:
         return self.labeled
 
-    def take(self, work: dict[str, Asked]) -> None:
-        """This process's share of the work."""
+    def set_work(self, work: dict[str, ModelRows]) -> None:
+        """Set the rows of this process."""
         self.work = work
 
     def prepare(self, budget: int) -> float:
-        """Padded tensors of the share, on the device; returns the share of padding of the limit's."""
+        """Put padded tensors of the rows on the device; returns the padded share of the `limit` rows."""
         shares = {kind: self._prepare(kind, budget) for kind in self.work}
         return shares["limit"]
 
@@ -154,7 +161,7 @@ class Models:
         return 1 - work.tokens / max(1, padded)
 
     def forward(self, kind: str) -> None:
-        """Bare forward passes of what was prepared: `limit` or `asked`."""
+        """Forward passes over the prepared tensors of `kind`: `limit` or `asked`."""
         import torch
 
         with torch.inference_mode():
@@ -165,7 +172,7 @@ class Models:
             torch.cuda.synchronize()
 
     def pipeline(self, batch: int) -> None:
-        """transformers.pipeline over the sentences, then padded batches of queries, then of compared sentences."""
+        """transformers.pipeline over the sentences, then padded batches of queries, then padded batches of compared sentences."""
         import torch
         from transformers import AutoTokenizer, pipeline
 
@@ -177,8 +184,8 @@ class Models:
                 aggregation_strategy="simple", device=engines["teacher"].device,
             )  # fmt: skip
             self.tokenizer = AutoTokenizer.from_pretrained(self.aligner)
-        asked = self.work["limit"]
-        for _ in self.pipe(asked.sentences, batch_size=batch):
+        rows = self.work["limit"]
+        for _ in self.pipe(rows.sentences, batch_size=batch):
             pass
         settings = {
             "padding": True,
@@ -187,38 +194,38 @@ class Models:
             "max_length": engines["aligner"].max_length,
         }
         with torch.inference_mode():
-            for at in range(0, len(asked.queries), batch):
-                names, targets = zip(*asked.queries[at : at + batch], strict=True)
+            for start in range(0, len(rows.queries), batch):
+                names, targets = zip(*rows.queries[start : start + batch], strict=True)
                 inputs = self.tokenizer(list(names), list(targets), **settings).to(self.pipe.device)
                 torch.softmax(engines["aligner"].model(**inputs).logits.float(), dim=-1).cpu()
-            for at in range(0, len(asked.compared), batch):
-                inputs = self.tokenizer(asked.compared[at : at + batch], **settings).to(self.pipe.device)
+            for start in range(0, len(rows.compared), batch):
+                inputs = self.tokenizer(rows.compared[start : start + batch], **settings).to(self.pipe.device)
                 engines["similarity"].model.base_model(**inputs).last_hidden_state.float().cpu()
 
     def projection(self) -> None:
-        """Our align stage's work alone, on what `record` labeled."""
+        """The align function alone, on the tables that `record` labeled."""
         for table in self.labeled:
             self.align(table, self.language)
 
 
-def _recorder(run, into):
+def _recorder(run, calls):
     def recorded(ids, types, forward):
-        into.append((ids, types))
+        calls.append((ids, types))
         return run(ids, types, forward)
 
     return recorded
 
 
-def _text_recorder(match, into):
+def _text_recorder(match, texts):
     def recorded(sources, targets):
-        into.extend([*sources, *targets])
+        texts.extend([*sources, *targets])
         return match(sources, targets)
 
     return recorded
 
 
 def _distinct(calls: list[tuple[Any, Any]]) -> tuple[Any, Any]:
-    """All rows of the calls, each once, and their segment ids."""
+    """The distinct rows of all calls, and their segment ids."""
     from xner_ray.encoders.engine_base import deduplicate_rows
     from xner_ray.encoders.ragged import Ragged, offsets_of
 
@@ -233,26 +240,26 @@ def _distinct(calls: list[tuple[Any, Any]]) -> tuple[Any, Any]:
 
 
 class Process:
-    """A `Models` in a process of its own; methods are called by name."""
+    """A `Models` in its own process. Its methods are called by name."""
 
     def __init__(self, *settings: Any):
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, settings), daemon=True)
+        self.pipe, worker_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(worker_end, settings), daemon=True)
         self.process.start()
         self.result()
 
-    def ask(self, method: str, *arguments: Any) -> None:
+    def send(self, method: str, *arguments: Any) -> None:
         self.pipe.send((method, arguments))
 
     def result(self) -> Any:
-        answer = self.pipe.recv()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        reply = self.pipe.recv()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def call(self, method: str, *arguments: Any) -> Any:
-        self.ask(method, *arguments)
+        self.send(method, *arguments)
         return self.result()
 
 
@@ -262,7 +269,7 @@ def _serve(pipe: Any, settings: tuple) -> None:
     while True:
         try:
             method, arguments = pipe.recv()
-        except EOFError:  # whoever asked is gone
+        except EOFError:  # the parent process has ended
             return
         try:
             pipe.send(getattr(models, method)(*arguments))
@@ -270,11 +277,11 @@ def _serve(pipe: Any, settings: tuple) -> None:
             pipe.send(e)
 
 
-def together(processes: list[Process], method: str, *arguments: Any) -> float:
-    """Seconds until the last of the processes has done its share."""
+def run_all(processes: list[Process], method: str, *arguments: Any) -> float:
+    """Call the method in all processes at once; returns the seconds until the last one is done."""
     began = time.perf_counter()
     for process in processes:
-        process.ask(method, *arguments)
+        process.send(method, *arguments)
     for process in processes:
         process.result()
     return time.perf_counter() - began

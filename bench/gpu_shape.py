@@ -1,7 +1,4 @@
-"""Encoders of a shape, with random weights and plain torch: what a GPU computes depends on the shape alone.
-
-The machine that measures needs torch, tokenizers, numpy and pyarrow; neither transformers nor weights travel there.
-"""
+"""Encoders in plain torch with random weights. The speed depends on the shape only, so no trained weights are needed."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ class Shape:
     inner: int
 
     def flops(self, lengths: np.ndarray) -> float:
-        """Useful floating-point operations of a forward pass over rows of these lengths: products of weights, and attention."""
+        """Floating-point operations of a forward pass over rows of these lengths, without padding: weights and attention."""
         n = np.asarray(lengths, np.float64)
         weights = 2 * (4 * self.width**2 + 2 * self.width * self.inner) * n.sum()
         return self.layers * float(weights + 4 * self.width * (n**2).sum())
@@ -36,7 +33,7 @@ SHAPES = {
 
 
 class Layer(nn.Module):
-    """Post-norm, as BERT's and XLM-R's."""
+    """A post-norm encoder layer, as in BERT and XLM-R."""
 
     def __init__(self, shape: Shape, dropout: float):
         super().__init__()
@@ -49,23 +46,28 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         rows, length, width = x.shape
         q, k, v = (f(x).view(rows, length, self.heads, -1).transpose(1, 2) for f in (self.query, self.key, self.value))
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(rows, length, width)
-        x = self.norms[0](x + self.dropout(self.out(mixed)))
+        context = scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(rows, length, width)
+        x = self.norms[0](x + self.dropout(self.out(context)))
         return self.norms[1](x + self.dropout(self.down(gelu(self.up(x)))))
 
 
 class Embeddings(nn.Module):
     def __init__(self, shape: Shape, vocabulary: int, positions: int):
         super().__init__()
-        self.words, self.places = nn.Embedding(vocabulary, shape.width), nn.Embedding(positions, shape.width)
+        self.word_embeddings, self.position_embeddings = (
+            nn.Embedding(vocabulary, shape.width),
+            nn.Embedding(positions, shape.width),
+        )
         self.norm = nn.LayerNorm(shape.width)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.norm(self.words(ids) + self.places(torch.arange(ids.shape[1], device=ids.device)))
+        return self.norm(
+            self.word_embeddings(ids) + self.position_embeddings(torch.arange(ids.shape[1], device=ids.device))
+        )
 
 
 class Classifier(nn.Module):
-    """A token classifier with the interface that engine and training loop use of transformers' models."""
+    """A token classifier with the part of the interface of transformers that the engine and the training loop use."""
 
     def __init__(self, shape: Shape, vocabulary: int, labels: int, positions: int = 512, dropout: float = 0.1):
         super().__init__()

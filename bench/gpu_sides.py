@@ -1,7 +1,7 @@
-"""The sides of `gpu.py`: what is timed, and how.
+"""The sides that `gpu.py` times.
 
-Device busy: the sum of the times between the beginning and the end of each forward pass, by events on the device's own
-clock, over the wall time. Gaps inside a pass count as busy, waiting for the host between passes does not.
+`busy` is the time inside forward passes, by events on the device's clock, over the wall time. Gaps inside a forward pass count
+as busy; waiting for the host between passes does not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TYPES = label_list(["LOC", "MISC", "ORG", "PER"])
 
 @dataclass
 class Text:
-    """A pack. `table`: source, target, entities."""
+    """The files of `gpu_pack.py`. Columns of `table`: source, target, entities."""
 
     table: pa.Table
     tokenizer: Tokenizer
@@ -44,13 +44,15 @@ class Text:
 
     @classmethod
     def read(cls, folder: Path, pairs: int) -> Text:
-        told = json.loads((folder / "pack.json").read_text())
+        metadata = json.loads((folder / "pack.json").read_text())
         table = pq.read_table(folder / "pairs.parquet").slice(0, pairs).combine_chunks()
-        return cls(table, Tokenizer(str(folder), without_transformers=True), told["vocabulary"], told["language"])
+        return cls(
+            table, Tokenizer(str(folder), without_transformers=True), metadata["vocabulary"], metadata["language"]
+        )
 
 
 def matmul_tflops(device: str, precision: str, size: int) -> float:
-    """TFLOP/s of the best of some products of two square matrices."""
+    """TFLOP/s of the fastest of several products of two square matrices."""
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
@@ -68,16 +70,16 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-class Busy:
-    """Adds up the time inside a model's forward passes, on the device's clock where it has one."""
+class BusyTimer:
+    """Sums the time inside forward passes, on a GPU by CUDA events."""
 
     def __init__(self, models: Sequence[torch.nn.Module], device: str):
-        self.device, self.marks = device, []  # type: tuple[str, list[Any]]
+        self.device, self.timestamps = device, []  # type: tuple[str, list[Any]]
         for model in models:
-            model.register_forward_pre_hook(lambda *_: self.marks.append(self._mark()))
-            model.register_forward_hook(lambda *_: self.marks.append(self._mark()))
+            model.register_forward_pre_hook(lambda *_: self.timestamps.append(self._timestamp()))
+            model.register_forward_hook(lambda *_: self.timestamps.append(self._timestamp()))
 
-    def _mark(self) -> Any:
+    def _timestamp(self) -> Any:
         if self.device != "cuda":
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
@@ -85,8 +87,8 @@ class Busy:
         return event
 
     def seconds(self) -> float:
-        """Since the last call."""
-        pairs, self.marks = list(zip(self.marks[::2], self.marks[1::2], strict=True)), []
+        """Seconds inside forward passes since the last call."""
+        pairs, self.timestamps = list(zip(self.timestamps[::2], self.timestamps[1::2], strict=True)), []
         if self.device != "cuda":
             return sum(b - a for a, b in pairs)
         torch.cuda.synchronize()
@@ -97,8 +99,10 @@ class Sides:
     """Teacher and aligner of one shape and precision, over one text.
 
     Attributes:
-        tokens, flops, padding: of all rows that both are asked. queries: a pair.
-        busy: by side and round. stages: seconds of `whole` by part and round.
+        tokens, flops, padding: of all rows of teacher and aligner.
+        queries: number of queries per pair.
+        busy: busy share by side and round.
+        stages: seconds of `whole` by part and round.
     """
 
     def __init__(self, text: Text, shape: str, precision: str, device: str):
@@ -113,7 +117,7 @@ class Sides:
         texts = query_texts(text.table, queries, text.language)
         encoded = encode_queries(text.tokenizer, queries, texts, aligner.max_length)
         self.names = [queries.names[i] for i in queries.name_ids]
-        self.asked_targets = [texts.targets[i] for i in texts.pair_ids]
+        self.query_targets = [texts.targets[i] for i in texts.pair_ids]
         self.sentences = text.table["source"].to_pylist()
         self.rows: tuple[Ragged, Ragged] = (
             text.tokenizer.with_special_tokens(text.tokenizer(self.sentences).ids),
@@ -122,26 +126,26 @@ class Sides:
         self.tokens = sum(len(r.values) for r in self.rows)
         self.flops = sum(SHAPES[shape].flops(r.lengths) for r in self.rows)
         self.queries = len(queries) / text.table.num_rows
-        self.clock = Busy(models, device)
+        self.busy_timer = BusyTimer(models, device)
         self.busy: dict[str, list[float]] = {}
         self.stages: dict[str, list[float]] = {}
         self.prepared: list[tuple[TorchEngine, dict]] = []
         self.batch, self.padding = 1, 0.0
 
     def choose(self, budgets: Sequence[int], batches: Sequence[int]) -> dict[str, int]:
-        """The best budget, which limit, engine and whole then have, and the pipeline's best batch size."""
-        found = {}
+        """Set the best token budget of limit, engine and whole, and the best batch size of the pipeline."""
+        seconds_by_budget = {}
         for budget in budgets:
             self._prepare(budget)
-            found[budget] = min(self.limit() for _ in range(2))
-        best = min(found, key=found.__getitem__)
+            seconds_by_budget[budget] = min(self.limit() for _ in range(2))
+        best = min(seconds_by_budget, key=seconds_by_budget.__getitem__)
         self._prepare(best)
         for engine in self.engines:
             engine.max_batch_tokens = best
-        part = max(1, len(self.sentences) // 8)
-        tried = {b: min(self._pipeline(b, part) for _ in range(2)) for b in batches}
-        self.batch = min(tried, key=tried.__getitem__)
-        self.clock.seconds()
+        sample_size = max(1, len(self.sentences) // 8)
+        seconds_by_batch = {b: min(self._pipeline(b, sample_size) for _ in range(2)) for b in batches}
+        self.batch = min(seconds_by_batch, key=seconds_by_batch.__getitem__)
+        self.busy_timer.seconds()
         self.busy.clear()
         return {"budget": best, "pipeline_batch": self.batch}
 
@@ -169,7 +173,7 @@ class Sides:
         return self._timed("engine", run)
 
     def whole(self) -> float:
-        """Text to columns; seconds by part come from the engines' own accounts."""
+        """Text to columns. The engines count the seconds of each part."""
         for engine in self.engines:
             engine.stats.seconds.clear()
         seconds = self._timed("whole", self._whole)
@@ -181,7 +185,7 @@ class Sides:
 
     def _whole(self) -> None:
         label_table(self.tagger, self.text.table.select(["source"]), "en")
-        # The pack's entities, not those of random weights: 1.7 a pair.
+        # The entities of the pack, 1.7 per pair: random weights would give an unrealistic number.
         self.projector.project(self.text.table, self.text.language)
 
     def pipeline(self) -> float:
@@ -193,11 +197,11 @@ class Sides:
     def _loop(self, batch: int, sentences: int) -> None:
         queries = len(self.names) * sentences // len(self.sentences)
         backend, (teacher, aligner) = self.text.tokenizer.backend, self.engines
-        for at in range(0, sentences, batch):
-            self._one_batch(teacher, backend.encode_batch(self.sentences[at : min(at + batch, sentences)]))
-        for at in range(0, queries, batch):
-            end = min(at + batch, queries)
-            texts = list(zip(self.names[at:end], self.asked_targets[at:end], strict=True))
+        for start in range(0, sentences, batch):
+            self._one_batch(teacher, backend.encode_batch(self.sentences[start : min(start + batch, sentences)]))
+        for start in range(0, queries, batch):
+            end = min(start + batch, queries)
+            texts = list(zip(self.names[start:end], self.query_targets[start:end], strict=True))
             self._one_batch(aligner, backend.encode_batch(texts))
 
     def _one_batch(self, engine: TorchEngine, encoded: list[Any]) -> None:
@@ -210,5 +214,5 @@ class Sides:
         began = _now(self.device)
         run()
         seconds = _now(self.device) - began
-        self.busy.setdefault(name, []).append(self.clock.seconds() / seconds)
+        self.busy.setdefault(name, []).append(self.busy_timer.seconds() / seconds)
         return seconds

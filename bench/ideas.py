@@ -1,12 +1,18 @@
-"""Ideas for faster forward passes, each against fp32 weights in sorted batches of the default budget, on the same rows.
+"""Measures variants of the forward pass against fp32 weights in sorted batches of the default budget, on the same rows.
 
     python -m bench.ideas --teacher DIR --aligner DIR --text DIR --pairs 400 --cores 0 --json OUT
 
-The rows are what labeling asks (`bare.py`). Cases: `in_order` (batches of 32 rows as they come), `filled`
-(sorted, each batch as full as the budget lets it be), `autocast` (fp32 weights,
-bf16 inside autocast), `bf16` (weights cast once), `int8` (torch's dynamic quantization of linear layers), `budget_N`. The
-JSON is `{case: {seconds, gain, padding, other_labels}}`: `gain` is fp32's time over the case's, `other_labels` the share of
-real tokens of teacher and aligner whose best label is another than fp32's.
+The rows are those that labeling runs without exact matching (`bare.py`). Cases:
+
+    in_order  batches of 32 rows in their original order
+    filled    sorted rows, each batch filled up to the budget
+    autocast  fp32 weights, bf16 inside autocast
+    bf16      weights cast to bf16 once
+    int8      torch's dynamic quantization of the linear layers
+    budget_N  a token budget of N
+
+The JSON is `{case: {seconds, gain, padding, other_labels}}`. `gain` is the time of fp32 over the time of the case.
+`other_labels` is the share of tokens of teacher and aligner whose best label differs from that of fp32.
 """
 
 from __future__ import annotations
@@ -35,17 +41,15 @@ def main() -> None:
     parser.add_argument("--cases", default="", help="comma between; default: all")
     parser.add_argument("--cores", help="the first is used; default: the first that this process may use")
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    core = pin(asked.cores)[0]
-    results: dict[str, Any] = measure(asked, core)
-    for name, told in results.items():
-        print(
-            f"{name:12} {told['gain']:6.3f}x  padding {told['padding']:.1%}  other labels {told['other_labels']:.3%}"
-        )
-    write_json(asked.json, {**results, "machine": machine([core])})
+    args = parser.parse_args()
+    core = pin(args.cores)[0]
+    results: dict[str, Any] = measure(args, core)
+    for name, row in results.items():
+        print(f"{name:12} {row['gain']:6.3f}x  padding {row['padding']:.1%}  other labels {row['other_labels']:.3%}")
+    write_json(args.json, {**results, "machine": machine([core])})
 
 
-def measure(asked: argparse.Namespace, core: int | None) -> dict[str, dict[str, Any]]:
+def measure(args: argparse.Namespace, core: int | None) -> dict[str, dict[str, Any]]:
     import tempfile
 
     import pyarrow as pa
@@ -54,25 +58,25 @@ def measure(asked: argparse.Namespace, core: int | None) -> dict[str, dict[str, 
     from bench.inputs import read_text
 
     with tempfile.TemporaryDirectory() as folder:
-        text = read_text(asked.text, asked.language, asked.pairs, Path(folder))
+        text = read_text(args.text, args.language, args.pairs, Path(folder))
     sources, targets = zip(*text.pairs, strict=True)
-    models = Models(core, asked.language, asked.teacher, asked.aligner, "fp32", asked.budget, "cpu")
-    rows, _ = models.record([pa.table({"source": sources, "target": targets})])
-    cases = {name: Case(models, rows, name, asked.budget) for name in ["fp32", *_wanted(asked.cases)]}
-    seconds = interleaved({name: case.run for name, case in cases.items()}, asked.rounds)
-    truth = cases["fp32"].labels()
+    models = Models(core, args.language, args.teacher, args.aligner, "fp32", args.budget, "cpu")
+    rows = models.record([pa.table({"source": sources, "target": targets})])["limit"]
+    cases = {name: Case(models, rows, name, args.budget) for name in ["fp32", *_case_names(args.cases)]}
+    seconds = interleaved({name: case.run for name, case in cases.items()}, args.rounds)
+    fp32_labels = cases["fp32"].labels()
     return {
         name: {
             "seconds": [round(s, 3) for s in seconds[name]],
             "gain": ratio(seconds[name], seconds["fp32"]),
             "padding": round(case.padding, 4),
-            "other_labels": float((case.labels() != truth).mean()),
+            "other_labels": float((case.labels() != fp32_labels).mean()),
         }
         for name, case in cases.items()
     }
 
 
-def _wanted(cases: str) -> list[str]:
+def _case_names(cases: str) -> list[str]:
     return [c for c in cases.split(",") if c] or [
         "in_order",
         "filled",
@@ -84,31 +88,31 @@ def _wanted(cases: str) -> list[str]:
 
 
 class Case:
-    """One idea over all rows that were asked."""
+    """One case over all rows."""
 
-    def __init__(self, models: Any, asked: Any, name: str, budget: int):
+    def __init__(self, models: Any, rows: Any, name: str, budget: int):
         import numpy as np
         import torch
 
         from xner_ray.encoders.batching import greedy_batches, min_cost_batches
 
-        self.asked, self.name = asked, name
+        self.rows, self.name = rows, name
         self.engines = models.engines
-        self.made = {k: self._model(e.model) for k, e in models.engines.items()}
+        self.models = {k: self._model(e.model) for k, e in models.engines.items()}
         self.context: Callable[[], Any] = lambda: torch.autocast("cpu", torch.bfloat16, enabled=name == "autocast")
         if name.startswith("budget_"):
             budget = int(name.removeprefix("budget_"))
 
-        def cut(ids: Any) -> list[Any]:
+        def make_batches(ids: Any) -> list[Any]:
             if name == "in_order":
                 return [np.arange(i, min(i + ROWS, len(ids))) for i in range(0, len(ids), ROWS)]
             return (greedy_batches if name == "filled" else min_cost_batches)(ids.lengths, budget)
 
-        self.batches = {k: cut(ids) for k, ids in asked.ids.items()}
+        self.batches = {k: make_batches(ids) for k, ids in rows.ids.items()}
         padded = sum(
-            len(b) * int(asked.ids[k].lengths[b].max()) for k, batches in self.batches.items() for b in batches
+            len(b) * int(rows.ids[k].lengths[b].max()) for k, batches in self.batches.items() for b in batches
         )
-        self.padding = 1 - asked.tokens / padded
+        self.padding = 1 - rows.tokens / padded
 
     def _model(self, model: Any) -> Any:
         import torch
@@ -120,7 +124,7 @@ class Case:
         return model
 
     def run(self) -> float:
-        """Seconds of the forward passes, with tensors made on the way."""
+        """Seconds of the forward passes, including the making of tensors."""
         import time
 
         began = time.perf_counter()
@@ -130,27 +134,27 @@ class Case:
         return time.perf_counter() - began
 
     def labels(self) -> Any:
-        """The best label of every real token of teacher and aligner, in the order of their ids."""
+        """The best label of every token of teacher and aligner, without padding, in the order of the ids."""
         import numpy as np
 
         from xner_ray.encoders.ragged import ranges
 
-        found = []
+        labels = []
         for name in ("teacher", "aligner"):
-            ids = self.asked.ids[name]
+            ids = self.rows.ids[name]
             best = np.empty(len(ids.values), np.int64)
             for batch, mask, logits in self._outputs(name):
                 best[ranges(ids.offsets[batch], ids.lengths[batch])] = logits.argmax(-1).numpy()[mask]
-            found.append(best)
-        return np.concatenate(found)
+            labels.append(best)
+        return np.concatenate(labels)
 
     def _outputs(self, name: str) -> Any:
         import torch
 
         from xner_ray.encoders.batching import pad_batch
 
-        ids, types = self.asked.ids[name], self.asked.types[name]
-        engine, model = self.engines[name], self.made[name]
+        ids, types = self.rows.ids[name], self.rows.types[name]
+        engine, model = self.engines[name], self.models[name]
         for batch in self.batches[name]:
             padded, mask = pad_batch(ids, batch, engine.pad_id)
             segments = pad_batch(types, batch, 0)[0] if types is not None and engine.has_segment_ids else None

@@ -1,12 +1,11 @@
-"""How fast one core turns a Moses archive, a TSV or a TMX into shards, and how much memory it takes.
+"""Measures the ingest of a Moses archive, a TSV or a TMX file on one core: speed and peak memory.
 
     xner sample --out /tmp/sample --pairs 1000000 --languages de
     python -m bench.ingest /tmp/sample/SampleNews/v1/moses/de-en.txt.zip --target de --json OUT
 
-Text is what both sides hold, in UTF-8; seconds are those of the processor, so that a busy machine counts as an idle
-one. Each case runs in a process of its own. `again` ingests the same archive into a collection that holds it (all
-duplicates), `half` one of which every other pair is held. The JSON is `{case: {mb, cpu_seconds, mb_per_second, pairs,
-rows, peak_mb}}`.
+`mb` is the size of both sides in UTF-8. Seconds are processor time, so that other processes do not count. Each case runs in its
+own process. The case `again` ingests an archive into a collection that has all of its pairs; in the case `half`, the collection
+has every other pair. The JSON is `{case: {mb, cpu_seconds, mb_per_second, pairs, rows, peak_mb}}`.
 """
 
 from __future__ import annotations
@@ -38,28 +37,28 @@ def main() -> None:
     parser.add_argument("--target", required=True)
     parser.add_argument("--cases", default="moses,tsv,half,again", help=f"of {','.join(CASES)}")
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        for case in asked.cases.split(","):
+        for case in args.cases.split(","):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                results[case] = pool.apply(measure, (case, asked.archive, asked.source, asked.target, Path(folder)))
+                results[case] = pool.apply(measure, (case, args.archive, args.source, args.target, Path(folder)))
             row = results[case]
             print(
                 f"{case:9} {row['mb']:8.1f} MB  {row['mb_per_second']:6.1f} MB/s  peak {row['peak_mb']:.0f} MB",
                 flush=True,
             )
-    if asked.json:
-        asked.json.write_text(json.dumps(results, indent=1) + "\n")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def measure(case: str, archive: str, source: str, target: str, folder: Path) -> dict[str, float]:
-    """One ingest of the archive, after what has to be there before it."""
+    """Ingest the archive once. For `half` and `again`, its pairs are first ingested under another name."""
     pa.set_cpu_count(1)
     root = folder / case
-    path, form = Path(archive), "moses"
+    path, format = Path(archive), "moses"
     if case in ("tsv", "tmx"):
-        path, form = folder / f"all.{case}", case
+        path, format = folder / f"all.{case}", case
         rewrite(archive, source, target, path)
     rules = IngestConfig(
         max_pairs_per_language=None,
@@ -67,11 +66,13 @@ def measure(case: str, archive: str, source: str, target: str, folder: Path) -> 
         clean={"min_language_score": 0.1 if case == "language" else None},
     )
     if case in ("half", "again"):
-        held = folder / "held.tsv"
-        rewrite(archive, source, target, held, step=2 if case == "half" else 1)
-        Collection(root).add([Source(_corpus("held", "tsv", held), "held", str(held), None, (source, target), rules)])
+        existing = folder / "held.tsv"
+        rewrite(archive, source, target, existing, step=2 if case == "half" else 1)
+        Collection(root).add(
+            [Source(_corpus("held", "tsv", existing), "held", str(existing), None, (source, target), rules)]
+        )
     began = time.process_time()
-    report = Collection(root).add([Source(_corpus("c", form, path), "c", str(path), None, (source, target), rules)])
+    report = Collection(root).add([Source(_corpus("c", format, path), "c", str(path), None, (source, target), rules)])
     seconds = time.process_time() - began
     assert report is not None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -106,8 +107,8 @@ def rewrite(archive: str, source: str, target: str, path: Path, step: int = 1) -
         out.write(b"</body></tmx>" if path.suffix == ".tmx" else b"")
 
 
-def _corpus(name: str, form: str, path: Path) -> CorpusConfig:
-    return CorpusConfig.model_validate({"name": name, "format": form, "path": str(path)})
+def _corpus(name: str, format: str, path: Path) -> CorpusConfig:
+    return CorpusConfig.model_validate({"name": name, "format": format, "path": str(path)})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What all sides of the throughput bench are given: the same distinct pairs, as shards, and one teacher and aligner.
+"""Inputs of the throughput benchmark: distinct pairs, and a trained teacher and aligner, the same for all sides.
 
-No English sentence and no target sentence comes twice, so that no side gains by remembering; what remembering gains on
-the text as it is, is counted apart (`repeats`). Real text is a folder of TSV files (`id TAB source TAB target`); without
-one, `xner sample` makes it up.
+No source sentence and no target sentence occurs twice, so that no side gains by a cache. `repeats` counts the repetitions in
+the original text. Real text is a folder of TSV files (`id TAB source TAB target`). Without a folder, `xner sample` generates
+the pairs.
 """
 
 from __future__ import annotations
@@ -36,31 +36,36 @@ ingest: {{max_pairs_per_language: 1000}}
 teacher: {{encoder: {encoder}}}
 aligner: {{encoder: {encoder}, num_examples: 1000}}
 """
-LONGEST = 1000  # characters of a side, as ingest takes them
+MAX_CHARACTERS = 1000  # per sentence, as in ingest
 
 
 @dataclass(frozen=True)
 class Text:
-    """`pairs`: distinct; `repeats`: shares of what was read that came again."""
+    """Text of the benchmark.
+
+    Attributes:
+        pairs: distinct pairs of source and target sentence.
+        repeats: share of repeated pairs, source sentences and target sentences in the original text.
+    """
 
     pairs: list[Pair]
     repeats: dict[str, float]
 
 
-def read_text(folder: Path | None, language: str, wanted: int, work: Path) -> Text:
-    """Pairs of a folder's TSV files, shuffled; of a sample where there is no folder."""
-    read = list(_tsv(sorted(folder.glob("*.tsv"))) if folder else _sample(language, wanted, work))
-    if not read:
+def read_text(folder: Path | None, language: str, max_pairs: int, work: Path) -> Text:
+    """Shuffled distinct pairs from the TSV files of a folder, or from a generated sample where `folder` is None."""
+    pairs = list(_tsv(sorted(folder.glob("*.tsv"))) if folder else _sample(language, max_pairs, work))
+    if not pairs:
         raise SystemExit(f"{folder}: no *.tsv with three columns")
-    random.Random(7).shuffle(read)
+    random.Random(7).shuffle(pairs)
     sources, targets, distinct = set(), set(), []
-    for source, target in read:
-        if max(len(source), len(target)) <= LONGEST and source not in sources and target not in targets:
+    for source, target in pairs:
+        if max(len(source), len(target)) <= MAX_CHARACTERS and source not in sources and target not in targets:
             distinct.append((source, target))
         sources.add(source)
         targets.add(target)
-    repeats = {"pairs": len(set(read)), "source sentences": len(sources), "target sentences": len(targets)}
-    return Text(distinct[:wanted], {k: round(1 - n / len(read), 4) for k, n in repeats.items()})
+    repeats = {"pairs": len(set(pairs)), "source sentences": len(sources), "target sentences": len(targets)}
+    return Text(distinct[:max_pairs], {k: round(1 - n / len(pairs), 4) for k, n in repeats.items()})
 
 
 def _tsv(files: list[Path]) -> Iterator[Pair]:
@@ -71,11 +76,11 @@ def _tsv(files: list[Path]) -> Iterator[Pair]:
                 yield columns[1].strip(), columns[2].strip()
 
 
-def _sample(language: str, wanted: int, work: Path) -> Iterator[Pair]:
+def _sample(language: str, max_pairs: int, work: Path) -> Iterator[Pair]:
     from bench.ingest import rewrite
     from xner_ray.sample.write import write_sample
 
-    write_sample(work / "sample", 3 * wanted, 7, [language])
+    write_sample(work / "sample", 3 * max_pairs, 7, [language])
     for archive in sorted((work / "sample").glob("*/v1/moses/*.zip")):
         rewrite(str(archive), "en", language, archive.with_suffix(".tsv"))
         yield from _tsv([archive.with_suffix(".tsv")])
@@ -87,14 +92,14 @@ def write_pairs(pairs: list[Pair], path: Path) -> None:
 
 
 def models(work: Path, language: str, encoder: str) -> tuple[str, str]:
-    """Folders of a teacher and an aligner, trained on the sample by the stages themselves, once a work folder."""
+    """Folders of a teacher and an aligner. The stages train them on the sample, once per work folder."""
     config = work / "models.yaml"
     config.write_text(MODELS.format(out=work / "models", language=language, encoder=encoder), encoding="utf-8")
-    # In a process of its own, whose Ray ends with it.
-    told = subprocess.run(
+    # In its own process, so that its Ray ends with the process.
+    done = subprocess.run(
         [sys.executable, "-m", "bench.inputs", str(config)], check=True, stdout=subprocess.PIPE, text=True
     )
-    teacher, aligner = told.stdout.splitlines()[-2:]
+    teacher, aligner = done.stdout.splitlines()[-2:]
     return teacher, aligner
 
 

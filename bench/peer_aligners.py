@@ -1,10 +1,10 @@
-"""Word alignments by SimAlign and AWESOME-align; runs in their own environments (`peer_env.py`), so it imports none of ours.
+"""Aligns words with SimAlign or AWESOME-align. Runs in the environment of the peer (`peer_env.py`).
 
     python -m bench.peer_aligners METHOD ENCODER LAYER < pairs.json > links.json
 
-METHOD is `inter`, `itermax` or `mwmf` of SimAlign, or `awesome`. The encoder is a Hugging Face folder of BERT's shape, the same
-for all. Reads `[[source tokens, target tokens], ...]` and writes `{"seconds": S, "links": [[[i, j, score], ...], ...]}`; loading
-the encoder and a first pair are not in the seconds.
+METHOD is `inter`, `itermax` or `mwmf` of SimAlign, or `awesome`. ENCODER is a Hugging Face folder of a BERT model.
+Imports nothing of xner_ray. Reads `[[source tokens, target tokens], ...]` and writes
+`{"seconds": S, "links": [[[i, j, score], ...], ...]}`. The seconds do not include loading and a first pair.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def simalign(method: str, encoder: str, layer: int) -> Callable[[list[Pair]], Li
 
 
 def awesome(encoder: str, layer: int) -> Callable[[list[Pair]], Links]:
-    """AWESOME-align's model and extraction with its defaults. Its command reads WordPiece vocabularies and `.bin` weights
-    only, so weights and tokenizer are loaded here; what `run_align.py` does with them is below.
+    """AWESOME-align's model and extraction with its defaults, as in its `run_align.py`.
+
+    Its own loader reads only WordPiece vocabularies and `.bin` weights, so weights and tokenizer are loaded here.
     """
     import torch
     from awesome_align import modeling
@@ -48,27 +49,27 @@ def awesome(encoder: str, layer: int) -> Callable[[list[Pair]], Links]:
     modeling.CLS_ID, modeling.SEP_ID = first, last
     model = modeling.BertForMaskedLM(BertConfig.from_pretrained(str(Path(encoder) / "config.json")))
     missing = model.load_state_dict(load_file(Path(encoder) / "model.safetensors"), strict=False).missing_keys
-    if lacking := [key for key in missing if key.startswith("bert.") and not key.startswith("bert.pooler")]:
-        raise SystemExit(f"{encoder} lacks {lacking[:3]}")
+    if missing_weights := [key for key in missing if key.startswith("bert.") and not key.startswith("bert.pooler")]:
+        raise SystemExit(f"{encoder} lacks {missing_weights[:3]}")
     model.eval()
 
     def pieces(words: list[str]) -> tuple[torch.Tensor, list[int]]:
         ids = [tokenizer.encode(word, add_special_tokens=False).ids for word in words]
-        of = [i for i, row in enumerate(ids) for _ in row]
-        return torch.tensor([first, *chain.from_iterable(ids), last]), of
+        word_indices = [i for i, row in enumerate(ids) for _ in row]
+        return torch.tensor([first, *chain.from_iterable(ids), last]), word_indices
 
     def batches(pairs: list[Pair]) -> Iterator[list]:
-        for at in range(0, len(pairs), BATCH):
-            source, target = (list(map(pieces, side)) for side in zip(*pairs[at : at + BATCH], strict=True))
+        for start in range(0, len(pairs), BATCH):
+            source, target = (list(map(pieces, side)) for side in zip(*pairs[start : start + BATCH], strict=True))
             padded = [pad_sequence([ids for ids, _ in s], True, modeling.PAD_ID) for s in (source, target)]
-            maps = [[of for _, of in side] for side in (source, target)]
+            maps = [[word_indices for _, word_indices in side] for side in (source, target)]
             yield model.get_aligned_word(
                 *padded, *maps, "cpu", 0, 0, align_layer=layer, test=True, output_prob=True
             )  # fmt: skip
 
     def align(pairs: list[Pair]) -> Links:
-        found = chain.from_iterable(batches(pairs))
-        return [[(i, j, float(score)) for (i, j), score in row.items()] for row in found]
+        links = chain.from_iterable(batches(pairs))
+        return [[(i, j, float(score)) for (i, j), score in row.items()] for row in links]
 
     return align
 

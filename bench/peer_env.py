@@ -1,7 +1,7 @@
-"""Other people's tools in environments of their own, since their pins fight ours: made once under `build/peers`.
+"""Virtual environments for the peers under `build/peers`, because their pinned requirements conflict with those of xner_ray.
 
-An environment sees the packages of the one that makes it behind its own, so torch is the same on both sides of a
-comparison and is not installed twice.
+The packages of the current environment come after its own packages in the search path. So both sides of a comparison have
+the same torch, and it is not installed twice.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ FOLDER = Path(os.environ.get("XNER_PEER_ENVS", Path(__file__).parents[1] / "buil
 
 
 def environment(name: str, requirements: Sequence[str]) -> Path:
-    """The interpreter of an environment with these requirements; what this environment has already is not installed.
+    """The interpreter of an environment with these requirements. It is made once, and again when they change.
 
     Raises:
-        subprocess.CalledProcessError: pip cannot have them.
+        subprocess.CalledProcessError: pip cannot install the requirements.
     """
     folder = FOLDER / name
-    done, wanted = folder / "installed.txt", "\n".join(requirements)
+    marker, requirement_lines = folder / "installed.txt", "\n".join(requirements)
     python = folder / "bin" / "python"
-    if not done.exists() or done.read_text() != wanted:
+    if not marker.exists() or marker.read_text() != requirement_lines:
         venv.create(folder, with_pip=True, clear=True)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         base = folder / "lib" / version / "site-packages" / "zz_base.pth"
         base.write_text(sysconfig.get_paths()["purelib"] + "\n")
         subprocess.run([python, "-m", "pip", "install", "-q", *requirements], check=True)
-        done.write_text(wanted)
+        marker.write_text(requirement_lines)
     return python

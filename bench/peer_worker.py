@@ -1,10 +1,9 @@
-"""Runs in a peer's environment (`peers_align.py`): loads the tool, then aligns all pairs for each line on stdin.
+"""Times a peer in its own environment (`peers_align.py`): loads the tool, then aligns all pairs once per line on stdin.
 
     python -m bench.peer_worker simalign|awesome ENCODER LAYER cpu|cuda CORE PAIRS.json WORK
 
-Nothing of xner_ray is imported here. AWESOME-align knows BERT's WordPiece tokenizer alone and reads pickled weights, so it is
-given an object with the methods that it calls, around the encoder's own tokenizer.json, and its weights as it wants
-them; alignment is its own `word_align` with its own batch size of 32, unchanged.
+Imports nothing of xner_ray. AWESOME-align supports only BERT's WordPiece tokenizer and pickled weights. So it gets an adapter
+around the encoder's tokenizer.json, and the weights as a pickle. Alignment is its own `word_align` with its batch size of 32.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from pathlib import Path
 
 
 class Simalign:
-    """As its README has it: one pair after another; `a` is argmax both ways, the cheapest and our similarity's."""
+    """One pair after another, as in its README. `a` is argmax in both directions, the fastest method and that of `Similarity`."""
 
     def __init__(self, encoder: str, layer: int, device: str, pairs: list, work: Path):
         from simalign import SentenceAligner
@@ -58,7 +57,7 @@ class Awesome:
 
 
 class Tokenizer:
-    """The methods of a BertTokenizer that AWESOME-align calls, around any tokenizer.json."""
+    """The methods of a BertTokenizer that AWESOME-align calls, for any tokenizer.json."""
 
     def __init__(self, folder: Path):
         from tokenizers import Tokenizer as Backend
@@ -85,7 +84,7 @@ class Tokenizer:
 
 
 def pickled(encoder: Path, out: Path) -> Path:
-    """A copy of a BERT folder whose weights are a pickle, as old code reads them."""
+    """Copy a BERT folder with its weights as a pickle."""
     import shutil
 
     import torch
@@ -105,8 +104,8 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    made = {"simalign": Simalign, "awesome": Awesome}[name]
-    peer = made(encoder, int(layer), device, json.loads(Path(pairs).read_text(encoding="utf-8")), Path(work))
+    peer_class = {"simalign": Simalign, "awesome": Awesome}[name]
+    peer = peer_class(encoder, int(layer), device, json.loads(Path(pairs).read_text(encoding="utf-8")), Path(work))
     print("bench: ready", flush=True)
     for _ in sys.stdin:
         began = time.perf_counter()

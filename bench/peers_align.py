@@ -1,8 +1,8 @@
-"""SimAlign and AWESOME-align from PyPI on the same encoder folder, to be timed against our align stage alone.
+"""SimAlign and AWESOME-align from PyPI with the encoder of the similarity, to compare with the align function.
 
-Each runs in a process of its own environment, on one core with one thread, on the pairs in which the teacher found an
-entity. They are given words cut at spaces, as their documentation says, and are timed from text to word alignments; making
-entities of these is left out, in their favor.
+Each runs in its own environment, on one core with one thread, on the pairs in which the teacher labels an entity. Words are
+split at spaces, as their documentation recommends. The time runs from text to word alignments; it does not include the step
+from word alignments to entities.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REQUIREMENTS = {"simalign": ["simalign==0.4"], "awesome": ["awesome-align==0.1.7
 
 
 class Peer:
-    """A tool that is loaded and waits.
+    """A peer in its own process. Each call is one round.
 
     Args:
         name: simalign | awesome.
@@ -34,25 +34,25 @@ class Peer:
         file.write_text(json.dumps(list(pairs), ensure_ascii=False), encoding="utf-8")
         worker = Path(__file__).with_name("peer_worker.py")
         command = [environment(name, REQUIREMENTS[name]), worker, name, encoder, layer, device, core, file, work]
-        # The house's modules are not theirs to see.
+        # Without PYTHONPATH the peer does not import modules of this repository.
         env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
         self.process = subprocess.Popen(
             [str(x) for x in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
-        self._answer()
+        self._read_reply()
 
     def __call__(self) -> float:
         """Seconds of one round."""
         assert self.process.stdin
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-        return float(self._answer())
+        return float(self._read_reply())
 
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
 
-    def _answer(self) -> str:
+    def _read_reply(self) -> str:
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith("bench:"):

@@ -1,7 +1,9 @@
-"""`python -m bench.picture OUT docs/report.png`: a picture of a finished run's report, for the README.
+"""Writes the screenshot of a run's report for the README.
 
-Real output, less what a picture has no room for: results, the ledger's flow, and a few examples. The browser is the system's
-Chromium, or the one that XNER_CHROMIUM names.
+    python -m bench.picture OUT docs/report.png
+
+The screenshot shows the results, the flow of pairs through the ledger, and a few examples; all other sections are hidden. The
+browser is the Chromium of XNER_CHROMIUM or of the system.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from pathlib import Path
 
 from xner_ray.results.report.page import write_report
 
-LEAN = """nav, #theme, details, #entities, #calibration, #throughput, #run, #filters, .pager, .sr, footer, .choice,
-#chart-gains, #sample-told { display: none !important } section { padding-top: 1.5rem } body { padding-bottom: 1.5rem }"""
-ONE_EACH = """() => { const seen = new Set(); for (const one of document.querySelectorAll("#pairs > li")) {
+HIDE_SECTIONS = """nav, #theme, details, #entities, #calibration, #throughput, #run, #filters, .pager, .sr, footer, .choice,
+#chart-gains, #sample-note { display: none !important } section { padding-top: 1.5rem } body { padding-bottom: 1.5rem }"""
+KEEP_ONE_PER_VERDICT = """() => { const seen = new Set(); for (const one of document.querySelectorAll("#pairs > li")) {
     const verdict = one.querySelector("b").textContent;
     if (seen.has(verdict) || verdict === "kept, no entity" || seen.size === 4) one.remove();
     seen.add(verdict); } }"""
@@ -31,14 +33,14 @@ def picture(out: str, file: Path) -> None:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"], timeout=120_000)
         page = chromium.new_page(viewport={"width": 1060, "height": 800}, device_scale_factor=1.5)
         page.goto(write_report(out).as_uri())
-        page.add_style_tag(content=LEAN)
-        page.evaluate(ONE_EACH)
-        page.wait_for_timeout(1000)  # charts and lines are drawn again for the new width
-        whole = Path(folder) / "page.png"
-        page.screenshot(path=whole, full_page=True)
+        page.add_style_tag(content=HIDE_SECTIONS)
+        page.evaluate(KEEP_ONE_PER_VERDICT)
+        page.wait_for_timeout(1000)  # the charts are redrawn for the new width
+        screenshot = Path(folder) / "page.png"
+        page.screenshot(path=screenshot, full_page=True)
         chromium.close()
-        with Image.open(whole) as image:
-            # Enough for flat colors, at a fifth of the bytes.
+        with Image.open(screenshot) as image:
+            # 128 colors are enough and save four fifths of the bytes.
             image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
 
 

@@ -1,4 +1,4 @@
-"""Draw the details of bench/projection.py: F1 against coverage, and how often a span of a score is right.
+"""Plots the details of bench/projection.py: F1 by coverage, and the share of correct spans by score.
 
 python -m bench.plot_projection details.json out.svg [PROJECTOR ...]        (pip install 'xner_ray[bench]')
 """
@@ -11,21 +11,21 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-plt.rcParams["svg.hashsalt"] = "xner_ray"  # the same figures give the same file
+plt.rcParams["svg.hashsalt"] = "xner_ray"  # equal input gives an equal file
 SHOWN = ("similarity", "awesome-align", "aligner", "projector")
 
 
 def main() -> None:
-    told = json.loads(Path(sys.argv[1]).read_text())
-    wanted = [name for name in sys.argv[3:] or SHOWN if name in told["projectors"]]
-    languages = list(told["ceiling"])
+    details = json.loads(Path(sys.argv[1]).read_text())
+    projectors = [name for name in sys.argv[3:] or SHOWN if name in details["projectors"]]
+    languages = list(details["ceiling"])
     figure, rows = plt.subplots(
         2, len(languages), figsize=(4.5 * len(languages), 6.4), layout="constrained", squeeze=False
     )
     for column, language in enumerate(languages):
         coverage, reliability = rows[0][column], rows[1][column]
-        for name in wanted:
-            row = told["projectors"][name][language]
+        for name in projectors:
+            row = details["projectors"][name][language]
             coverage.plot(
                 [100 * p["coverage"] for p in row["curve"]], [p["f1"] for p in row["curve"]], ".-", label=name
             )
@@ -33,7 +33,7 @@ def main() -> None:
             reliability.plot(
                 [b["score"] for b in bins], [b["correct"] / b["entities"] for b in bins], "o-", label=name
             )
-        ceiling = told["ceiling"][language]["ceiling, all projected"]["f1"]
+        ceiling = details["ceiling"][language]["ceiling, all projected"]["f1"]
         coverage.axhline(ceiling, color="gray", linestyle=":", label="ceiling, all projected")
         coverage.set(title=language, xlabel="names that are projected, %", ylabel="F1")
         coverage.invert_xaxis()

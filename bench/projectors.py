@@ -1,7 +1,7 @@
-"""The projectors that `bench/projection.py` compares, beside ours: exact match, peers' word alignments, fusions.
+"""Projectors of `bench/projection.py` outside of the package: exact match, word alignments of the peers, fusions.
 
-All answer the same question in the same form, so one metric scores them: for each pair the candidates (entity, start, end,
-score) of its entities, `entity` the first of those with its name and type.
+All return the same form, so that one metric scores them: for each sentence pair a list of candidates (entity, start, end,
+score). `entity` is the index of the first entity with the same name and type.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from xner_ray.text.languages import get_language
 from xner_ray.text.tags import Span
 
 Votes = list[list[Candidate]]
-GAP = 1  # words without a link that a span may step over, as in our own decoding
+GAP = 1  # words without a link inside of a span, as in xner_ray.alignment.decoding
 PEERS = {  # name: (environment, requirements, method)
     "simalign inter": ("simalign", ("simalign==0.4",), "inter"),
     "simalign itermax": ("simalign", ("simalign==0.4",), "itermax"),
@@ -27,7 +27,7 @@ PEERS = {  # name: (environment, requirements, method)
 
 
 class Exact:
-    """The name as it is written, as whole words of the target (anywhere where there are no spaces)."""
+    """Finds the name in the target: as whole words, or anywhere in languages without spaces."""
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
@@ -44,14 +44,14 @@ class Exact:
 
 
 def by_query(pair: GoldPair, votes: Votes) -> Votes:
-    """Candidates of equal entities under the first of them, each span once."""
+    """Candidates under the first of equal entities; each span once, with its best score."""
     merged = []
     for text, entities, row in zip(pair.sources, pair.entities, votes, strict=True):
         first: dict[tuple[str, str], int] = {}
-        of = [first.setdefault((text[a:b], kind), i) for i, (a, b, kind) in enumerate(entities)]
+        first_indices = [first.setdefault((text[a:b], kind), i) for i, (a, b, kind) in enumerate(entities)]
         best: dict[tuple[int, int, int], float] = {}
         for entity, start, end, score in row:
-            key = (of[entity], start, end)
+            key = (first_indices[entity], start, end)
             best[key] = max(score, best.get(key, 0.0))
         merged.append([(*key, score) for key, score in sorted(best.items())])
     return merged
@@ -61,7 +61,7 @@ def by_query(pair: GoldPair, votes: Votes) -> Votes:
 
 
 def peer(name: str, python: Path, encoder: Path, layer: int, pair: GoldPair) -> tuple[Votes, float]:
-    """Run a peer in its environment: candidates, and the seconds that it took to align."""
+    """Run a peer in its environment; returns candidates and the seconds of the alignment."""
     texts = [
         ([source[a:b] for a, b in words], target.tokens)
         for source, words, target in zip(pair.sources, pair.words, pair.targets, strict=True)
@@ -71,35 +71,35 @@ def peer(name: str, python: Path, encoder: Path, layer: int, pair: GoldPair) -> 
     done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
-    told = json.loads(done.stdout[done.stdout.index('{"seconds"') :])  # AWESOME-align prints, too
-    rows = zip(pair.words, pair.entities, pair.targets, told["links"], strict=True)
-    return [linked(words, spans, t.spans, links) for words, spans, t, links in rows], told["seconds"]
+    result = json.loads(done.stdout[done.stdout.index('{"seconds"') :])  # AWESOME-align prints to stdout before it
+    rows = zip(pair.words, pair.entities, pair.targets, result["links"], strict=True)
+    return [linked(words, spans, t.spans, links) for words, spans, t, links in rows], result["seconds"]
 
 
 def linked(
     words: Sequence[Span], entities: Sequence[Span], target: Sequence[Span], links: Sequence
 ) -> list[Candidate]:
-    """Candidates of one pair by its word alignment: the run of linked words that has most, for each entity.
+    """Candidates of one sentence pair by its word alignment: for each entity the run of linked words with the largest sum.
 
     Args:
         words, target: character spans of the tokens of both sides.
         links: (source token, target token, score).
 
     Returns:
-        The score is the sum of the run's links over the entity's tokens, 1 at most.
+        Candidates; the score is the sum of the links of the run over the number of tokens of the entity, at most 1.
     """
-    found = []
+    candidates = []
     for index, (start, end, _) in enumerate(entities):
-        own = {i for i, (a, b, *_) in enumerate(words) if start < b and a < end}
+        token_indices = {i for i, (a, b, *_) in enumerate(words) if start < b and a < end}
         weight: dict[int, float] = {}
         for i, j, score in links:
-            if i in own:
+            if i in token_indices:
                 weight[j] = weight.get(j, 0.0) + score
         run = max(_runs(sorted(weight)), key=lambda run: sum(weight[j] for j in run), default=None)
         if run:
-            score = min(1.0, sum(weight[j] for j in run) / len(own))
-            found.append((index, target[run[0]][0], target[run[-1]][1], score))
-    return found
+            score = min(1.0, sum(weight[j] for j in run) / len(token_indices))
+            candidates.append((index, target[run[0]][0], target[run[-1]][1], score))
+    return candidates
 
 
 def _runs(positions: Sequence[int]) -> list[list[int]]:
@@ -115,16 +115,16 @@ def _runs(positions: Sequence[int]) -> list[list[int]]:
 # --- fusions -------------------------------------------------------------------------------------------------------
 
 
-def agreed(ours: Votes, theirs: Votes) -> Votes:
+def agreed(first: Votes, second: Votes) -> Votes:
     """Spans that both projectors find, with the mean of their scores."""
     rows = []
-    for a, b in zip(ours, theirs, strict=True):
+    for a, b in zip(first, second, strict=True):
         other = {c[:3]: c[3] for c in b}
         rows.append([(*c[:3], (c[3] + other[c[:3]]) / 2) for c in a if c[:3] in other])
     return rows
 
 
 Fusion = tuple[Callable[..., Votes], tuple[str, ...]]
-FUSIONS: dict[str, Fusion] = {  # what is fused must be there
+FUSIONS: dict[str, Fusion] = {  # a fusion needs the votes of all its parts
     "aligner and similarity agree": (agreed, ("aligner", "similarity")),
 }

@@ -1,8 +1,8 @@
-"""Fair timing: sides take turns, so that what else the machine does meets all of them, and medians of the turns count.
+"""Interleaved timing: the sides of a benchmark take turns, so that other load on the machine affects all of them.
 
-A ratio is the median of the ratios within a round, not a ratio of medians: both parts of it then saw the same minutes.
-Threads are pinned by affinity: this process, and all that it starts, may run on `cores` alone, and each model runs one
-thread. What spins on those cores meanwhile, such as another OpenMP program, ruins every figure; the load is reported.
+A rate is the median over rounds. A ratio is the median of the ratios within a round, because both of its sides then run under
+the same load. Core affinity limits this process and its children to some cores, and each model runs one thread. Another busy
+process on these cores makes the figures useless, so the load is reported.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ ROOT = Path(__file__).parents[1]
 
 
 def pin(cores: str | None) -> list[int]:
-    """Keep this process and its children to some cores (`0,1`); default: those it may use. Call before importing torch."""
-    chosen = sorted(int(c) for c in cores.split(",")) if cores else sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, chosen)
+    """Pin this process and its children to cores (`0,1`; default: all it may use). Call before importing torch."""
+    core_ids = sorted(int(c) for c in cores.split(",")) if cores else sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, core_ids)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ray's workers, their children and the benches' own find both, whatever the working directory is.
+    # Ray workers and child processes find the packages from any working directory.
     os.environ["PYTHONPATH"] = str(ROOT)
-    return chosen
+    return core_ids
 
 
 def interleaved(sides: dict[str, Callable[[], float]], rounds: int, log: bool = True) -> dict[str, list[float]]:
-    """Seconds of each side in each round; every other round runs them backwards."""
+    """Seconds of each side in each round. Every other round runs the sides in reverse order."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for n in range(rounds):
         for name in list(sides) if n % 2 == 0 else list(sides)[::-1]:
@@ -42,17 +42,17 @@ def interleaved(sides: dict[str, Callable[[], float]], rounds: int, log: bool = 
 
 
 def ratio(fast: list[float], slow: list[float]) -> float:
-    """How many times as fast, from the seconds of both in the same rounds: the median of the rounds' ratios."""
+    """The speed of `fast` over the speed of `slow`: the median of the ratios of the rounds."""
     return round(statistics.median(b / a for a, b in zip(fast, slow, strict=True)), 3)
 
 
 def rate(amount: float, seconds: list[float]) -> float:
-    """Amount a second, by the median round."""
+    """Amount per second of the median round."""
     return round(amount / statistics.median(seconds), 1)
 
 
 def machine(cores: list[int]) -> dict[str, Any]:
-    """What the figures were taken on."""
+    """Description of the machine."""
     import torch
 
     model = next((x.split(":")[1].strip() for x in _lines("/proc/cpuinfo") if x.startswith("model name")), "")

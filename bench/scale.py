@@ -1,12 +1,11 @@
-"""What labeling costs besides the models: speed and peak memory of the whole graph over generated dumps, on the null model.
+"""Measures speed and peak memory of ingest, labeling and dataset over generated corpora with the null model.
 
     python -m bench.scale --pairs 100000,1000000,5000000 --json bench/results/scale.json
 
-Half of the pairs are German, half Chinese; all are distinct. Tokenizing, questions, Arrow, Parquet and commits are real, only
-forward passes are not. The JSON is `{runs: [{pairs, seconds, pairs_per_second, peak_driver_mb, peak_worker_mb,
-object_store_mb, stages}], exponent, cpus}`: `seconds` are those of the labeling stage, Ray being up; memory is what is
-resident in one process (the largest worker), without what it shares of the object store; the exponent is that of seconds ~
-pairs ** exponent.
+Half of the pairs are German, half are Chinese; all are distinct. Everything but the forward passes is real. The JSON is
+`{runs: [{pairs, seconds, pairs_per_second, peak_driver_mb, peak_worker_mb, object_store_mb, stages}], exponent, cpus}`.
+`seconds` is the time of the label stage on a Ray that is already started. Memory is the resident memory of one process (of
+the largest worker) without shared pages of the object store. `exponent` is the exponent of seconds ~ pairs ** exponent.
 """
 
 from __future__ import annotations
@@ -42,60 +41,62 @@ label: {{null_model: true}}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", default="100000,1000000", help="sizes, comma between")
+    parser.add_argument("--pairs", default="100000,1000000", help="numbers of pairs, comma between")
     parser.add_argument("--shard-rows", type=int, default=5000)
-    parser.add_argument("--store-mb", type=int, default=600, help="Ray's object store")
-    parser.add_argument("--folder", help="where the dumps go; default: the system's temporary folder")
+    parser.add_argument("--store-mb", type=int, default=600, help="size of Ray's object store")
+    parser.add_argument("--folder", help="folder of the corpora; default: the system's temporary folder")
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     runs: list[dict[str, Any]] = []
-    for pairs in map(int, asked.pairs.split(",")):
-        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-            runs.append(measure(Path(folder), pairs, asked.shard_rows, asked.store_mb))
+    for pairs in map(int, args.pairs.split(",")):
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            runs.append(measure(Path(folder), pairs, args.shard_rows, args.store_mb))
         print(json.dumps(runs[-1]), flush=True)
-        write_json(asked.json, {"runs": runs, "exponent": exponent(runs), "cpus": os.cpu_count()})
+        write_json(args.json, {"runs": runs, "exponent": exponent(runs), "cpus": os.cpu_count()})
 
 
 def measure(folder: Path, pairs: int, shard_rows: int, store_mb: int) -> dict[str, Any]:
-    config, told = folder / "scale.yaml", folder / "told.json"
+    config, result_file = folder / "scale.yaml", folder / "result.json"
     config.write_text(CONFIG.format(out=folder / "out", pairs=pairs // 2, shard_rows=shard_rows))
     stages: dict[str, float] = {}
     run: dict[str, Any] = {}
-    for stage in ("ingest", "label", "filter"):
+    for stage in ("ingest", "label", "dataset"):
         command = [sys.executable, "-m", "tests.harness.null_driver", str(config), "--local", "--stage", stage]
-        command += ["--store-mb", str(store_mb), "--json", str(told)]
+        command += ["--store-mb", str(store_mb), "--json", str(result_file)]
         driver_mb, worker_mb = watch(command, folder / f"{stage}.log")
-        of_stage = json.loads(told.read_text())
-        stages[stage] = of_stage["seconds"]
+        result = json.loads(result_file.read_text())
+        stages[stage] = result["seconds"]
         if stage == "label":
             plan = json.loads(next((folder / "out" / "label").glob("*/plan.json")).read_text())
-            labeled = sum(plan["shards"].values())  # less than asked: a third corpus is left out
+            labeled = sum(
+                plan["shards"].values()
+            )  # less than `pairs`: a third corpus of the sample is not in the config
             run |= {
                 "pairs": labeled,
-                "seconds": of_stage["seconds"],
-                "pairs_per_second": round(labeled / of_stage["seconds"], 1),
+                "seconds": result["seconds"],
+                "pairs_per_second": round(labeled / result["seconds"], 1),
                 "peak_driver_mb": round(driver_mb),
                 "peak_worker_mb": round(worker_mb),
-                "object_store_mb": of_stage["object_store_mb"],
+                "object_store_mb": result["object_store_mb"],
             }
     return {**run, "stages": stages}
 
 
 def watch(command: list[str], log: Path) -> tuple[float, float]:
-    """Run a driver; returns its peak MB, and those of the largest of its workers and their children."""
+    """Run a driver; returns its peak memory in MB, and that of the largest worker or child process."""
     import psutil
 
     with log.open("w") as out:
         driver = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    own = psutil.Process(driver.pid)
+    driver_process = psutil.Process(driver.pid)
     peaks = [0.0, 0.0]
     while driver.poll() is None:
         peaks[0] = max(peaks[0], resident_mb(driver.pid))
         try:
-            below = own.children(recursive=True)
+            children = driver_process.children(recursive=True)
         except psutil.NoSuchProcess:
             break
-        for process in below:
+        for process in children:
             try:
                 title = " ".join(process.cmdline())
             except psutil.Error:
@@ -109,7 +110,7 @@ def watch(command: list[str], log: Path) -> tuple[float, float]:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory without shared pages, which are the object store's."""
+    """Resident memory without shared pages, which belong to the object store."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -1,10 +1,9 @@
-"""How long a user waits for the first answer: `xner --help`, and `xner tag` with torch and from an ONNX export.
+"""Measures the time of `xner --help`, of `xner tag` with torch, and of `xner tag` with an ONNX export.
 
     python -m bench.startup --model OUT/student/.../model --json OUT
 
-Wall seconds of whole processes, medians of interleaved rounds; the first round, which fills the file cache, is left out.
-The export is made first. The JSON is `{case: {seconds, median, aim, imports}}`; `imports` are the heavy ones among the modules
-that the process had loaded at its end, from a run of its own.
+Figures are wall seconds of whole processes. The first round fills the file cache and is not counted. The JSON is
+`{case: {seconds, median, aim, imports}}`. `imports` lists the slow modules that the process has loaded at its end.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ AIMS = {"help": 0.5, "tag": 8.0, "tag_onnx": 2.0}  # seconds
 HEAVY = ("torch", "transformers", "ray", "onnxruntime", "pyarrow", "numpy", "pydantic")
 SENTENCE = "Angela Merkel besucht Paris."
 _MAIN = "from xner_ray.cli.main import main; main()"
-_TELL = f"""
+_PRINT_IMPORTS = f"""
 import sys
 from xner_ray.cli.main import app
 try:
@@ -39,18 +38,18 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder of a trained tagger")
     parser.add_argument("--language", default="de")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--cores", help="0,1: everything runs on these alone; default: all")
+    parser.add_argument("--cores", help="0,1: the only cores that are used; default: all")
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    cores = pin(asked.cores)
+    args = parser.parse_args()
+    cores = pin(args.cores)
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "onnx"
-        run(["export-model", str(asked.model), "--out", str(exported)])
-        results: dict[str, Any] = measure(commands(asked.model, exported, asked.language), asked.rounds)
-    for name, told in results.items():
-        late = "" if told["median"] < told["aim"] else "  LATE"
-        print(f"{name:10} {told['median']:6.2f} s (aim {told['aim']} s){late}  {' '.join(told['imports'])}")
-    write_json(asked.json, {**results, "machine": machine(cores)})
+        run(["export-model", str(args.model), "--out", str(exported)])
+        results: dict[str, Any] = measure(commands(args.model, exported, args.language), args.rounds)
+    for name, row in results.items():
+        late = "" if row["median"] < row["aim"] else "  LATE"
+        print(f"{name:10} {row['median']:6.2f} s (aim {row['aim']} s){late}  {' '.join(row['imports'])}")
+    write_json(args.json, {**results, "machine": machine(cores)})
 
 
 def commands(model: Path, exported: Path, language: str) -> dict[str, list[str]]:
@@ -77,16 +76,16 @@ def measure(cases: dict[str, list[str]], rounds: int) -> dict[str, dict[str, Any
 
 
 def run(arguments: list[str]) -> float:
-    """Seconds of one command, from the start of its process to its end."""
+    """Run a command; returns its wall seconds."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", _MAIN, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     return time.perf_counter() - began
 
 
 def imports(arguments: list[str]) -> list[str]:
-    command = [sys.executable, "-c", _TELL, *arguments]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stderr
-    return told.splitlines()[-1].split()
+    command = [sys.executable, "-c", _PRINT_IMPORTS, *arguments]
+    stderr = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stderr
+    return stderr.splitlines()[-1].split()
 
 
 if __name__ == "__main__":

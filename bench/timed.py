@@ -1,7 +1,7 @@
-"""The labeling stage's own actors and works with a stopwatch: what each shard took lands as a line of JSON in a folder.
+"""Actors and shard functions of the label stage that write one JSON line of timings per call to a folder.
 
-Seconds are those of the process, not of the wall, where actors share cores: a part's share is then its share of the
-cores, and what is left over is waiting, Ray, and moving shards about. On a GPU they are those of the wall.
+On CPUs, seconds are processor time: actors share the cores, and a part's seconds are its share of the cores' time. The rest
+is waiting, Ray, and the transfer of shards. On a GPU, seconds are wall time.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ def clock() -> float:
     return time.perf_counter() if os.environ.get(DEVICE) == "cuda" else time.process_time()
 
 
-def timed(what: str, counts: list[EngineStats], call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call, and write down when, how long, in which parts, and how many tokens."""
-    for account in counts:
-        account.clock = clock
-    before = [(dict(c.seconds), c.tokens, c.padded_tokens) for c in counts]
-    began, used = time.monotonic(), clock()
-    answer = call(*arguments)
-    event: dict[str, Any] = {"what": what, "began": began, "seconds": clock() - used, "ended": time.monotonic()}
+def timed(name: str, stats: list[EngineStats], call: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function and write an event: start, end, seconds, seconds of each part, tokens."""
+    for engine_stats in stats:
+        engine_stats.clock = clock
+    before = [(dict(c.seconds), c.tokens, c.padded_tokens) for c in stats]
+    began, clock_start = time.monotonic(), clock()
+    result = call(*arguments)
+    event: dict[str, Any] = {"what": name, "began": began, "seconds": clock() - clock_start, "ended": time.monotonic()}
     event |= {"parts": {}, "tokens": 0, "padded": 0}
-    for account, (seconds, tokens, padded) in zip(counts, before, strict=True):
-        for part, value in account.seconds.items():
+    for engine_stats, (seconds, tokens, padded) in zip(stats, before, strict=True):
+        for part, value in engine_stats.seconds.items():
             event["parts"][part] = event["parts"].get(part, 0.0) + value - seconds.get(part, 0.0)
-        event["tokens"] += account.tokens - tokens
-        event["padded"] += account.padded_tokens - padded
+        event["tokens"] += engine_stats.tokens - tokens
+        event["padded"] += engine_stats.padded_tokens - padded
     with (Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl").open("a") as file:
         file.write(json.dumps(event) + "\n")
-    return answer
+    return result
 
 
 class TimedLabel(LabelFunction):
-    """Teachers are loaded at the start: loading is start-up."""
+    """Loads the teachers when it is made, so that loading counts as start-up."""
 
     def __init__(self, models: LabelingModels):
         super().__init__(models)
@@ -57,9 +57,9 @@ class TimedLabel(LabelFunction):
 
 class TimedAlign(AlignFunction):
     def __call__(self, table, language):
-        other = self.projector.similarity
-        counts = [self.projector.stats, *([other.engine.stats] if other else [])]
-        return timed("align", counts, super().__call__, table, language)
+        similarity = self.projector.similarity
+        stats = [self.projector.stats, *([similarity.engine.stats] if similarity else [])]
+        return timed("align", stats, super().__call__, table, language)
 
 
 class TimedRead(ReadShards):
@@ -78,25 +78,25 @@ class TimedWhole(ReadLabelAlignCommit):
         self.read, self.commit = TimedRead(job), TimedCommit(job)
 
 
-def events(folder: Path) -> list[dict[str, Any]]:
+def read_events(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()]
 
 
-def account(found: list[dict[str, Any]], slots: int) -> dict[str, Any]:
+def account(events: list[dict[str, Any]], slots: int) -> dict[str, Any]:
     """Seconds from the first batch to the last commit, the shares of the parts, and tokens.
 
     Args:
-        slots: cores that the actors share, or actors on GPUs.
+        slots: number of cores that the actors share, or number of actors on GPUs.
     """
-    first = min(e["began"] for e in found if e["what"] == "read")
-    last = max(e["ended"] for e in found if e["what"] == "commit")
-    found = [e for e in found if e["began"] >= first]  # before it the preflight tries the models
-    whole = slots * (last - first)
-    models = [e for e in found if e["what"] in ("label", "align")]
+    first = min(e["began"] for e in events if e["what"] == "read")
+    last = max(e["ended"] for e in events if e["what"] == "commit")
+    events = [e for e in events if e["began"] >= first]  # earlier events are the probes of the preflight
+    available = slots * (last - first)
+    models = [e for e in events if e["what"] in ("label", "align")]
     parts = {part: sum(e["parts"].get(part, 0.0) for e in models) for part in ("tokenize", "forward")}
     parts["decode"] = sum(e["seconds"] for e in models) - sum(parts.values())
-    parts["write"] = sum(e["seconds"] for e in found if e["what"] in ("read", "commit"))
-    shares = {name: round(seconds / whole, 4) for name, seconds in parts.items()}
+    parts["write"] = sum(e["seconds"] for e in events if e["what"] in ("read", "commit"))
+    shares = {name: round(seconds / available, 4) for name, seconds in parts.items()}
     shares["wait"] = round(1 - sum(shares.values()), 4)
     tokens, padded = (sum(e[key] for e in models) for key in ("tokens", "padded"))
     return {

@@ -1,12 +1,12 @@
-"""The training loop against forward and backward passes of tensors that are ready; and how its workers are best cut.
+"""Measures the training loop against forward and backward passes over prepared tensors, and numbers of workers.
 
-    python -m bench.training --start ENCODER_FOLDER --tokens 60000 --json OUT         the loop, on one core
-    python -m bench.training --workers --cores 0,1 --start ENCODER_FOLDER --json OUT  how to use two cores
+    python -m bench.training --start ENCODER_FOLDER --tokens 60000 --json OUT         the loop on one core
+    python -m bench.training --workers --cores 0,1 --start ENCODER_FOLDER --json OUT  workers x threads on two cores
 
-`bare` runs the same micro-batches of the same steps through the same model with the same dropout, frozen parts and loss, padded
-and on the device beforehand: no optimizer, no clipping, no plan. The data are random rows with the lengths of sentences, so
-only time means something. Keys: `loop`, `bare` (tokens_per_second), `ratio`, `padding`, `frozen` (the same with the lowest
-layers frozen), `workers` (tokens_per_second by workers x threads), `machine`.
+`bare` runs the same micro-batches through the same model with the same dropout, frozen layers and loss. Its tensors are on the
+device beforehand; it has no optimizer, no clipping and no epoch plan. The data are random rows with the lengths of sentences.
+Keys of the JSON: `loop`, `bare` (tokens_per_second), `ratio`, `padding`, `frozen` (the same with the lowest layers frozen),
+`workers` (tokens_per_second by workers x threads), `machine`.
 """
 
 from __future__ import annotations
@@ -22,43 +22,46 @@ from typing import Any
 from bench.rounds import interleaved, machine, pin, rate, ratio, write_json
 
 LABELS = ["O", *(f"{b}-{kind}" for kind in ("LOC", "MISC", "ORG", "PER") for b in "BI")]
-FROZEN = 3  # layers, as the student's default
+FROZEN = 3  # layers, the default of the student
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--start", default="embedded", help="embedded | folder")
-    parser.add_argument("--tokens", type=int, default=40_000, help="of the training data, seen once a round")
+    parser.add_argument("--tokens", type=int, default=40_000, help="of the training data; each round is one epoch")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", action="store_true", help="compare Ray Train workers instead")
-    parser.add_argument("--cores", help="0,1: everything runs on these alone; default: all, the loop on the first")
+    parser.add_argument("--cores", help="0,1: the only cores that are used; default: all, the first one for the loop")
     parser.add_argument("--work", type=Path, default=Path(__file__).parents[1] / "build" / "bench")
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    cores = pin(asked.cores if asked.cores or asked.workers else None)
+    args = parser.parse_args()
+    cores = pin(args.cores if args.cores or args.workers else None)
     from xner_ray.encoders.load import encoder_folder
 
-    work = asked.work.absolute() / "training"
+    work = args.work.absolute() / "training"
     work.mkdir(parents=True, exist_ok=True)
-    start = str(encoder_folder(asked.start))
+    start = str(encoder_folder(args.start))
     results: dict[str, Any] = {"machine": machine(cores)}
-    settings = {"precision": asked.precision, "epochs": 1}
-    data = write_data(start, asked.tokens, work)
-    if asked.workers:
-        results["workers"] = compare_workers(start, data, settings, asked.rounds, work, len(cores))
+    settings = {"precision": args.precision, "epochs": 1}
+    data = write_data(start, args.tokens, work)
+    if args.workers:
+        results["workers"] = compare_workers(start, data, settings, args.rounds, work, len(cores))
     else:
         pin(str(cores[0]))
-        results |= compare_loop(start, data, settings, asked.rounds, work)
+        results |= compare_loop(start, data, settings, args.rounds, work)
         layers = json.loads((Path(start) / "config.json").read_text())["num_hidden_layers"]
         settings["num_frozen_layers"] = min(FROZEN, layers - 1)
-        results["frozen"] = compare_loop(start, data, settings, asked.rounds, work)
+        results["frozen"] = compare_loop(start, data, settings, args.rounds, work)
     print(json.dumps({k: v for k, v in results.items() if k != "machine"}, indent=1))
-    write_json(asked.json, results)
+    write_json(args.json, results)
 
 
 def write_data(start: str, tokens: int, work: Path) -> str:
-    """A TrainSet of random rows: lengths as those of news sentences (log-normal, median 28 tokens), a label each second token."""
+    """Write a TrainSet of random rows with the lengths of news sentences; half of the tokens have a label.
+
+    Lengths are log-normal with a median of 28 tokens.
+    """
     import numpy as np
 
     from xner_ray.encoders.ragged import Ragged
@@ -77,7 +80,7 @@ def write_data(start: str, tokens: int, work: Path) -> str:
 
 
 def compare_loop(start: str, data: str, settings: dict[str, Any], rounds: int, work: Path) -> dict[str, Any]:
-    """`loop`, `bare`, their ratio, and padding, all on one thread of this process."""
+    """`loop`, `bare`, their ratio and the padding, on one thread of this process."""
     import torch
 
     from xner_ray.config import TrainingConfig
@@ -86,14 +89,14 @@ def compare_loop(start: str, data: str, settings: dict[str, Any], rounds: int, w
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     job = TrainJob("bench", start, LABELS, TrainingConfig(**settings), 1, data, str(work / "out"))
-    tokens, padding, bare = prepared(job)
-    seconds = interleaved({"loop": looped(job, tokens), "bare": bare}, rounds)
-    told: dict[str, Any] = {k: {"tokens_per_second": rate(tokens, s), "seconds": s} for k, s in seconds.items()}
-    return told | {"ratio": ratio(seconds["loop"], seconds["bare"]), "padding": round(padding, 4)}
+    tokens, padding, bare = bare_side(job)
+    seconds = interleaved({"loop": loop_side(job, tokens), "bare": bare}, rounds)
+    results: dict[str, Any] = {k: {"tokens_per_second": rate(tokens, s), "seconds": s} for k, s in seconds.items()}
+    return results | {"ratio": ratio(seconds["loop"], seconds["bare"]), "padding": round(padding, 4)}
 
 
-def looped(job: Any, tokens: int) -> Callable[[], float]:
-    """The seconds of the real loop, by its own account, which begins when the model is loaded."""
+def loop_side(job: Any, tokens: int) -> Callable[[], float]:
+    """A function that trains and returns the seconds that the loop reports, without the loading of the model."""
     from xner_ray.training.backends.local import LocalBackend
     from xner_ray.training.trainer import train
 
@@ -105,11 +108,11 @@ def looped(job: Any, tokens: int) -> Callable[[], float]:
     return run
 
 
-def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], float]]:
-    """Tokens of an epoch, share of padding, and the bare side: forward and backward of tensors that lie on the device.
+def bare_side(job: Any, model: Any = None) -> tuple[int, float, Callable[[], float]]:
+    """Tokens of an epoch, share of padding, and a function that runs and times the passes over prepared tensors.
 
     Args:
-        model: what to run; default: the job's.
+        model: the model; default: the model of the job.
     """
     import numpy as np
     import torch
@@ -154,7 +157,7 @@ def prepared(job: Any, model: Any = None) -> tuple[int, float, Callable[[], floa
 def compare_workers(
     start: str, data: str, settings: dict[str, Any], rounds: int, work: Path, cores: int
 ) -> dict[str, Any]:
-    """All cores: one worker that has them all as threads, a Ray Train worker of one thread for each, and a model for each."""
+    """Three uses of all cores: one worker with all threads, one worker per core, and one model per core."""
     import ray
 
     from xner_ray.config import RayConfig
@@ -163,7 +166,7 @@ def compare_workers(
     connect(RayConfig(num_cpus=cores))
 
     def run(workers: int, models: int = 1) -> float:
-        """Seconds a model."""
+        """Seconds per model."""
         from xner_ray.config import TrainingConfig
         from xner_ray.training.backends.ray_train import fit
         from xner_ray.training.job import TrainJob, TrainResources
@@ -171,9 +174,9 @@ def compare_workers(
         outs = [work / f"workers-{workers}-{time.time_ns()}-{i}" for i in range(models)]
         jobs = [TrainJob("bench", start, LABELS, TrainingConfig(**settings), 1, data, str(out)) for out in outs]
         fit(jobs, work / "ray_train", TrainResources(workers), print)
-        told = [json.loads((out / "training.json").read_text()) for out in outs]
-        tokens.append(told[0]["tokens"])
-        return max(one["seconds"] for one in told) / models
+        results = [json.loads((out / "training.json").read_text()) for out in outs]
+        tokens.append(results[0]["tokens"])
+        return max(result["seconds"] for result in results) / models
 
     tokens: list[int] = []
     sides: dict[str, Callable[[], float]] = {f"{n} x {cores // n}": lambda n=n: run(n) for n in (1, cores)}  # type: ignore[misc]

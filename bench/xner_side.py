@@ -1,8 +1,7 @@
-"""The side that is measured: the labeling stage itself, on a Ray that is up and in actors whose models are loaded.
+"""The side `xner` of the throughput benchmark: the label stage on a Ray that is already started.
 
-Ray Data is told to wait until all actors are there before the first shard is read, so start-up ends where the clock begins;
-it is reported apart. Each round commits to a store of its own, through the same fingerprint, plan, preflight and graph as
-`xner label`.
+Ray Data waits until all actors have started before it reads the first shard. So start-up ends before the clock starts; it is
+reported separately. Each round commits to its own store, with the fingerprint, plan, preflight and graph of `xner label`.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages.ingest import Ingest
 from xner_ray.pipeline.stages.label import Label
 
-PATIENCE = 600  # seconds for all actors to start
+ACTOR_START_TIMEOUT = 600  # seconds for all actors to start
 
 
 @contextlib.contextmanager
 def warm_ray(cores: list[int], device: str, work: Path) -> Iterator[None]:
-    """A Ray of these cores for all rounds; what it starts inherits their affinity."""
-    events = work / "events"
-    events.mkdir(parents=True, exist_ok=True)
-    os.environ |= {timed.FOLDER: str(events), timed.DEVICE: device, "RAY_AUTH_MODE": "disabled"}
+    """Start Ray on these cores for all rounds. Its processes inherit the core affinity."""
+    event_folder = work / "events"
+    event_folder.mkdir(parents=True, exist_ok=True)
+    os.environ |= {timed.FOLDER: str(event_folder), timed.DEVICE: device, "RAY_AUTH_MODE": "disabled"}
     os.environ |= {"RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     os.environ.pop("RAY_ADDRESS", None)
     import ray
@@ -53,10 +52,10 @@ def warm_ray(cores: list[int], device: str, work: Path) -> Iterator[None]:
 
 
 class XnerSide:
-    """Rounds of the stage.
+    """Runs the label stage; each call is one round.
 
     Args:
-        work: folder of the bench.
+        work: working folder of the benchmark.
         teacher, aligner: model folders.
     """
 
@@ -79,20 +78,20 @@ class XnerSide:
         shutil.rmtree(work / "label", ignore_errors=True)
 
     def context(self, store: str) -> Context:
-        """A run of the config whose labeled shards go to a folder of their own."""
+        """A context whose labeled shards go to the folder `store`."""
         from xner_ray.config.load import load_config
 
         config = load_config(self.config, [f"label.output_uri={self.work / store}"])
         return Context.open(config, self.config, log=lambda line: None)
 
     def tables(self) -> list[Any]:
-        """The shards as they are read, in order."""
+        """The ingested shards, in order."""
         import pyarrow.parquet as pq
 
         return [pq.read_table(s.path) for s in complete(self.context("none"), Ingest(), {}).shards()]
 
     def __call__(self) -> float:
-        """One round; its seconds from the first batch to the last commit."""
+        """Run one round; returns the seconds from the first batch to the last commit."""
         import ray.data
 
         graph.ReadShards, graph.CommitShards = timed.TimedRead, timed.TimedCommit  # type: ignore[misc]
@@ -106,15 +105,15 @@ class XnerSide:
         teachers = SimpleNamespace(teachers=lambda: {self.language: Path(self.teacher)})
         inputs = {"ingest": complete(ctx, Ingest(), {}), "teacher": teachers, "aligner": Path(self.aligner)}
         ctx.executor.connect()
-        ray.data.DataContext.get_current().wait_for_min_actors_s = PATIENCE
+        ray.data.DataContext.get_current().wait_for_min_actors_s = ACTOR_START_TIMEOUT
         began = time.monotonic()
         complete(ctx, stage, inputs)
-        found = timed.events(self.work / "events")
-        told = timed.account(found, self._slots())
-        told["startup"] = told.pop("first") - began
-        told["quarantined"] = self._quarantined(store)
-        self.rounds.append(told)
-        return told["seconds"]
+        events = timed.read_events(self.work / "events")
+        account = timed.account(events, self._slots())
+        account["startup"] = account.pop("first") - began
+        account["quarantined"] = self._quarantined(store)
+        self.rounds.append(account)
+        return account["seconds"]
 
     def _slots(self) -> int:
         import ray

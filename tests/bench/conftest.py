@@ -1,11 +1,11 @@
-"""The benches' modules lie outside the package; tests import them as the scripts do."""
+"""Fixtures of the benchmark tests."""
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def tiny_models(tiny_encoder, tmp_path_factory):
-    """Folders of a teacher and an aligner with random heads, the latter with an untrained similarity."""
+    """Folders of a teacher and an aligner with random heads. The aligner has an untrained similarity."""
     import torch
 
     from xner_ray.alignment.decoding import Decoding

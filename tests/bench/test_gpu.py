@@ -1,4 +1,4 @@
-"""The GPU's bench on a CPU with a toy's shape, where neither transformers, pydantic nor Ray can be imported."""
+"""bench.gpu on a CPU with a tiny shape. The import of transformers, pydantic and Ray fails."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import runpy, sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("transformers", "pydantic", "ray", "yaml", "rich", "typer", "safetensors"):
-            raise ImportError(f"{name} is not there")
+            raise ImportError(f"{name} is blocked")
 
 sys.meta_path.insert(0, Blocked())
 sys.argv = sys.argv[1:]
@@ -24,7 +24,7 @@ runpy.run_module(sys.argv[0], run_name="__main__")
 """
 
 
-def test_it_needs_torch_tokenizers_numpy_and_pyarrow_alone(tmp_path):
+def test_gpu_bench_needs_only_torch_tokenizers_numpy_and_pyarrow(tmp_path):
     from bench.gpu_pack import pack
 
     assert pack(tmp_path / "pack", "tiny", None, "de", 40) == 40
@@ -55,19 +55,19 @@ def test_it_needs_torch_tokenizers_numpy_and_pyarrow_alone(tmp_path):
     assert "| small | fp32 | engine |" in (tmp_path / "gpu.md").read_text()
 
 
-def test_a_shape_is_the_layers_of_transformers():
-    """The same weights and flops as BertModel of that shape has in its layers."""
+def test_layers_equal_those_of_bert_model():
+    """The layers have as many weights and flops as those of a BertModel of the same shape."""
     from transformers import BertConfig, BertModel
 
     from bench.gpu_shape import Classifier, Shape
 
     shape = Shape(3, 32, 4, 48)
-    ours = Classifier(shape, 100, 5)
-    theirs = BertModel(
+    classifier = Classifier(shape, 100, 5)
+    bert = BertModel(
         BertConfig(vocab_size=100, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48)
     )
-    assert sum(p.numel() for p in ours.layers.parameters()) == sum(p.numel() for p in theirs.encoder.parameters())
-    products = sum(m.weight.numel() for m in ours.layers.modules() if isinstance(m, torch.nn.Linear))
+    assert sum(p.numel() for p in classifier.layers.parameters()) == sum(p.numel() for p in bert.encoder.parameters())
+    products = sum(m.weight.numel() for m in classifier.layers.modules() if isinstance(m, torch.nn.Linear))
     assert shape.flops(np.array([10])) == 2 * products * 10 + 3 * 4 * 32 * 10**2
     ids = torch.randint(2, 100, (2, 7))
-    assert ours(ids, torch.ones_like(ids)).logits.shape == (2, 7, 5)
+    assert classifier(ids, torch.ones_like(ids)).logits.shape == (2, 7, 5)

@@ -1,37 +1,37 @@
-"""What the bench of projectors measures, on pairs that can be counted by hand."""
+"""Scores of bench.projection on pairs that can be counted by hand."""
 
 import pytest
 
-from bench.projection_scores import Asked, ceiling, curve, score
+from bench.projection_scores import QueriedPair, ceiling, curve, score
 from bench.projectors import Exact, agreed, by_query, linked
 from xner_ray.evaluation.project_files import read_gold_pair
 
-ENGLISH = "Bonn B-LOC\nbeat O\nParis B-LOC\nand O\nBonn B-LOC\n\nNobody O\n\nAnna B-PER\nand O\nEurope B-LOC\n"
-GERMAN = "Bonn B-LOC\nschlug O\nParis B-LOC\n\nBonn B-LOC\n\nAnna B-PER\nund O\neuropäische B-MISC\n"
+SOURCE = "Bonn B-LOC\nbeat O\nParis B-LOC\nand O\nBonn B-LOC\n\nNobody O\n\nAnna B-PER\nand O\nEurope B-LOC\n"
+TARGET = "Bonn B-LOC\nschlug O\nParis B-LOC\n\nBonn B-LOC\n\nAnna B-PER\nund O\neuropäische B-MISC\n"
 
 
 @pytest.fixture
 def pair(tmp_path):
-    for name, text in (("en", ENGLISH), ("de", GERMAN)):
+    for name, text in (("en", SOURCE), ("de", TARGET)):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    return Asked(read_gold_pair(tmp_path / "en", tmp_path / "de", "de"))
+    return QueriedPair(read_gold_pair(tmp_path / "en", tmp_path / "de", "de"))
 
 
 def exact(pair):
-    texts = [target.text for target in pair.some.targets]
-    return by_query(pair.some, Exact().project_entities(pair.some.sources, pair.some.entities, texts, "de"))
+    texts = [target.text for target in pair.queried.targets]
+    return by_query(pair.queried, Exact().project_entities(pair.queried.sources, pair.queried.entities, texts, "de"))
 
 
-def test_only_pairs_with_an_entity_are_asked_about(pair):
+def test_only_pairs_with_an_entity_are_queried(pair):
     assert pair.rows == [0, 2]
-    assert pair.queries() == 4  # Bonn is there twice
+    assert pair.queries() == 4  # Bonn occurs twice in one sentence
 
 
-def test_the_ceiling_counts_types_by_sentence(pair):
-    found = ceiling(pair)
-    everything, known = found["ceiling, all projected"], found["ceiling, without what the target lacks"]
-    assert everything == {"precision": 60.0, "recall": 60.0, "f1": 60.0, "projected": 5}
-    assert known == {"precision": 100.0, "recall": 60.0, "f1": 75.0, "projected": 3}
+def test_ceiling_counts_types_by_sentence(pair):
+    rows = ceiling(pair)
+    all_entities, matched_entities = rows["ceiling, all projected"], rows["ceiling, without what the target lacks"]
+    assert all_entities == {"precision": 60.0, "recall": 60.0, "f1": 60.0, "projected": 5}
+    assert matched_entities == {"precision": 100.0, "recall": 60.0, "f1": 75.0, "projected": 3}
 
 
 def test_exact_match_finds_whole_words_in_spaced_languages(pair):
@@ -46,14 +46,14 @@ def test_scores_and_curve(pair):
     assert row["low"] <= row["f1"] <= row["high"]
     assert counts.sum(axis=(0, 1)).tolist() == [3, 3, 5]
     unsure = [[(0, 0, 4, 0.9), (1, 5, 11, 0.2)], [(0, 0, 4, 0.8)]]
-    told = curve(pair, unsure)
-    assert [point["coverage"] for point in told["curve"]] == [0.75, 0.5]
-    assert [point["precision"] for point in told["curve"]] == [66.67, 100.0]
-    assert [(b["entities"], b["correct"]) for b in told["reliability"]] == [(1, 0), (1, 1), (1, 1)]
-    assert told["ece"] == pytest.approx((0.2 + 0.2 + 0.1) / 3, abs=1e-3)
+    result = curve(pair, unsure)
+    assert [point["coverage"] for point in result["curve"]] == [0.75, 0.5]
+    assert [point["precision"] for point in result["curve"]] == [66.67, 100.0]
+    assert [(b["entities"], b["correct"]) for b in result["reliability"]] == [(1, 0), (1, 1), (1, 1)]
+    assert result["ece"] == pytest.approx((0.2 + 0.2 + 0.1) / 3, abs=1e-3)
 
 
-def test_a_word_alignment_becomes_the_heaviest_run():
+def test_word_alignment_becomes_the_run_with_the_largest_sum():
     words, target = [(0, 3), (4, 8)], [(0, 2), (3, 5), (6, 8), (9, 11), (12, 14)]
     links = [(0, 0, 0.5), (1, 3, 0.9), (1, 4, 0.3), (0, 4, 0.1)]
     assert linked(words, [(0, 8, "LOC")], target, links) == [(0, 9, 14, pytest.approx(0.65))]
@@ -61,6 +61,6 @@ def test_a_word_alignment_becomes_the_heaviest_run():
     assert linked(words, [(4, 8, "LOC")], target, [(0, 0, 1.0)]) == []
 
 
-def test_agreement_of_two_projectors():
-    ours, theirs = [[(0, 0, 4, 0.9)], []], [[(0, 0, 4, 0.5), (1, 5, 9, 0.4)], [(0, 1, 2, 0.3)]]
-    assert agreed(ours, theirs) == [[(0, 0, 4, pytest.approx(0.7))], []]
+def test_agreement_keeps_spans_of_both_projectors():
+    first, second = [[(0, 0, 4, 0.9)], []], [[(0, 0, 4, 0.5), (1, 5, 9, 0.4)], [(0, 1, 2, 0.3)]]
+    assert agreed(first, second) == [[(0, 0, 4, pytest.approx(0.7))], []]
