@@ -1,4 +1,4 @@
-"""What the documents name is there: links, files, config keys, commands and their options."""
+"""Links, files, config keys, commands and options in the documents exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xner_ray.config import Config
 ROOT = Path(__file__).parents[1]
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(ROOT.glob("docs/*.md"))]
 FOLDERS = ("xner_ray", "docs", "configs", "jobs", "tests", "bench", "cluster")
-NAMED = re.compile(rf"(?<![\w/.{{-])(?:{'|'.join(FOLDERS)})/[\w./*-]*")
+FILE_NAME = re.compile(rf"(?<![\w/.{{-])(?:{'|'.join(FOLDERS)})/[\w./*-]*")
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[\w-]+\]: (\S+)", re.MULTILINE)
 CODE = re.compile(r"^(?:    |\s*- )?(xner [a-z].*)$|`(xner [a-z][^`]*)`", re.MULTILINE)
 
@@ -35,11 +35,11 @@ SECTIONS = [name for name, field in Config.model_fields.items() if any(models_in
 KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(SECTIONS)})(?:\.[a-z_0-9]+)+(?![\w/(])")
 
 
-MISTAKES = {"student.sed"}  # shown as such in docs/operations.md
+MISTAKES = {"student.sed"}  # the example of a mistake in docs/operations.md
 
 
 def is_key(dotted: str) -> bool:
-    """Whether a config has this key; below a mapping of the user's own names (`rules.derived_word_type.de`) all are."""
+    """Whether a config has this key. Below a mapping with free names (`rules.derived_word_type.de`) every key is valid."""
     models: list[type[BaseModel]] = [Config]
     annotation: Any = None
     for name in dotted.split("."):
@@ -60,20 +60,22 @@ def commands_in(text: str) -> Iterator[str]:
 
 
 def problem(line: str) -> str | None:
-    """What is wrong with a command line of a document; None where nothing is."""
-    here: Any = COMMAND
+    """The error of a command line, or None."""
+    command: Any = COMMAND
     words = line.split()[1:]
-    while isinstance(here, typer.core.TyperGroup) and words and not words[0].startswith("-"):
+    while isinstance(command, typer.core.TyperGroup) and words and not words[0].startswith("-"):
         names = words.pop(0).rstrip(",;.:").split("|")
-        unknown = [name for name in names if name not in here.commands and name != "COMMAND"]
+        unknown = [name for name in names if name not in command.commands and name != "COMMAND"]
         if unknown:
             return f"no command {unknown[0]}"
         if "COMMAND" in names:
             return None
-        here = here.commands[names[0]]
-    known = {option for parameter in here.params for option in parameter.opts} | {"--help"}
-    wrong = [o for o in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", " ".join(words)) if o not in known]
-    return f"no option {wrong[0]}" if wrong else None
+        command = command.commands[names[0]]
+    known_options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    unknown_options = [
+        o for o in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", " ".join(words)) if o not in known_options
+    ]
+    return f"no option {unknown_options[0]}" if unknown_options else None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -82,43 +84,48 @@ def test_links_and_files(page):
     links = [a or b for a, b in LINK.findall(text)]
     local = [x.partition("#")[0] for x in links if "://" not in x and not x.startswith("#")]
     assert not [x for x in local if not (page.parent / x).exists()]
-    named = {x.rstrip(".,") for x in NAMED.findall(text)}
-    assert not [x for x in sorted(named) if not list(ROOT.glob(x.rstrip("/")))]
+    file_names = {x.rstrip(".,") for x in FILE_NAME.findall(text)}
+    assert not [x for x in sorted(file_names) if not list(ROOT.glob(x.rstrip("/")))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_config_keys(page):
-    found = set(KEY.findall(page.read_text(encoding="utf-8"))) - MISTAKES
-    assert not [key for key in sorted(found) if not is_key(key)]
+    keys = set(KEY.findall(page.read_text(encoding="utf-8"))) - MISTAKES
+    assert not [key for key in sorted(keys) if not is_key(key)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands(page):
-    wrong = {line: told for line in commands_in(page.read_text(encoding="utf-8")) if (told := problem(line))}
-    assert not wrong
+    unknown_options = {
+        line: message for line in commands_in(page.read_text(encoding="utf-8")) if (message := problem(line))
+    }
+    assert not unknown_options
 
 
 def messages() -> list[str]:
-    """What stands under `message` in the tables of operations.md; `...` in it is what differs."""
+    """Cells of the column `message` in the tables of operations.md. `...` stands for variable text."""
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     tables = re.findall(r"^\| message \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [
-        told for table in tables for row in table.splitlines() for told in re.findall("`([^`]+)`", row.split(" | ")[0])
+        message
+        for table in tables
+        for row in table.splitlines()
+        for message in re.findall("`([^`]+)`", row.split(" | ")[0])
     ]
 
 
-def test_messages_of_operations_are_the_codes():
+def test_messages_of_operations_are_in_the_code():
     source = "\n".join(file.read_text(encoding="utf-8") for file in sorted(ROOT.glob("xner_ray/**/*.py")))
-    source = re.sub(r'"\s*\n\s*f?"', "", source)  # literals that stand under each other are one
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # joins adjacent string literals
     assert len(messages()) > 40
-    parts = {part.strip(" ,;:") for told in messages() for part in told.split("...")}
+    parts = {part.strip(" ,;:") for message in messages() for part in message.split("...")}
     assert not [part for part in sorted(parts) if part not in source]
 
 
-def test_the_checks_see_something():
-    """A check that finds nothing to look at would always pass."""
+def test_checks_read_enough_input():
+    """A check without input would always pass."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    assert len(set(KEY.findall(text))) > 30 and len(set(NAMED.findall(text))) > 40
+    assert len(set(KEY.findall(text))) > 30 and len(set(FILE_NAME.findall(text))) > 40
     assert len(set(commands_in(text))) > 40
     assert is_key("student.training.gamma") and is_key("corpora.0.path") and is_key("rules.derived_word_type.de")
     assert not is_key("student.sed") and not is_key("rules.threshold") and not is_key("student.seeds.first")

@@ -1,4 +1,4 @@
-"""The KubeRay manifests against the CRDs of KubeRay 1.7.0, whose folder KUBERAY_CRDS names."""
+"""The KubeRay manifests against the CRDs of KubeRay 1.7.0 in the folder KUBERAY_CRDS."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def schemas():
     folder = os.environ.get("KUBERAY_CRDS")
     if not folder:
         pytest.skip("KUBERAY_CRDS names no folder with the CRDs of KubeRay")
-    found = crds(Path(folder))
-    assert set(FILES.values()) <= set(found)
-    return found
+    schemas_by_kind = crds(Path(folder))
+    assert set(FILES.values()) <= set(schemas_by_kind)
+    return schemas_by_kind
 
 
 def load(name: str):
@@ -40,7 +40,7 @@ def cluster_of(name: str):
 
 
 @pytest.mark.parametrize(("name", "kind"), FILES.items())
-def test_a_manifest_fits_its_crd(schemas, name, kind):
+def test_manifest_is_valid_for_its_crd(schemas, name, kind):
     assert problems(load(name), schemas[kind]) == []
 
 
@@ -62,7 +62,7 @@ def _no_such_version(m):
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("break_manifest", "error_text"),
     [
         (_job_typo, "submissionMde"),
         (_words_for_numbers, "'three' is not of type 'integer'"),
@@ -73,21 +73,21 @@ def _no_such_version(m):
         (lambda m: m.update(apiVersion="ray.io/v1alpha1"), "'ray.io/v1' was expected"),
     ],
 )
-def test_a_mistake_is_found(schemas, harm, told):
-    harmed = copy.deepcopy(load("rayjob.yaml"))
-    harm(harmed)
-    assert any(told in problem for problem in problems(harmed, schemas["RayJob"]))
+def test_mistake_in_a_manifest_is_an_error(schemas, break_manifest, error_text):
+    broken = copy.deepcopy(load("rayjob.yaml"))
+    break_manifest(broken)
+    assert any(error_text in problem for problem in problems(broken, schemas["RayJob"]))
 
 
-def test_a_cron_job_of_ray_has_no_lock_of_its_own(schemas):
-    """Why raycronjob.yaml says that the job must see to it: the field one would look for is not there."""
-    harmed = load("raycronjob.yaml")
-    harmed["spec"]["concurrencyPolicy"] = "Forbid"
-    assert any("concurrencyPolicy" in problem for problem in problems(harmed, schemas["RayCronJob"]))
+def test_ray_cron_job_has_no_concurrency_policy(schemas):
+    """The CRD has no such field. So the job itself must prevent two runs at once, as raycronjob.yaml explains."""
+    broken = load("raycronjob.yaml")
+    broken["spec"]["concurrencyPolicy"] = "Forbid"
+    assert any("concurrencyPolicy" in problem for problem in problems(broken, schemas["RayCronJob"]))
 
 
-def test_the_plain_cron_job(schemas):
-    """Its pod against the pod template that the CRD of RayJob holds; the rest is the core API, spelt out here."""
+def test_cron_job_is_valid(schemas):
+    """The pod is checked against the pod template in the CRD of RayJob. The other keys are those of the core API."""
     by_kind = {m["kind"]: m for m in documents(KUBERAY / "cronjob.yaml")}
     assert list(by_kind) == ["ServiceAccount", "Role", "RoleBinding", "CronJob"]
     spec = by_kind["CronJob"]["spec"]
@@ -107,7 +107,7 @@ def test_the_plain_cron_job(schemas):
     assert problems(broken, pod)
 
 
-def test_the_plain_cron_job_may_do_what_it_does():
+def test_role_of_the_cron_job_has_the_verbs_of_its_script():
     by_kind = {m["kind"]: m for m in documents(KUBERAY / "cronjob.yaml")}
     name = by_kind["ServiceAccount"]["metadata"]["name"]
     pod = by_kind["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
@@ -120,11 +120,11 @@ def test_the_plain_cron_job_may_do_what_it_does():
     assert rule["apiGroups"] == ["ray.io"] and rule["resources"] == ["rayjobs"]
     assert done == {"get", "delete", "create"} <= set(rule["verbs"])
     assert pod["volumes"][0]["configMap"]["name"] == "xner-nightly"
-    assert load("rayjob.yaml")["metadata"]["name"]  # a name, not generateName: it is the lock
+    assert load("rayjob.yaml")["metadata"]["name"]  # a fixed name instead of generateName prevents two jobs at once
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_gpus_come_from_zero_and_spot_comes_first(name):
+def test_gpu_groups_start_at_zero_and_prefer_spot(name):
     spec = cluster_of(name)
     assert spec["enableInTreeAutoscaling"] is True and spec["autoscalerOptions"]["version"] == "v2"
     assert spec["authOptions"] == {"mode": "token"}
@@ -142,7 +142,7 @@ def limits(group):
     return group["template"]["spec"]["containers"][0]["resources"]["limits"]
 
 
-def test_all_three_have_one_cluster():
+def test_all_manifests_have_the_same_cluster():
     assert cluster_of("rayjob.yaml") == cluster_of("raycluster.yaml") == cluster_of("raycronjob.yaml")
     assert cluster_of("raycluster.yaml")["rayVersion"] == pinned("ray")
 
@@ -153,15 +153,15 @@ def pinned(package: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["rayjob.yaml", "raycronjob.yaml"])
-def test_an_entrypoint_names_what_is_here(name):
+def test_entrypoint_names_existing_files(name):
     spec = load(name)["spec"]
     python, script, config, *overrides = spec.get("jobTemplate", spec)["entrypoint"].split()
     assert python == "python" and (ROOT / script).is_file() and (ROOT / config).is_file()
     assert all("=" in override for override in overrides)
 
 
-def test_nights_refresh():
-    """The RayCronJob, and the RayJob that the command of the README makes for the plain CronJob."""
+def test_nightly_refresh_has_one_entrypoint():
+    """The RayCronJob and the RayJob that the command in the README makes for the CronJob have the same entrypoint."""
     from xner_ray.config.load import load_config
 
     readme = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8")
@@ -176,7 +176,7 @@ def test_nights_refresh():
     assert load_config(ROOT / config, overrides).opus.limit_gb == 50
 
 
-def test_closing_leaves_open_what_is_open():
+def test_close_keeps_open_schemas_open():
     schema = {
         "properties": {"a": {"type": "object", "additionalProperties": {"type": "string"}}, "b": {"properties": {}}}
     }

@@ -1,4 +1,4 @@
-"""The launcher files as Ray's own launcher reads them, without a cloud; and the image they run."""
+"""The cluster launcher files, checked with Ray's own code and without a cloud, and the Dockerfile of their image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(cloud: str):
 
 
 def prepared(config):
-    """As `ray up` does: fill in the defaults, then check. In this order, or the check misses keys that defaults add."""
+    """Fill in the defaults, then validate, in the order of `ray up`: the validation needs keys that the defaults add."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     ready = prepare_config(copy.deepcopy(config))
@@ -30,14 +30,14 @@ def prepared(config):
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_ray_takes_the_file(cloud):
+def test_ray_accepts_the_file(cloud):
     ready = prepared(read(cloud))
     assert ready["provider"]["type"] == cloud and ready["head_node_type"] == "head"
-    assert set(ready["available_node_types"]) == set(read(cloud)["available_node_types"])  # no default type crept in
+    assert set(ready["available_node_types"]) == set(read(cloud)["available_node_types"])  # without default node types
 
 
 @pytest.mark.parametrize(
-    ("harm", "error"),
+    ("break_config", "error"),
     [
         (lambda c: c.update(max_wrkers=3), jsonschema.ValidationError),
         (lambda c: c["available_node_types"]["ingest"].update(prioritty=3), jsonschema.ValidationError),
@@ -47,24 +47,24 @@ def test_ray_takes_the_file(cloud):
         (lambda c: c["docker"].update(imge="x"), jsonschema.ValidationError),
     ],
 )
-def test_ray_refuses_a_mistake(harm, error):
+def test_mistake_is_an_error(break_config, error):
     config = read("aws")
-    harm(config)
+    break_config(config)
     with pytest.raises(error):
         prepared(config)
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_workers_come_from_zero_and_spot_comes_first(cloud):
+def test_workers_start_at_zero_and_prefer_spot(cloud):
     config = prepared(read(cloud))
     types = config["available_node_types"]
     workers = {name: t for name, t in types.items() if name != "head"}
     assert "GPU" not in types["head"]["resources"] and not is_spot(types["head"])
     assert {n for n, t in workers.items() if "GPU" not in t["resources"]} == {"ingest", "ingest-spot"}
     assert all(t["min_workers"] == 0 < t["max_workers"] for t in workers.values())
-    spots = [n for n in workers if n.endswith("-spot")]
-    assert len(spots) * 2 == len(workers)
-    for spot in spots:
+    spot_types = [n for n in workers if n.endswith("-spot")]
+    assert len(spot_types) * 2 == len(workers)
+    for spot in spot_types:
         twin = workers[spot.removesuffix("-spot")]
         assert is_spot(workers[spot]) and not is_spot(twin)
         assert workers[spot]["priority"] > twin["priority"] and workers[spot]["resources"] == twin["resources"]
@@ -90,23 +90,23 @@ def machine(node_type) -> str:
         ("h100x1", "p5.4xlarge", 16, 1),
     ],
 )
-def test_what_aws_sells(name, instance, cpus, gpus):
-    found = read("aws")["available_node_types"][name]
-    assert machine(found) == instance and found["resources"] == {"CPU": cpus, "GPU": gpus}
+def test_aws_instances_have_these_resources(name, instance, cpus, gpus):
+    node_type = read("aws")["available_node_types"][name]
+    assert machine(node_type) == instance and node_type["resources"] == {"CPU": cpus, "GPU": gpus}
 
 
-def test_what_google_sells():
+def test_gcp_machines_have_these_accelerators():
     types = read("gcp")["available_node_types"]
     for name, t in types.items():
         gpus = t["resources"].get("GPU", 0)
         cards = t["node_config"].get("guestAccelerators", [])
-        assert machine(t).startswith("n1-") == bool(cards), f"{name}: cards go with N1 alone"
+        assert machine(t).startswith("n1-") == bool(cards), f"{name}: only N1 machines take guestAccelerators"
         assert not cards or cards[0]["acceleratorCount"] == gpus
         assert not gpus or t["node_config"]["scheduling"]["onHostMaintenance"] == "TERMINATE"
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_every_node_gets_container_shared_folder_and_token(cloud):
+def test_every_node_has_container_shared_folder_and_token(cloud):
     config = read(cloud)
     assert "-v /shared:/shared" in config["docker"]["run_options"]
     assert "-e RAY_AUTH_MODE=token" in config["docker"]["run_options"]
@@ -120,7 +120,7 @@ def test_every_node_gets_container_shared_folder_and_token(cloud):
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_every_command_is_shell(cloud):
+def test_every_command_is_valid_shell(cloud):
     config = read(cloud)
     commands = [
         *config["initialization_commands"],

@@ -14,27 +14,27 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "cluster" / "README.md"
-OURS = ("cluster/", "configs/", "jobs/", "tests/", "bench/", "xner_ray/")
+FOLDERS = ("cluster/", "configs/", "jobs/", "tests/", "bench/", "xner_ray/")
 
 
 def commands(text: str) -> Iterator[str]:
-    """The lines of code blocks, which are indented by four, and what stands between backticks."""
+    """Lines of code blocks (indented by four spaces), and inline code."""
     yield from (line.strip() for line in text.splitlines() if line.startswith("    ") and line.strip())
     prose = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
     yield from re.findall(r"`([^`\n]+)`", prose)
 
 
 def problems(text: str) -> list[str]:
-    """What a reader who types the commands would stumble over on this side."""
-    found = []
+    """Errors of the commands: missing files, unknown `xner` commands and unknown config keys."""
+    errors = []
     for command in commands(text):
         words = re.split(r"[\s'\"=]+", command)
         for word in words:
-            if word.startswith(OURS) or word in ("runtime_env.yaml", "constraints.txt"):
-                hits = list(ROOT.glob(word)) if "*" in word else [ROOT / word]
-                found += [f"no file {word}"] * (not hits or not hits[0].exists())
-        found += [f"`{command}`: {problem}" for problem in [*_xner(command), *_overrides(command)]]
-    return found
+            if word.startswith(FOLDERS) or word in ("runtime_env.yaml", "constraints.txt"):
+                matches = list(ROOT.glob(word)) if "*" in word else [ROOT / word]
+                errors += [f"no file {word}"] * (not matches or not matches[0].exists())
+        errors += [f"`{command}`: {problem}" for problem in [*_xner(command), *_overrides(command)]]
+    return errors
 
 
 def _xner(command: str) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _xner(command: str) -> Iterator[str]:
 
 
 def _overrides(command: str) -> Iterator[str]:
-    """Keys that follow a config are keys of it."""
+    """Errors of the overrides after a config file."""
     from xner_ray.config.load import load_config
     from xner_ray.errors import UserError
 
@@ -60,13 +60,13 @@ def _overrides(command: str) -> Iterator[str]:
             yield e.problem
 
 
-def test_every_command_names_what_is_there():
+def test_every_command_names_existing_things():
     text = README.read_text(encoding="utf-8")
     assert len(list(commands(text))) > 60
     assert problems(text) == []
 
 
-def test_every_block_is_shell():
+def test_every_block_is_valid_shell():
     text = README.read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.MULTILINE)
     assert len(blocks) > 10
@@ -76,7 +76,7 @@ def test_every_block_is_shell():
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "error_text"),
     [
         ("    kubectl apply -f cluster/kuberay/rayjobs.yaml", "no file cluster/kuberay/rayjobs.yaml"),
         ("    sed -i s/a/b/ cluster/kubray/*.yaml", "no file cluster/kubray/*.yaml"),
@@ -85,11 +85,11 @@ def test_every_block_is_shell():
         ("    kubectl create configmap x --from-file=cluster/none.yaml", "no file cluster/none.yaml"),
     ],
 )
-def test_a_wrong_command_is_found(line, told):
-    assert any(told in problem for problem in problems(line))
+def test_wrong_command_is_an_error(line, error_text):
+    assert any(error_text in problem for problem in problems(line))
 
 
-def test_every_placeholder_is_filled_in_by_a_command():
+def test_every_placeholder_has_a_command_that_replaces_it():
     filled = set(re.findall(r"s\|(EDIT-[A-Z]+)\|", README.read_text(encoding="utf-8")))
     for path in [*ROOT.glob("cluster/*.yaml"), *ROOT.glob("cluster/kuberay/*.yaml")]:
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Checks of Kubernetes manifests against schemas, as strict as a reviewer: a field that no schema has is an error."""
+"""Checks Kubernetes manifests against the schemas of their CRDs. An unknown field is an error."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ META = {
 
 
 def crds(folder: Path) -> dict[str, dict[str, Any]]:
-    """kind -> schema of its v1, closed. The files are CustomResourceDefinitions, plain or gzipped."""
-    found = {}
+    """Schema of v1 by kind, without unknown fields. The files are CustomResourceDefinitions, plain or gzipped."""
+    schemas = {}
     for path in sorted(folder.glob("*.yaml*")):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        told = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["spec"]
-        version = next(v for v in told["versions"] if v["name"] == "v1")
+        spec = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["spec"]
+        version = next(v for v in spec["versions"] if v["name"] == "v1")
         schema = copy.deepcopy(version["schema"]["openAPIV3Schema"])
-        schema["properties"]["metadata"] = META  # an API server fills it in itself, and the CRD leaves it open
+        schema["properties"]["metadata"] = META  # the CRD has no schema for it
         schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
-        schema["properties"]["apiVersion"] = {"const": f"{told['group']}/v1"}
-        schema["properties"]["kind"] = {"const": told["names"]["kind"]}
+        schema["properties"]["apiVersion"] = {"const": f"{spec['group']}/v1"}
+        schema["properties"]["kind"] = {"const": spec["names"]["kind"]}
         close(schema)
-        found[told["names"]["kind"]] = schema
-    return found
+        schemas[spec["names"]["kind"]] = schema
+    return schemas
 
 
 def close(schema: Any) -> None:
-    """Forbid unknown keys wherever a schema lists the known ones. (An API server drops them without a word.)"""
+    """Forbid unknown keys wherever a schema has `properties`. An API server would drop them silently."""
     if isinstance(schema, dict):
         if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
             schema.setdefault("additionalProperties", False)
@@ -49,7 +49,7 @@ def close(schema: Any) -> None:
 
 
 def problems(manifest: Any, schema: dict[str, Any]) -> list[str]:
-    """What is wrong, as `path: message`."""
+    """Errors as `path: message`."""
     errors = Draft202012Validator(schema).iter_errors(manifest)
     return [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in errors]
 

@@ -1,12 +1,12 @@
-"""Records what a redesign must not change, and compares two records.
+"""Records the results of finished runs, and compares two records. A redesign must not change them.
 
     python -m tests.harness.record_results record --run demo=OUT --run tiny=OUT \\
         --parallel DIR/europarl-dev --parallel DIR/sample --work DIR --out record.json
     python -m tests.harness.record_results compare OLD.json NEW.json [--rename old_column=new_column ...]
 
-A record holds, of each finished run: scores, ledger, and a digest of every column of its tables; of each parallel file pair:
-the spans that `xner project` finds. Nothing of xner_ray is imported: the outputs are read as files, the command is run as a
-process, and the names that a redesign may change stand in the table below.
+A record contains, for each finished run, the scores, the ledger, and a digest of every column of its tables. For each parallel
+file pair it contains the spans of `xner project`. This module does not import xner_ray: it reads the outputs as files and runs
+the command as a process. The constants below are the names that a redesign may change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Names of the outputs. Where a tuple has several names, the first that is there counts: add the new name beside the old one.
+# Names in the outputs. Of several names in a tuple, the first existing one is used. Add a new name after the old one.
 RESULTS = "results.json"
 SETS = ("sets", "languages")
 SCORED = {"zero_transfer": ("zero_transfer",), "student": ("student",)}
@@ -46,11 +46,15 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def first_of(names: Sequence[str], there: Iterable[str]) -> str:
-    """The first of `names` that is in `there`; ends the program where none is."""
-    if found := [name for name in names if name in there]:
-        return found[0]
-    raise SystemExit(f"none of {', '.join(names)} is in {', '.join(there)}: add the new name to the table of names")
+def first_of(names: Sequence[str], existing: Iterable[str]) -> str:
+    """The first of `names` that is in `existing`.
+
+    Raises:
+        SystemExit: none of them is.
+    """
+    if matches := [name for name in names if name in existing]:
+        return matches[0]
+    raise SystemExit(f"none of {', '.join(names)} is in {', '.join(existing)}: add the new name to the table of names")
 
 
 def read_json(path: Path) -> Any:
@@ -58,7 +62,7 @@ def read_json(path: Path) -> Any:
 
 
 def columns_of(table: pa.Table) -> dict[str, list[Any]]:
-    """Values of each column; a list of structs becomes one column a field, `column.field`."""
+    """Values of each column. A list of structs becomes one column per field, `column.field`."""
     columns: dict[str, list[Any]] = {}
     for field in table.schema:
         values = table.column(field.name).to_pylist()
@@ -72,7 +76,7 @@ def columns_of(table: pa.Table) -> dict[str, list[Any]]:
 
 
 def record_table(file: Path) -> Record:
-    """Rows, and of each column a digest of its values in their order and one that no order changes."""
+    """Number of rows, and two digests of each column: one of the values in order, and one that does not depend on the order."""
     table = pq.ParquetFile(file).read()
     columns = {
         name: {"digest": digest(values), "digest_in_any_order": digest(sorted(map(digest, values)))}
@@ -110,15 +114,22 @@ def record_run(out: Path) -> Record:
     results = read_json(out / RESULTS)
     sets = results[first_of(SETS, results)]
     scores = {
-        name: {who: {score: row[first_of(names, row)][score] for score in SCORES} for who, names in SCORED.items()}
+        name: {
+            model_name: {score: row[first_of(names, row)][score] for score in SCORES}
+            for model_name, names in SCORED.items()
+        }
         for name, row in sets.items()
     }
     files = list(out.rglob(LEDGER_FILE))
     if len(files) != 1:
-        raise SystemExit(f"{len(files)} files {LEDGER_FILE} in {out}, not one: a new folder for each run, please")
-    books = read_json(files[0])
-    cells = {f"{cell['language']}/{cell['corpus']}": cell for cell in books[first_of(LEDGER_CELLS, books)]}
-    ledger = {"total": results["ledger"], "by_language": books[first_of(LEDGER_LANGUAGES, books)], "cells": cells}
+        raise SystemExit(f"{len(files)} files {LEDGER_FILE} in {out}, not one: use a new folder for each run")
+    ledger_json = read_json(files[0])
+    cells = {f"{cell['language']}/{cell['corpus']}": cell for cell in ledger_json[first_of(LEDGER_CELLS, ledger_json)]}
+    ledger = {
+        "total": results["ledger"],
+        "by_language": ledger_json[first_of(LEDGER_LANGUAGES, ledger_json)],
+        "cells": cells,
+    }
     tables: Record = {}
     for kind, name, file in tables_in(out):
         tables.setdefault(kind, {})[name] = record_table(file)
@@ -126,7 +137,7 @@ def record_run(out: Path) -> Record:
 
 
 def aligner_of(out: Path) -> Path:
-    """The aligner of a finished run, also where the run's folder was moved; a folder that is no run is an aligner's own."""
+    """The aligner of a finished run, also after the folder was moved. A folder without results is itself an aligner."""
     if not (out / RESULTS).exists():
         return out
     results = read_json(out / RESULTS)
@@ -136,7 +147,7 @@ def aligner_of(out: Path) -> Path:
 
 
 def spans_in(file: Path) -> list[list[Any]]:
-    """Spans of a BIO2 file: sentence, first token, end token, type, the numbers from 0."""
+    """Spans of a BIO2 file: sentence, first token, end token, type. Numbers start at 0; the end is exclusive."""
     spans: list[list[Any]] = []
     sentence = token = 0
     for line in file.read_text(encoding="utf-8").split("\n"):
@@ -153,49 +164,49 @@ def spans_in(file: Path) -> list[list[Any]]:
 
 
 def record_projection(command: Sequence[str], model: Path, prefix: str, languages: str, work: Path) -> Record:
-    """What `xner project` finds from PREFIX.en.conll to each PREFIX.LANGUAGE.conll that is there.
+    """The spans of `xner project` from PREFIX.en.conll to each existing PREFIX.LANGUAGE.conll.
 
     Args:
-        command: what starts `xner`.
+        command: command line of `xner`.
         model: the aligner's folder.
         prefix: path of the files without language and suffix.
-        languages: of the targets, ISO 639-1, with commas between.
+        languages: of the targets, ISO 639-1, separated by commas.
         work: folder for the outputs.
     """
-    found: Record = {}
+    projections: Record = {}
     source = Path(f"{prefix}.en.conll")
     for language in languages.split(","):
         target = Path(f"{prefix}.{language}.conll")
         if not target.exists():
             continue
-        out, told = work / target.name, work / f"{target.name}.json"
+        out, scores_file = work / target.name, work / f"{target.name}.json"
         options = {"--model": model, "--source": source, "--target": target, "--language": language}
-        options |= {"--out": out, "--json": told}
+        options |= {"--out": out, "--json": scores_file}
         subprocess.run([*command, "project", *(str(x) for pair in options.items() for x in pair)], check=True)
-        scores = read_json(told)
-        found[target.name] = {
+        scores = read_json(scores_file)
+        projections[target.name] = {
             "file": hashlib.sha256(out.read_bytes()).hexdigest(),
             "scores": {score: scores[score] for score in SCORES},
             "spans": spans_in(out),
         }
-    if not found:
+    if not projections:
         raise SystemExit(f"no {prefix}.XX.conll, XX one of {languages}")
-    return found
+    return projections
 
 
 def renamed(name: str, names: dict[str, str]) -> str:
-    """A column's new name; a renamed column takes its fields along, `old.field` becomes `new.field`."""
+    """The new name of a column. Fields of a renamed column are renamed too: `old.field` becomes `new.field`."""
     column, dot, field = name.partition(".")
     return names.get(name) or names.get(column, column) + dot + field
 
 
 def differences(old: Any, new: Any, names: dict[str, str], at: str = "") -> tuple[int, list[str]]:
-    """How many values were compared, and a line for each difference.
+    """The number of compared values, and a line for each difference.
 
     Args:
         old, new: records or parts of them.
         names: old and new names of columns.
-        at: where in the record this part is.
+        at: path of this part in the record.
     """
     if isinstance(old, dict) and isinstance(new, dict):
         if at.endswith("/columns"):
@@ -216,21 +227,21 @@ def differences(old: Any, new: Any, names: dict[str, str], at: str = "") -> tupl
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 where records differ."""
-    asked = _parser().parse_args(arguments)
-    if asked.mode == "record":
-        asked.work.mkdir(parents=True, exist_ok=True)
+    args = _parser().parse_args(arguments)
+    if args.mode == "record":
+        args.work.mkdir(parents=True, exist_ok=True)
         record: Record = {"projections": {}}
-        outs = {name: Path(out) for name, _, out in (run.partition("=") for run in asked.run)}
+        outs = {name: Path(out) for name, _, out in (run.partition("=") for run in args.run)}
         record["runs"] = {name: record_run(out) for name, out in outs.items()}
-        command, aligner = shlex.split(asked.xner), aligner_of(asked.aligner or next(iter(outs.values())))
-        for prefix in asked.parallel:
-            record["projections"] |= record_projection(command, aligner, prefix, asked.languages, asked.work)
-        asked.out.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        command, aligner = shlex.split(args.xner), aligner_of(args.aligner or next(iter(outs.values())))
+        for prefix in args.parallel:
+            record["projections"] |= record_projection(command, aligner, prefix, args.languages, args.work)
+        args.out.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         count, _ = differences(record, record, {})
-        print(f"{count} values recorded in {asked.out}")
+        print(f"{count} values recorded in {args.out}")
         return 0
-    names = dict(pair.split("=", 1) for pair in asked.rename)
-    count, lines = differences(read_json(asked.old), read_json(asked.new), names)
+    names = dict(pair.split("=", 1) for pair in args.rename)
+    count, lines = differences(read_json(args.old), read_json(args.new), names)
     print("\n".join([*lines, f"{count} values compared, {len(lines)} differences"]))
     return 1 if lines else 0
 
@@ -238,13 +249,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modes = parser.add_subparsers(dest="mode", required=True)
-    add = modes.add_parser("record", help="write what finished runs hold to one JSON file").add_argument
+    add = modes.add_parser("record", help="write the results of finished runs to one JSON file").add_argument
     add("--run", action="append", required=True, metavar="NAME=OUT", help="a finished run; repeatable")
-    add("--aligner", type=Path, metavar="DIR", help="of an aligner, or of a run that has one; default: the first run")
-    add("--parallel", action="append", default=[], metavar="PREFIX", help="of PREFIX.en.conll and PREFIX.XX.conll")
-    add("--languages", default="de,es,nl,zh", metavar="XX,...", help="of the parallel files' targets")
-    add("--work", type=Path, default=Path("out/record"), metavar="DIR", help="folder for what `xner project` writes")
-    add("--xner", default=f"{sys.executable} -m xner_ray.cli", metavar="COMMAND", help="what starts xner")
+    add(
+        "--aligner",
+        type=Path,
+        metavar="DIR",
+        help="folder of an aligner, or of a run with one; default: the first run",
+    )
+    add(
+        "--parallel",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="prefix of PREFIX.en.conll and PREFIX.XX.conll; repeatable",
+    )
+    add("--languages", default="de,es,nl,zh", metavar="XX,...", help="target languages of the parallel files")
+    add("--work", type=Path, default=Path("out/record"), metavar="DIR", help="folder for the output of `xner project`")
+    add("--xner", default=f"{sys.executable} -m xner_ray.cli", metavar="COMMAND", help="command line of xner")
     add("--out", type=Path, required=True, metavar="FILE.json")
     add = modes.add_parser("compare", help="print every difference of two records").add_argument
     add("old", type=Path)
