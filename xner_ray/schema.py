@@ -1,12 +1,12 @@
-"""Arrow schemas of the rows that the stages exchange. Each stage adds columns to a row and removes none.
+"""The row that grows: one Arrow schema for the whole house.
 
-Offsets are characters (code points) of the text that they refer to, half open.
+Each stage adds columns and takes none away. Offsets are characters (code points) of the string they point into, half open.
 
     pair     corpus, domain, language, pair_id, source, target, corpus_score
     label    entities      list<start, end, type, score>          in source
-    align    projections   list<entity, start, end, score>        in target; all candidates are kept
-             fault                                                why this row cannot be labeled or aligned
-    filter   verdict, spans                                       the first filter that applies; entities of target
+    align    projections   list<entity, start, end, score>        in target; every candidate is kept
+             fault                                                why labeling or aligning this row is impossible
+    rules    verdict, spans                                       first rule that applies; labeled spans of target
     export   tokens, ner_tags                                     BIO2
 """
 
@@ -18,8 +18,10 @@ PAIR = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
-        pa.field("language", pa.string(), nullable=False),  # target language, ISO 639-1
-        pa.field("pair_id", pa.int64(), nullable=False),  # line number in the corpus, unique within (corpus, language)
+        pa.field("language", pa.string(), nullable=False),  # of the target side, ISO 639-1
+        pa.field(
+            "pair_id", pa.int64(), nullable=False
+        ),  # unique within (corpus, language): the line or id in the corpus
         pa.field("source", pa.string(), nullable=False),
         pa.field("target", pa.string(), nullable=False),
         pa.field("corpus_score", pa.float32()),
@@ -37,50 +39,50 @@ ENTITY = pa.struct(
 ENTITIES = pa.field("entities", pa.list_(ENTITY), nullable=False)
 LABELED = PAIR.append(ENTITIES)
 
-# `entity` is the index in the row's `entities` of the first entity with the same text and type: equal entities are one query.
+# `entity` is the index, in the row's `entities`, of the FIRST entity with this (name, type): equal entities are one query.
 PROJECTION = pa.struct(
     [
         pa.field("entity", pa.int32(), nullable=False),
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
-        # Scores of both projectors; null where one has no such span or was not run. Both are null for exact matches.
-        pa.field("aligner", pa.float32()),  # mean probability of the words of the span
-        pa.field("similarity", pa.float32()),  # cosine similarity
+        # The votes of both projectors: null where one found nothing here, or was not asked. Both null: spelled alike.
+        pa.field("aligner", pa.float32()),  # mean probability of the words that it found
+        pa.field("similarity", pa.float32()),  # cosine
     ]
 )
 PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
-# Null, or `stage: reason` if the row cannot be processed; then its lists are empty.
-FAULT = pa.field("fault", pa.string())
+FAULT = pa.field("fault", pa.string())  # null, or `stage: why` of a row that cannot be run; its lists are empty then
 ALIGNED = LABELED.append(PROJECTIONS).append(FAULT)
 
-# Tokens and words of both sides, computed on CPUs before a shard reaches a GPU. The column is dropped after alignment.
+# Pieces and words of both sides, cut on CPUs before a shard meets a GPU; they travel with it and are not kept.
 PRETOKEN = pa.struct(
     [
-        pa.field("kind", pa.int8(), nullable=False),  # see ner/pretokenize.py
-        pa.field("id", pa.int32(), nullable=False),  # of a token; 0 for a word
+        pa.field("kind", pa.int8(), nullable=False),
+        pa.field("id", pa.int32(), nullable=False),  # of a piece; a word has none and says 0
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
     ]
 )
 PRETOKENIZED = pa.field("pretokenized", pa.list_(PRETOKEN), nullable=False)
 
-# Verdicts of the filters, in the order in which they are applied: the first that applies is the verdict.
+# Verdicts of rows. `projection/filters.py` defines them.
 KEPT, KEPT_NO_ENTITY = "kept", "kept_no_entity"
-CONTAMINATION = "contamination"  # the target is an evaluation sentence
-DROPPED = (CONTAMINATION, "unmapped", "mention_mismatch", "overlap", "low_score")
+CONTAMINATION = "contamination"  # the target is a sentence that students are measured on
+UNMAPPED, MENTION_MISMATCH, OVERLAP, LOW_SCORE = "unmapped", "mention_mismatch", "overlap", "low_score"
+DROPPED = (CONTAMINATION, UNMAPPED, MENTION_MISMATCH, OVERLAP, LOW_SCORE)
 QUARANTINED = "quarantined"
-CLEANED = ("identical_sides", "length_ratio", "language")  # names of the quality filters of ingest
-DUPLICATE = "duplicate"  # dropped by ingest, so no row of a shard has this verdict; the ledger counts it as dropped
+CLEANED = ("identical_sides", "length_ratio", "language")  # dropped by filters of ingest, as are duplicates
+DUPLICATE = "duplicate"  # dropped by ingest, so no row of a shard has it; the ledger counts it among the dropped
 VERDICTS = (KEPT, KEPT_NO_ENTITY, QUARANTINED, *DROPPED)
 
-SPANS = pa.field("spans", pa.list_(ENTITY), nullable=False)  # entities of the target; empty unless the row is kept
+SPANS = pa.field("spans", pa.list_(ENTITY), nullable=False)  # the entities of the target, empty unless kept
 JUDGED = ALIGNED.append(pa.field("verdict", pa.string(), nullable=False)).append(SPANS)
 EXPORTED = JUDGED.append(pa.field("tokens", pa.list_(pa.string()), nullable=False)).append(
     pa.field("ner_tags", pa.list_(pa.string()), nullable=False)
 )
 
-# A row that cannot be read or processed, the reason, and an excerpt to find it again.
+# A row that could not be read or run: where it came from, why, and enough of it to find it again.
 QUARANTINE = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),
@@ -92,14 +94,14 @@ QUARANTINE = pa.schema(
     ]
 )
 
-# In the labeling graph a shard is one row, because Ray Data splits and merges blocks but never rows.
+# A shard on its way through the labeling graph is ONE row, because Ray Data splits and merges blocks but never a row.
 ENVELOPE = pa.schema(
     [
         pa.field("shard", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("rows", pa.int64(), nullable=False),
         pa.field("input_hash", pa.string(), nullable=False),
-        pa.field("sent", pa.float64(), nullable=False),  # Unix time at which the last stage sent it
+        pa.field("sent", pa.float64(), nullable=False),  # Unix time at which the last stage let go of it
         pa.field("payload", pa.large_binary(), nullable=False),  # Arrow IPC stream of the shard's table
     ]
 )

@@ -11,7 +11,7 @@ from xner_ray.alignment.projector_file import ProjectorSettings, read_projector,
 from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.evaluation.project_files import best_spans, project_files
-from xner_ray.projection.filters import judge
+from xner_ray.projection.filters import assign_verdicts
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_projection_goes_straight_to_the_rules(folder, table):
         rows = found.to_pylist()
         assert rows[1] == [] and {p["entity"] for p in rows[0]} <= {0, 1}
         sound = pa.nulls(len(found), pa.string())
-        judged = judge(
+        judged = assign_verdicts(
             table.append_column(schema.PROJECTIONS, found).append_column(schema.FAULT, sound), RulesConfig()
         )
         assert judged.column("verdict").to_pylist()[1] == schema.KEPT_NO_ENTITY

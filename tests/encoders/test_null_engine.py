@@ -17,7 +17,7 @@ from xner_ray.encoders.ragged import Ragged, hstack
 from xner_ray.encoders.testing.null import VERSION, NullEngine
 from xner_ray.ner.label_table import label_table
 from xner_ray.ner.tagger import Tagger
-from xner_ray.projection.filters import judge
+from xner_ray.projection.filters import assign_verdicts
 
 SOURCE = "Anna Keller of the Ministry went to Vienna with {} colleagues on Monday"
 TARGET = "Anna Keller vom Ministerium fuhr am Montag mit {} Kollegen nach Wien"
@@ -40,7 +40,9 @@ def test_results_look_like_those_of_a_model(pairs, tiny_encoder):
     table = results(pairs, tiny_encoder)
     assert 1.2 < len(table["entities"].combine_chunks().values) / len(table) < 2.2
     verdicts = set(
-        judge(table.append_column("fault", pa.nulls(len(table), pa.string())), RulesConfig())["verdict"].to_pylist()
+        assign_verdicts(table.append_column("fault", pa.nulls(len(table), pa.string())), RulesConfig())[
+            "verdict"
+        ].to_pylist()
     )
     assert verdicts >= {"kept", "kept_no_entity", "unmapped"}
 

@@ -15,11 +15,11 @@ from xner_ray.config import DatasetConfig, RulesConfig
 from xner_ray.evaluation.bootstrap import gain, resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import reliability
 from xner_ray.evaluation.scores import scores
-from xner_ray.projection.filters import judge
+from xner_ray.projection.filters import assign_verdicts
 from xner_ray.projection.ledger import Ledger
-from xner_ray.projection.sentence_sampling import select
+from xner_ray.projection.sentence_sampling import sample_sentences
 from xner_ray.storage.shard_store import ShardStore
-from xner_ray.text.decontamination import HeldOut
+from xner_ray.text.decontamination import EvaluationSentences
 from xner_ray.text.sentence_keys import text_keys
 
 HELD_OUT = "Ulm misst man."
@@ -86,19 +86,19 @@ def make_run(out: Path, rows: list[dict], **results: Any) -> Path:
     shards, files = {}, {}
     for language in dict.fromkeys(row["language"] for row in rows):
         rows_of_language = [row for row in rows if row["language"] == language]
-        table = judge(
+        table = assign_verdicts(
             pa.Table.from_pylist(rows_of_language, schema=schema.ALIGNED),
             rules,
-            HeldOut({"de": text_keys(pa.array([HELD_OUT]), nfkc=True)}),
+            EvaluationSentences({"de": text_keys(pa.array([HELD_OUT]), nfkc=True)}),
         )
-        ledger.add(table)
+        ledger.count_verdicts(table)
         for cell in table.group_by(["corpus", "domain"]).aggregate([([], "count_all")]).to_pylist():
-            ledger.read(language, cell["corpus"], cell["domain"], cell["count_all"])
+            ledger.count_read(language, cell["corpus"], cell["domain"], cell["count_all"])
         name = f"{language}-shard-00000"
         shards[name] = store.commit(name, table, "hash").sha256
         files[language] = out / "dataset" / language / "d1" / "train.parquet"
         files[language].parent.mkdir(parents=True)
-        summary = select(store.files([name]), files[language], DatasetConfig(), 1)
+        summary = sample_sentences(store.files([name]), files[language], DatasetConfig(), 1)
         write(files[language].with_name("summary.json"), summary)
         write(files[language].with_name("parts.json"), {"filter": "f1", "shards": {name: shards[name]}})
     ledger.check()

@@ -1,4 +1,4 @@
-"""Random rows of the schema, for the laws of this room."""
+"""Random rows of schema.ALIGNED for property tests, and rows by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def spans_in(text: str):
 
 @st.composite
 def aligned_rows(draw):
-    """A row of schema.ALIGNED: few letters, so that names repeat; wide characters, so that bytes differ."""
+    """A random row of schema.ALIGNED. It has few letters, so that names repeat, and some of several bytes."""
     text = st.text("aé好𝄞 ", min_size=1, max_size=8)
     source, target = draw(text), draw(text)
     entities = []
@@ -40,7 +40,7 @@ def aligned_rows(draw):
         "corpus_score": None,
         "entities": entities,
         "projections": draw(st.permutations(projections)),
-        "fault": draw(st.sampled_from([None] * 9 + ["align: it was poison"])),
+        "fault": draw(st.sampled_from([None] * 9 + ["align: failed"])),
     }
 
 

@@ -19,7 +19,7 @@ from xner_ray.labeling import actors
 from xner_ray.labeling.actors import LabelingJob
 from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
 from xner_ray.observability.shard_timer import LogContext
-from xner_ray.projection.filters import judge
+from xner_ray.projection.filters import assign_verdicts
 from xner_ray.storage.shard_store import Manifest, ShardStore
 
 Actor = Callable[[pa.Table], pa.Table]
@@ -143,7 +143,7 @@ def test_faults_reach_the_verdicts_and_notes_the_manifest(tmp_path, label_and_al
     assert (row["quarantined"], row["label.quarantined"], row["align.quarantined"]) == (1, 1, 0)
     store = ShardStore(tmp_path / "x")
     assert store.manifest("s-1").extra["label.oom_backoffs"] == 1
-    verdicts = judge(store.read("s-1"), RulesConfig())["verdict"].to_pylist()
+    verdicts = assign_verdicts(store.read("s-1"), RulesConfig())["verdict"].to_pylist()
     assert [i for i, verdict in enumerate(verdicts) if verdict == "quarantined"] == [7]
 
 

@@ -14,7 +14,7 @@ from xner_ray.errors import UserError
 from xner_ray.labeling.plan import LabelingPlan
 from xner_ray.labeling.quarantine import quarantined_rows, retry_quarantined
 from xner_ray.labeling.status import status
-from xner_ray.projection.filters import judge
+from xner_ray.projection.filters import assign_verdicts
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.shard_store import ShardStore
 
@@ -40,8 +40,8 @@ def out(tmp_path) -> Path:
     judged.mkdir(parents=True)
     (judged / "parts.json").write_text('{"label": "f1"}')
     ledger = Ledger()
-    ledger.read("de", "c", "d", 4 * ROWS + 1)
-    ledger.add_dropped("de", "c", "duplicate", 1)
+    ledger.count_read("de", "c", "d", 4 * ROWS + 1)
+    ledger.count_dropped("de", "c", "duplicate", 1)
     LabelingPlan(str(folder), {f"de-{i}": ROWS for i in range(4)}, ledger.to_rows()).save(folder)
     store = ShardStore(folder)
     for i, bad in enumerate([[], [3, 4]]):
@@ -54,8 +54,8 @@ def out(tmp_path) -> Path:
 def judge_shard(out: Path, shard: str) -> None:
     store = ShardStore(out / "label" / "f1")
     sha = store.manifest(shard).sha256
-    table, ledger = judge(store.read(shard), RulesConfig()), Ledger()
-    ledger.add(table)
+    table, ledger = assign_verdicts(store.read(shard), RulesConfig()), Ledger()
+    ledger.count_verdicts(table)
     ShardStore(out / "filter" / "f2").commit(f"{shard}-{sha[:8]}", table, sha, {"ledger": ledger.to_rows()})
 
 

@@ -61,9 +61,9 @@ def test_ingest_and_rules_record_the_numbers_of_the_ledger():
     recorder, ledger = Totals(), Ledger()
     count = CorpusCount(100, 0, 90, 80, 4, {"bad_utf8": 5}, {"language": 1})
     record_ingest(recorder, "de", [count])
-    ledger.read("de", "News", "news", 90)
+    ledger.count_read("de", "News", "news", 90)
     for reason, pairs in {"kept": 50, "kept_no_entity": 20, "overlap": 7, "quarantined": 3}.items():
-        ledger.add_dropped("de", "News", reason, pairs)
+        ledger.count_dropped("de", "News", reason, pairs)
     cells = ledger.to_rows()
     for cell in cells:
         cell["counts"].pop("read")

@@ -1,4 +1,4 @@
-"""The books add up, or say where they do not."""
+"""The ledger adds up, or `check` raises an error with the corpus."""
 
 import pyarrow as pa
 import pytest
@@ -9,7 +9,7 @@ from xner_ray import schema
 from xner_ray.projection.ledger import Ledger, LedgerError
 
 VERDICTS = st.sampled_from(schema.VERDICTS)
-PLACES = st.sampled_from([("de", "a", "news"), ("de", "b", "talk"), ("zh", "a", "news")])
+CELLS = st.sampled_from([("de", "a", "news"), ("de", "b", "talk"), ("zh", "a", "news")])
 
 
 def judged(rows) -> pa.Table:
@@ -20,16 +20,16 @@ def judged(rows) -> pa.Table:
 def ledger_of(rows, quarantined=0) -> Ledger:
     ledger = Ledger()
     for language, corpus, domain, _ in rows:
-        ledger.read(language, corpus, domain, 1)
-    ledger.add(judged(rows))
+        ledger.count_read(language, corpus, domain, 1)
+    ledger.count_verdicts(judged(rows))
     if quarantined:
-        ledger.read("de", "a", "news", quarantined)
+        ledger.count_read("de", "a", "news", quarantined)
         bad = {"corpus": "a", "language": "de", "pair_id": 1, "stage": "label", "reason": "too_long", "excerpt": ""}
-        ledger.add_quarantine(pa.Table.from_pylist([bad] * quarantined, schema=schema.QUARANTINE))
+        ledger.count_quarantined(pa.Table.from_pylist([bad] * quarantined, schema=schema.QUARANTINE))
     return ledger
 
 
-def test_by_hand():
+def test_totals_by_language_corpus_and_domain():
     rows = [("de", "a", "news", "kept")] * 3 + [("zh", "a", "news", "unmapped"), ("de", "b", "talk", "kept_no_entity")]
     ledger = ledger_of(rows, quarantined=2)
     ledger.check()
@@ -42,8 +42,8 @@ def test_by_hand():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.builds(lambda p, v: (*p, v), PLACES, VERDICTS), max_size=20), st.integers(0, 20), st.integers(0, 2))
-def test_merging_parts_and_files_change_nothing(rows, cut, quarantined):
+@given(st.lists(st.builds(lambda p, v: (*p, v), CELLS, VERDICTS), max_size=20), st.integers(0, 20), st.integers(0, 2))
+def test_merging_parts_and_reading_rows_back_change_nothing(rows, cut, quarantined):
     whole = ledger_of(rows, quarantined)
     whole.check()
     merged = Ledger.from_rows(ledger_of(rows[:cut], quarantined).to_rows())
@@ -55,23 +55,23 @@ def test_merging_parts_and_files_change_nothing(rows, cut, quarantined):
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
-def test_a_lost_or_doubled_row_is_found(extra):
+def test_a_lost_or_doubled_row_is_an_error(extra):
     ledger = ledger_of([("de", "a", "news", "kept")] * 3 + [("de", "b", "talk", "kept")])
-    ledger.read("de", "b", "talk", extra)
+    ledger.count_read("de", "b", "talk", extra)
     with pytest.raises(LedgerError, match=r"b \(de\)"):
         ledger.check()
 
 
-def test_errors_do_not_cancel_out_over_corpora():
+def test_errors_of_two_corpora_do_not_cancel_out():
     ledger = ledger_of([("de", "a", "news", "kept"), ("de", "b", "talk", "kept")])
-    ledger.read("de", "a", "news", 1)
-    ledger.read("de", "b", "talk", -1)
+    ledger.count_read("de", "a", "news", 1)
+    ledger.count_read("de", "b", "talk", -1)
     with pytest.raises(LedgerError):
         ledger.check()
 
 
-def test_what_cannot_be_booked():
+def test_an_unknown_verdict_and_a_corpus_in_two_domains_are_errors():
     with pytest.raises(LedgerError, match="no verdict"):
-        Ledger().add(judged([("de", "a", "news", "lost")]))
+        Ledger().count_verdicts(judged([("de", "a", "news", "lost")]))
     with pytest.raises(LedgerError, match="two domains"):
         ledger_of([("de", "a", "news", "kept"), ("de", "a", "talk", "kept")])

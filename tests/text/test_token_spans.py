@@ -5,13 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.projection_rows import aligned, aligned_rows
-from xner_ray import schema
-from xner_ray.config import RulesConfig
-from xner_ray.projection.filters import judge
-from xner_ray.projection.tokenize import export, unlabeled
 from xner_ray.text.arrow_kernels import char_lengths, substrings
-from xner_ray.text.tags import bio2_to_spans, spans_to_bio2
 from xner_ray.text.token_spans import char_to_token_spans
 from xner_ray.text.words import tokenize_words
 
@@ -73,28 +67,6 @@ def test_half_covered_words_without_outer_punctuation(text, data):
         assert not any(2 * (min(b, end) - max(a, start)) >= b - a for a, b in cut if text[a:b].strip(",()-"))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(aligned_rows(), min_size=1, max_size=6), st.data())
-def test_batches_agree_with_single_sentences(rows, data):
-    judged = judge(aligned(rows), RulesConfig())
-    at = data.draw(st.integers(0, len(rows)))
-    exported = export(pa.concat_tables([judged.slice(0, at), judged.slice(at)]))
-    assert exported.schema == schema.EXPORTED
-    exported.validate(full=True)
-    lost = 0
-    for row in exported.to_pylist():
-        if row["verdict"] not in ("kept", "kept_no_entity"):
-            assert row["tokens"] == row["ner_tags"] == []
-            continue
-        cut = tokenize_words(row["target"], row["language"])
-        assert row["tokens"] == [row["target"][a:b] for a, b in cut]
-        spans = [(s["start"], s["end"], s["type"]) for s in row["spans"]]
-        tags = spans_to_bio2(char_to_token_spans(row["target"], spans, cut), len(cut))
-        assert row["ner_tags"] == tags
-        lost += len(spans) - len(bio2_to_spans(row["ner_tags"]))
-    assert unlabeled(exported) == lost
-
-
 @given(st.lists(st.text(max_size=6), max_size=5), st.data())
 def test_substrings_are_python_slices(texts, data):
     skip = data.draw(st.integers(0, len(texts)))
@@ -107,33 +79,3 @@ def test_substrings_are_python_slices(texts, data):
         picks.append((i, start, data.draw(st.integers(start, len(text)))))
     rows, starts, ends = (pa.array([p[k] for p in picks], pa.int64()).to_numpy() for k in range(3))
     assert substrings(strings, rows, starts, ends).to_pylist() == [texts[i][a:b] for i, a, b in picks]
-
-
-QUOTED = '“El País” y \'Marca\' dicen "Ana"Eva", no "Luis. «Él»'
-NAMES = ["El País", "Marca", "Ana", "Eva", "Luis", "Él"]
-
-
-def test_quotation_marks_belong_to_the_name_where_gold_has_them():
-    source = " ".join(f"N{i}" for i in range(len(NAMES)))
-    entities = [{"start": 3 * i, "end": 3 * i + 2, "type": "ORG", "score": 0.9} for i in range(len(NAMES))]
-    at = [QUOTED.index(name) for name in NAMES]
-    found = [
-        {"entity": i, "start": a, "end": a + len(name), "score": 0.8}
-        for i, (a, name) in enumerate(zip(at, NAMES, strict=True))
-    ]
-    row = {"corpus": "c", "domain": "d", "pair_id": 1, "source": source, "target": QUOTED, "corpus_score": None}
-    row |= {"entities": entities, "projections": found, "fault": None}
-    rows = [row | {"language": x} for x in ("es", "nl", "es")]
-    judged = judge(pa.Table.from_pylist(rows, schema=schema.ALIGNED), RulesConfig())
-
-    def names(**how):
-        return [
-            ["".join(r["tokens"][a:b]) for a, b, _ in bio2_to_spans(r["ner_tags"])]
-            for r in export(judged, **how).to_pylist()
-        ]
-
-    # Ana and Eva would share a mark, Luis has none behind it.
-    wide = ["“ElPaís”", "'Marca'", "Ana", "Eva", "Luis", "«Él»"]
-    plain = [name.replace(" ", "") for name in NAMES]
-    assert names(quoted=["es"]) == [wide, plain, wide]
-    assert names() == [plain] * 3

@@ -23,7 +23,7 @@ from xner_ray.pipeline.executors import Executor, RayExecutor
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 from xner_ray.storage.stage_dir import claim_out
-from xner_ray.text.decontamination import HeldOut
+from xner_ray.text.decontamination import EvaluationSentences
 
 
 class NotAvailableOffline(Exception):  # noqa: N818 - a state that `xner plan` reports, not a failure
@@ -154,7 +154,7 @@ class Context:
         if not {item.language for item in self.config.gold} & {item.language for item in self.evaluated_gold}:
             return []
         gold = read_gold(self.config.gold, self.config.fill)
-        excluded = self.held_out.among(gold)
+        excluded = self.held_out.indices_in(gold)
         if excluded:
             line = (
                 f"{len(excluded):,} of {len(gold):,} gold sentences are left out, because evaluation files have them"
@@ -163,10 +163,10 @@ class Context:
         return excluded
 
     @cached_property
-    def held_out(self) -> HeldOut:
+    def held_out(self) -> EvaluationSentences:
         """The sentences of all evaluated files. Nothing trains on them."""
         self.gold_parts(self.evaluated_gold)
-        return HeldOut.of((gold, self.config.fill(gold.path)) for gold in self.evaluated_gold)
+        return EvaluationSentences.from_gold((gold, self.config.fill(gold.path)) for gold in self.evaluated_gold)
 
 
 def model_identity(folder: str | Path) -> str:

@@ -1,7 +1,7 @@
-"""Judged rows that must not be trained on, though they were kept: what no corpus has any more, and what is held out.
+"""Kept rows that must not be trained on: pairs that no corpus has any more, and held-out sentences.
 
-Both are sets of 64-bit keys, since shards never change: 8 bytes for each such row, and a pass over the text of those that
-could be chosen. A held-out sentence is known by its target side alone, so it stays out with any English beside it.
+Both are sets of 64-bit keys, because shards never change: 8 bytes for each such row. A held-out sentence is identified by its
+target side alone, so it is excluded with any source side.
 """
 
 from __future__ import annotations
@@ -15,29 +15,34 @@ import pyarrow as pa
 from xner_ray.text.sentence_keys import pair_keys, target_keys
 
 
-def _none() -> np.ndarray:
+def _no_keys() -> np.ndarray:
     return np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True)
-class Without:
-    """`withdrawn`: keys of pairs (`sentence_keys.pair_keys`). `held_out`: keys of target sides (`target_keys`). Both uint64."""
+class Exclusions:
+    """Rows that are excluded from training.
 
-    withdrawn: np.ndarray = field(default_factory=_none)
-    held_out: np.ndarray = field(default_factory=_none)
+    Attributes:
+        withdrawn: uint64, keys of pairs (`sentence_keys.pair_keys`).
+        held_out: uint64, keys of target sides (`sentence_keys.target_keys`).
+    """
+
+    withdrawn: np.ndarray = field(default_factory=_no_keys)
+    held_out: np.ndarray = field(default_factory=_no_keys)
 
     def __bool__(self) -> bool:
         return bool(len(self.withdrawn) or len(self.held_out))
 
-    def leave(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of a batch with `source` and `target` that may be chosen."""
+    def remove_from(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of a batch with the columns `source` and `target` that are not excluded."""
         if not self or not batch.num_rows:
             return batch
         source, target = batch.column("source"), batch.column("target")
-        out = np.isin(pair_keys(source, target), self.withdrawn) | np.isin(target_keys(target), self.held_out)
-        return batch.filter(pa.array(~out)) if out.any() else batch
+        excluded = np.isin(pair_keys(source, target), self.withdrawn) | np.isin(target_keys(target), self.held_out)
+        return batch.filter(pa.array(~excluded)) if excluded.any() else batch
 
-    def identity(self) -> dict[str, str]:
-        """Hashes of what is left out, for fingerprints; nothing where nothing is."""
-        parts = {"withdrawn": self.withdrawn, "held_out": self.held_out}
-        return {k: hashlib.sha256(np.sort(v).tobytes()).hexdigest() for k, v in parts.items() if len(v)}
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each set that is not empty, for fingerprints."""
+        sets = {"withdrawn": self.withdrawn, "held_out": self.held_out}
+        return {name: hashlib.sha256(np.sort(keys).tobytes()).hexdigest() for name, keys in sets.items() if len(keys)}

@@ -1,26 +1,27 @@
-"""METHOD.md, stage 4: which sentences become training data, and why the others do not.
+"""Filters of projected sentences: which become training data, and why the others do not.
 
-Decisions are cheap and inference is not, so candidates and scores come stored and the rules are a pure function of
-Arrow
-columns: a threshold moves without a GPU. All of it is NumPy and Arrow kernels over flattened lists, about a million
-rows in ten seconds on one core; the tests hold a slow version that reads like the method and must agree.
+Entities, candidate spans and scores are stored with the shards, and the verdicts are a pure function of these Arrow columns. So
+a threshold changes without a GPU. Everything is NumPy and Arrow kernels over flattened lists, about a million rows in ten
+seconds on one core. The tests compare it with a slow version that reads like the method (docs/method.md, step 6).
 
-The first that applies is the verdict:
+The verdict is the first filter that applies:
     quarantined        the row could not be labeled or aligned
     contamination      the target is a sentence of an evaluation file
-    kept_no_entity     the source has no entity, or the target's conventions leave none
+    kept_no_entity     the source has no entity, or the target's label conventions leave none
     unmapped           an entity has no span in the target
-    mention_mismatch   an entity has several spans and they differ in surface text
-    overlap            two spans overlap and are not one span of one type (Trump and Donald Trump, both 特朗普), or one
-                       name has two types (both would take the same span)
-    low_score          an entity or one of its spans scores below the threshold
+    mention_mismatch   an entity has several spans with different texts
+    overlap            two spans overlap and are not one span of one type (Trump and Donald Trump, both 特朗普), or one name
+                       has two types (both would get the same span)
+    low_score          an entity or one of its spans scores below its threshold
     kept               otherwise
-Entities with the same surface text and type are one query; `projections.entity` points to the first of them. Its
-score is the lowest of its mentions'. A span that is listed twice for one query counts once, with its better score.
-Spans of kept rows have their entity's type, or what `conventions.py` makes of it.
+Entities of a row with the same text and type are one query, and `projections.entity` is the first of them. The score of a query
+is the lowest score of its entities. A span that occurs twice for one query counts once, with its better score. Spans of kept
+rows have the type of their entity, or the type that `label_conventions.py` gives them.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +29,9 @@ import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.config import RulesConfig
-from xner_ray.projection.label_conventions import is_entity, retype
+from xner_ray.projection.label_conventions import apply_conventions, is_entity_type
 from xner_ray.text.arrow_kernels import (
+    bool_mask,
     char_lengths,
     dictionary_codes,
     first_occurrences,
@@ -37,165 +39,210 @@ from xner_ray.text.arrow_kernels import (
     group_starts,
     substrings,
 )
-from xner_ray.text.decontamination import HeldOut
+from xner_ray.text.decontamination import EvaluationSentences
+
+_FILTERS = (
+    schema.QUARANTINED,
+    schema.CONTAMINATION,
+    schema.KEPT_NO_ENTITY,
+    schema.UNMAPPED,
+    schema.MENTION_MISMATCH,
+    schema.OVERLAP,
+    schema.LOW_SCORE,
+)  # in the order in which they are applied
 
 
-def judge(table: pa.Table, rules: RulesConfig, held_out: HeldOut | None = None) -> pa.Table:
-    """Add `verdict` and `spans`.
+def assign_verdicts(
+    table: pa.Table, rules: RulesConfig, evaluation_sentences: EvaluationSentences | None = None
+) -> pa.Table:
+    """Add the columns `verdict` and `spans`.
 
     Args:
         table: columns of schema.ALIGNED.
-        rules: thresholds; 0 lets everything pass.
-        held_out: sentences that must not be trained on.
+        rules: thresholds and label conventions. A threshold of 0 drops nothing.
+        evaluation_sentences: sentences that must not be trained on.
 
     Returns:
-        schema.JUDGED, same rows in the same order. `spans` of kept rows are sorted by start, their score is the lower
-        one of entity and projection; other rows have none.
+        schema.JUDGED, the same rows in the same order. `spans` of kept rows are sorted by start; their score is the lower one of
+        entity and projection. Other rows have no spans.
 
     Raises:
-        ValueError: offsets outside the text, or a projection that does not point to the first of its equal entities.
+        ValueError: a span is empty or outside its text, or a projection's entity is not the first of its equal entities.
     """
     table = table.select(schema.ALIGNED.names).cast(schema.ALIGNED)
-    batches = [_judge(batch, rules, held_out or HeldOut()) for batch in table.to_batches() if batch.num_rows]
+    sentences = evaluation_sentences or EvaluationSentences()
+    batches = [_judge_batch(batch, rules, sentences) for batch in table.to_batches() if batch.num_rows]
     return pa.Table.from_batches(batches, schema=schema.JUDGED)
 
 
-def _judge(batch: pa.RecordBatch, rules: RulesConfig, held_out: HeldOut) -> pa.RecordBatch:
-    n = batch.num_rows
-    entities, projections = batch.column("entities"), batch.column("projections")
-    entity_row, (e_start, e_end, e_type, e_score) = flatten_fields(entities, "start", "end", "type", "score")
-    span_row, (p_entity, p_start, p_end, p_score) = flatten_fields(projections, "entity", "start", "end", "score")
-    name_texts = substrings(batch.column("source"), entity_row, e_start, e_end)
-    names = dictionary_codes(name_texts)
-    query = first_occurrences(entity_row, names, e_type)
-    owner = _owners(batch, span_row, p_entity, entity_row, query)
-    span_texts = substrings(batch.column("target"), span_row, p_start, p_end)
-    surfaces = dictionary_codes(span_texts)
-    if (p_start >= p_end).any():
-        raise ValueError("a projection without a character; leave it out, so that its entity counts as unmapped")
+@dataclass(frozen=True)
+class _Entities:
+    """The entities of a batch: row, text and its code, code of the type, score, and the index of the first equal entity."""
 
-    is_query = query == np.arange(len(query))
-    mapped = np.zeros(len(query), bool)
-    mapped[owner] = True
-    verdicts = [
-        ("quarantined", batch.column("fault").is_valid().to_numpy(zero_copy_only=False)),
-        (schema.CONTAMINATION, held_out.holds(batch.column("target"), batch.column("language"))),
-        ("kept_no_entity", np.bincount(entity_row, minlength=n) == 0),
-        ("unmapped", _any(entity_row[is_query & ~mapped], n)),
-        ("mention_mismatch", _any(entity_row[_differs(owner, surfaces, len(query))], n)),
-        ("overlap", _overlaps(span_row, e_type[owner], p_start, p_end, n) | _two_types(entity_row, names, e_type, n)),
-        (
-            "low_score",  # compared as float32, which the scores are: 0.9 must not fall below 0.9
-            _any(entity_row[e_score < np.float32(rules.min_entity_score)], n)
-            | _any(span_row[p_score < np.float32(rules.min_projection_score)], n),
-        ),
-    ]
-    verdict = np.select([mask for _, mask in verdicts], np.arange(len(verdicts)), default=len(verdicts))
-    labels = pa.array([name for name, _ in verdicts] + [schema.KEPT])
-    kept = verdict == len(verdicts)
+    rows: np.ndarray
+    texts: pa.Array
+    text_codes: np.ndarray
+    type_codes: np.ndarray
+    scores: np.ndarray
+    queries: np.ndarray
 
-    lowest = np.full(len(query), np.inf, np.float32)
-    np.minimum.at(lowest, query, e_score)
-    score = np.minimum(lowest[owner], p_score)
-    chosen = _chosen(span_row, p_start, p_end, score, kept)
-    of = pa.array(owner[chosen])
-    types = entities.flatten().field("type").take(of)
-    if rules.lowercase_word_type or rules.derived_word_type or rules.surface_type_overrides:
-        texts = name_texts.take(of), span_texts.take(pa.array(chosen))
-        types = _by_convention(batch, rules, types, *texts, span_row[chosen], p_end[chosen])
-    entity = is_entity(types)
-    chosen, types = chosen[entity], types.filter(pa.array(entity))
+    @classmethod
+    def from_batch(cls, batch: pa.RecordBatch) -> _Entities:
+        rows, (starts, ends, types, scores) = flatten_fields(batch.column("entities"), "start", "end", "type", "score")
+        texts = substrings(batch.column("source"), rows, starts, ends)
+        text_codes = dictionary_codes(texts)
+        return cls(rows, texts, text_codes, types, scores, first_occurrences(rows, text_codes, types))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class _Projections:
+    """The projections of a batch: row, index of the entity, span and its text and code, and score."""
+
+    rows: np.ndarray
+    entities: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    texts: pa.Array
+    text_codes: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def from_batch(cls, batch: pa.RecordBatch, entities: _Entities) -> _Projections:
+        fields = flatten_fields(batch.column("projections"), "entity", "start", "end", "score")
+        rows, (index, starts, ends, scores) = fields
+        texts = substrings(batch.column("target"), rows, starts, ends)
+        if (starts >= ends).any():
+            raise ValueError("a projection has an empty span; leave it out, then its entity is unmapped")
+        owners = _entity_indices(batch, rows, index, entities)
+        return cls(rows, owners, starts, ends, texts, dictionary_codes(texts), scores)
+
+
+def _entity_indices(batch: pa.RecordBatch, rows: np.ndarray, index: np.ndarray, entities: _Entities) -> np.ndarray:
+    """The entity of each projection, as an index into all entities of the batch."""
+    counts = np.bincount(entities.rows, minlength=batch.num_rows)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    result = offsets[rows] + index
+    is_wrong = (index < 0) | (index >= counts[rows])
+    is_wrong[~is_wrong] = entities.queries[result[~is_wrong]] != result[~is_wrong]
+    if is_wrong.any():
+        i = int(np.flatnonzero(is_wrong)[0])
+        pair = batch.slice(int(rows[i]), 1).select(["corpus", "pair_id"]).to_pylist()[0]
+        raise ValueError(f"{pair}: a projection has entity {index[i]}, which is not the first of its equal entities")
+    return result
+
+
+def _judge_batch(batch: pa.RecordBatch, rules: RulesConfig, sentences: EvaluationSentences) -> pa.RecordBatch:
+    entities = _Entities.from_batch(batch)
+    projections = _Projections.from_batch(batch, entities)
+    verdicts = _verdict_codes(batch, entities, projections, rules, sentences)
+    is_kept = verdicts == len(_FILTERS)
+
+    query_scores = np.full(len(entities), np.inf, np.float32)
+    np.minimum.at(query_scores, entities.queries, entities.scores)
+    scores = np.minimum(query_scores[projections.entities], projections.scores)
+    chosen = _distinct_spans(projections, scores, is_kept)
+    types = _types(batch, entities, projections, chosen, rules)
+    is_entity = is_entity_type(types)
+    chosen, types = chosen[is_entity], types.filter(pa.array(is_entity))
     columns = [
-        pa.array(p_start[chosen], pa.int32()),
-        pa.array(p_end[chosen], pa.int32()),
+        pa.array(projections.starts[chosen], pa.int32()),
+        pa.array(projections.ends[chosen], pa.int32()),
         types,
-        pa.array(score[chosen], pa.float32()),
+        pa.array(scores[chosen], pa.float32()),
     ]
-    counts = np.bincount(span_row[chosen], minlength=n)
-    verdict[kept & (counts == 0)] = [name for name, _ in verdicts].index(schema.KEPT_NO_ENTITY)
+    counts = np.bincount(projections.rows[chosen], minlength=batch.num_rows)
+    verdicts[is_kept & (counts == 0)] = _FILTERS.index(schema.KEPT_NO_ENTITY)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     struct = pa.StructArray.from_arrays(columns, fields=list(schema.ENTITY))
     spans = pa.ListArray.from_arrays(pa.array(offsets), struct, type=schema.SPANS.type)
-    return pa.RecordBatch.from_arrays([*batch.columns, labels.take(pa.array(verdict)), spans], schema=schema.JUDGED)
+    names = pa.array([*_FILTERS, schema.KEPT]).take(pa.array(verdicts))
+    return pa.RecordBatch.from_arrays([*batch.columns, names, spans], schema=schema.JUDGED)
 
 
-def _by_convention(
+def _verdict_codes(
     batch: pa.RecordBatch,
+    entities: _Entities,
+    projections: _Projections,
     rules: RulesConfig,
-    types: pa.Array,
-    names: pa.Array,
-    surfaces: pa.Array,
-    rows: np.ndarray,
-    ends: np.ndarray,
-) -> pa.Array:
-    """Types of spans, changed where the conventions of their row's language say so."""
-    targets, languages = batch.column("target"), batch.column("language").dictionary_encode()
-    after = substrings(targets, rows, ends, np.minimum(ends + 2, char_lengths(targets)[rows]))
-    for code, language in enumerate(languages.dictionary.to_pylist()):
-        changed = retype(
-            types,
-            names,
-            surfaces,
-            after,
-            language,
-            rules.lowercase_word_type,
-            rules.derived_word_type,
-            rules.surface_type_overrides,
-        )
-        types = pc.if_else(pa.array(languages.indices.to_numpy()[rows] == code), changed, types)
-    return types
-
-
-def _owners(
-    batch: pa.RecordBatch, rows: np.ndarray, index: np.ndarray, entity_row: np.ndarray, query: np.ndarray
+    sentences: EvaluationSentences,
 ) -> np.ndarray:
-    """Flat index of the query of each projection."""
-    counts = np.bincount(entity_row, minlength=batch.num_rows)
-    before = np.concatenate([[0], np.cumsum(counts)])
-    owner = before[rows] + index
-    bad = (index < 0) | (index >= counts[rows])
-    bad[~bad] = query[owner[~bad]] != owner[~bad]
-    if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        where = batch.slice(int(rows[i]), 1).select(["corpus", "pair_id"]).to_pylist()[0]
-        raise ValueError(
-            f"{where}: a projection points to entity {index[i]}, which is not the first of its equal entities"
-        )
-    return owner
+    """int64 [rows]: index in _FILTERS of the first filter that applies, `len(_FILTERS)` for kept rows."""
+    n = batch.num_rows
+    is_query = entities.queries == np.arange(len(entities))
+    is_mapped = np.zeros(len(entities), bool)
+    is_mapped[projections.entities] = True
+    # Scores are float32, and so are the thresholds: a score of 0.9 is not below the threshold 0.9.
+    is_low_entity = entities.scores < np.float32(rules.min_entity_score)
+    is_low_projection = projections.scores < np.float32(rules.min_projection_score)
+    applies = {
+        schema.QUARANTINED: bool_mask(batch.column("fault").is_valid()),
+        schema.CONTAMINATION: sentences.contains(batch.column("target"), batch.column("language")),
+        schema.KEPT_NO_ENTITY: np.bincount(entities.rows, minlength=n) == 0,
+        schema.UNMAPPED: _row_mask(entities.rows[is_query & ~is_mapped], n),
+        schema.MENTION_MISMATCH: _row_mask(entities.rows[_has_several_texts(projections, len(entities))], n),
+        schema.OVERLAP: _has_overlap(projections, entities, n) | _has_two_types(entities, n),
+        schema.LOW_SCORE: _row_mask(entities.rows[is_low_entity], n)
+        | _row_mask(projections.rows[is_low_projection], n),
+    }
+    return np.select([applies[name] for name in _FILTERS], np.arange(len(_FILTERS)), default=len(_FILTERS))
 
 
-def _any(rows: np.ndarray, n: int) -> np.ndarray:
+def _row_mask(rows: np.ndarray, n: int) -> np.ndarray:
     mask = np.zeros(n, bool)
     mask[rows] = True
     return mask
 
 
-def _differs(groups: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
-    """Groups (of n) that hold more than one value, as indices."""
-    low, high = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
-    np.minimum.at(low, groups, values)
-    np.maximum.at(high, groups, values)
-    return np.flatnonzero(low < high)
+def _has_several_texts(projections: _Projections, num_entities: int) -> np.ndarray:
+    """bool [entities], whose projections differ in text."""
+    lowest, highest = np.full(num_entities, np.iinfo(np.int64).max), np.full(num_entities, -1)
+    np.minimum.at(lowest, projections.entities, projections.text_codes)
+    np.maximum.at(highest, projections.entities, projections.text_codes)
+    return lowest < highest
 
 
-def _overlaps(rows: np.ndarray, types: np.ndarray, starts: np.ndarray, ends: np.ndarray, n: int) -> np.ndarray:
-    """Rows with two spans that share a character; a span that is listed twice with one type is no overlap."""
-    order = np.lexsort((types, ends, starts, rows))
-    rows, types, starts, ends = rows[order], types[order], starts[order], ends[order]
-    new = group_starts(rows, starts, ends, types)
-    rows, starts, ends = rows[new], starts[new], ends[new]
-    # Sorted by start, so where any two overlap some neighbors do.
-    return _any(rows[1:][(rows[1:] == rows[:-1]) & (starts[1:] < ends[:-1])], n)
+def _has_overlap(projections: _Projections, entities: _Entities, n: int) -> np.ndarray:
+    """bool [rows], with two spans that share a character. Two equal spans of one type are no overlap."""
+    types = entities.type_codes[projections.entities]
+    order = np.lexsort((types, projections.ends, projections.starts, projections.rows))
+    rows, starts, ends = projections.rows[order], projections.starts[order], projections.ends[order]
+    is_distinct = group_starts(rows, starts, ends, types[order])
+    rows, starts, ends = rows[is_distinct], starts[is_distinct], ends[is_distinct]
+    # Sorted by start: where any two spans overlap, two neighbors do.
+    return _row_mask(rows[1:][(rows[1:] == rows[:-1]) & (starts[1:] < ends[:-1])], n)
 
 
-def _two_types(rows: np.ndarray, names: np.ndarray, types: np.ndarray, n: int) -> np.ndarray:
-    order = np.lexsort((types, names, rows))
-    rows, names, types = rows[order], names[order], types[order]
-    return _any(rows[1:][(rows[1:] == rows[:-1]) & (names[1:] == names[:-1]) & (types[1:] != types[:-1])], n)
+def _has_two_types(entities: _Entities, n: int) -> np.ndarray:
+    """bool [rows], with two entities of one text and different types."""
+    order = np.lexsort((entities.type_codes, entities.text_codes, entities.rows))
+    rows, texts, types = entities.rows[order], entities.text_codes[order], entities.type_codes[order]
+    return _row_mask(rows[1:][(rows[1:] == rows[:-1]) & (texts[1:] == texts[:-1]) & (types[1:] != types[:-1])], n)
 
 
-def _chosen(rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, score: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Projections that become spans, by row and start; of equal ones the best."""
-    order = np.lexsort((-score, ends, starts, rows))
-    order = order[group_starts(rows[order], starts[order], ends[order])]
-    return order[kept[rows[order]]]
+def _distinct_spans(projections: _Projections, scores: np.ndarray, is_kept: np.ndarray) -> np.ndarray:
+    """Indices of the projections of kept rows by row and start; of equal spans the one with the best score."""
+    order = np.lexsort((-scores, projections.ends, projections.starts, projections.rows))
+    rows = projections.rows[order]
+    order = order[group_starts(rows, projections.starts[order], projections.ends[order])]
+    return order[is_kept[projections.rows[order]]]
+
+
+def _types(
+    batch: pa.RecordBatch, entities: _Entities, projections: _Projections, chosen: np.ndarray, rules: RulesConfig
+) -> pa.Array:
+    """Types of the chosen projections, by the label conventions of their row's language."""
+    owners = pa.array(projections.entities[chosen])
+    types = batch.column("entities").flatten().field("type").take(owners)
+    if not (rules.lowercase_word_type or rules.derived_word_type or rules.surface_type_overrides):
+        return types
+    names, surfaces = entities.texts.take(owners), projections.texts.take(pa.array(chosen))
+    targets, languages = batch.column("target"), batch.column("language").dictionary_encode()
+    rows, ends = projections.rows[chosen], projections.ends[chosen]
+    following = substrings(targets, rows, ends, np.minimum(ends + 2, char_lengths(targets)[rows]))
+    for code, language in enumerate(languages.dictionary.to_pylist()):
+        converted = apply_conventions(types, names, surfaces, following, language, rules)
+        types = pc.if_else(pa.array(languages.indices.to_numpy()[rows] == code), converted, types)
+    return types

@@ -1,8 +1,8 @@
-"""The books of a projection: every pair that was read is kept, dropped for a reason, or quarantined.
+"""The ledger of a projection: every pair that was read is kept, dropped for a reason, or quarantined.
 
-What comes in is counted where pairs are read, what goes out where verdicts are known, so `check` compares two
-independent counts and a lost or doubled row cannot hide. Cells are (language, corpus), a few dozen at most; merging
-adds them up.
+Pairs that come in are counted where they are read, and pairs that go out where their verdict is known. So `check` compares two
+independent counts, and finds a lost or doubled row. There is one cell for each language and corpus, a few dozen at most.
+Merging adds cells up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ READ = "read"
 
 
 class LedgerError(RuntimeError):
-    """The books do not add up: rows were lost or counted twice. A bug of ours, never the user's fault."""
+    """The counts do not add up: rows were lost or counted twice. A bug of this program, never the user's error."""
 
 
 class Ledger:
@@ -30,16 +30,19 @@ class Ledger:
         self._cells: dict[Key, Counter[str]] = {}
         self._domains: dict[Key, str] = {}
 
-    def read(self, language: str, corpus: str, domain: str, rows: int) -> None:
-        """Count pairs that came in, those that are quarantined later included."""
+    def count_read(self, language: str, corpus: str, domain: str, rows: int) -> None:
+        """Count pairs that came in, with those that are quarantined or dropped later."""
         self._cell((language, corpus))[READ] += rows
-        self._domain((language, corpus), domain)
+        self._set_domain((language, corpus), domain)
 
-    def add(self, table: pa.Table) -> None:
-        """Count verdicts.
+    def count_verdicts(self, table: pa.Table) -> None:
+        """Count the verdict of each row.
 
         Args:
-            table: columns language, corpus, domain and verdict (schema.JUDGED); each row counts under its verdict.
+            table: columns `language`, `corpus`, `domain` and `verdict` (schema.JUDGED).
+
+        Raises:
+            LedgerError: an unknown verdict, or a corpus in two domains.
         """
         keys = ["language", "corpus", "domain", "verdict"]
         for row in table.select(keys).group_by(keys).aggregate([([], "count_all")]).to_pylist():
@@ -47,38 +50,43 @@ class Ledger:
             if verdict not in VERDICTS:
                 raise LedgerError(f"`{verdict}` is no verdict")
             self._cell(key)[verdict] += row["count_all"]
-            self._domain(key, row["domain"])
+            self._set_domain(key, row["domain"])
 
-    def add_quarantine(self, table: pa.Table) -> None:
-        """Count quarantined rows (schema.QUARANTINE), each once for each row of the table."""
+    def count_quarantined(self, table: pa.Table) -> None:
+        """Count rows of a quarantine table.
+
+        Args:
+            table: columns `language` and `corpus` (schema.QUARANTINE).
+        """
         keys = ["language", "corpus"]
         for row in table.select(keys).group_by(keys).aggregate([([], "count_all")]).to_pylist():
             self._cell((row["language"], row["corpus"]))[QUARANTINED] += row["count_all"]
 
-    def add_dropped(self, language: str, corpus: str, reason: str, rows: int) -> None:
+    def count_dropped(self, language: str, corpus: str, reason: str, rows: int) -> None:
         """Count pairs that were dropped before they became rows of a shard, such as duplicates."""
         self._cell((language, corpus))[reason] += rows
 
     def merge(self, other: Ledger) -> None:
+        """Add the counts of another ledger."""
         for key, counts in other._cells.items():
             self._cell(key).update(counts)
         for key, domain in other._domains.items():
-            self._domain(key, domain)
+            self._set_domain(key, domain)
 
     def to_json(self) -> dict[str, Any]:
-        """Totals: read, kept, kept_no_entity, dropped by reason (each is there), quarantined."""
-        return _json(self._cells.values())
+        """Totals: read, kept, kept_no_entity, dropped (by reason, with zeros), quarantined."""
+        return _totals(self._cells.values())
 
-    def by(self, what: Literal["language", "corpus", "domain"]) -> dict[str, dict[str, Any]]:
+    def by(self, dimension: Literal["language", "corpus", "domain"]) -> dict[str, dict[str, Any]]:
         """Totals as in `to_json` for each language, corpus or domain, sorted by name."""
         groups: dict[str, list[Counter[str]]] = {}
         for key, counts in self._cells.items():
-            name = {"language": key[0], "corpus": key[1], "domain": self._domains.get(key, "")}[what]
+            name = {"language": key[0], "corpus": key[1], "domain": self._domains.get(key, "")}[dimension]
             groups.setdefault(name, []).append(counts)
-        return {name: _json(cells) for name, cells in sorted(groups.items())}
+        return {name: _totals(cells) for name, cells in sorted(groups.items())}
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """All cells, for a file; `from_rows` reads them back."""
+        """All cells as JSON objects (language, corpus, domain, counts), for `from_rows`."""
         return [
             {
                 "language": key[0],
@@ -91,40 +99,47 @@ class Ledger:
 
     @classmethod
     def from_rows(cls, rows: Iterable[dict[str, Any]]) -> Ledger:
+        """The ledger with the cells of `to_rows`."""
         ledger = cls()
         for row in rows:
             key = (row["language"], row["corpus"])
             ledger._cell(key).update(row["counts"])
             if row["domain"]:
-                ledger._domain(key, row["domain"])
+                ledger._set_domain(key, row["domain"])
         return ledger
 
     def check(self) -> None:
-        """Raise a LedgerError unless in = kept + kept_no_entity + dropped + quarantined in every cell."""
+        """Check that read = kept + kept_no_entity + dropped + quarantined in every cell.
+
+        Raises:
+            LedgerError: the counts of a cell do not add up.
+        """
         for (language, corpus), counts in sorted(self._cells.items()):
-            out = sum(n for name, n in counts.items() if name != READ)
-            if counts[READ] != out:
+            accounted = sum(n for name, n in counts.items() if name != READ)
+            if counts[READ] != accounted:
                 parts = ", ".join(f"{name} {n}" for name, n in sorted(counts.items()) if name != READ)
-                raise LedgerError(f"{corpus} ({language}): {counts[READ]} pairs read, {out} accounted for ({parts})")
+                raise LedgerError(
+                    f"{corpus} ({language}): {counts[READ]} pairs read, {accounted} accounted for ({parts})"
+                )
 
     def _cell(self, key: Key) -> Counter[str]:
         return self._cells.setdefault(key, Counter())
 
-    def _domain(self, key: Key, domain: str) -> None:
+    def _set_domain(self, key: Key, domain: str) -> None:
         known = self._domains.setdefault(key, domain)
         if known != domain:
             raise LedgerError(f"corpus `{key[1]}` ({key[0]}) is in two domains: `{known}` and `{domain}`")
 
 
-def _json(cells: Iterable[Counter[str]]) -> dict[str, Any]:
+def _totals(cells: Iterable[Counter[str]]) -> dict[str, Any]:
     total: Counter[str] = Counter()
     for counts in cells:
         total.update(counts)
     return {
-        "read": total[READ],
-        "kept": total[KEPT],
-        "kept_no_entity": total[KEPT_NO_ENTITY],
+        READ: total[READ],
+        KEPT: total[KEPT],
+        KEPT_NO_ENTITY: total[KEPT_NO_ENTITY],
         "dropped": {reason: total[reason] for reason in (DUPLICATE, *DROPPED)}
-        | {reason: total[reason] for reason in CLEANED if total[reason]},  # these rules are optional
-        "quarantined": total[QUARANTINED],
+        | {reason: total[reason] for reason in CLEANED if total[reason]},  # these filters are optional
+        QUARANTINED: total[QUARANTINED],
     }

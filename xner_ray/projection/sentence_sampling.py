@@ -1,14 +1,14 @@
-"""Choosing a language's training sentences from its judged shards.
+"""The choice of a language's training sentences from its judged shards.
 
-Two streams over the files: the first reads four small columns and keeps, for each domain and for sentences with and
-without entities, the smallest hashes; the second writes the rows at or below the thresholds found. Memory depends on
-the sentences wanted, not on those there are. Who is chosen depends on seed, corpus and pair id alone, so neither the
-cut into shards nor the order of files matters, and the same files give the same bytes.
+The files are read twice. The first pass reads five small columns, and keeps the smallest hashes of each domain, with and without
+entities. The second pass writes the rows up to the largest chosen hash. So memory depends on the number of chosen sentences and
+not on the number of available ones. A sentence's hash depends on seed, corpus and pair id alone, so the division into shards and
+the order of the files change nothing, and equal files give equal bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,54 +17,55 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.config import DatasetConfig
 from xner_ray.corpora.sampling import pair_hash
 from xner_ray.errors import UserError
-from xner_ray.projection.exclusions import Without
-from xner_ray.projection.tokenize import export, unlabeled
+from xner_ray.projection.exclusions import Exclusions
+from xner_ray.projection.tokenize import write_tokenized
 from xner_ray.storage.atomic import replace_file
+from xner_ray.text.arrow_kernels import group_masks
 from xner_ray.text.sentence_keys import splitmix64
 
-_SMALL = ["verdict", "domain", "corpus", "language", "pair_id"]
-_ROW_GROUP = 4096
-_KEPT = (schema.KEPT, schema.KEPT_NO_ENTITY)
+_HASHED_COLUMNS = ["verdict", "domain", "corpus", "language", "pair_id"]
+_KEPT_VERDICTS = (schema.KEPT, schema.KEPT_NO_ENTITY)
 Group = tuple[str, str]  # domain, verdict
 
 
-def select(
-    files: Sequence[str | Path], out: str | Path, config: DatasetConfig, seed: int, without: Without | None = None
+def sample_sentences(
+    files: Sequence[str | Path],
+    out: str | Path,
+    config: DatasetConfig,
+    seed: int,
+    exclusions: Exclusions | None = None,
 ) -> dict[str, Any]:
-    """Choose sentences and write them with tokens and tags.
+    """Choose sentences, and write them with tokens and tags.
 
     Args:
         files: judged Parquet files (schema.JUDGED) of one target language.
         out: the Parquet file to write (schema.EXPORTED), atomically.
-        config: of this language (`DatasetConfig.for_language`): how many sentences at most, and the share of them
-            without entity, equal in all domains.
-        seed: another seed, another choice.
-        without: rows that are not to be chosen.
+        config: of this language (`DatasetConfig.for_language`): the maximum number of sentences, and the fraction without
+            entity, which is equal in all domains.
+        seed: another seed gives another choice.
+        exclusions: rows that are not chosen.
 
     Returns:
-        sentences, with_entity, without_entity, available (sentences to choose from), entities,
-        unlabeled (spans that took no word), domains {name: {with_entity, without_entity, empty_share}},
-        notes (sentences for a reader).
+        sentences, with_entity, without_entity; available (sentences to choose from); entities; unlabeled (spans without a word);
+        domains {name: {with_entity, without_entity, no_entity_ratio}}; notes (for the log).
 
     Raises:
-        UserError: no file, or no sentence was kept.
-        RuntimeError: a pair is there twice.
+        UserError: there is no file, or no sentence was kept.
+        RuntimeError: a pair is in the files twice.
     """
     paths = sorted(str(f) for f in files)
     if not paths:
         raise UserError("no labeled shards to choose from", remedy="run the label stage first")
-    assert not isinstance(config.corpora, dict), (
-        "the config of one language, DatasetConfig.for_language, is wanted here"
-    )
-    source = _Candidates(ds.dataset(paths, format="parquet"), without or Without(), config.corpora)
-    limits, summary = _plan(source, config, seed)
-    if not summary["sentences"]:
+    if isinstance(config.corpora, dict):
+        raise ValueError("the config of one language is needed, see DatasetConfig.for_language")
+    rows = _KeptRows(ds.dataset(paths, format="parquet"), exclusions or Exclusions(), config.corpora)
+    selection = _select(rows, config, seed)
+    if not selection.summary["sentences"]:
         raise UserError(
             "no sentence with entities was kept, so there is nothing to train on",
             key="rules",
@@ -73,173 +74,152 @@ def select(
     counts: dict[str, int] = {}
 
     def write(path: Path) -> None:
-        counts.update(_write(_chosen(source, limits, seed), path, config.quotes_inside_entity))
-        if counts["sentences"] != summary["sentences"]:
+        counts.update(write_tokenized(selection.tables(rows, seed), path, config.quotes_inside_entity))
+        if counts["sentences"] != selection.summary["sentences"]:
             raise RuntimeError(
-                f"{counts['sentences']} rows instead of {summary['sentences']}: the shards changed meanwhile"
+                f"{counts['sentences']} rows instead of {selection.summary['sentences']}: the shards changed meanwhile"
             )
 
     replace_file(out, write)
-    return summary | counts
+    return selection.summary | counts
 
 
 @dataclass(frozen=True)
-class _Candidates:
-    """The rows that may be chosen; `corpora`: of these alone."""
+class _KeptRows:
+    """Kept rows of judged shards that are not excluded. `corpora`: only of these; None: of all."""
 
     source: ds.Dataset
-    without: Without
+    exclusions: Exclusions
     corpora: Sequence[str] | None
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        wanted = [*columns, *(x for x in ("source", "target") if self.without and x not in columns)]
-        kept = pc.field("verdict").isin(_KEPT)
+        texts = [c for c in ("source", "target") if self.exclusions and c not in columns]
+        is_kept = pc.field("verdict").isin(_KEPT_VERDICTS)
         if self.corpora is not None:
-            kept &= pc.field("corpus").isin(self.corpora)
-        for batch in self.source.to_batches(columns=wanted, filter=kept):
-            yield self.without.leave(batch).select(columns)
+            is_kept &= pc.field("corpus").isin(self.corpora)
+        for batch in self.source.to_batches(columns=[*columns, *texts], filter=is_kept):
+            yield self.exclusions.remove_from(batch).select(columns)
 
 
 @dataclass
-class _Smallest:
-    """The k smallest of a stream of hashes, and how many there were."""
+class _SmallestHashes:
+    """The `max_hashes` smallest of a stream of hashes, and the number of all."""
 
-    k: int
-    seen: int = 0
+    max_hashes: int
+    num_seen: int = 0
     parts: list[np.ndarray] = field(default_factory=list)
 
     def add(self, hashes: np.ndarray) -> None:
-        self.seen += len(hashes)
+        self.num_seen += len(hashes)
         self.parts.append(hashes)
-        if sum(map(len, self.parts)) > 2 * self.k + 65536:
+        if sum(map(len, self.parts)) > 2 * self.max_hashes + 65536:
             self.parts = [self.sorted()]
 
     def sorted(self) -> np.ndarray:
-        everything = np.concatenate([*self.parts, np.zeros(0, np.uint64)])
-        if len(everything) > self.k:
-            everything = np.partition(everything, self.k - 1)[: self.k]
-        return np.sort(everything)
+        hashes = np.concatenate([*self.parts, np.zeros(0, np.uint64)])
+        if len(hashes) > self.max_hashes:
+            hashes = np.partition(hashes, self.max_hashes - 1)[: self.max_hashes]
+        return np.sort(hashes)
 
 
-def _plan(source: _Candidates, config: DatasetConfig, seed: int) -> tuple[dict[Group, np.uint64], dict[str, Any]]:
-    """Largest hash taken of each group, and the summary."""
-    pools: dict[Group, _Smallest] = {}
-    for batch in source.batches(_SMALL):
-        for key, rows, hashes in _hashed(batch, seed):
-            pools.setdefault(key, _Smallest(config.max_sentences)).add(hashes[rows])
-    smallest = {key: pool.sorted() for key, pool in pools.items()}
-    for (domain, _), values in smallest.items():
-        if (values[1:] == values[:-1]).any():
+@dataclass(frozen=True)
+class _Selection:
+    """The largest chosen hash of each group, and the summary of `sample_sentences`."""
+
+    max_hashes: dict[Group, np.uint64]
+    summary: dict[str, Any]
+
+    def tables(self, rows: _KeptRows, seed: int) -> Iterator[pa.Table]:
+        """The chosen rows in the order of the files."""
+        for batch in rows.batches(schema.JUDGED.names):
+            is_chosen = np.zeros(batch.num_rows, bool)
+            for group, is_member, hashes in _hashed_groups(batch, seed):
+                if group in self.max_hashes:
+                    is_chosen |= is_member & (hashes <= self.max_hashes[group])
+            if is_chosen.any():
+                yield pa.Table.from_batches([batch]).filter(pa.array(is_chosen))
+
+
+def _select(rows: _KeptRows, config: DatasetConfig, seed: int) -> _Selection:
+    streams: dict[Group, _SmallestHashes] = {}
+    for batch in rows.batches(_HASHED_COLUMNS):
+        for group, is_member, hashes in _hashed_groups(batch, seed):
+            streams.setdefault(group, _SmallestHashes(config.max_sentences)).add(hashes[is_member])
+    smallest = {group: stream.sorted() for group, stream in streams.items()}
+    for (domain, _), hashes in smallest.items():
+        if (hashes[1:] == hashes[:-1]).any():
             raise RuntimeError(
                 f"a pair of domain `{domain}` is there twice: shards overlap, or files of two runs are mixed"
             )
-    taken = _with_entity(smallest, config)
-    wanted = _without_entity(taken, sorted({domain for domain, _ in smallest}), config)
+    with_entity = _quotas_with_entity(smallest, config)
+    quotas = _quotas_without_entity(with_entity, sorted({domain for domain, _ in smallest}), config)
 
-    limits: dict[Group, np.uint64] = {}
+    max_hashes: dict[Group, np.uint64] = {}
     domains: dict[str, dict[str, Any]] = {}
     notes = []
-    for domain, want in wanted.items():
-        there = len(smallest.get((domain, schema.KEPT_NO_ENTITY), ()))
-        full, empty = taken.get(domain, 0), min(want, there)
-        for verdict, number in ((schema.KEPT, full), (schema.KEPT_NO_ENTITY, empty)):
+    for domain, quota in quotas.items():
+        num_with = with_entity.get(domain, 0)
+        num_without = min(quota, len(smallest.get((domain, schema.KEPT_NO_ENTITY), ())))
+        for verdict, number in ((schema.KEPT, num_with), (schema.KEPT_NO_ENTITY, num_without)):
             if number:
-                limits[domain, verdict] = smallest[domain, verdict][number - 1]
-        share = empty / (full + empty) if full + empty else 0.0
-        domains[domain] = {"with_entity": full, "without_entity": empty, "empty_share": round(share, 4)}
-        if empty < want:
+                max_hashes[domain, verdict] = smallest[domain, verdict][number - 1]
+        ratio = num_without / (num_with + num_without) if num_with + num_without else 0.0
+        domains[domain] = {
+            "with_entity": num_with,
+            "without_entity": num_without,
+            "no_entity_ratio": round(ratio, 4),
+        }
+        if num_without < quota:
             notes.append(
-                f"{domain}: only {empty} of {want} sentences without entity are there, so their share is"
-                f" {100 * share:.1f}% instead of {100 * config.no_entity_ratio:.1f}%"
+                f"{domain}: only {num_without} of {quota} sentences without entity are available, so their ratio is"
+                f" {100 * ratio:.1f}% instead of {100 * config.no_entity_ratio:.1f}%"
             )
-    total = {key: sum(row[key] for row in domains.values()) for key in ("with_entity", "without_entity")}
-    available = sum(pool.seen for pool in pools.values())
-    return limits, {
+    total = {key: sum(counts[key] for counts in domains.values()) for key in ("with_entity", "without_entity")}
+    summary = {
         "sentences": sum(total.values()),
         **total,
-        "available": available,
+        "available": sum(stream.num_seen for stream in streams.values()),
         "domains": domains,
         "notes": notes,
     }
+    return _Selection(max_hashes, summary)
 
 
-def _with_entity(smallest: dict[Group, np.ndarray], config: DatasetConfig) -> dict[str, int]:
-    """How many sentences with entities each domain gives: the smallest hashes of all domains together."""
-    pools = {domain: values for (domain, verdict), values in smallest.items() if verdict == schema.KEPT}
+def _quotas_with_entity(smallest: dict[Group, np.ndarray], config: DatasetConfig) -> dict[str, int]:
+    """Number of sentences with entities of each domain: those with the smallest hashes of all domains."""
+    hashes_of = {domain: hashes for (domain, verdict), hashes in smallest.items() if verdict == schema.KEPT}
     number = config.max_sentences - round(config.max_sentences * config.no_entity_ratio)
-    best = np.sort(np.concatenate([*pools.values(), np.zeros(0, np.uint64)]))[:number]
-    return {d: int(np.searchsorted(v, best[-1], side="right")) if len(best) else 0 for d, v in pools.items()}
+    chosen = np.sort(np.concatenate([*hashes_of.values(), np.zeros(0, np.uint64)]))[:number]
+    return {
+        domain: int(np.searchsorted(hashes, chosen[-1], side="right")) if len(chosen) else 0
+        for domain, hashes in hashes_of.items()
+    }
 
 
-def _without_entity(taken: dict[str, int], domains: Sequence[str], config: DatasetConfig) -> dict[str, int]:
-    """How many sentences without entity each domain should give: the same share of each, adding up within the cap."""
-    share, cap = config.no_entity_ratio, round(config.max_sentences * config.no_entity_ratio)
-    if share == 1:
-        parts = {domain: cap / len(domains) for domain in domains}
-        total = cap
+def _quotas_without_entity(
+    with_entity: dict[str, int], domains: Sequence[str], config: DatasetConfig
+) -> dict[str, int]:
+    """Number of sentences without entity that each domain should give: the same ratio in each, within the maximum."""
+    ratio, maximum = config.no_entity_ratio, round(config.max_sentences * config.no_entity_ratio)
+    if ratio == 1:
+        exact = {domain: maximum / len(domains) for domain in domains}
+        total = maximum
     else:
-        parts = {domain: taken.get(domain, 0) * share / (1 - share) for domain in domains}
-        total = min(cap, round(sum(taken.values()) * share / (1 - share)))
-    wanted = {domain: int(part) for domain, part in parts.items()}
-    rest = sorted(domains, key=lambda d: (wanted[d] - parts[d], d))  # largest remainder first
-    for domain in rest[: max(0, total - sum(wanted.values()))]:
-        wanted[domain] += 1
-    return wanted
+        exact = {domain: with_entity.get(domain, 0) * ratio / (1 - ratio) for domain in domains}
+        total = min(maximum, round(sum(with_entity.values()) * ratio / (1 - ratio)))
+    quotas = {domain: int(number) for domain, number in exact.items()}
+    by_remainder = sorted(domains, key=lambda d: (quotas[d] - exact[d], d))  # largest remainder first
+    for domain in by_remainder[: max(0, total - sum(quotas.values()))]:
+        quotas[domain] += 1
+    return quotas
 
 
-def _hashed(batch: pa.RecordBatch, seed: int) -> Iterator[tuple[Group, np.ndarray, np.ndarray]]:
-    """((domain, verdict), mask of its rows, hashes of all rows) for each such group of a batch."""
+def _hashed_groups(batch: pa.RecordBatch, seed: int) -> Iterator[tuple[Group, np.ndarray, np.ndarray]]:
+    """Each (domain, verdict) of a batch, with the bool mask of its rows and the uint64 hashes of all rows."""
     hashes = np.zeros(batch.num_rows, np.uint64)
-    ids = batch.column("pair_id").to_numpy()
-    for (corpus, language), rows in groups(batch, "corpus", "language"):
-        # Mixed once more: ingest took the smallest plain hashes, so those of a large corpus are small.
-        hashes[rows] = splitmix64(pair_hash(seed, corpus, language, ids[rows]))
-    for (domain, verdict), rows in groups(batch, "domain", "verdict"):
+    pair_ids = batch.column("pair_id").to_numpy()
+    for (corpus, language), rows in group_masks(batch, "corpus", "language"):
+        # Ingest kept the smallest plain hashes, so the hashes of a large corpus are small. They are mixed once more here.
+        hashes[rows] = splitmix64(pair_hash(seed, corpus, language, pair_ids[rows]))
+    for (domain, verdict), rows in group_masks(batch, "domain", "verdict"):
         yield (domain, verdict), rows, hashes
-
-
-def groups(batch: pa.RecordBatch, *names: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
-    """Distinct values of some string columns, with the mask of their rows."""
-    columns = [batch.column(name).dictionary_encode() for name in names]
-    codes = np.stack([c.indices.to_numpy() for c in columns])
-    for key in np.unique(codes, axis=1).T:
-        values = tuple(c.dictionary[int(k)].as_py() for c, k in zip(columns, key, strict=True))
-        yield values, (codes == key[:, None]).all(axis=0)
-
-
-def _chosen(source: _Candidates, limits: dict[Group, np.uint64], seed: int) -> Iterator[pa.Table]:
-    """Chosen rows in the order of the files."""
-    for batch in source.batches(schema.JUDGED.names):
-        mask = np.zeros(batch.num_rows, bool)
-        for key, rows, hashes in _hashed(batch, seed):
-            if key in limits:
-                mask |= rows & (hashes <= limits[key])
-        if mask.any():
-            yield pa.Table.from_batches([batch]).filter(pa.array(mask))
-
-
-def _write(tables: Iterable[pa.Table], path: Path, quoted: Sequence[str]) -> dict[str, int]:
-    """Write with fixed settings and row groups of a fixed size, so that equal rows make equal bytes."""
-    counts = {"sentences": 0, "entities": 0, "unlabeled": 0}
-    held: list[pa.Table] = []
-    with pq.ParquetWriter(path, schema.EXPORTED, compression="zstd", compression_level=3, version="2.6") as writer:
-
-        def flush(size: int) -> None:
-            nonlocal held
-            table = pa.concat_tables(held)
-            while table.num_rows >= size:
-                part = export(table.slice(0, _ROW_GROUP).combine_chunks(), quoted)
-                counts["sentences"] += part.num_rows
-                counts["entities"] += pc.sum(pc.list_value_length(part.column("spans"))).as_py()
-                counts["unlabeled"] += unlabeled(part)
-                writer.write_table(part, row_group_size=_ROW_GROUP)
-                table = table.slice(_ROW_GROUP)
-            held = [table]
-
-        for table in tables:
-            held.append(table)
-            if sum(t.num_rows for t in held) >= _ROW_GROUP:
-                flush(_ROW_GROUP)
-        if held:
-            flush(1)
-    return counts

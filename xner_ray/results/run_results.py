@@ -109,7 +109,7 @@ class RunResults:
 
     @cached_property
     def summaries(self) -> dict[str, dict[str, Any]]:
-        """The summary of each language's training sentences, see `projection.sentence_sampling.select`."""
+        """The summary of each language's training sentences, see `projection.sentence_sampling.sample_sentences`."""
         return {language: _read(path.with_name("summary.json")) for language, path in self.datasets.items()}
 
     @cached_property

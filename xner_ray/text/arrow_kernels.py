@@ -7,6 +7,8 @@ bytes of all spans. This takes eight bytes of memory for each character of the b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
@@ -127,6 +129,23 @@ def group_starts(*columns: np.ndarray) -> np.ndarray:
     if len(new):
         new[1:] = np.any([c[1:] != c[:-1] for c in columns], axis=0)
     return new
+
+
+def group_masks(batch: pa.RecordBatch, *names: str) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """Distinct values of some string columns, each with the rows that have them.
+
+    Args:
+        batch: with at least one row.
+        names: columns of type string.
+
+    Yields:
+        The values, one for each column, and bool [rows].
+    """
+    columns = [batch.column(name).dictionary_encode() for name in names]
+    codes = np.stack([c.indices.to_numpy() for c in columns])
+    for key in np.unique(codes, axis=1).T:
+        values = tuple(c.dictionary[int(k)].as_py() for c, k in zip(columns, key, strict=True))
+        yield values, (codes == key[:, None]).all(axis=0)
 
 
 def first_occurrences(rows: np.ndarray, names: np.ndarray, types: np.ndarray) -> np.ndarray:

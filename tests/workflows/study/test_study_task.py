@@ -16,7 +16,7 @@ from xner_ray.pipeline.executors import InProcess, RayExecutor
 from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages.filter import Filtered
 from xner_ray.pipeline.stages.sample import Sample
-from xner_ray.projection.filters import judge
+from xner_ray.projection.filters import assign_verdicts
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
@@ -51,9 +51,9 @@ def ctx(tmp_path_factory) -> Context:
 @pytest.fixture(scope="module")
 def filtered(ctx) -> Filtered:
     """Filtered pairs of a run without labeling and training."""
-    folder, table = StageDir.of(ctx.out, "filter", {"made": 1}).create(), judge(pairs(), RulesConfig())
+    folder, table = StageDir.of(ctx.out, "filter", {"made": 1}).create(), assign_verdicts(pairs(), RulesConfig())
     ledger = Ledger()
-    ledger.add(table)
+    ledger.count_verdicts(table)
     store = ShardStore(folder.path)
     store.commit("de-0", table, "hash", {"ledger": ledger.to_rows()})
     committed = store.committed()

@@ -16,8 +16,8 @@ from xner_ray.corpora.collection import Collection
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.ingest import collection_folder
-from xner_ray.projection.exclusions import Without
-from xner_ray.projection.sentence_sampling import select
+from xner_ray.projection.exclusions import Exclusions
+from xner_ray.projection.sentence_sampling import sample_sentences
 from xner_ray.storage.atomic import write_json
 from xner_ray.storage.stage_dir import StageDir
 from xner_ray.text.sentence_keys import target_keys
@@ -67,14 +67,14 @@ class SampleSentences(Stage):
             "seed": ctx.config.seed,
         }
         if excluded := excluded_rows(ctx, language):
-            parts["excluded"] = excluded.identity()
+            parts["excluded"] = excluded.hashes()
         return Piece(language, parts)
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         for piece in todo:
             language, train = piece.key, piece.path / TRAIN
             files, settings = inputs["filter"].files(language), ctx.config.dataset.for_language(language)
-            summary = select(files, train, settings, ctx.config.seed, excluded_rows(ctx, language))
+            summary = sample_sentences(files, train, settings, ctx.config.seed, excluded_rows(ctx, language))
             for note in summary.get("notes", []):
                 ctx.log(f"[dataset] {language}: {note}")
             write_json(piece.path / SUMMARY, summary)
@@ -94,11 +94,11 @@ def silver_file(out: Path, language: str) -> Path:
     return out / "silver" / f"{language}.parquet"
 
 
-def excluded_rows(ctx: Context, language: str) -> Without:
+def excluded_rows(ctx: Context, language: str) -> Exclusions:
     """What a language's training file must not hold: pairs that no corpus has any more, and silver sentences."""
     file, withdrawn = silver_file(ctx.out, language), np.zeros(0, np.uint64)
     if ctx.config.ingest.incremental:
         withdrawn = Collection(collection_folder(ctx.out, language)).tombstones()
     if not file.exists():
-        return Without(withdrawn)
-    return Without(withdrawn, target_keys(pq.read_table(file, columns=["target"]).column("target")))
+        return Exclusions(withdrawn)
+    return Exclusions(withdrawn, target_keys(pq.read_table(file, columns=["target"]).column("target")))

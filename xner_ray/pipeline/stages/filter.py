@@ -20,13 +20,13 @@ from xner_ray.observability.run_metrics import record_verdicts
 from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.label import Labeled, discard_damaged_shards, shards_problem
-from xner_ray.projection.demonyms import to_countries
-from xner_ray.projection.filters import judge
+from xner_ray.projection.demonyms import relabel_demonyms
+from xner_ray.projection.filters import assign_verdicts
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.atomic import write_json
 from xner_ray.storage.shard_store import Manifest, ShardStore
 from xner_ray.storage.stage_dir import StageDir
-from xner_ray.text.decontamination import HeldOut
+from xner_ray.text.decontamination import EvaluationSentences
 
 LEDGER = "ledger.json"
 
@@ -169,10 +169,10 @@ def filter_shard(
         rows, and the rows of its ledger.
     """
     name, labeled, input_hash = item
-    table = to_countries(ShardStore(root).read(labeled), rules.demonym_country_type, lacking)
-    table = judge(table, rules, HeldOut(held_out))
+    table = relabel_demonyms(ShardStore(root).read(labeled), rules.demonym_country_type, lacking)
+    table = assign_verdicts(table, rules, EvaluationSentences(held_out))
     ledger = Ledger()
-    ledger.add(table)
+    ledger.count_verdicts(table)
     cells = ledger.to_rows()
     ShardStore(out).commit(name, table, input_hash, {"ledger": cells})
     return table.num_rows, cells

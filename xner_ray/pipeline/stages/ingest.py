@@ -67,11 +67,11 @@ class Ingested:
             domains = report.made_from.get("domains") or {}
             for corpus, count in report.corpora.items():
                 domain = domains[corpus] if domains else self.domains[language, corpus]
-                ledger.read(language, corpus, domain, count.sampled)
+                ledger.count_read(language, corpus, domain, count.sampled)
                 for reason, rows in {DUPLICATE: count.duplicates, **count.dropped}.items():
-                    ledger.add_dropped(language, corpus, reason, rows)
+                    ledger.count_dropped(language, corpus, reason, rows)
             for file in self.quarantine_files(language):
-                ledger.add_quarantine(pq.read_table(file, columns=["language", "corpus"]))
+                ledger.count_quarantined(pq.read_table(file, columns=["language", "corpus"]))
         return ledger
 
     def quarantine_files(self, language: str) -> list[Path]:

@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 
 from xner_ray.corpora.sampling import BottomK, pair_hash
 from xner_ray.errors import UserError
-from xner_ray.projection.sentence_sampling import groups
 from xner_ray.schema import KEPT
-from xner_ray.text.arrow_kernels import list_offsets
+from xner_ray.text.arrow_kernels import group_masks, list_offsets
 from xner_ray.text.sentence_keys import splitmix64
 
 BATCH_ROWS = 8192
@@ -57,7 +56,7 @@ class Tally:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the rows of a batch."""
-        for key, rows in groups(batch, "language", "corpus"):
+        for key, rows in group_masks(batch, "language", "corpus"):
             part = batch.filter(pa.array(rows))
             for name, counts in (("entities", self.teacher), ("spans", self.kept)):
                 for row in part.column(name).flatten().field("type").value_counts().to_pylist():
@@ -86,7 +85,7 @@ class StratifiedSample:
     def add(self, batch: pa.RecordBatch) -> None:
         """Offer the rows of a batch."""
         hashes = row_hashes(batch, self.seed)
-        for cell, rows in groups(batch, "language", "corpus", "verdict"):
+        for cell, rows in group_masks(batch, "language", "corpus", "verdict"):
             if cell in self._samples:
                 self._samples[cell].add(pa.table(batch.filter(pa.array(rows))), hashes[rows])
 
@@ -160,7 +159,7 @@ def row_hashes(batch: pa.RecordBatch, seed: int) -> np.ndarray:
     The pair hash is mixed once more, because ingest may have sampled the pairs with the smallest pair hashes.
     """
     hashes, ids = np.zeros(batch.num_rows, np.uint64), batch.column("pair_id").to_numpy()
-    for (language, corpus), rows in groups(batch, "language", "corpus"):
+    for (language, corpus), rows in group_masks(batch, "language", "corpus"):
         hashes[rows] = splitmix64(pair_hash(seed, corpus, language, ids[rows]))
     return hashes
 

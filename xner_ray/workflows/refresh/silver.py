@@ -12,7 +12,7 @@ from xner_ray.config import Config, DatasetConfig, GoldConfig
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.stages.dataset import silver_file
 from xner_ray.pipeline.stages.filter import Filtered
-from xner_ray.projection.sentence_sampling import select
+from xner_ray.projection.sentence_sampling import sample_sentences
 
 SHARE = 10  # at most one in so many sentences
 _SEED = 1_000_003  # another draw than that of the training sentences
@@ -38,7 +38,7 @@ def draw_silver_sets(ctx: Context, filtered: Filtered, sentences: int) -> None:
         kept = counts[language]["kept"] + counts[language]["kept_no_entity"]
         most = max(1, min(sentences, kept // SHARE))
         settings = DatasetConfig(max_sentences=most, no_entity_ratio=ctx.config.dataset.no_entity_ratio)
-        summary = select(filtered.files(language), file, settings, ctx.config.seed + _SEED)
+        summary = sample_sentences(filtered.files(language), file, settings, ctx.config.seed + _SEED)
         ctx.log(
             f"[silver] {language}: {summary['sentences']:,} sentences are held out, with {summary['entities']:,} entities"
         )

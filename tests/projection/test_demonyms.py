@@ -1,4 +1,4 @@
-"""Countries' names in the target: by hand, then a slow version on random rows."""
+"""Demonyms: cases by hand, then a slow version on random rows."""
 
 import pyarrow as pa
 import pytest
@@ -8,44 +8,44 @@ from hypothesis import strategies as st
 from tests.harness.projection_rows import aligned, aligned_rows, first_equal, row
 from xner_ray.config import RulesConfig
 from xner_ray.projection import demonyms
-from xner_ray.projection.demonyms import to_countries
-from xner_ray.projection.filters import judge
+from xner_ray.projection.demonyms import relabel_demonyms
+from xner_ray.projection.filters import assign_verdicts
 
 CHINESE = ("Chinese tea, Chinese Open", "中国茶，中国公开赛", [(0, 7, "MISC"), (13, 25, "MISC")])
 ZH = {"language": "zh"}
 
 
-def changed(*rows):
-    return to_countries(aligned(list(rows)), {"zh": "LOC"}, {"zh": ["MISC"]}).to_pylist()
+def relabel(*rows):
+    return relabel_demonyms(aligned(list(rows)), {"zh": "LOC"}, {"zh": ["MISC"]}).to_pylist()
 
 
-def test_a_people_is_its_country_and_what_else_is_misc_is_not_there():
-    (found,) = changed(row(*CHINESE, [(0, 0, 2), (1, 4, 9)], **ZH))
-    assert [(e["start"], e["end"], e["type"]) for e in found["entities"]] == [(0, 7, "LOC")]
-    assert [(p["entity"], p["start"], p["end"]) for p in found["projections"]] == [(0, 0, 2)]
-    (found,) = changed(row(*CHINESE, [(1, 0, 2)], **ZH))
-    assert [(e["start"], e["type"]) for e in found["entities"]] == [(13, "LOC")]
-    assert found["projections"][0]["entity"] == 0
+def test_a_demonym_gets_the_type_of_countries_and_other_misc_is_removed():
+    (result,) = relabel(row(*CHINESE, [(0, 0, 2), (1, 4, 9)], **ZH))
+    assert [(e["start"], e["end"], e["type"]) for e in result["entities"]] == [(0, 7, "LOC")]
+    assert [(p["entity"], p["start"], p["end"]) for p in result["projections"]] == [(0, 0, 2)]
+    (result,) = relabel(row(*CHINESE, [(1, 0, 2)], **ZH))
+    assert [(e["start"], e["type"]) for e in result["entities"]] == [(13, "LOC")]
+    assert result["projections"][0]["entity"] == 0
 
 
-def test_an_unmapped_misc_no_longer_drops_its_row():
-    table = to_countries(aligned([row(*CHINESE, [(0, 0, 2)], **ZH)]), {"zh": "LOC"}, {"zh": ["MISC"]})
-    assert judge(table, RulesConfig()).column("verdict").to_pylist() == ["kept"]
+def test_an_unmapped_entity_of_a_dropped_type_does_not_drop_its_row():
+    table = relabel_demonyms(aligned([row(*CHINESE, [(0, 0, 2)], **ZH)]), {"zh": "LOC"}, {"zh": ["MISC"]})
+    assert assign_verdicts(table, RulesConfig()).column("verdict").to_pylist() == ["kept"]
 
 
-def test_country_and_people_in_one_row_are_one_span():
+def test_a_country_and_its_demonym_with_one_span_are_kept():
     both = row("China and Chinese tea", "中国茶", [(0, 5, "LOC"), (10, 17, "MISC")], [(0, 0, 2), (1, 0, 2)], **ZH)
-    table = to_countries(aligned([both]), {"zh": "LOC"}, {"zh": ["MISC"]})
-    judged = judge(table, RulesConfig()).to_pylist()[0]
+    table = relabel_demonyms(aligned([both]), {"zh": "LOC"}, {"zh": ["MISC"]})
+    judged = assign_verdicts(table, RulesConfig()).to_pylist()[0]
     assert judged["verdict"] == "kept" and [(s["start"], s["end"], s["type"]) for s in judged["spans"]] == [
         (0, 2, "LOC")
     ]
 
 
-def test_other_languages_and_types_stay():
+def test_other_languages_and_types_do_not_change():
     german = row("Chinese tea", "China Tee", [(0, 7, "MISC")], [(0, 0, 5)])
     known = row("China", "中国", [(0, 5, "ORG")], [(0, 0, 2)], **ZH)
-    assert changed(german, known) == aligned([german, known]).to_pylist()
+    assert relabel(german, known) == aligned([german, known]).to_pylist()
 
 
 @settings(max_examples=100, deadline=None)
@@ -53,20 +53,20 @@ def test_other_languages_and_types_stay():
 def test_agrees_with_a_slow_version(rows):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demonyms, "country_names", lambda language: ("好", "aé", "a"))
-        table = to_countries(aligned(rows), {"zh": "PER"}, {"zh": ["LOC"]})
+        table = relabel_demonyms(aligned(rows), {"zh": "PER"}, {"zh": ["LOC"]})
     table.validate(full=True)
     for before, after in zip(rows, table.to_pylist(), strict=True):
-        entities, projections = slow(before) if before["language"] == "zh" else (before["entities"], None)
+        entities, projections = slow_relabel(before) if before["language"] == "zh" else (before["entities"], None)
         assert [(e["start"], e["end"], e["type"]) for e in after["entities"]] == [
             (e["start"], e["end"], e["type"]) for e in entities
         ]
         if projections is not None:
             found = [(p["entity"], p["start"], p["end"]) for p in after["projections"]]
             assert sorted(found) == sorted(projections)
-    judge(table, RulesConfig())  # every projection still points to the first of its equals
+    assign_verdicts(table, RulesConfig())  # every projection still points to the first of its equals
 
 
-def slow(row):
+def slow_relabel(row):
     source, target, entities = row["source"], row["target"], row["entities"]
     kept = []
     for i, e in enumerate(entities):
@@ -81,8 +81,8 @@ def slow(row):
     return new, projections
 
 
-def test_empty():
-    assert to_countries(aligned([]), {"zh": "LOC"}, {"zh": ["MISC"]}).num_rows == 0
+def test_empty_tables_and_rows_keep_the_schema():
+    assert relabel_demonyms(aligned([]), {"zh": "LOC"}, {"zh": ["MISC"]}).num_rows == 0
     assert pa.types.is_list(
-        to_countries(aligned([row(**ZH)]), {"zh": "LOC"}, {"zh": ["X"]}).schema.field("entities").type
+        relabel_demonyms(aligned([row(**ZH)]), {"zh": "LOC"}, {"zh": ["X"]}).schema.field("entities").type
     )
