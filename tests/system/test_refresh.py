@@ -267,4 +267,6 @@ def test_only_the_configured_number_of_versions_is_kept(refreshed):
         str(p.relative_to(refreshed.out))
         for p in [*refreshed.out.glob("student/*/*"), *refreshed.out.glob("dataset/*/*")]
     }
-    assert kept <= existing and len(existing - kept) <= 4  # of the last refresh: a dataset and a student for each language
+    assert (
+        kept <= existing and len(existing - kept) <= 4
+    )  # of the last refresh: a dataset and a student for each language
