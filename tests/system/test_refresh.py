@@ -29,7 +29,7 @@ from xner_ray.sample.generate import pairs as sample_pairs
 from xner_ray.sample.write import write_sample
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.text.sentence_keys import pair_keys, target_keys
-from xner_ray.workflows.refresh.run_refresh import refresh
+from xner_ray.workflows.refresh.run_refresh import run_refresh
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -123,8 +123,8 @@ class RefreshFolder:
         write_sample(folder / "data", 10, 1, LANGUAGES, gold_sentences=120, eval_sentences=20)
 
     def refresh(self, *overrides: str):
-        patience = RetryPolicy(max_tries=2, first_pause=0.05)
-        return refresh(load_config(self.config, overrides), self.config, [].append, patience=patience)
+        policy = RetryPolicy(max_tries=2, first_pause=0.05)
+        return run_refresh(load_config(self.config, overrides), self.config, [].append, retry_policy=policy)
 
     def current(self) -> dict:
         current = json.loads((self.out / "published/current.json").read_text())

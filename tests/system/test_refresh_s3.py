@@ -71,5 +71,5 @@ def test_registry_commits_versions_and_deletes_old_ones(store, tmp_path):
         assert current["version"] == number
         assert store.read(f"{current['students']['de']['path']}/config.json") == str(number).encode()
     assert len(store.read("students/000003/de/model.safetensors")) == 12 << 20
-    assert registry.keep(2, 4) == [1] and registry.versions() == [2, 3]
+    assert registry.delete_old_versions(2, 4) == [1] and registry.versions() == [2, 3]
     assert not store.list("students/000001/de") and store.list("students/000002/de")

@@ -11,7 +11,7 @@ from xner_ray.cli.console import echo, report_user_errors, show
 from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 
 if TYPE_CHECKING:
-    from xner_ray.workflows.refresh.cost_estimate import Plan
+    from xner_ray.workflows.refresh.cost_estimate import RefreshPlan
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what a refresh would do and cost, and do nothing.")]
 
@@ -27,19 +27,19 @@ def refresh(
     """
     with report_user_errors(resumable=True):
         from xner_ray.config.load import load_config
-        from xner_ray.workflows.refresh.dry_run import nightly, plan_night
+        from xner_ray.workflows.refresh.dry_run import plan_refresh, refresh_config
 
         loaded = load_config(config, overrides or ())
         if dry_run:
-            plan = plan_night(loaded, echo)
+            plan = plan_refresh(loaded, echo)
             typer.echo(_to_json(plan.to_json())) if json_out else _show_plan(plan)
             return
         from xner_ray.cli.corpus_tables import Lines
         from xner_ray.cli.preflight import run_preflight
         from xner_ray.workflows.refresh.refresh_report import markdown
-        from xner_ray.workflows.refresh.run_refresh import refresh as run_refresh
+        from xner_ray.workflows.refresh.run_refresh import run_refresh
 
-        run_preflight(nightly(loaded), to_stderr=json_out)
+        run_preflight(refresh_config(loaded), to_stderr=json_out)
         result = run_refresh(loaded, config, echo, Lines())
         typer.echo(_to_json(result) if json_out else markdown(result))
 
@@ -48,7 +48,7 @@ def _to_json(content: dict[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, indent=1)
 
 
-def _show_plan(plan: Plan) -> None:
+def _show_plan(plan: RefreshPlan) -> None:
     from rich.filesize import decimal
     from rich.table import Table
 
@@ -59,7 +59,12 @@ def _show_plan(plan: Plan) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for c in plan.corpora:
         table.add_row(
-            c.what, c.language, c.state, _number(c.to_read), _number(c.more), decimal(c.size) if c.size else ""
+            c.source,
+            c.language,
+            c.state,
+            _number(c.lines_to_read),
+            _number(c.new_pairs),
+            decimal(c.size) if c.size else "",
         )
     total = plan.total()
     table.add_row("all", "", "", _number(total["read"]), _number(total["more"]), decimal(total["bytes"]), style="bold")
@@ -69,7 +74,7 @@ def _show_plan(plan: Plan) -> None:
         show(f"- {note}")
 
 
-def _costs_table(plan: Plan) -> Any:
+def _costs_table(plan: RefreshPlan) -> Any:
     from rich.table import Table
     from rich.text import Text
 

@@ -77,9 +77,9 @@ def test_killed_promotion_leaves_the_old_or_the_new_version(registry, failpoint,
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert current_version(folder) == (1, "1")  # readers always have a complete version
-    registry.point()
+    registry.update_pointer()
     assert current_version(folder) == (current, str(current))
-    registry.keep(2, 3)
+    registry.delete_old_versions(2, 3)
     assert (folder / "students/000002").exists() == (current == 2)
     promote(folder, 3)
     assert current_version(folder) == (3, "3")
@@ -90,8 +90,8 @@ def test_old_versions_and_unused_uploads_are_deleted(registry):
     for number in range(1, 6):
         promote(folder, number)
     registry.upload(6, {"de": folder.parent / "model-5"})  # of a refresh that still runs
-    assert registry.keep(2, 6) == [1, 2, 3]
+    assert registry.delete_old_versions(2, 6) == [1, 2, 3]
     assert registry.versions() == [4, 5] and current_version(folder) == (5, "5")
     assert sorted(p.name for p in (folder / "students").iterdir() if p.is_dir()) == ["000004", "000005", "000006"]
-    registry.keep(2, 7)
+    registry.delete_old_versions(2, 7)
     assert sorted(p.name for p in (folder / "students").iterdir() if p.is_dir()) == ["000004", "000005"]

@@ -8,7 +8,7 @@ import pytest
 
 from xner_ray.errors import UserError
 from xner_ray.storage.local_disk import LocalDisk
-from xner_ray.workflows.refresh.promotion import Compared, SetScore, as_rows
+from xner_ray.workflows.refresh.promotion import Comparison, SetScore, comparison_rows
 from xner_ray.workflows.refresh.refresh_report import RefreshReports, markdown
 
 COUNT = {
@@ -22,9 +22,9 @@ COUNT = {
 
 def report_without_promotion() -> dict:
     """The report of a refresh that trained and did not promote."""
-    compared = [
-        Compared("de", [SetScore("silver-de", "silver", 80.0, 78.25, [-2.5, -1.0])]),
-        Compared("zh", [SetScore("weibo", "gold", None, 40.0)]),
+    comparisons = [
+        Comparison("de", [SetScore("silver-de", "silver", 80.0, 78.25, [-2.5, -1.0])]),
+        Comparison("zh", [SetScore("weibo", "gold", None, 40.0)]),
     ]
     return {
         "night": 7,
@@ -37,7 +37,7 @@ def report_without_promotion() -> dict:
         "work": [{"stage": "label", "seconds": 3.0, "amount": {"pairs": 200}}],
         "dataset": {"de": {"available": 1000, "sentences": 400, "entities": 500}},
         "why": ["de grew from 900 to 1,000 sentences"],
-        "compared": as_rows(compared),
+        "compared": comparison_rows(comparisons),
         "decision": ["de lost 1.75 points, more than the 0.5 allowed"],
     }
 

@@ -1,7 +1,7 @@
-"""What is new: the catalog against the disk, the disk's receipts against the server, and the corpora against the collection.
+"""New and changed corpora: the catalog, the servers and the files on disk are compared with the collections.
 
-An archive is changed where its server tells another length, ETag or date than its receipt, whatever the version says. Nothing
-is written here, so a dry run may look at everything; it asks no server for archives that it does not have.
+An archive has changed if its server reports another length, ETag or date than its receipt, whatever its version is. This module
+writes nothing, so a dry run may check everything. It sends no request for archives that are not on disk during a dry run.
 """
 
 from __future__ import annotations
@@ -25,143 +25,161 @@ State = Literal["new", "changed", "held"]
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """A corpus in one language.
+class CorpusState:
+    """A corpus in one language, compared with the collection of the language.
 
     Attributes:
-        name: as in the config.
-        what: NAME/VERSION at OPUS, else its path.
-        state: against the collection; changed also means that its archive, or what is asked of it, is another one.
-        pairs: that the catalog tells; None where it, or nobody, does.
-        held: lines that the collection has read of the version that it holds.
-        item: its archive, where it is one of OPUS.
+        language: the target language.
+        name: its name in the config.
+        source: NAME/VERSION at OPUS, or its path.
+        state: `new`, `changed` (its archive or its config changed), or `held` (the collection has it).
+        pairs: pairs according to the catalog; None if unknown.
+        lines_read: lines that the collection has read of its present version.
+        item: its archive; None for a corpus that is not from OPUS.
     """
 
     language: str
     name: str
-    what: str
+    source: str
     state: State
     pairs: int | None
-    held: int
+    lines_read: int
     item: FetchItem | None = None
 
     @property
     def size(self) -> int:
-        """Bytes to fetch, as far as it is known."""
+        """Bytes to fetch, as far as they are known."""
         return self.item.remaining if self.item else 0
 
     @property
-    def to_read(self) -> int | None:
-        """Lines that ingest reads; None where nobody knows."""
+    def lines_to_read(self) -> int | None:
+        """Lines that ingest will read; None if unknown."""
         return 0 if self.state == "held" else self.pairs
 
     @property
-    def more(self) -> int | None:
-        """Pairs by which the corpus grew: new ones, if none replaced others; None where nobody knows."""
+    def new_pairs(self) -> int | None:
+        """Pairs by which the corpus grew, if no pair was replaced; None if unknown."""
         if self.state == "held":
             return 0
-        return None if self.pairs is None else max(self.pairs - self.held, 0)
+        return None if self.pairs is None else max(self.pairs - self.lines_read, 0)
 
     def to_json(self) -> dict[str, Any]:
-        keys = ("language", "name", "what", "state", "pairs", "held", "size")
-        return {key: getattr(self, key) for key in keys}
+        """The corpus for plan and report."""
+        return {
+            "language": self.language,
+            "name": self.name,
+            "what": self.source,
+            "state": self.state,
+            "pairs": self.pairs,
+            "held": self.lines_read,
+            "size": self.size,
+        }
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen. config: with a path for every corpus. catalog: its name, None where none was asked."""
+class DetectedChanges:
+    """The corpora of a config and their states.
+
+    Attributes:
+        config: the config of the refresh.
+        corpora: each corpus in each language.
+        catalog: the name of the catalog; None if the config has no OPUS corpus.
+        archives: the OPUS corpora with their archives.
+    """
 
     config: Config
-    corpora: list[Corpus]
+    corpora: list[CorpusState]
     catalog: str | None
-    found: list[ResolvedCorpus]
+    archives: list[ResolvedCorpus]
 
     @property
     def items(self) -> list[FetchItem]:
-        """Archives to fetch or, where somebody else put them there, to take in; each once."""
-        found = {c.item.path: c.item for c in self.corpora if c.item and c.item.state != "fetched"}
-        return list(found.values())
+        """The archives to fetch, or to check if another program put them there; each once."""
+        by_path = {c.item.path: c.item for c in self.corpora if c.item and c.item.state != "fetched"}
+        return list(by_path.values())
 
     def resolved(self, log: Log) -> Config:
-        """The config with paths as they are now, after fetching."""
-        return with_archive_paths(self.config, self.found, self.catalog, log) if self.catalog else self.config
+        """The config with the paths of all archives, after they were fetched."""
+        return with_archive_paths(self.config, self.archives, self.catalog, log) if self.catalog else self.config
 
 
-def look(config: Config, http: HttpClient, watch: ProgressListener, log: Log, dry: bool = False) -> Look:
-    """See what is new.
+def detect_changes(
+    config: Config, http: HttpClient, listener: ProgressListener, log: Log, dry_run: bool = False
+) -> DetectedChanges:
+    """Compare the corpora of a config with the catalog, the servers and the collections.
 
     Args:
         config: with `ingest.incremental`.
-        dry: only say what a night would do; where a server cannot be reached, its archives are taken as they are.
+        http: sends the requests.
+        listener: receives the progress of requests.
+        log: receives warnings.
+        dry_run: do not fail if a server cannot be reached; its archives then count as unchanged.
 
     Raises:
-        UserError: no catalog, a corpus that OPUS does not know, an archive that its server does not have, or no answer.
+        UserError: no catalog, a corpus that OPUS does not have, an archive that its server does not have, or no answer.
     """
-    catalog, found, plain = None, [], config
+    catalog, archives, with_paths = None, [], config
     if any(x.opus for x in config.corpora):
         opened = open_catalog(config.opus.catalog, config.opus.api)
-        catalog, found = opened.name, find_archives(config, opened, log)
-        plain = with_archive_paths(config, found, catalog, lambda line: None)
-    wanted = dict.fromkeys(x.archive for x in found)
-    there = {archive: _item(config, archive, http, watch, log, dry) for archive in wanted}
+        catalog, archives = opened.name, find_archives(config, opened, log)
+        with_paths = with_archive_paths(config, archives, catalog, lambda line: None)
+    distinct = dict.fromkeys(x.archive for x in archives)
+    items = {archive: _fetch_item(config, archive, http, listener, log, dry_run=dry_run) for archive in distinct}
     corpora = []
     for language in config.languages:
-        archives = {x.corpus.name: x.archive for x in found if x.language == language}
-        mine = {name: there[archive] for name, archive in archives.items()}
-        corpora += _of_language(plain, language, mine)
-    return Look(config, corpora, catalog, found)
+        of_language = {x.corpus.name: items[x.archive] for x in archives if x.language == language}
+        corpora += _corpora_of(with_paths, language, of_language)
+    return DetectedChanges(config, corpora, catalog, archives)
 
 
-def _of_language(plain: Config, language: str, items: dict[str, FetchItem]) -> list[Corpus]:
-    """The corpora of a language. plain: with a path for each. items: by name, those of OPUS."""
-    collection, sources = Collection(collection_folder(plain.out, language)), sources_of(plain, language)
-    held = collection.versions()
+def _corpora_of(config: Config, language: str, items: dict[str, FetchItem]) -> list[CorpusState]:
+    """The corpora of a language. `config`: with all paths; `items`: the archives by corpus name."""
+    collection, sources = Collection(collection_folder(config.out, language)), sources_of(config, language)
+    versions = collection.versions()
     read = {label: count.read for report in collection.reports() for label, count in report.corpora.items()}
-    news = {source.corpus.name for source in collection.new_sources(sources)}
+    changed = {source.corpus.name for source in collection.new_sources(sources)}
     corpora = []
     for source in sources:
         name, item = source.corpus.name, items.get(source.corpus.name)
-        other = name in news or (item is not None and item.state in ("absent", "partial"))
-        state: State = "new" if name not in held else "changed" if other else "held"
-        what, pairs = (item.archive.name, item.archive.pairs) if item else (source.path, None)
-        corpora.append(Corpus(language, name, what, state, pairs, read[held[name].label] if name in held else 0, item))
+        is_changed = name in changed or (item is not None and item.state in ("absent", "partial"))
+        state: State = "new" if name not in versions else "changed" if is_changed else "held"
+        address, pairs = (item.archive.name, item.archive.pairs) if item else (source.path, None)
+        lines_read = read[versions[name].label] if name in versions else 0
+        corpora.append(CorpusState(language, name, address, state, pairs, lines_read, item))
     return corpora
 
 
-def _item(
-    config: Config, archive: Archive, http: HttpClient, watch: ProgressListener, log: Log, dry: bool
+def _fetch_item(
+    config: Config, archive: Archive, http: HttpClient, listener: ProgressListener, log: Log, *, dry_run: bool
 ) -> FetchItem:
-    """What is there of an archive; one that the server has another of by now counts as not there."""
-    folder, base = Path(config.fill(config.opus.folder)), config.opus.base_url
-    absent = FetchItem(archive, archive.address(base), folder / archive.path, archive.size, 0, "absent")
+    """What is on disk of an archive. A file that the server has replaced counts as absent."""
+    folder, base_url = Path(config.fill(config.opus.folder)), config.opus.base_url
+    absent = FetchItem(archive, archive.address(base_url), folder / archive.path, archive.size, 0, "absent")
     if not absent.path.exists():
-        return absent if dry else plan_fetch(archive, folder, base, http, watch)
+        return absent if dry_run else plan_fetch(archive, folder, base_url, http, listener)
     try:
-        # A part beside the file: somebody was about to replace it.
-        again = absent.part.exists() or _differs(_known(absent), http.head(absent.url, watch))
-        return plan_fetch(archive, folder, base, http, watch, again)
+        # A part file beside the archive is left from an interrupted replacement.
+        again = absent.part.exists() or _has_changed(_recorded_file(absent), http.head(absent.url, listener))
+        return plan_fetch(archive, folder, base_url, http, listener, again)
     except UserError as e:
-        if not dry:
+        if not dry_run:
             raise
-        log(f"[opus] {archive}: not asked whether it changed, {e.problem}")
+        log(f"[opus] {archive}: cannot check whether it changed, {e.problem}")
         size = absent.path.stat().st_size
         return replace(absent, size=size, received=size, state="fetched")
 
 
-def _known(item: FetchItem) -> RemoteFile:
-    """What the server said of the file that is here; for one without a receipt its length alone."""
+def _recorded_file(item: FetchItem) -> RemoteFile:
+    """The server's description of the file on disk, from its receipt; without a receipt only its length."""
     receipt = read_receipt(item.path)
     if receipt is None:
         return RemoteFile(item.url, item.path.stat().st_size)
     return RemoteFile(item.url, receipt["bytes"], receipt["etag"], receipt["last_modified"])
 
 
-def _differs(known: RemoteFile, now: RemoteFile) -> bool:
-    if not known.may_equal(now):
+def _has_changed(recorded: RemoteFile, current: RemoteFile) -> bool:
+    if not recorded.may_equal(current):
         return True
-    tagged = known.etag is not None and now.etag is not None
-    return (
-        not tagged
-        and None not in (known.last_modified, now.last_modified)
-        and known.last_modified != now.last_modified
-    )
+    both_have_etags = recorded.etag is not None and current.etag is not None
+    dates = (recorded.last_modified, current.last_modified)
+    return not both_have_etags and None not in dates and dates[0] != dates[1]

@@ -1,7 +1,7 @@
-"""What a night will cost, by speeds that were measured: those of the config (`refresh.rates`) and those of earlier nights.
+"""The cost of a refresh, from measured speeds: those of the config (`refresh.rates`) and those of earlier refreshes.
 
-Pairs and bytes are the catalog's, hours are pairs by a rate, told in hours of what the rate was measured on, with where it
-was measured. Where a stage's speed was never measured with the run's models, the estimate says so and gives no hours.
+Pairs and bytes come from the catalog. Hours are pairs divided by a rate, on the device on which the rate was measured. If a stage
+was never measured with the models of the run, the estimate states this and gives no hours.
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from xner_ray.config import Config, RateConfig
-from xner_ray.workflows.refresh.change_detection import Corpus, Look
+from xner_ray.workflows.refresh.change_detection import CorpusState, DetectedChanges
 
 STAGES = ("ingest", "label", "filter")
-MODELS = "label"  # the stage whose speed is that of models
+MODEL_STAGE = "label"  # its speed depends on the models
 
 
 @dataclass(frozen=True)
 class Cost:
-    """hours: of `device`; None where the speed is not known. source: where it was measured, or why it is not known."""
+    """The cost of a stage.
+
+    Attributes:
+        stage: the name of the stage.
+        pairs: pairs to process.
+        hours: hours of `device`; None if the speed is unknown.
+        device: the device of the measurement.
+        source: the measurement, or why there is none.
+    """
 
     stage: str
     pairs: int
@@ -29,14 +37,21 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a night would do."""
+class RefreshPlan:
+    """What a refresh would do.
 
-    corpora: list[Corpus]
+    Attributes:
+        corpora: each corpus in each language.
+        costs: of the stages, one for each known rate.
+        notes: remarks on the estimate.
+    """
+
+    corpora: list[CorpusState]
     costs: list[Cost]
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
+        """The plan for `--json`."""
         return {
             "corpora": [c.to_json() for c in self.corpora],
             "total": self.total(),
@@ -45,87 +60,96 @@ class Plan:
         }
 
     def total(self) -> dict[str, int]:
-        """Lines to read, pairs by which the corpora grew, bytes to fetch; each archive counts once."""
+        """Lines to read, new pairs, and bytes to fetch; each archive counts once."""
         sizes = {c.item.path: c.size for c in self.corpora if c.item}
         return {
-            "read": sum(c.to_read or 0 for c in self.corpora),
-            "more": sum(c.more or 0 for c in self.corpora),
+            "read": sum(c.lines_to_read or 0 for c in self.corpora),
+            "more": sum(c.new_pairs or 0 for c in self.corpora),
             "bytes": sum(sizes.values()),
         }
 
 
-def estimate(config: Config, seen: Look, nights: Sequence[dict[str, Any]]) -> Plan:
-    """The plan of a night.
+def estimate_costs(config: Config, changes: DetectedChanges, reports: Sequence[dict[str, Any]]) -> RefreshPlan:
+    """The plan of a refresh with its cost.
 
     Args:
-        config: whose models will label.
-        nights: reports of earlier nights.
+        config: the config of the refresh; its models will label.
+        changes: the new and changed corpora.
+        reports: the reports of earlier refreshes.
     """
-    plan = Plan(seen.corpora, [], [])
-    read, more = plan.total()["read"], plan.total()["more"]
-    known = [*config.refresh.rates, *measured(nights)]
+    plan = RefreshPlan(changes.corpora, [], [])
+    read, new = plan.total()["read"], plan.total()["more"]
+    rates = [*config.refresh.rates, *measured_rates(reports)]
     costs = []
-    for stage, pairs in (("ingest", read), ("label", more), ("filter", more)):
-        costs += _costs(stage, pairs, known, models_told(config)) if pairs else []
-    return Plan(seen.corpora, costs, list(_notes(config, seen, plan, any("compared" in night for night in nights))))
+    for stage, pairs in (("ingest", read), ("label", new), ("filter", new)):
+        costs += _costs(stage, pairs, rates, model_names(config)) if pairs else []
+    was_trained = any("compared" in report for report in reports)
+    return RefreshPlan(changes.corpora, costs, _notes(config, plan, was_trained))
 
 
-def _costs(stage: str, pairs: int, known: Sequence[RateConfig], models: str) -> list[Cost]:
-    mine = [rate for rate in known if rate.stage == stage and rate.model in (None, models)]
-    costs = [Cost(stage, pairs, pairs / r.pairs_per_second / 3600, r.device, _source(r)) for r in mine]
-    needed = models if stage == MODELS else None
-    if not any(rate.model == needed for rate in mine):
-        whose = f" with {models}" if needed else ""
-        costs.append(Cost(stage, pairs, None, "any device", f"never measured{whose}; the first night will"))
+def _costs(stage: str, pairs: int, rates: Sequence[RateConfig], models: str) -> list[Cost]:
+    of_stage = [rate for rate in rates if rate.stage == stage and rate.model in (None, models)]
+    costs = [Cost(stage, pairs, pairs / r.pairs_per_second / 3600, r.device, _source(r)) for r in of_stage]
+    model = models if stage == MODEL_STAGE else None
+    if not any(rate.model == model for rate in of_stage):
+        with_models = f" with {models}" if model else ""
+        source = f"never measured{with_models}; the first refresh measures it"
+        costs.append(Cost(stage, pairs, None, "any device", source))
     return costs
 
 
 def _source(rate: RateConfig) -> str:
-    return f"{rate.source}{'' if rate.model else ', without models' if rate.stage == MODELS else ''}"
+    return rate.source + (", without models" if rate.stage == MODEL_STAGE and not rate.model else "")
 
 
-def measured(nights: Sequence[dict[str, Any]]) -> list[RateConfig]:
-    """Speeds of earlier nights: for each stage, device and model the night that did most, since starting up is a part of it."""
+def measured_rates(reports: Sequence[dict[str, Any]]) -> list[RateConfig]:
+    """The speeds of earlier refreshes.
+
+    For each stage, device and model the refresh with the most pairs counts, because its start-up time has the smallest share.
+
+    Args:
+        reports: the reports of earlier refreshes.
+    """
     best: dict[tuple[str, str, str | None], tuple[int, RateConfig]] = {}
-    for night in nights:
-        for work in night.get("work", ()):
+    for report in reports:
+        for work in report.get("work", ()):
             pairs, seconds = work["amount"].get("pairs", 0), work["seconds"]
             if work["stage"] not in STAGES or not pairs or not seconds:
                 continue
-            model = night["models"] if work["stage"] == MODELS else None
-            key = (work["stage"], night["device"], model)
-            source = f"night {night['night']}, {night['began'][:10]}, {pairs:,} pairs"
+            model = report["models"] if work["stage"] == MODEL_STAGE else None
+            key = (work["stage"], report["device"], model)
             rate = RateConfig(
                 stage=work["stage"],
                 pairs_per_second=pairs / seconds,
-                device=night["device"],
+                device=report["device"],
                 model=model,
-                source=source,
+                source=f"refresh {report['night']}, {report['began'][:10]}, {pairs:,} pairs",
             )
             if key not in best or best[key][0] < pairs:
                 best[key] = pairs, rate
     return [rate for _, rate in best.values()]
 
 
-def models_told(config: Config) -> str:
-    """What labels: a rate holds for the same teacher and aligner alone."""
+def model_names(config: Config) -> str:
+    """The models that label. A measured rate is valid for the same teacher and aligner only."""
     return f"{config.teacher.model or config.teacher.encoder} + {config.aligner.encoder}"
 
 
-def _notes(config: Config, seen: Look, plan: Plan, trained: bool) -> list[str]:
+def _notes(config: Config, plan: RefreshPlan, was_trained: bool) -> list[str]:
     notes = []
-    unknown = [f"{c.what} ({c.language})" for c in seen.corpora if c.to_read is None]
+    unknown = [f"{c.source} ({c.language})" for c in plan.corpora if c.lines_to_read is None]
     if unknown:
-        notes.append(f"nobody says how many pairs these have: {', '.join(unknown)}")
-    if any(c.state == "changed" for c in seen.corpora):
-        notes.append("of a changed corpus the plan knows by how much it grew; pairs that replace others come on top")
+        notes.append(f"unknown number of pairs: {', '.join(unknown)}")
+    if any(c.state == "changed" for c in plan.corpora):
+        notes.append("for a changed corpus the plan counts its growth, not the pairs that were replaced")
     total = plan.total()["bytes"]
     if total > config.opus.limit_gb * 1e9:
-        notes.append(
-            f"more than opus.limit_gb={config.opus.limit_gb:g} would be fetched: a night refuses until it is raised"
-        )
+        limit = f"opus.limit_gb={config.opus.limit_gb:g}"
+        notes.append(f"more than {limit} would be fetched: a refresh stops until it is raised")
     if total:
-        notes.append("how long fetching takes depends on the line")
-    if not trained:
-        notes.append("the first night trains teacher and aligner, too; the speed of training was never measured here")
+        notes.append("the time to fetch depends on the network")
+    if not was_trained:
+        notes.append(
+            "the first refresh also trains teacher and aligner; the speed of training was never measured here"
+        )
     return notes

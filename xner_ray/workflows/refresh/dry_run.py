@@ -1,4 +1,4 @@
-"""What a night would do and what it would cost: all of it without torch or Ray, so that a dry run answers at once."""
+"""`xner refresh --dry-run`: the plan of a refresh and its cost. It needs neither torch nor Ray, so it answers at once."""
 
 from __future__ import annotations
 
@@ -9,28 +9,34 @@ from xner_ray.corpora.opus.download import HttpClient, ProgressListener, RetryPo
 from xner_ray.corpora.opus.resolve import Log
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.blob_store import open_blob_store
-from xner_ray.workflows.refresh.change_detection import look
-from xner_ray.workflows.refresh.cost_estimate import Plan, estimate
+from xner_ray.workflows.refresh.change_detection import detect_changes
+from xner_ray.workflows.refresh.cost_estimate import RefreshPlan, estimate_costs
 from xner_ray.workflows.refresh.refresh_report import RefreshReports
 
 
-def nightly(config: Config) -> Config:
-    """The config as a refresh takes it: every pair, in collections that grow, and one student a language to promote."""
-    first = config.student.encoder if isinstance(config.student.encoder, str) else config.student.encoder[0]
-    student = config.student.model_copy(update={"encoder": first, "seeds": config.student.seeds[:1]})
+def refresh_config(config: Config) -> Config:
+    """The config of a refresh: all pairs, incremental collections, and one student per language."""
+    encoder = config.student.encoder if isinstance(config.student.encoder, str) else config.student.encoder[0]
+    student = config.student.model_copy(update={"encoder": encoder, "seeds": config.student.seeds[:1]})
     ingest = config.ingest.model_copy(update={"max_pairs_per_language": None, "incremental": True})
     return config.model_copy(update={"ingest": ingest, "student": student})
 
 
-def shelf_root(config: Config) -> str:
-    """Where promoted students go."""
+def registry_root(config: Config) -> str:
+    """The address of the model registry: `refresh.publish`, by default a folder in the output folder."""
     return config.refresh.publish or str(Path(config.out).absolute() / "published")
 
 
-def plan_night(config: Config, log: Log, patience: RetryPolicy | None = None) -> Plan:
-    """What a night would do and cost; nothing is written, no lock is taken, no Ray is started."""
-    config = nightly(config)
+def plan_refresh(config: Config, log: Log, retry_policy: RetryPolicy | None = None) -> RefreshPlan:
+    """The plan of a refresh and its cost. Nothing is written, no lock is taken, Ray is not started.
+
+    Args:
+        config: the checked config.
+        log: receives warnings.
+        retry_policy: of requests.
+    """
+    config = refresh_config(config)
     refuse_url(config.out)
-    with HttpClient(patience) as http:
-        seen = look(config, http, ProgressListener(), log, dry=True)
-    return estimate(config, seen, RefreshReports(open_blob_store(shelf_root(config))).all())
+    with HttpClient(retry_policy) as http:
+        changes = detect_changes(config, http, ProgressListener(), log, dry_run=True)
+    return estimate_costs(config, changes, RefreshReports(open_blob_store(registry_root(config))).all())

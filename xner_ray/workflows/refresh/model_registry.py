@@ -76,9 +76,9 @@ class ModelRegistry:
         failpoint("promotion.uploaded")
         self.store.create_if_absent(f"versions/{number:06d}.json", _json({"version": number, **record}), "promotion")
         failpoint("promotion.committed")
-        self.point()
+        self.update_pointer()
 
-    def point(self) -> None:
+    def update_pointer(self) -> None:
         """Write the pointer to the newest version. This also repairs the pointer after a killed refresh."""
         while versions := self.versions():
             record = _json(self.version(versions[-1]))
@@ -89,7 +89,7 @@ class ModelRegistry:
             if self.versions()[-1] == versions[-1]:
                 return
 
-    def keep(self, most: int, refresh: int) -> list[int]:
+    def delete_old_versions(self, most: int, refresh: int) -> list[int]:
         """Delete all but the newest versions, and the files of killed refreshes.
 
         Args:

@@ -33,7 +33,7 @@ class SetScore:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """The scores of a language's new student and of its current one."""
 
     language: str
@@ -61,12 +61,12 @@ class Decision:
     """Whether to promote, and the reasons for the report."""
 
     promote: bool
-    why: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
 
-def decide(compared: Sequence[Compared], max_f1_drop: float) -> Decision:
+def decide_promotion(comparisons: Sequence[Comparison], max_f1_drop: float) -> Decision:
     """Promote unless a language lost more than `max_f1_drop` points of F1."""
-    losses = [c for c in compared if c.change is not None and c.change < -max_f1_drop]
+    losses = [c for c in comparisons if c.change is not None and c.change < -max_f1_drop]
     if losses:
         reasons = [
             f"{c.language} lost {-(c.change or 0):g} points, more than the {max_f1_drop:g} allowed" for c in losses
@@ -74,7 +74,7 @@ def decide(compared: Sequence[Compared], max_f1_drop: float) -> Decision:
         return Decision(False, reasons)
     reasons = [
         f"{c.language}: {c.after:g}, its first student" if c.change is None else f"{c.language}: {c.change:+g} points"
-        for c in compared
+        for c in comparisons
     ]
     return Decision(True, reasons)
 
@@ -100,7 +100,7 @@ def reasons_to_train(
     return reasons
 
 
-def as_rows(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """The comparisons as JSON for the report."""
     return [
         {
@@ -110,5 +110,5 @@ def as_rows(compared: Sequence[Compared]) -> list[dict[str, Any]]:
             "change": c.change,
             "sets": [vars(s) for s in c.sets],
         }
-        for c in compared
+        for c in comparisons
     ]

@@ -1,7 +1,7 @@
-"""One night, from the catalog to the pointer; see the room's docstring for the order and for what lies where.
+"""One refresh, from the catalog to the pointer. The package's docstring lists its files.
 
-Every step is a stage that skips what is done, so a night costs what is new, and one that died is gone on with by the next. The
-only step that anybody outside sees is the last, the promotion; it comes after everything that can fail.
+Stages skip what is done, so the cost of a refresh depends on what is new, and a refresh continues where a failed one stopped.
+The promotion is the only step that readers of the students see. It comes after all steps that can fail.
 """
 
 from __future__ import annotations
@@ -34,77 +34,81 @@ from xner_ray.storage.fingerprint import describe_change
 from xner_ray.storage.lock import Lock, hold_output
 from xner_ray.storage.stage_dir import claim_out
 from xner_ray.training.backends.nodes import describe_resources
-from xner_ray.workflows.refresh.change_detection import Look, look
-from xner_ray.workflows.refresh.compare import compare
-from xner_ray.workflows.refresh.cost_estimate import models_told
-from xner_ray.workflows.refresh.dry_run import nightly, shelf_root
+from xner_ray.workflows.refresh.change_detection import DetectedChanges, detect_changes
+from xner_ray.workflows.refresh.compare import compare_students
+from xner_ray.workflows.refresh.cost_estimate import model_names
+from xner_ray.workflows.refresh.dry_run import refresh_config, registry_root
 from xner_ray.workflows.refresh.model_registry import ModelRegistry
-from xner_ray.workflows.refresh.promotion import Compared, as_rows, decide, reasons_to_train
+from xner_ray.workflows.refresh.promotion import Comparison, comparison_rows, decide_promotion, reasons_to_train
 from xner_ray.workflows.refresh.refresh_report import RefreshReports
-from xner_ray.workflows.refresh.silver import draw_silver_sets, silver_gold
+from xner_ray.workflows.refresh.silver import draw_silver_sets, silver_evaluation_sets
 from xner_ray.workflows.run import finalize
 
 STATE = "state.json"
 
 
-def refresh(
+def run_refresh(
     config: Config,
     config_file: str | Path,
     log: Log,
-    watch: ProgressListener | None = None,
-    patience: RetryPolicy | None = None,
+    listener: ProgressListener | None = None,
+    retry_policy: RetryPolicy | None = None,
 ) -> dict[str, Any]:
-    """Go through a night.
+    """Fetch, ingest and label what is new; train and promote where the rules say so.
 
     Args:
-        config: the checked config; see `nightly` for what of it counts.
-        watch: looks on while archives are fetched.
+        config: the checked config; `dry_run.refresh_config` adapts it.
+        config_file: for messages.
+        log: receives progress lines.
+        listener: receives the progress of downloads.
+        retry_policy: of downloads.
 
     Returns:
-        the night's report, as it lies in PUBLISH/nights.
+        the report, which is also in PUBLISH/nights.
 
     Raises:
-        UserError: another refresh runs, or anything that a stage finds wrong; `current` is what it was then.
+        UserError: another refresh runs, or an error of a stage. The current students are unchanged.
     """
-    config = nightly(config)
+    config = refresh_config(config)
     refuse_url(config.out)
     claim_out(config.out, config.name, config_file)
-    place = open_blob_store(shelf_root(config))
-    with Lock(place, config.refresh.lock_timeout_s, name="refresh", log=log) as lease:
-        nights = RefreshReports(place)
-        report = nights.begin(lease.number, config.name, models_told(config))
-        began = time.monotonic()
+    store = open_blob_store(registry_root(config))
+    with Lock(store, config.refresh.lock_timeout_s, name="refresh", log=log) as lock:
+        reports = RefreshReports(store)
+        report = reports.begin(lock.number, config.name, model_names(config))
+        started = time.monotonic()
         try:
             with hold_output(config.out, log, name="refresh"):
-                _Night(config, str(config_file), log, lease, report).go(watch or ProgressListener(), patience)
+                refresh = _Refresh(config, str(config_file), log, lock, report)
+                refresh.run(listener or ProgressListener(), retry_policy)
         except BaseException as e:
             report |= {"status": "failed", "error": str(e) or type(e).__name__}
             raise
         finally:
-            report["seconds"] = round(time.monotonic() - began, 1)
-            nights.write(report, log)
+            report["seconds"] = round(time.monotonic() - started, 1)
+            reports.write(report, log)
     return report
 
 
-class _Night:
-    """A night on its way; `report` is filled in as it goes."""
+class _Refresh:
+    """A running refresh. It fills in `report`."""
 
-    def __init__(self, config: Config, config_file: str, log: Log, lease: Lock, report: dict[str, Any]):
-        self.config, self.config_file, self.log, self.lease, self.report = config, config_file, log, lease, report
-        self.shelf = ModelRegistry(lease.store)
+    def __init__(self, config: Config, config_file: str, log: Log, lock: Lock, report: dict[str, Any]):
+        self.config, self.config_file, self.log, self.lock, self.report = config, config_file, log, lock, report
+        self.registry = ModelRegistry(lock.store)
         self.out = Path(config.out).absolute()
 
-    def go(self, watch: ProgressListener, patience: RetryPolicy | None) -> None:
-        self.shelf.point()
-        before, state = self.shelf.current(), self._state()
+    def run(self, listener: ProgressListener, retry_policy: RetryPolicy | None) -> None:
+        self.registry.update_pointer()
+        before, state = self.registry.current(), self._state()
         self.report["current"] = before and before["version"]
         if self.config.sample:
             complete(Context.open(self.config, self.config_file, self.log), Sample(), {})
-        with HttpClient(patience) as http:
-            seen = look(self.config, http, watch, self.log)
-            self.report["corpora"] = [c.to_json() for c in seen.corpora if c.state != "held"]
-            self._fetch(seen, http, watch)
-        ctx = Context.open(seen.resolved(self.log), self.config_file, self.log)
+        with HttpClient(retry_policy) as http:
+            changes = detect_changes(self.config, http, listener, self.log)
+            self.report["corpora"] = [c.to_json() for c in changes.corpora if c.state != "held"]
+            self._fetch(changes, http, listener)
+        ctx = Context.open(changes.resolved(self.log), self.config_file, self.log)
         runner = Runner(ctx, build_pipeline(ctx.config))
         done = len(read_work(self.out))
         try:
@@ -113,17 +117,17 @@ class _Night:
         finally:
             self.report |= {"work": read_work(self.out)[done:], "device": describe_resources()}
 
-    def _fetch(self, seen: Look, http: HttpClient, watch: ProgressListener) -> None:
-        """Get archives that are new or another one by now; an archive appears when it is whole and was read to its end."""
-        items = seen.items
-        left, limit = sum(x.remaining for x in items), self.config.opus.limit_gb
-        if left > limit * 1e9:
-            problem = f"{left:,} bytes are to be fetched, and the limit is {limit:g} GB"
-            raise UserError(problem, key="opus.limit_gb", remedy="look at `xner refresh --dry-run`, and raise it")
+    def _fetch(self, changes: DetectedChanges, http: HttpClient, listener: ProgressListener) -> None:
+        """Fetch new and changed archives. An archive gets its name after it was read to its end."""
+        items = changes.items
+        remaining, limit = sum(x.remaining for x in items), self.config.opus.limit_gb
+        if remaining > limit * 1e9:
+            problem = f"{remaining:,} bytes are to be fetched, and the limit is {limit:g} GB"
+            raise UserError(problem, key="opus.limit_gb", remedy="check `xner refresh --dry-run`, and raise the limit")
         check_disk_space(items, Path(self.config.fill(self.config.opus.folder)))
         for item in items:
             self.log(f"[fetch] {item.archive}: {item.remaining:,} bytes")
-            fetch_archive(item, http, watch, seen.catalog or "")
+            fetch_archive(item, http, listener, changes.catalog or "")
         self.report["fetched"] = {str(x.archive): x.remaining for x in items}
 
     def _label(self, runner: Runner) -> Dataset:
@@ -140,60 +144,62 @@ class _Night:
             }
             for x, collection in collections.items()
         }
-        self.lease.check()
+        self.lock.check()
         runner.result("label")
-        self.lease.check()
+        self.lock.check()
         draw_silver_sets(ctx, runner.result("filter"), self.config.refresh.silver_sentences)
         data = runner.result("dataset")
-        # Only the stages after this one evaluate, and silver sets are for them.
-        ctx.config = ctx.config.model_copy(update={"evaluation": [*ctx.config.evaluation, *silver_gold(ctx)]})
+        # The next stages evaluate on the silver sets. The stages before must not see them.
+        ctx.config = ctx.config.model_copy(
+            update={"evaluation": [*ctx.config.evaluation, *silver_evaluation_sets(ctx)]}
+        )
         keys = ("sentences", "entities", "available")
         self.report["dataset"] = {x: {k: summary[k] for k in keys} for x, summary in data.summary.items()}
         return data
 
     def _train(self, runner: Runner, data: Dataset, before: dict[str, Any] | None, state: dict[str, Any]) -> None:
-        """Train where it is worth it, compare, and promote."""
+        """Train if there is a reason, compare, and promote."""
         available = {x: summary["available"] for x, summary in data.summary.items()}
         recipe = _recipe(runner.ctx.config)
         changed = describe_change(state["recipe"], recipe) if state["recipe"] else []
-        why = reasons_to_train(available, state["trained"], self.config.refresh.min_growth, changed)
-        used = dict.fromkeys((train.parent for train in data.train.values()), self.lease.number)
-        self.report["why"] = why
-        if not why:
+        reasons = reasons_to_train(available, state["trained"], self.config.refresh.min_growth, changed)
+        used = dict.fromkeys((train.parent for train in data.train.values()), self.lock.number)
+        self.report["why"] = reasons
+        if not reasons:
             grew = any(self.report["ingested"].values())
             self.report["status"] = "not trained" if grew else "nothing new"
         else:
-            for line in why:
-                self.log(f"[refresh] training, because {line}")
+            for reason in reasons:
+                self.log(f"[refresh] training, because {reason}")
             trained = runner.result("student")
-            used |= dict.fromkeys((s.folder.parent for s in trained), self.lease.number)
+            used |= dict.fromkeys((s.folder.parent for s in trained), self.lock.number)
             state |= {"trained": available, "recipe": recipe}
             self._decide(runner, trained, before, list(used))
         state["used"] |= {str(folder.relative_to(self.out)): number for folder, number in used.items()}
-        self.lease.check()
-        self._tidy(state)
+        self.lock.check()
+        self._delete_unused(state)
 
     def _decide(self, runner: Runner, trained: list[Student], before: dict[str, Any] | None, used: list[Path]) -> None:
-        """Compare the new students with the current ones, and promote them where the rule says so."""
+        """Compare the new students with the current ones, and promote them if no language loses too much."""
         models = {s.language: {"identity": model_identity(s.folder), "folder": s.folder} for s in trained}
         if before and {k: m["identity"] for k, m in models.items()} == _identities(before):
             self.report["status"] = "trained anew, the same"
             return
         with timed(runner.ctx, "evaluate"):
-            compared = compare(runner.ctx, trained, before)
-        decision = decide(compared, self.config.refresh.max_f1_drop)
-        self.report |= {"compared": as_rows(compared), "decision": decision.why}
+            comparisons = compare_students(runner.ctx, trained, before)
+        decision = decide_promotion(comparisons, self.config.refresh.max_f1_drop)
+        self.report |= {"compared": comparison_rows(comparisons), "decision": decision.reasons}
         self.report["status"] = "promoted" if decision.promote else "not promoted"
-        for line in decision.why:
-            self.log(f"[refresh] {self.report['status']}: {line}")
+        for reason in decision.reasons:
+            self.log(f"[refresh] {self.report['status']}: {reason}")
         if decision.promote:
             finalize(runner)  # model cards, results.json and report.html describe what is promoted
-            self._promote(compared, models, used)
+            self._promote(comparisons, models, used)
 
-    def _promote(self, compared: list[Compared], models: dict[str, dict[str, Any]], used: list[Path]) -> None:
-        self.lease.check()
-        folders = self.shelf.upload(self.lease.number, {language: m["folder"] for language, m in models.items()})
-        rows = {row["language"]: row for row in as_rows(compared)}
+    def _promote(self, comparisons: list[Comparison], models: dict[str, dict[str, Any]], used: list[Path]) -> None:
+        self.lock.check()
+        folders = self.registry.upload(self.lock.number, {language: m["folder"] for language, m in models.items()})
+        rows = {row["language"]: row for row in comparison_rows(comparisons)}
         record = {
             "name": self.config.name,
             "promoted": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -209,24 +215,24 @@ class _Night:
             },
             "made_of": [str(folder.relative_to(self.out)) for folder in used],
         }
-        self.lease.check()
-        self.shelf.commit(self.lease.number, record)
-        self.report["current"] = self.lease.number
+        self.lock.check()
+        self.registry.commit(self.lock.number, record)
+        self.report["current"] = self.lock.number
 
     def _state(self) -> dict[str, Any]:
-        """What the last training saw: `trained` (sentences to choose from, by language), `recipe`, and `used`, folders of OUT."""
-        data = self.lease.store.read(STATE)
+        """The last training: `trained` (candidate sentences by language), `recipe` (its config), and `used` (folders of OUT)."""
+        data = self.lock.store.read(STATE)
         return json.loads(data) if data else {"trained": {}, "recipe": {}, "used": {}}
 
-    def _tidy(self, state: dict[str, Any]) -> None:
-        """Write the state, and delete what no kept version is made of; only folders that nights made are touched."""
-        self.shelf.keep(self.config.refresh.keep_versions, self.lease.number)
-        kept = {folder for number in self.shelf.versions() for folder in self.shelf.version(number)["made_of"]}
-        gone = [x for x, night in state["used"].items() if night < self.lease.number and x not in kept]
-        for folder in gone:
+    def _delete_unused(self, state: dict[str, Any]) -> None:
+        """Delete the folders of earlier refreshes that no kept version was made from, and write the state."""
+        self.registry.delete_old_versions(self.config.refresh.keep_versions, self.lock.number)
+        kept = {folder for number in self.registry.versions() for folder in self.registry.version(number)["made_of"]}
+        unused = [x for x, number in state["used"].items() if number < self.lock.number and x not in kept]
+        for folder in unused:
             shutil.rmtree(self.out / folder, ignore_errors=True)
             del state["used"][folder]
-        self.lease.store.write(STATE, (json.dumps(state, indent=1) + "\n").encode(), "state")
+        self.lock.store.write(STATE, (json.dumps(state, indent=1) + "\n").encode(), "state")
 
 
 def _identities(version: dict[str, Any]) -> dict[str, str]:
@@ -234,6 +240,6 @@ def _identities(version: dict[str, Any]) -> dict[str, str]:
 
 
 def _recipe(config: Config) -> dict[str, Any]:
-    """What of a config makes other students; a corpus more is growth, no change."""
+    """The config that determines the students. The corpora are not in it, because another corpus counts as growth."""
     keys = ("languages", "seed", "gold", "teacher", "aligner", "rules", "dataset", "student")
     return config.model_dump(mode="json", include=set(keys))

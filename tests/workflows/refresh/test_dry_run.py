@@ -1,4 +1,4 @@
-"""The plan of a night: pairs and bytes as the index of OPUS has them, hours by measured rates, and nothing written."""
+"""The plan of a refresh: pairs and bytes of the OPUS index, hours from measured rates, and no file written."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from xner_ray.corpora.opus.catalog import open_catalog
 from xner_ray.corpora.opus.download import HttpClient, ProgressListener, RetryPolicy
 from xner_ray.corpora.opus.fetch import fetch_archive
 from xner_ray.corpora.readers.corpus_reader import sources_of
-from xner_ray.workflows.refresh.change_detection import look
-from xner_ray.workflows.refresh.cost_estimate import estimate, measured
-from xner_ray.workflows.refresh.dry_run import nightly, plan_night
+from xner_ray.workflows.refresh.change_detection import detect_changes
+from xner_ray.workflows.refresh.cost_estimate import estimate_costs, measured_rates
+from xner_ray.workflows.refresh.dry_run import plan_refresh, refresh_config
 
 ROOT = Path(__file__).parents[3]
 IMPATIENT = RetryPolicy(max_tries=1, first_pause=0.01)
@@ -39,7 +39,7 @@ def dry_run(tmp_path):
     return run
 
 
-def test_the_corpora_of_the_paper_in_four_languages(dry_run):
+def test_pairs_and_bytes_are_those_of_the_index(dry_run):
     plan = json.loads(dry_run("--json").stdout)
     rows = {(c["language"], c["name"]): c for c in plan["corpora"]}
     assert {language for language, _ in rows} == {"de", "es", "nl", "zh"} and len(rows) == 4 * 7 - 4
@@ -57,9 +57,9 @@ def test_the_corpora_of_the_paper_in_four_languages(dry_run):
     assert plan["total"]["bytes"] == sum(c["size"] for c in plan["corpora"])
 
 
-def test_hours_are_pairs_by_a_measured_rate(dry_run):
+def test_hours_are_pairs_divided_by_a_measured_rate(dry_run):
     plan = json.loads(dry_run("--json").stdout)
-    rates = {(r.stage, r.device): r for r in nightly(paper()).refresh.rates}
+    rates = {(r.stage, r.device): r for r in refresh_config(paper()).refresh.rates}
     known = [c for c in plan["costs"] if c["hours"] is not None]
     assert {c["stage"] for c in known} == {"ingest", "label", "filter"}
     for cost in known:
@@ -70,7 +70,7 @@ def test_hours_are_pairs_by_a_measured_rate(dry_run):
     assert unknown["stage"] == "label" and "never measured with FacebookAI/xlm-roberta-large" in unknown["source"]
 
 
-def test_rates_of_the_config_are_those_of_the_benches():
+def test_rates_of_the_config_come_from_the_benchmarks():
     rates = {rate.stage: rate.pairs_per_second for rate in paper().refresh.rates if rate.device == "core"}
     moses = json.loads((ROOT / "bench/results/ingest.json").read_text())["moses"]
     assert rates["ingest"] == pytest.approx(moses["pairs"] / moses["cpu_seconds"], rel=0.01)
@@ -81,10 +81,10 @@ def test_rates_of_the_config_are_those_of_the_benches():
     assert rates["filter"] == pytest.approx(last["pairs"] / last["stages"]["dataset"] / scale["cpus"], rel=0.01)
 
 
-def test_as_a_table(dry_run):
+def test_table_shows_corpora_costs_and_notes(dry_run):
     shown = dry_run().stdout
     assert "OpenSubtitles/v2018" in shown and "22,512,639" in shown and "never measured with" in shown
-    assert "opus.limit_gb=1 would be fetched: a night refuses until it is raised" in shown
+    assert "opus.limit_gb=1 would be fetched: a refresh stops until it is raised" in shown
 
 
 def paper() -> Config:
@@ -94,7 +94,7 @@ def paper() -> Config:
 
 
 def config(tmp_path, url: str, **refresh) -> Config:
-    return nightly(
+    return refresh_config(
         Config(
             name="t",
             out=str(tmp_path / "out"),
@@ -109,78 +109,86 @@ def config(tmp_path, url: str, **refresh) -> Config:
     )
 
 
-def test_what_is_new_changed_and_held(tmp_path):
-    """One corpus through its life, as a night would see it before and after each step."""
+def test_states_of_a_corpus(tmp_path):
+    """A corpus is new, held after ingest, changed after a change on the server, and held again."""
     path = "/TED2013/v1.1/moses/de-en.txt.zip"
     with serving() as site, HttpClient(IMPATIENT) as http:
         site.files[path] = good_moses(tmp_path / "x").read_bytes()
-        made, said = config(tmp_path, site.url), []
+        refreshed, lines = config(tmp_path, site.url), []
 
-        def seen():
-            found = look(made, http, ProgressListener(), said.append)
-            (corpus,) = found.corpora
-            return found, corpus
+        def detect():
+            changes = detect_changes(refreshed, http, ProgressListener(), lines.append)
+            (corpus,) = changes.corpora
+            return changes, corpus
 
-        def take_in(found):
-            for item in found.items:
+        def fetch_and_ingest(changes):
+            for item in changes.items:
                 fetch_archive(item, http, ProgressListener(), "here")
-            Collection(tmp_path / "out/corpus/de").add(sources_of(found.resolved(said.append), "de"))
+            Collection(tmp_path / "out/corpus/de").add(sources_of(changes.resolved(lines.append), "de"))
 
-        found, corpus = seen()
-        assert (corpus.state, corpus.size, corpus.held) == ("new", len(site.files[path]), 0)
-        take_in(found)
-        found, corpus = seen()
-        assert (corpus.state, corpus.size, corpus.held, found.items, corpus.more) == ("held", 0, 40, [], 0)
+        changes, corpus = detect()
+        assert (corpus.state, corpus.size, corpus.lines_read) == ("new", len(site.files[path]), 0)
+        fetch_and_ingest(changes)
+        changes, corpus = detect()
+        assert (corpus.state, corpus.size, corpus.lines_read, changes.items, corpus.new_pairs) == (
+            "held",
+            0,
+            40,
+            [],
+            0,
+        )
 
         site.files[path] = good_moses(tmp_path / "x", [("a", "b")] * 50).read_bytes()
-        found, corpus = seen()
-        assert (corpus.state, corpus.size, corpus.held) == ("changed", len(site.files[path]), 40)
-        assert corpus.more == corpus.pairs - 40
-        fetch_archive(found.items[0], http, ProgressListener(), "here")
-        found, corpus = seen()
-        assert (corpus.state, found.items) == ("changed", [])  # fetched, but not in the collection yet
-        take_in(found)
-        assert seen()[1].state == "held" and seen()[1].held == 50
+        changes, corpus = detect()
+        assert (corpus.state, corpus.size, corpus.lines_read) == ("changed", len(site.files[path]), 40)
+        assert corpus.new_pairs == corpus.pairs - 40
+        fetch_archive(changes.items[0], http, ProgressListener(), "here")
+        changes, corpus = detect()
+        assert (corpus.state, changes.items) == ("changed", [])  # fetched, but not in the collection yet
+        fetch_and_ingest(changes)
+        assert detect()[1].state == "held" and detect()[1].lines_read == 50
 
-    told = plan_night(made, said.append, IMPATIENT)  # the server is gone
-    assert told.corpora[0].state == "held" and "not asked whether it changed" in said[-1]
+    plan = plan_refresh(refreshed, lines.append, IMPATIENT)  # the server is stopped
+    assert plan.corpora[0].state == "held" and "cannot check whether it changed" in lines[-1]
 
 
-def test_a_date_tells_where_there_is_no_etag(tmp_path):
+def test_date_is_compared_if_there_is_no_etag(tmp_path):
     path = "/TED2013/v1.1/moses/de-en.txt.zip"
     with serving() as site, HttpClient(IMPATIENT) as http:
         site.etag, site.date = (lambda data: None), (lambda data: "Mon, 01 Jan 2024 00:00:00 GMT")
         site.files[path] = good_moses(tmp_path / "x").read_bytes()
-        made = config(tmp_path, site.url)
-        fetch_archive(look(made, http, ProgressListener(), print).items[0], http, ProgressListener(), "here")
-        assert not look(made, http, ProgressListener(), print).items
+        refreshed = config(tmp_path, site.url)
+        fetch_archive(
+            detect_changes(refreshed, http, ProgressListener(), print).items[0], http, ProgressListener(), "here"
+        )
+        assert not detect_changes(refreshed, http, ProgressListener(), print).items
         site.date = lambda data: "Tue, 02 Jan 2024 00:00:00 GMT"
-        assert look(made, http, ProgressListener(), print).items
+        assert detect_changes(refreshed, http, ProgressListener(), print).items
 
 
-def test_earlier_nights_are_rates(tmp_path):
-    """The night that did most counts, of each device; other models' speed is not ours."""
+def test_rates_come_from_the_largest_earlier_refresh(tmp_path):
+    """For each device the refresh with the most pairs counts. Speeds of other models are not used."""
 
-    def night(number: int, pairs: int, seconds: float, models: str = "embedded + embedded", device: str = "2 CPUs"):
+    def report(number: int, pairs: int, seconds: float, models: str = "embedded + embedded", device: str = "2 CPUs"):
         work = [{"stage": "label", "seconds": seconds, "amount": {"pairs": pairs}}]
         return {"night": number, "began": "2026-01-02T01:30:00", "models": models, "device": device, "work": work}
 
-    nights = [
-        night(1, 1000, 10.0),
-        night(2, 10, 5.0),
-        night(3, 5000, 10.0, "other + other"),
-        night(4, 9, 1.0, device="1 GPUs (V100)"),
+    reports = [
+        report(1, 1000, 10.0),
+        report(2, 10, 5.0),
+        report(3, 5000, 10.0, "other + other"),
+        report(4, 9, 1.0, device="1 GPUs (V100)"),
     ]
-    found = {(r.device, r.model): r.pairs_per_second for r in measured(nights)}
-    assert found == {
+    rates = {(r.device, r.model): r.pairs_per_second for r in measured_rates(reports)}
+    assert rates == {
         ("2 CPUs", "embedded + embedded"): 100.0,
         ("2 CPUs", "other + other"): 500.0,
         ("1 GPUs (V100)", "embedded + embedded"): 9.0,
     }
     with serving() as site, HttpClient(IMPATIENT) as http:
-        seen = look(config(tmp_path, site.url), http, ProgressListener(), print, dry=True)
-    costs = estimate(config(tmp_path, "http://x"), seen, nights).costs
-    pairs = seen.corpora[0].pairs
+        changes = detect_changes(config(tmp_path, site.url), http, ProgressListener(), print, dry_run=True)
+    costs = estimate_costs(config(tmp_path, "http://x"), changes, reports).costs
+    pairs = changes.corpora[0].pairs
     assert {(c.device, c.hours) for c in costs if c.stage == "label"} == {
         ("2 CPUs", pairs / 100 / 3600),
         ("1 GPUs (V100)", pairs / 9 / 3600),
