@@ -211,7 +211,7 @@ def test_the_slower_of_two_new_dirs_is_an_error(tmp_path):
 def test_folders_of_dead_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    hosts = {dead.pid: socket.gethostname(), os.getppid(): socket.gethostname(), 1: f"not-{socket.gethostname()}"}
+    hosts = {dead.pid: socket.gethostname(), os.getpid(): socket.gethostname(), 1: f"not-{socket.gethostname()}"}
     left = [tmp_path / f"out.{host}-{pid}.{'0' * 16}.tmp" for pid, host in hosts.items()]
     for folder in left:
         folder.mkdir()

@@ -235,7 +235,9 @@ def test_the_lock_is_released_if_the_block_fails(store):
 
 
 def test_ctrl_c_stays_a_keyboard_interrupt(tmp_path, start):
-    process = start(OUTPUT_HOLDER)
+    # A shell ignores SIGINT in what it starts in the background, tests included.
+    default = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    process = start(default + OUTPUT_HOLDER)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert "KeyboardInterrupt" in error and "UserError" not in error

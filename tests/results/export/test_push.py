@@ -123,7 +123,7 @@ def test_dry_run_lists_files_and_sends_nothing(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "nothing to send"),
+        ([], "nothing to upload"),
         (["--dataset", "me/data"], "no folder given"),
         (["--model", "me/one"], "2 students for one repository"),
         (["--model", "me/{name}"], "has no model card"),
