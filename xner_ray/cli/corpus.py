@@ -1,4 +1,4 @@
-"""`xner corpus`: what OPUS has, and getting it. Each subcommand is a function here or in a file of its own, added below."""
+"""`xner corpus list` and `xner corpus fetch`: the corpora of OPUS, and their download."""
 
 from __future__ import annotations
 
@@ -20,40 +20,48 @@ if TYPE_CHECKING:
     from xner_ray.corpora.opus.fetch import FetchItem
 
 GB = 1_000_000_000
-FIRST_PAUSE = 1.0  # seconds before a second try; tests have no time
+FIRST_PAUSE = 1.0  # seconds before the first retry; tests set it lower
 
-Source = Annotated[str, typer.Option("--source", metavar="CODE", help="ISO 639-1.")]
-Versions = Annotated[bool, typer.Option("--versions", help="Show every version, not the latest alone.")]
-Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="moses, or tmx.")]
+Source = Annotated[str, typer.Option("--source", metavar="CODE", help="Source language, ISO 639-1.")]
+Versions = Annotated[bool, typer.Option("--versions", help="List all versions instead of the latest.")]
+Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="moses or tmx.")]
 Which = Annotated[
     str | None,
-    typer.Option("--catalog", metavar="WHICH", help="api, package, or auto: the API of OPUS where it answers."),
+    typer.Option(
+        "--catalog",
+        metavar="WHICH",
+        help="package: index of the installed opustools. api: online index. auto: api if it answers, else package.",
+    ),
 ]
 Api = Annotated[
     str | None,
-    typer.Option(
-        "--api", metavar="URL", envvar="XNER_OPUS_API", help="Another address of the API.", show_default=False
-    ),
+    typer.Option("--api", metavar="URL", envvar="XNER_OPUS_API", help="URL of the online index.", show_default=False),
 ]
 
 corpus = command_group(
-    "Parallel text: see what OPUS has and fetch it.\n\nExample: [cyan]xner corpus list --source en --target de[/]"
+    "List, fetch and ingest parallel corpora.\n\nExample: [cyan]xner corpus list --source en --target de[/]"
 )
 
 
 @corpus.command("list")
 def list_corpora(
     target: Annotated[str, typer.Option("--target", metavar="CODE,...", help="Target languages.", show_default=False)],
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Only these.", show_default=False)] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Names of corpora. Default: all.", show_default=False)
+    ] = None,
     source: Source = "en",
     versions: Versions = False,
-    domain: Annotated[str | None, typer.Option("--domain", metavar="NAME", help="Only this domain.")] = None,
+    domain: Annotated[
+        str | None, typer.Option("--domain", metavar="NAME", help="Only corpora of this domain.")
+    ] = None,
     format: Format = "moses",
     catalog: Which = "auto",
     api: Api = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table; sizes are bytes.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of a table. Sizes are in bytes.")
+    ] = False,
 ) -> None:
-    """List the corpora that OPUS has for a pair of languages: version, pairs, size of the archive, domain.
+    """List the OPUS corpora of language pairs: version, number of pairs, size of the archive, domain.
 
     Example: [cyan]xner corpus list --source en --target de,zh --domain news[/]
     """
@@ -68,7 +76,7 @@ def list_corpora(
         archives = opened.archives(source, code, format)
         missing[code] = [x for x in names or _paper() if x.lower() not in {y.corpus.lower() for y in archives}]
         for name in missing[code] if names else ():
-            opened.find(name, source, code, format)  # a name that no pair has is a slip of the pen
+            opened.find(name, source, code, format)  # raises for a name that OPUS does not have at all
         archives = [x for x in archives if not wanted or x.corpus.lower() in wanted]
         chosen = archives if versions else newest_versions(archives)
         found += [x for x in chosen if domain in (None, x.domain)]
@@ -78,15 +86,15 @@ def list_corpora(
         sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
     else:
         show(archives_table(found))
-    _told(opened)
-    _tell_missing(missing, source, bool(names))
+    _print_catalog(opened)
+    _print_missing(missing, source, bool(names))
 
 
 @corpus.command("fetch")
 def fetch_corpora(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME[/VERSION]", help="Corpora; the latest version by default.", show_default=False),
+        typer.Argument(metavar="NAME[/VERSION]", help="Corpora. Default version: the latest.", show_default=False),
     ] = None,
     source: Source = "en",
     target: Annotated[
@@ -94,32 +102,44 @@ def fetch_corpora(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder; default: opus, or the config's.", show_default=False),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the archives. Default: `opus.folder` of the config, else opus.",
+            show_default=False,
+        ),
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="CONFIG", help="Fetch what this config names; KEY=VALUE overrides.", show_default=False
+            "--config",
+            metavar="CONFIG",
+            help="Fetch the corpora of this config. KEY=VALUE overrides a key.",
+            show_default=False,
         ),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Fetch also what is more than --limit, or of unknown size.")
+        bool, typer.Option("--yes", "-y", help="Fetch more than --limit, and archives of unknown size.")
     ] = False,
     limit: Annotated[
         float | None,
         typer.Option(
-            "--limit", metavar="GB", min=0, envvar="XNER_FETCH_LIMIT", help="Ask for --yes above so much; default 1."
+            "--limit",
+            metavar="GB",
+            min=0,
+            envvar="XNER_FETCH_LIMIT",
+            help="GB above which --yes is needed. Default: 1.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be fetched, and stop.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Replace what is there already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the archives, and fetch nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Fetch archives again that exist already.")] = False,
     base_url: Annotated[
         str | None,
         typer.Option(
             "--base-url",
             metavar="URL",
             envvar="XNER_OPUS_URL",
-            help="A mirror: what stands before NAME/VERSION/moses/FILE.",
+            help="URL of a mirror: the part before NAME/VERSION/moses/FILE.",
             show_default=False,
         ),
     ] = None,
@@ -127,9 +147,9 @@ def fetch_corpora(
     catalog: Which = None,
     api: Api = None,
 ) -> None:
-    """Fetch archives of OPUS, check them, and note address, ETag, sha256 and license beside each.
+    """Fetch archives of OPUS, check them, and write URL, ETag, sha256 and license beside each.
 
-    The total size comes first. A download that was stopped goes on where it stopped.
+    The total size is printed first. A stopped download continues.
 
     Example: [cyan]xner corpus fetch TED2013 Europarl/v8 --target de --out data/opus[/]
     """
@@ -152,7 +172,7 @@ def fetch_corpora(
                 raise UserError("nothing to fetch", remedy="give NAME[/VERSION] and --target CODE, or --config CONFIG")
             opened = _catalog(catalog or "auto", api, format)
             archives = archives_by_name(opened, chosen, source, _languages(target), format, base_url, echo)
-        _told(opened)
+        _print_catalog(opened)
         _fetch(
             archives, out or Path("opus"), base_url, 1.0 if limit is None else limit, yes, dry_run, again, opened.name
         )
@@ -205,7 +225,7 @@ def _fetch(
 
 @contextmanager
 def _collecting(failed: list[str]):
-    """One archive that cannot be had does not keep the others from being fetched."""
+    """Collect the error of one archive, so that the others are fetched."""
     try:
         yield
     except UserError as e:
@@ -243,14 +263,14 @@ def _row(archive: Archive) -> dict[str, Any]:
     return {x: getattr(archive, x) for x in keys}
 
 
-def _told(catalog: Catalog) -> None:
+def _print_catalog(catalog: Catalog) -> None:
     echo(f"catalog: {catalog.name}" + (f" ({catalog.note})" if catalog.note else ""), "dim")
 
 
-def _tell_missing(missing: dict[str, list[str]], source: str, asked: bool) -> None:
+def _print_missing(missing: dict[str, list[str]], source: str, requested: bool) -> None:
     from xner_ray.corpora.opus.resolve import missing_message
 
     for code, lacks in missing.items():
-        told = "; ".join(missing_message(x, f"{source}-{code}") for x in lacks)
-        if told:
-            echo(f"warning: {told}" if asked else f"of the paper's corpora: {told}", "yellow")
+        message = "; ".join(missing_message(x, f"{source}-{code}") for x in lacks)
+        if message:
+            echo(f"warning: {message}" if requested else f"of the paper's corpora: {message}", "yellow")

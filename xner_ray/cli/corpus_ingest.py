@@ -1,4 +1,4 @@
-"""`xner corpus ingest`: archives, or all corpora of a config, into a collection that grows (corpora/collection.py)."""
+"""`xner corpus ingest`: add archives, or all corpora of a config, to collections (`corpora/collection.py`)."""
 
 from __future__ import annotations
 
@@ -29,37 +29,44 @@ def ingest(
         str | None, typer.Option("--target", metavar="CODE", help="Language of the target side.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The collection; with a config: one a language in it.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of the collection. With a config: of one collection per language."
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME[/VERSION]", help="Name of one archive; default: by its path.")
+        str | None,
+        typer.Option("--name", metavar="NAME[/VERSION]", help="Name of a single archive. Default: from its path."),
     ] = None,
     domain: Annotated[str, typer.Option("--domain", metavar="NAME", help="Domain of the archives.")] = "general",
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="moses | tmx | tsv | wikimatrix; default: by name."),
+        typer.Option("--format", metavar="FORMAT", help="moses, tmx, tsv or wikimatrix. Default: from the file name."),
     ] = None,
-    min_score: Annotated[float | None, typer.Option("--min-score", help="Leave out pairs scored below.")] = None,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="Minimum score of a pair.")] = None,
     max_ratio: Annotated[
         float,
         typer.Option(
             "--max-ratio",
-            help="Drop pairs whose sides differ by more than this factor, in bytes, smoothed (length_ratio).",
+            help="Maximum ratio of the longer side to the shorter, in bytes (length_ratio).",
         ),
     ] = 3.0,
-    keep_identical: Annotated[bool, typer.Option("--keep-identical", help="Keep untranslated pairs.")] = False,
+    keep_identical: Annotated[bool, typer.Option("--keep-identical", help="Keep pairs with two equal sides.")] = False,
     language_score: Annotated[
-        float | None, typer.Option("--language-score", metavar="P", help="Identify languages; drop pairs below P.")
+        float | None,
+        typer.Option("--language-score", metavar="P", help="Minimum probability of the language of each side."),
     ] = None,
-    shard_rows: Annotated[int, typer.Option("--shard-rows", metavar="N", help="Pairs in a shard.")] = 20_000,
+    shard_rows: Annotated[int, typer.Option("--shard-rows", metavar="N", help="Pairs per shard.")] = 20_000,
     ray: Annotated[
-        bool, typer.Option("--ray", help="Spread over the Ray cluster, or over this machine's cores.")
+        bool, typer.Option("--ray", help="Read in parallel on the Ray cluster, or on the cores of this machine.")
     ] = False,
-    json_out: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Also write the counts here.")] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Also write the counts to this file.")
+    ] = None,
 ) -> None:
-    """Stream corpora into shards without duplicates; a new version of a corpus costs only its new pairs.
+    """Add corpora to a collection of shards without duplicates. A new version of a corpus adds only its new pairs.
 
-    A config brings its own languages and rules (key `ingest`); its collections are OUT/corpus/LANGUAGE.
+    A config has its own languages and filters (key `ingest`). Its collections are OUT/corpus/LANGUAGE.
 
     Example: [cyan]xner corpus ingest OpenSubtitles/v2018/moses/de-en.txt.zip --target de --out /big/en-de[/]
     """
@@ -72,7 +79,7 @@ def ingest(
                     "archives need --target and --out", key="--target", remedy="e.g. --target de --out DIR"
                 )
             if name and len(inputs) > 1:
-                raise UserError("--name is of one archive", key="--name", remedy="ingest them one by one")
+                raise UserError("--name is for a single archive", key="--name", remedy="ingest them one by one")
             rules: dict[str, Any] = {
                 "drop_identical": not keep_identical,
                 "max_length_ratio": max_ratio,
@@ -131,7 +138,7 @@ def _source(corpus: Any, label: str, languages: tuple[str, str], keys: dict[str,
 
 
 def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[str, Any]:
-    """Add to each collection and show what came of it."""
+    """Add to each collection, and print the counts."""
     from xner_ray.corpora.collection import Collection
 
     mapper: Callable = map
@@ -150,7 +157,7 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
             continue
         seconds = time.monotonic() - began
         show(_table(str(root), report))
-        echo(f"{sum(c.read for c in report.corpora.values()) / seconds:,.0f} lines a second", "dim")
+        echo(f"{sum(c.read for c in report.corpora.values()) / seconds:,.0f} lines per second", "dim")
         corpora = {name: vars(count) for name, count in report.corpora.items()}
         results[str(root)] = {"corpora": corpora, "rows": report.rows, "seconds": round(seconds, 2)}
     return results
@@ -158,7 +165,7 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
 
 @contextmanager
 def _bar(hidden: bool):
-    """Lines read, by corpus; nothing where nobody looks, or where other processes read."""
+    """A progress bar of lines per corpus. Hidden without a terminal, or if other processes read."""
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 

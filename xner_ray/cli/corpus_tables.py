@@ -1,7 +1,4 @@
-"""What `xner corpus` shows: tables of archives, and bars for downloads.
-
-Bars are for terminals; elsewhere a file that is done gets a line, since a log is no place for bars.
-"""
+"""Tables of archives, and the progress of downloads: bars on a terminal, else one line for each finished file."""
 
 from __future__ import annotations
 
@@ -67,7 +64,7 @@ class Bars(Lines):
 
 @contextmanager
 def bars(items: Sequence[FetchItem]) -> Iterator[Lines]:
-    """Who looks on while these are fetched."""
+    """The listener for the download of these archives: bars on a terminal, else lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield Lines()
@@ -78,7 +75,7 @@ def bars(items: Sequence[FetchItem]) -> Iterator[Lines]:
 
 
 def archives_table(archives: Sequence[Archive]) -> Table:
-    """What OPUS has; `?` where its index does not say."""
+    """The archives of OPUS. `?`: the index does not know it."""
     table = _columns("corpus", "version", "target", "pairs", "size", "domain")
     for x in archives:
         table.add_row(x.corpus, x.version, x.target, _count(x.pairs), _bytes(x.size), x.domain or "")
@@ -86,7 +83,7 @@ def archives_table(archives: Sequence[Archive]) -> Table:
 
 
 def items_table(items: Sequence[FetchItem]) -> Table:
-    """What is wanted, and how much of it is here."""
+    """The archives to fetch, and how much of each exists here."""
     table = _columns("corpus", "version", "target", "pairs", "size", "here")
     for x in items:
         here = f"{x.received / x.size:.0%}" if x.state == "partial" and x.size else x.state

@@ -1,4 +1,4 @@
-"""Reading a config: YAML plus `key=value` overrides, with errors that say file, line, key and remedy."""
+"""Loading of a config: YAML and `key=value` overrides. Errors name file, line, key and remedy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         overrides: `key=value` with dotted keys (`student.seeds=[1,2]`, `corpora.0.path=...`); values are YAML.
 
     Raises:
-        UserError: whatever is wrong, with file, line, key and remedy.
+        UserError: something in the file or an override is wrong. It names file, line, key and remedy.
     """
     path = Path(path)
     try:
@@ -37,10 +37,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise UserError(f"cannot be read: {e}", file=path, remedy="give a UTF-8 YAML file") from e
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else None
-        raise UserError(f"is not YAML: {e.problem}", file=path, line=line, remedy="mend the syntax") from e
+        raise UserError(f"is not YAML: {e.problem}", file=path, line=line, remedy="correct the syntax") from e
     if not isinstance(tree, dict):
         raise UserError("is not a mapping of keys", file=path, remedy="start from a copy of configs/demo.yaml")
-    _refuse_doubles(node, path)
+    _check_duplicates(node, path)
     for item in overrides:
         _override(tree, item)
     try:
@@ -51,8 +51,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
-def _refuse_doubles(node: yaml.Node | None, path: Path) -> None:
-    """A key given twice in one mapping is an error: YAML would take the second without a word."""
+def _check_duplicates(node: yaml.Node | None, path: Path) -> None:
+    """Raise for a key that a mapping has twice. YAML would use the second one silently."""
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for name, value in node.value:
@@ -61,10 +61,10 @@ def _refuse_doubles(node: yaml.Node | None, path: Path) -> None:
                 problem = f"given twice, first in line {lines[name.value]}"
                 raise UserError(problem, file=path, line=line, key=str(name.value), remedy="keep one of them")
             lines[str(name.value)] = line
-            _refuse_doubles(value, path)
+            _check_duplicates(value, path)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_doubles(value, path)
+            _check_duplicates(value, path)
 
 
 def _override(tree: dict, item: str) -> None:
@@ -100,7 +100,7 @@ def _element(items: list, name: str, key: str) -> Any:
 
 
 def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> UserError:
-    """The first problem of pydantic's list, in our words."""
+    """The first error of pydantic as a UserError."""
     first = error.errors()[0]
     loc = [x for x in first["loc"] if not (isinstance(x, str) and x in ("str", "list[str]"))]
     key = ".".join(str(x) for x in loc)

@@ -1,8 +1,8 @@
-"""docs/configuration.md, written from the config classes: what the code checks is what the page says.
+"""Generates docs/configuration.md from the config classes.
 
     python -m xner_ray.config.reference docs/configuration.md
 
-Keys that several stages share (`training`) are listed once, and each place says which defaults it has instead.
+Keys that several stages share (`training`) are listed once. Each stage lists its different defaults.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEAD = """# All keys of a config
 Written by `make docs` from `xner_ray/config/`; change it there. Unknown keys, wrong types and contradictions are
 errors that name file, line, key and remedy. `student.seeds=[1,2]` or `corpora.0.path=...` on the command line
 overrides a key.
-In paths `{data}` stands for the key `data`, `{language}` for the target language and `{pair}` for, e.g., `de-en`.
+In paths `{data}` is replaced by the key `data`, `{language}` by the target language, and `{pair}` by, e.g., `de-en`.
 """
 _BOUNDS = ((Ge, "ge", ">="), (Gt, "gt", ">"), (Le, "le", "<="), (Lt, "lt", "<"))
 
@@ -99,7 +99,7 @@ def _default(field: FieldInfo) -> str:
         return ""
     if not isinstance(value, BaseModel):
         return f"`{json.dumps(value, ensure_ascii=False)}`"
-    # Only what differs from the section's own defaults is worth a word here.
+    # Only what differs from the defaults of the section itself.
     usual = type(value).model_fields
     changed = {
         k: v
