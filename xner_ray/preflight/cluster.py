@@ -6,7 +6,9 @@ Both classes have the same methods. No local Ray is started for a preflight, bec
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from xner_ray.config import RayConfig
@@ -47,11 +49,9 @@ class LocalMachine:
     """This machine, as a local Ray would see it."""
 
     def __init__(self, settings: RayConfig):
-        import torch
-
         cpus = settings.num_cpus or len(os.sched_getaffinity(0))
         self.description = "a local Ray, started for the run"
-        self.nodes: list[NodeResources] = [{"CPU": float(cpus), "GPU": float(torch.cuda.device_count())}]
+        self.nodes: list[NodeResources] = [{"CPU": float(cpus), "GPU": float(count_gpus())}]
 
     def available(self) -> NodeResources:
         """All resources."""
@@ -138,6 +138,15 @@ class RayCluster:
                 "submit it as a job, so that nodes get the code: ray job submit --runtime-env runtime_env.yaml -- ..."
             )
             raise UserError(f"a node cannot run xner_ray: {last_line}", remedy=remedy) from e
+
+
+def count_gpus() -> int:
+    """The GPUs that torch sees. Without an NVIDIA driver there is none, and torch, which takes seconds, is not imported."""
+    if not Path("/proc/driver/nvidia").exists() and shutil.which("nvidia-smi") is None:
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def local_gpu(name: str) -> Gpu:
