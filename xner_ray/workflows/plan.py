@@ -1,4 +1,4 @@
-"""`xner plan`: what a run would do, stage by stage, and which local files are missing. No network, no Ray, nothing is written."""
+"""`xner plan`: the work of each stage of a run, and the missing local files. It uses neither network nor Ray, and writes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunPlan:
 
 
 def plan_run(config: Config, config_file: str | Path, log: Callable[[str], None]) -> RunPlan:
-    """Say for each stage whether it is done, or what it would do and why.
+    """The plan of a run: for each stage whether it is done, or its work and the reason.
 
     Args:
         config: the checked config.
@@ -42,7 +42,7 @@ def plan_run(config: Config, config_file: str | Path, log: Callable[[str], None]
 
 
 def missing_files(config: Config, config_file: str | Path) -> list[UserError]:
-    """An error for each local file or folder that the config names and that is not there."""
+    """An error for each local file or folder that the config names and that does not exist."""
     named: dict[str, list[tuple[str, Path]]] = {}
     for key in ("gold", "dev", "evaluation"):
         for n, gold in enumerate(getattr(config, key)):
@@ -67,17 +67,17 @@ def missing_files(config: Config, config_file: str | Path) -> list[UserError]:
 
 
 def _model_folders(config: Config) -> list[tuple[str, Path]]:
-    """Models that are written as paths: a hub id has no leading `/` or `.`, and at most one `/`."""
+    """The models that the config names by a path. A hub id has no leading `/` or `.`, and at most one `/`."""
     from xner_ray.preflight.checks import configured_models
 
-    found = []
+    folders = []
     for key, model in configured_models(config).items():
         name = model.removeprefix("spacy:")
         if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
-            found.append((key, Path(name)))
+            folders.append((key, Path(name)))
     if config.aligner.examples_file and (local := _local(config.fill(config.aligner.examples_file))):
-        found.append(("aligner.examples_file", local))
-    return found
+        folders.append(("aligner.examples_file", local))
+    return folders
 
 
 def _local(path: str) -> Path | None:
