@@ -1,4 +1,4 @@
-"""`xner plan`: the work of each stage of a run, and the missing local files. It uses neither network nor Ray, and writes nothing."""
+"""`xner plan`: what each stage of a run would do, and which local files are missing. It writes nothing and uses no network."""
 
 from __future__ import annotations
 
