@@ -22,12 +22,12 @@ from typing import Any
 
 from bench.peer_env import environment
 from bench.projection_scores import QueriedPair, ceiling, curve, score
-from bench.projectors import FUSIONS, PEERS, Exact, Votes, by_query, peer
+from bench.projectors import PEERS, Exact, Votes, agreement, by_query, peer
 from xner_ray.alignment.projector import Projector
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.encoders.load import encoder_folder
 from xner_ray.evaluation.bootstrap import ALL, gain, resample
-from xner_ray.evaluation.project_files import AUTO, Projects, kind_of_adjectives, read_gold_pair
+from xner_ray.evaluation.project_files import AUTO, EntityProjector, lowercase_type, read_gold_pair
 
 
 def main() -> None:
@@ -40,16 +40,15 @@ def main() -> None:
     details: dict[str, Any] = {"against": args.against, "lowercase": args.lowercase, "ceiling": {}, "projectors": {}}
     for language, _, file in (target.partition("=") for target in args.target):
         gold_pair = read_gold_pair(args.source, file, language)
-        pair = QueriedPair(gold_pair, kind_of_adjectives(args.lowercase, gold_pair.entities))
+        pair = QueriedPair(gold_pair, lowercase_type(args.lowercase, gold_pair.entities))
         answers = {name: _timed(projector, pair) for name, projector in projectors.items()}
         for name, interpreter in python.items():
             answers[name] = peer(name, interpreter, encoder_folder(args.encoder), args.layer, pair.queried)
         votes = {name: by_query(pair.queried, candidates) for name, (candidates, _) in answers.items()}
         seconds = {name: elapsed for name, (_, elapsed) in answers.items()}
-        for name, (fuse, parts) in FUSIONS.items():
-            if all(part in votes for part in parts):
-                votes[name] = fuse(*(votes[part] for part in parts))
-                seconds[name] = sum(seconds[part] for part in parts)
+        if "aligner" in votes:
+            votes[AGREEMENT] = agreement(votes["aligner"], votes["similarity"])
+            seconds[AGREEMENT] = seconds["aligner"] + seconds["similarity"]
         details["ceiling"][language] = _ceiling(pair, language)
         rows = _compare(pair, votes, args.against)
         for name, row in rows.items():
@@ -62,6 +61,7 @@ def main() -> None:
             path.write_text(json.dumps(content, indent=1) + "\n")
 
 
+AGREEMENT = "aligner and similarity agree"
 WARM = 16  # pairs of the warm-up, not timed
 KEYS = ("precision", "recall", "f1", "low", "high", "pairs_per_second")
 
@@ -81,9 +81,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _projectors(args: argparse.Namespace) -> dict[str, Projects]:
+def _projectors(args: argparse.Namespace) -> dict[str, EntityProjector]:
     """Exact match, the untrained similarity, the aligner alone, and the projector with and without exact matching."""
-    projectors: dict[str, Projects] = {"exact": Exact(), "similarity": Similarity.load(args.encoder, args.layer)}
+    projectors: dict[str, EntityProjector] = {
+        "exact": Exact(),
+        "similarity": Similarity.load(args.encoder, args.layer),
+    }
     if args.aligner:
         projector = Projector.load(args.aligner)
         no_exact_match = replace(projector.decoding, exact_match_score=0.0)
@@ -96,7 +99,7 @@ def _projectors(args: argparse.Namespace) -> dict[str, Projects]:
     return projectors
 
 
-def _timed(projector: Projects, pair: QueriedPair) -> tuple[Votes, float]:
+def _timed(projector: EntityProjector, pair: QueriedPair) -> tuple[Votes, float]:
     queried, texts = pair.queried, [target.text for target in pair.queried.targets]
     projector.project_entities(queried.sources[:WARM], queried.entities[:WARM], texts[:WARM], queried.language)
     began = time.perf_counter()

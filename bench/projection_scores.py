@@ -11,7 +11,7 @@ import numpy as np
 from bench.projectors import Votes
 from xner_ray.evaluation.bootstrap import ALL, interval, resample, sentence_counts
 from xner_ray.evaluation.calibration import expected_error, reliability
-from xner_ray.evaluation.project_files import GoldPair, kind_of, sentence_tags, taken_spans
+from xner_ray.evaluation.project_files import GoldPair, projected_tags, projected_type, select_projections
 from xner_ray.evaluation.projection_scores import score_projection
 from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.token_spans import char_to_token_spans
@@ -41,7 +41,7 @@ class QueriedPair:
         tags = [["O"] * len(target.tokens) for target in self.gold_pair.targets]
         queried = self.queried
         for i, *sentence in zip(self.rows, queried.sources, queried.targets, queried.entities, votes, strict=True):
-            tags[i] = sentence_tags(*sentence, self.adjective)
+            tags[i] = projected_tags(*sentence, self.adjective)
         return tags
 
     def queries(self) -> int:
@@ -89,7 +89,8 @@ def curve(pair: QueriedPair, votes: Votes) -> dict[str, Any]:
         `reliability`: bins of the projected spans; `ece`: their expected calibration error.
     """
     best = sorted(
-        (max(c[3] for c in row if c[0] == query) for row in votes for query in {c[0] for c in row}), reverse=True
+        (max(p.score for p in row if p.entity == query) for row in votes for query in {p.entity for p in row}),
+        reverse=True,
     )
     queries, points = pair.queries(), []
     for target_coverage in COVERAGES:
@@ -97,7 +98,7 @@ def curve(pair: QueriedPair, votes: Votes) -> dict[str, Any]:
         threshold = best[number - 1] if number else 0.0
         if points and threshold == points[-1]["threshold"]:
             continue
-        tags = pair.tags([[c for c in row if c[3] >= threshold] for row in votes])
+        tags = pair.tags([[p for p in row if p.score >= threshold] for row in votes])
         scores = {key: score_projection(pair.gold, tags)[key] for key in ("precision", "recall", "f1")}
         covered = round(sum(s >= threshold for s in best) / queries, 4)
         points.append({"threshold": round(threshold, 4), "coverage": covered, **scores})
@@ -114,9 +115,9 @@ def _scored_spans(pair: QueriedPair, votes: Votes) -> tuple[np.ndarray, np.ndarr
         pair.rows, queried.sources, queried.targets, queried.entities, votes, strict=True
     ):
         gold = set(bio2_to_spans(pair.gold[i]))
-        for candidate in taken_spans(target.text, row):
-            kind = kind_of(source, target.text, entities, candidate, pair.adjective)
-            token_spans = char_to_token_spans(target.text, [(*candidate[1:3], kind)], target.spans)
-            scores.append(min(1.0, candidate[3]))
+        for p in select_projections(target.text, row):
+            kind = projected_type(source, target.text, entities, p, pair.adjective)
+            token_spans = char_to_token_spans(target.text, [(p.start, p.end, kind)], target.spans)
+            scores.append(min(1.0, p.score))
             correct.append(bool(token_spans) and token_spans[0] in gold)
     return np.array(scores, float), np.array(correct, bool)

@@ -1,7 +1,6 @@
-"""Projectors of `bench/projection.py` outside of the package: exact match, word alignments of the peers, fusions.
+"""Projectors of `bench/projection.py` outside of the package: exact match, word alignments of the peers, agreement.
 
-All return the same form, so that one metric scores them: for each sentence pair a list of candidates (entity, start, end,
-score). `entity` is the index of the first entity with the same name and type.
+All return the same form, so that one metric scores them: a list of projections for each sentence pair.
 """
 
 from __future__ import annotations
@@ -9,14 +8,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from xner_ray.evaluation.project_files import Candidate, GoldPair
+from xner_ray.alignment.candidates import Projection
+from xner_ray.evaluation.project_files import GoldPair
 from xner_ray.text.languages import get_language
 from xner_ray.text.tags import Span
 
-Votes = list[list[Candidate]]
+Votes = list[list[Projection]]
 GAP = 1  # words without a link inside of a span, as in xner_ray.alignment.decoding
 PEERS = {  # name: (environment, requirements, method)
     "simalign inter": ("simalign", ("simalign==0.4",), "inter"),
@@ -35,7 +35,7 @@ class Exact:
         edge = (r"(?<!\w)", r"(?!\w)") if get_language(language).uses_spaces else ("", "")
         return [
             [
-                (index, *match.span(), 1.0)
+                Projection(index, *match.span(), 1.0)
                 for index, (start, end, *_) in enumerate(row)
                 for match in re.finditer(edge[0] + re.escape(source[start:end]) + edge[1], target)
             ]
@@ -50,10 +50,10 @@ def by_query(pair: GoldPair, votes: Votes) -> Votes:
         first: dict[tuple[str, str], int] = {}
         first_indices = [first.setdefault((text[a:b], kind), i) for i, (a, b, kind) in enumerate(entities)]
         best: dict[tuple[int, int, int], float] = {}
-        for entity, start, end, score in row:
-            key = (first_indices[entity], start, end)
-            best[key] = max(score, best.get(key, 0.0))
-        merged.append([(*key, score) for key, score in sorted(best.items())])
+        for p in row:
+            key = (first_indices[p.entity], p.start, p.end)
+            best[key] = max(p.score, best.get(key, 0.0))
+        merged.append([Projection(*key, score) for key, score in sorted(best.items())])
     return merged
 
 
@@ -78,7 +78,7 @@ def peer(name: str, python: Path, encoder: Path, layer: int, pair: GoldPair) -> 
 
 def linked(
     words: Sequence[Span], entities: Sequence[Span], target: Sequence[Span], links: Sequence
-) -> list[Candidate]:
+) -> list[Projection]:
     """Candidates of one sentence pair by its word alignment: for each entity the run of linked words with the largest sum.
 
     Args:
@@ -98,7 +98,7 @@ def linked(
         run = max(_runs(sorted(weight)), key=lambda run: sum(weight[j] for j in run), default=None)
         if run:
             score = min(1.0, sum(weight[j] for j in run) / len(token_indices))
-            candidates.append((index, target[run[0]][0], target[run[-1]][1], score))
+            candidates.append(Projection(index, target[run[0]][0], target[run[-1]][1], score))
     return candidates
 
 
@@ -112,19 +112,11 @@ def _runs(positions: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-# --- fusions -------------------------------------------------------------------------------------------------------
-
-
-def agreed(first: Votes, second: Votes) -> Votes:
+def agreement(first: Votes, second: Votes) -> Votes:
     """Spans that both projectors find, with the mean of their scores."""
     rows = []
     for a, b in zip(first, second, strict=True):
-        other = {c[:3]: c[3] for c in b}
-        rows.append([(*c[:3], (c[3] + other[c[:3]]) / 2) for c in a if c[:3] in other])
+        scores = {(p.entity, p.start, p.end): p.score for p in b}
+        pairs = [(p, scores.get((p.entity, p.start, p.end))) for p in a]
+        rows.append([p._replace(score=(p.score + other) / 2) for p, other in pairs if other is not None])
     return rows
-
-
-Fusion = tuple[Callable[..., Votes], tuple[str, ...]]
-FUSIONS: dict[str, Fusion] = {  # a fusion needs the votes of all its parts
-    "aligner and similarity agree": (agreed, ("aligner", "similarity")),
-}

@@ -3,7 +3,8 @@
 import pytest
 
 from bench.projection_scores import QueriedPair, ceiling, curve, score
-from bench.projectors import Exact, agreed, by_query, linked
+from bench.projectors import Exact, agreement, by_query, linked
+from xner_ray.alignment.candidates import Projection
 from xner_ray.evaluation.project_files import read_gold_pair
 
 SOURCE = "Bonn B-LOC\nbeat O\nParis B-LOC\nand O\nBonn B-LOC\n\nNobody O\n\nAnna B-PER\nand O\nEurope B-LOC\n"
@@ -45,7 +46,7 @@ def test_scores_and_curve(pair):
     assert (row["precision"], row["recall"], row["f1"]) == (100.0, 60.0, 75.0)
     assert row["low"] <= row["f1"] <= row["high"]
     assert counts.sum(axis=(0, 1)).tolist() == [3, 3, 5]
-    unsure = [[(0, 0, 4, 0.9), (1, 5, 11, 0.2)], [(0, 0, 4, 0.8)]]
+    unsure = [[Projection(0, 0, 4, 0.9), Projection(1, 5, 11, 0.2)], [Projection(0, 0, 4, 0.8)]]
     result = curve(pair, unsure)
     assert [point["coverage"] for point in result["curve"]] == [0.75, 0.5]
     assert [point["precision"] for point in result["curve"]] == [66.67, 100.0]
@@ -62,5 +63,6 @@ def test_word_alignment_becomes_the_run_with_the_largest_sum():
 
 
 def test_agreement_keeps_spans_of_both_projectors():
-    first, second = [[(0, 0, 4, 0.9)], []], [[(0, 0, 4, 0.5), (1, 5, 9, 0.4)], [(0, 1, 2, 0.3)]]
-    assert agreed(first, second) == [[(0, 0, 4, pytest.approx(0.7))], []]
+    first = [[Projection(0, 0, 4, 0.9)], []]
+    second = [[Projection(0, 0, 4, 0.5), Projection(1, 5, 9, 0.4)], [Projection(0, 1, 2, 0.3)]]
+    assert agreement(first, second) == [[(0, 0, 4, pytest.approx(0.7))], []]

@@ -1,4 +1,4 @@
-"""Targets of a projection: CoNLL with or without tags, plain text."""
+"""Target files of a projection: CoNLL with or without tags, and plain text."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def write(folder, name, text):
     return path
 
 
-def test_tagged_conll(tmp_path):
+def test_a_tagged_file_has_text_words_and_tags(tmp_path):
     target = read_target(write(tmp_path, "t.conll", "Bonn\tB-GPE\n.\tO\n\nJa\tO\n"), "de", {"GPE": "LOC"})
     assert [(t.text, t.tokens, t.tags) for t in target] == [
         ("Bonn.", ["Bonn", "."], ["B-LOC", "O"]),
@@ -21,19 +21,19 @@ def test_tagged_conll(tmp_path):
     assert target[0].spans == [(0, 4), (4, 5)]
 
 
-def test_bare_conll_in_chinese(tmp_path):
+def test_a_file_of_tokens_has_no_tags(tmp_path):
     target = read_target(write(tmp_path, "t.conll", "北\n京\n\n好\n"), "zh")
     assert [(t.text, t.spans, t.tags) for t in target] == [("北京", [(0, 1), (1, 2)], None), ("好", [(0, 1)], None)]
 
 
-def test_text_keeps_its_lines(tmp_path):
+def test_each_line_of_a_text_file_is_a_sentence(tmp_path):
     target = read_target(write(tmp_path, "t.txt", "In Bonn, ja.\n\nNein\n"), "de")
     assert [t.tokens for t in target] == [["In", "Bonn", ",", "ja", "."], [], ["Nein"]]
     assert [t.text for t in target] == ["In Bonn, ja.", "", "Nein"]
     assert all(t.text[a:b] == token for t in target for token, (a, b) in zip(t.tokens, t.spans, strict=True))
 
 
-def test_tags_on_some_lines(tmp_path):
+def test_tags_on_some_lines_are_an_error(tmp_path):
     path = write(tmp_path, "t.conll", "a\tO\n\nb\nc\tO\n")
     with pytest.raises(UserError, match="some lines only") as error:
         read_target(path, "de")
@@ -41,6 +41,6 @@ def test_tags_on_some_lines(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.conll"])
-def test_empty(tmp_path, name):
+def test_a_file_without_a_sentence_is_an_error(tmp_path, name):
     with pytest.raises(UserError, match="no sentence"):
         read_target(write(tmp_path, name, ""), "de")

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
+
+
+class Projection(NamedTuple):
+    """One candidate span of a sentence pair: index of the entity, half-open character span in the target, and score (0..1)."""
+
+    entity: int
+    start: int
+    end: int
+    score: float
 
 
 @dataclass(frozen=True)

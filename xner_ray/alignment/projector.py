@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.alignment.assignment import assign_one_to_one, assign_shared_spans
-from xner_ray.alignment.candidates import Candidates
+from xner_ray.alignment.candidates import Candidates, Projection
 from xner_ray.alignment.decoding import Decoding, decode_spans
 from xner_ray.alignment.ensemble import FOLDER, extend_truncated_spans, similarity_candidates
 from xner_ray.alignment.exact_match import exact_matches
@@ -175,7 +175,7 @@ class Projector:
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
-    ) -> list[list[tuple[int, int, int, float]]]:
+    ) -> list[list[Projection]]:
         """Candidates of sentence pairs.
 
         Args:
@@ -184,8 +184,7 @@ class Projector:
             language: of the targets, ISO 639-1.
 
         Returns:
-            For each pair (entity, start, end, score). `entity` is the index of the first entity with its text and type,
-            start and end are characters of the target.
+            The projections of each pair. `entity` is the index of the first entity with its text and type.
         """
         rows = [[{"start": e[0], "end": e[1], "type": e[2], "score": 1.0} for e in row] for row in entities]
         table = pa.table(
@@ -195,5 +194,5 @@ class Projector:
                 "entities": pa.array(rows, schema.ENTITIES.type),
             }
         )
-        projections = self.project(table, language).to_pylist()
-        return [[(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in row] for row in projections]
+        lists = self.project(table, language).to_pylist()
+        return [[Projection(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in row] for row in lists]

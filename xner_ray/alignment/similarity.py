@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xner_ray.alignment.candidates import Projection
 from xner_ray.alignment.span_expansion import MAX_EXPANSION_WORDS, project_spans
 from xner_ray.alignment.spans import Spans
 from xner_ray.alignment.token_matches import TokenMatches
@@ -125,7 +126,7 @@ class Similarity:
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
-    ) -> list[list[tuple[int, int, int, float]]]:
+    ) -> list[list[Projection]]:
         """Project entities without a trained aligner. Arguments and result are those of `Projector.project_entities`.
 
         Each mention is projected alone, so `entity` is the mention's own index.
@@ -140,10 +141,10 @@ class Similarity:
             Spans(rows, edges[:, 0], edges[:, 1]),
             max_expansion_words=MAX_EXPANSION_WORDS,
         )
-        result: list[list[tuple[int, int, int, float]]] = [[] for _ in sources]
+        result: list[list[Projection]] = [[] for _ in sources]
         for i in np.flatnonzero(spans.starts < spans.ends).tolist():
-            candidate = (int(index[i]), int(spans.starts[i]), int(spans.ends[i]), round(float(scores[i]), 4))
-            result[rows[i]].append(candidate)
+            score = round(float(scores[i]), 4)
+            result[rows[i]].append(Projection(int(index[i]), int(spans.starts[i]), int(spans.ends[i]), score))
         return result
 
 

@@ -1,7 +1,7 @@
 """`xner project`: gold entities of one side of a parallel file, projected to the other side and scored.
 
-Gold on both sides measures projection alone, without a teacher's mistakes. Hundreds of sentences, so plain loops.
-`GoldPair` is what all projectors are asked, here and in `bench/projection.py`.
+Gold on both sides measures projection without the errors of a teacher. The files have a few hundred sentences, so these are
+plain loops. `GoldPair` is the input of all projectors, here and in `bench/projection.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from xner_ray.alignment.candidates import Projection
 from xner_ray.config import TagScheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.projection_scores import Target, read_target, score_projection
@@ -19,26 +20,29 @@ from xner_ray.text.tags import Span, bio2_to_spans, spans_to_bio2
 from xner_ray.text.token_spans import char_to_token_spans
 from xner_ray.text.words import CharSpan
 
-Candidate = tuple[int, int, int, float]  # entity, start, end, score
 AUTO, KEEP, MISC = "auto", "keep", "MISC"
 
 
-class Projects(Protocol):
-    """What `Projector` and `Similarity` have in common."""
+class EntityProjector(Protocol):
+    """Implemented by `Projector`, by `Similarity`, and by the baselines in `bench`."""
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
-    ) -> list[list[Candidate]]: ...
+    ) -> list[list[Projection]]:
+        """Candidates of each pair, see `Projector.project_entities`."""
+        ...
 
 
 @dataclass(frozen=True)
 class GoldPair:
-    """A source with entities and its translation, line by line.
+    """Source sentences with entities, and their translations.
 
     Attributes:
-        sources: raw strings; words: the character spans of each one's tokens; entities: (start, end, type) of each,
-            characters.
-        targets: their translations, in `language`.
+        sources: raw strings.
+        words: half-open character spans of the words of each source.
+        entities: (start, end, type) of each source, in characters.
+        targets: the translation of each source.
+        language: of the targets, ISO 639-1.
     """
 
     sources: list[str]
@@ -57,7 +61,7 @@ def read_gold_pair(
     source_language: str = "en",
     scheme: TagScheme = "bio2",
 ) -> GoldPair:
-    """Read both sides; arguments and errors are those of `project_files`."""
+    """Read both sides. Arguments and errors are those of `project_files`."""
     gold = read_conll(source, source_language, tag_map, types, scheme=scheme)
     targets = read_target(target, language, tag_map, types, scheme)
     if len(gold) != len(targets):
@@ -66,16 +70,17 @@ def read_gold_pair(
             file=target,
             remedy="both sides must be line-parallel",
         )
-    spaced = [sentence.detokenize() for sentence in gold]
+    texts_and_words = [sentence.detokenize() for sentence in gold]
     entities = [
         [(words[a][0], words[b - 1][1], kind) for a, b, kind in bio2_to_spans(sentence.tags)]
-        for sentence, (_, words) in zip(gold, spaced, strict=True)
+        for sentence, (_, words) in zip(gold, texts_and_words, strict=True)
     ]
-    return GoldPair([text for text, _ in spaced], [words for _, words in spaced], entities, targets, language)
+    sources, words = [text for text, _ in texts_and_words], [words for _, words in texts_and_words]
+    return GoldPair(sources, words, entities, targets, language)
 
 
 def project_files(
-    model: str | Path | Projects,
+    model: str | Path | EntityProjector,
     source: str | Path,
     target: str | Path,
     language: str = "de",
@@ -85,21 +90,24 @@ def project_files(
     scheme: TagScheme = "bio2",
     lowercase: str = AUTO,
 ) -> dict[str, Any]:
-    """Project the entities of a CoNLL file onto a parallel file.
+    """Project the entities of a CoNLL file to a parallel file.
 
     Args:
         model: a projector, or the folder of one.
         source: CoNLL with entities.
         target: CoNLL with or without tags, or `.txt` with one sentence a line; as many sentences as `source`.
         language: of the target, ISO 639-1.
-        tag_map, types, scheme: as in `read_conll`, for both sides.
-        lowercase: what a name is that became a single word in lower case (`deutsche` of Germany): a type, `keep` for its own, or
-            `auto`, which is MISC where the source has entities of that type. CoNLL's English calls adjectives so, and the name
-            was none, so its own type would not be the scheme's.
+        tag_map: as in `read_conll`, for both sides.
+        types: as in `read_conll`, for both sides.
+        source_language: ISO 639-1.
+        scheme: as in `read_conll`, for both sides.
+        lowercase: type of a capitalized name that became a single lowercase word (`deutsche` of Germany). `keep`: its own type.
+            `auto`: MISC where the source has entities of that type, because CoNLL labels English adjectives as MISC.
 
     Returns:
-        sentences: the target's `Sentence`s with projected tags. counts: sentences, entities, unmapped (mentions
-        without a span). Where the target has tags also precision, recall, f1 (percent), gold, predicted, correct.
+        sentences: the target's `Sentence`s with projected tags.
+        counts: sentences, entities, queries (distinct entities of a sentence), mapped (queries with a span).
+        precision, recall, f1 (percent), gold, predicted, correct: where the target has tags.
 
     Raises:
         UserError: the files differ in length, or as `read_conll` and `read_target`.
@@ -109,15 +117,22 @@ def project_files(
         from xner_ray.alignment.projector import Projector
 
         model = Projector.load(model)
-    texts, entities, targets = pair.sources, pair.entities, pair.targets
-    found = model.project_entities(texts, entities, [t.text for t in targets], language)
-    adjective = kind_of_adjectives(lowercase, entities)
-    rows = zip(texts, targets, entities, found, strict=True)
-    tags = [sentence_tags(s, t, e, c, adjective) for s, t, e, c in rows]
-    mapped = sum(len({c[0] for c in row}) for row in found)
-    asked = sum(len(set(_queries(t, e))) for t, e in zip(texts, entities, strict=True))
+    targets = pair.targets
+    projections = model.project_entities(pair.sources, pair.entities, [t.text for t in targets], language)
+    adjective_type = lowercase_type(lowercase, pair.entities)
+    rows = zip(pair.sources, targets, pair.entities, projections, strict=True)
+    tags = [projected_tags(*row, adjective_type) for row in rows]
+    queries = [
+        {(text[a:b], kind) for a, b, kind in entities}
+        for text, entities in zip(pair.sources, pair.entities, strict=True)
+    ]
     result: dict[str, Any] = {
-        "counts": {"sentences": len(texts), "entities": sum(map(len, entities)), "queries": asked, "mapped": mapped},
+        "counts": {
+            "sentences": len(pair.sources),
+            "entities": sum(map(len, pair.entities)),
+            "queries": sum(map(len, queries)),
+            "mapped": sum(len({p.entity for p in row}) for row in projections),
+        },
         "sentences": [Sentence(t.tokens, row, language) for t, row in zip(targets, tags, strict=True)],
     }
     if targets[0].tags is not None:
@@ -125,57 +140,78 @@ def project_files(
     return result
 
 
-def _queries(text: str, entities: Sequence[Span]) -> list[tuple[str, str]]:
-    return [(text[a:b], kind) for a, b, kind in entities]
+def lowercase_type(lowercase: str, entities: Sequence[Sequence[Span]]) -> str | None:
+    """The type of the option `lowercase` of `project_files`. None: each entity keeps its own type.
 
-
-def kind_of_adjectives(asked: str, entities: Sequence[Sequence[Span]]) -> str | None:
-    """The type that `lowercase` of `project_files` asks for; None: each keeps its own."""
-    if asked == AUTO:
+    Args:
+        lowercase: a type, AUTO or KEEP.
+        entities: of the sources, for AUTO.
+    """
+    if lowercase == AUTO:
         return MISC if any(kind == MISC for row in entities for *_, kind in row) else None
-    return None if asked == KEEP else asked
+    return None if lowercase == KEEP else lowercase
 
 
-def sentence_tags(
+def projected_tags(
     source: str,
     target: Target,
     entities: Sequence[Span],
-    candidates: Sequence[Candidate],
-    adjective: str | None = None,
+    projections: Sequence[Projection],
+    adjective_type: str | None = None,
 ) -> list[str]:
-    """BIO2 tags of the target's own tokens. `adjective`: of single words in lower case whose name has a capital letter."""
-    taken = [
-        (c[1], c[2], kind_of(source, target.text, entities, c, adjective))
-        for c in taken_spans(target.text, candidates)
+    """BIO2 tags of the target's tokens.
+
+    Args:
+        source: raw text.
+        target: its translation.
+        entities: (start, end, type) of the source.
+        projections: candidates of the entities.
+        adjective_type: type of single lowercase words whose name is capitalized; None: the type of the entity.
+    """
+    spans = [
+        (p.start, p.end, projected_type(source, target.text, entities, p, adjective_type))
+        for p in select_projections(target.text, projections)
     ]
-    return spans_to_bio2(char_to_token_spans(target.text, taken, target.spans), len(target.tokens))
+    return spans_to_bio2(char_to_token_spans(target.text, spans, target.spans), len(target.tokens))
 
 
-def kind_of(source: str, text: str, entities: Sequence[Span], candidate: Candidate, adjective: str | None) -> str:
-    """The type of a taken span: its entity's, or `adjective` (see `sentence_tags`)."""
-    entity, start, end, _ = candidate
-    at, _, kind = entities[entity]
-    small = text[start].islower() and not any(map(str.isspace, text[start:end]))
-    return adjective if adjective and small and source[at].isupper() else kind
+def projected_type(
+    source: str, text: str, entities: Sequence[Span], projection: Projection, adjective_type: str | None
+) -> str:
+    """The type of a projected span, see `projected_tags`."""
+    name_start, _, entity_type = entities[projection.entity]
+    surface = text[projection.start : projection.end]
+    is_lowercase_word = surface[:1].islower() and not any(map(str.isspace, surface))
+    if adjective_type and is_lowercase_word and source[name_start].isupper():
+        return adjective_type
+    return entity_type
 
 
-def taken_spans(text: str, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Each query's best span and those with the same text, better scores first, without those that overlap a better
-    one.
+def select_projections(text: str, projections: Sequence[Projection]) -> list[Projection]:
+    """The best spans without overlap: a span that overlaps a better one is left out.
+
+    Returns:
+        Projections sorted by score, the best one first.
     """
-    taken: list[Candidate] = []
-    for candidate in best_spans(text, candidates):
-        if all(candidate[2] <= start or end <= candidate[1] for _, start, end, _ in taken):
-            taken.append(candidate)
-    return taken
+    selected: list[Projection] = []
+    for candidate in best_projections(text, projections):
+        if all(candidate.end <= p.start or p.end <= candidate.start for p in selected):
+            selected.append(candidate)
+    return selected
 
 
-def best_spans(text: str, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Of each entity the candidate that scores best, and all with the same surface text; sorted by score, best
-    first.
+def best_projections(text: str, projections: Sequence[Projection]) -> list[Projection]:
+    """Of each entity the projection with the best score, and all others with the same surface text.
+
+    Returns:
+        Projections sorted by score, the best one first.
     """
-    best: dict[int, Candidate] = {}
-    ordered = sorted(candidates, key=lambda c: (-c[3], c[1]))
-    for candidate in ordered:
-        best.setdefault(candidate[0], candidate)
-    return [c for c in ordered if text[c[1] : c[2]] == text[slice(*best[c[0]][1:3])]]
+    best: dict[int, Projection] = {}
+    ordered = sorted(projections, key=lambda p: (-p.score, p.start))
+    for projection in ordered:
+        best.setdefault(projection.entity, projection)
+
+    def surface(projection: Projection) -> str:
+        return text[projection.start : projection.end]
+
+    return [p for p in ordered if surface(p) == surface(best[p.entity])]

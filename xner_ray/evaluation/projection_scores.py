@@ -1,7 +1,7 @@
-"""What `xner project` reads and how a projection is scored against gold on the target side.
+"""The target side of `xner project`, and scores of projected entities against its gold.
 
-A target is CoNLL, with tags or bare tokens, or plain text with one sentence a line. Text comes out as raw strings,
-since that is what the aligner reads, with the words' character spans to come back to tokens.
+A target file is CoNLL, with tags or with tokens alone, or plain text with one sentence a line. Projectors read raw text, so each
+sentence has its text, and the character spans of its words lead back to tokens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from xner_ray.text.words import CharSpan, detokenize, tokenize_words
 
 @dataclass(frozen=True)
 class Target:
-    """A sentence to project onto: raw text, its words and their character spans, gold tags if there are any."""
+    """A target sentence.
+
+    Attributes:
+        text: raw text.
+        tokens: its words.
+        spans: half-open character spans of the words.
+        tags: BIO2 gold tags of the words; None without gold.
+    """
 
     text: str
     tokens: list[str]
@@ -36,17 +43,18 @@ def read_target(
     types: Sequence[str] | None = None,
     scheme: TagScheme = "bio2",
 ) -> list[Target]:
-    """Read the target side.
+    """Read a target file.
 
     Args:
-        path: `.txt` is one sentence a line (an empty line is an empty sentence, so that lines stay parallel);
-        everything
-            else is CoNLL, with a tag on every line or on none.
+        path: a `.txt` file has one sentence a line, and an empty line is an empty sentence, so that lines stay parallel. Any
+            other file is CoNLL, with a tag on every line or on none.
         language: ISO 639-1; decides on spaces and words.
-        tag_map, types, scheme: as in `read_conll`.
+        tag_map: as in `read_conll`.
+        types: as in `read_conll`.
+        scheme: as in `read_conll`.
 
     Raises:
-        UserError: as `read_conll`, or tags on some lines only.
+        UserError: as `read_conll`, or tags on some lines only, or no sentence.
     """
     if Path(path).suffix == ".txt":
         targets = []
@@ -55,54 +63,59 @@ def read_target(
             targets.append(Target(line, [line[a:b] for a, b in spans], spans))
     elif _is_tagged(path):
         sentences = read_conll(path, language, tag_map, types, scheme=scheme)
-        targets = [Target(*_spaced(s.tokens, language), s.tags) for s in sentences]
+        targets = [_target_of(s.tokens, language, s.tags) for s in sentences]
     else:
-        targets = [Target(*_spaced([row[0] for row in rows], language)) for _, rows in blocks(path)]
+        targets = [_target_of([row[0] for row in rows], language) for _, rows in blocks(path)]
     if not targets:
-        raise UserError("holds no sentence", file=path, remedy="give a CoNLL file or a .txt with one sentence a line")
+        raise UserError("has no sentence", file=path, remedy="give a CoNLL file or a .txt with one sentence a line")
     return targets
 
 
-def _spaced(tokens: list[str], language: str) -> tuple[str, list[str], list[CharSpan]]:
+def _target_of(tokens: list[str], language: str, tags: list[str] | None = None) -> Target:
     text, spans = detokenize(tokens, language)
-    return text, tokens, spans
+    return Target(text, tokens, spans, tags)
 
 
 def _is_tagged(path: str | Path) -> bool:
-    """Whether every line has a tag; an error where only some have."""
-    bare = tagged = None
+    """Whether every line has a tag. Raises a UserError where only some have."""
+    first_bare = first_tagged = None
     for first, rows in blocks(path):
         for number, row in enumerate(rows, first):
             if len(row) > 1:
-                tagged = tagged or number
+                first_tagged = first_tagged or number
             else:
-                bare = bare or number
-        if bare and tagged:
+                first_bare = first_bare or number
+        if first_bare and first_tagged:
             raise UserError(
-                f"has tags on some lines only (line {tagged} has one, line {bare} has none)",
+                f"has tags on some lines only (line {first_tagged} has one, line {first_bare} has none)",
                 file=path,
-                line=max(bare, tagged),
+                line=max(first_bare, first_tagged),
                 remedy="give each token a tag, or none of them",
             )
-    return tagged is not None
+    return first_tagged is not None
 
 
 def score_projection(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Precision, recall and F1 (percent) of projected entities: same type, same token span, same sentence.
+    """Precision, recall and F1 (percent) of projected entities. Correct: the same type and token span in the same sentence.
 
     Args:
-        gold, predicted: BIO2 tags of each target sentence.
+        gold: BIO2 tags of each target sentence.
+        predicted: likewise.
 
     Returns:
         precision, recall, f1, and the counts gold, predicted, correct.
     """
     check_aligned(gold, predicted)
-    right = n_gold = n_predicted = 0
-    for a, b in zip(gold, predicted, strict=True):
-        want, got = set(bio2_to_spans(a)), set(bio2_to_spans(b))
-        right, n_gold, n_predicted = right + len(want & got), n_gold + len(want), n_predicted + len(got)
-    precision = right / n_predicted if n_predicted else 0.0
-    recall = right / n_gold if n_gold else 0.0
-    f1 = 2 * right / (n_gold + n_predicted) if right else 0.0
-    rounded = {k: round(100 * v, 2) for k, v in (("precision", precision), ("recall", recall), ("f1", f1))}
-    return {**rounded, "gold": n_gold, "predicted": n_predicted, "correct": right}
+    num_correct = num_gold = num_predicted = 0
+    for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
+        gold_spans, predicted_spans = set(bio2_to_spans(gold_tags)), set(bio2_to_spans(predicted_tags))
+        num_correct += len(gold_spans & predicted_spans)
+        num_gold += len(gold_spans)
+        num_predicted += len(predicted_spans)
+    scores = {
+        "precision": num_correct / num_predicted if num_predicted else 0.0,
+        "recall": num_correct / num_gold if num_gold else 0.0,
+        "f1": 2 * num_correct / (num_gold + num_predicted) if num_correct else 0.0,
+    }
+    percent = {name: round(100 * value, 2) for name, value in scores.items()}
+    return {**percent, "gold": num_gold, "predicted": num_predicted, "correct": num_correct}
