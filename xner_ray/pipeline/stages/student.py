@@ -6,7 +6,6 @@ alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from xner_ray.config import Config
 from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.ner.label_normalizer import model_labels, read_config
 from xner_ray.ner.source_gold import encode_gold
 from xner_ray.ner.token_labels import encode_tags
 from xner_ray.ner.unlabeled_entities import unlabeled_capitalized
@@ -105,12 +105,6 @@ class TrainStudents(Stage):
         return keyed
 
 
-def labels_in(model: Path) -> list[str]:
-    """The labels of a trained model, in the order of its head."""
-    labels = json.loads((model / "config.json").read_text())["id2label"]
-    return [labels[str(i)] for i in range(len(labels))]
-
-
 def encode_dataset(
     path: Path, tokenizer: Tokenizer, labels: list[str], language: str, limit: int, unlabeled: int | None = None
 ) -> tuple[TrainSet, int]:
@@ -155,7 +149,7 @@ def _piece(ctx: Context, inputs: Inputs, key: str, language: str, encoder: str, 
         "data": hash_file(inputs["dataset"].train[language]),
         "training": config.training.model_dump(),
         "language": language,
-        "labels": labels_in(inputs["teacher"].zero_shot(encoder, language, seed)),
+        "labels": model_labels(read_config(inputs["teacher"].zero_shot(encoder, language, seed))),
         "mask_unlabeled_capitalized": config.mask_unlabeled_capitalized,
         "seed": seed,
     }
@@ -169,7 +163,7 @@ def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: 
     """Write the training data of a student, and log what it is."""
     config, base = ctx.config.student, inputs["teacher"].zero_shot(encoder, language, seed)
     start = base if config.schedule == "sequential" else ctx.start_folder(encoder)
-    name, labels, training = f"student {piece.key}", labels_in(base), config.training
+    name, labels, training = f"student {piece.key}", model_labels(read_config(base)), config.training
     tokenizer, limit = Tokenizer(str(start)), model_max_length(start)
     unlabeled = IGNORE_INDEX if config.mask_unlabeled_capitalized else None
     data, truncated = encode_dataset(inputs["dataset"].train[language], tokenizer, labels, language, limit, unlabeled)
