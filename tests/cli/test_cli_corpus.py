@@ -124,7 +124,12 @@ def test_an_unknown_size_needs_a_yes_too(xner, site, tmp_path):
     site.head = False
     args = ("fetch", "Own/v3", "--target", "de", "--out", tmp_path)
     done = xner(*args)
-    assert done.exit_code == 2 and "nobody says how large" in done.stderr and not list(tmp_path.rglob("*.zip"))
+    assert (
+        done.exit_code == 2
+        and "Own/v3" in done.stderr
+        and "--yes" in done.stderr
+        and not list(tmp_path.rglob("*.zip"))
+    )
     assert xner(*args, "--yes").exit_code == 0 and list(tmp_path.rglob("*.zip"))
 
 

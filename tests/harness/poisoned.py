@@ -33,7 +33,7 @@ class PoisonedLabel(LabelFunction):
         if KILLS in present:
             os.kill(os.getpid(), signal.SIGSEGV)
         if RAISES in present:
-            raise ValueError("a row that nobody can read")
+            raise ValueError("a row that cannot be read")
         return super().__call__(table, language)
 
 

@@ -164,7 +164,7 @@ def refreshed(ray_session, tmp_path_factory):
         opus.publish("Talks", "v1")
         folder = RefreshFolder(tmp_path_factory.mktemp("refreshes"), opus)
         report = folder.refresh()
-        assert report["status"] == "promoted" and report["night"] == 1
+        assert report["status"] == "promoted" and report["number"] == 1
         yield folder
 
 
@@ -175,7 +175,7 @@ def test_first_refresh_labels_all_pairs_and_promotes(refreshed):
     assert kinds == {"de": ["silver"], "zh": ["gold"]}
     assert sum(refreshed.labeled().values()) == 4 * 160 and refreshed.ledger_adds_up()
     assert not refreshed.trains_on_silver() and not (refreshed.out / "silver/zh.parquet").exists()
-    page = (refreshed.out / "published/nights/000001.md").read_text()
+    page = (refreshed.out / "published/reports/000001.md").read_text()
     assert "640 pairs were labeled" in page and "silver: silver-de" in page and "gold: chinese" in page
     assert (refreshed.out / "report.html").exists()
 
@@ -226,7 +226,7 @@ def test_broken_archive_fails_and_changes_nothing(refreshed):
     with pytest.raises(UserError):
         refreshed.refresh()
     assert (refreshed.current(), refreshed.labeled(), refreshed.trained(), refreshed.silver()) == before
-    report = json.loads((refreshed.out / "published/nights/000004.json").read_text())
+    report = json.loads((refreshed.out / "published/reports/000004.json").read_text())
     assert report["status"] == "failed" and report["error"]
     assert not (refreshed.folder / "data/opus/Talks/v2/moses/en-zh.txt.zip").exists()
 
@@ -242,12 +242,12 @@ def test_worse_model_is_not_promoted(refreshed):
     and may be better on silver."""
     before = refreshed.current()
     report = refreshed.refresh("student.training.learning_rate=0.5", "refresh.max_f1_drop=1")
-    assert report["status"] == "not promoted", report["compared"]
-    lost = {c["language"] for c in report["compared"] if c["change"] < -1}
+    assert report["status"] == "not promoted", report["comparisons"]
+    lost = {c["language"] for c in report["comparisons"] if c["change"] < -1}
     assert "de" in lost and {line.split(" lost ")[0] for line in report["decision"]} == lost
-    assert "changed: student.training.learning_rate: 0.005 -> 0.5" in report["why"]
+    assert "changed: student.training.learning_rate: 0.005 -> 0.5" in report["reasons"]
     assert refreshed.current() == before
-    assert "Not promoted: " in (refreshed.out / f"published/nights/{report['night']:06d}.md").read_text()
+    assert "Not promoted: " in (refreshed.out / f"published/reports/{report['number']:06d}.md").read_text()
 
     worse = refreshed.trained()
     report = refreshed.refresh("refresh.max_f1_drop=100")  # the config of before

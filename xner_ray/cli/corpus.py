@@ -207,9 +207,7 @@ def _fetch(
             return _end(failed)
         unknown = ", ".join(str(x.archive) for x in items if x.size is None)
         if unknown and not yes:
-            raise UserError(
-                f"nobody says how large these are: {unknown}", remedy="add --yes to fetch them all the same"
-            )
+            raise UserError(f"the size of these archives is unknown: {unknown}", remedy="add --yes to fetch them")
         if left > limit * GB and not yes:
             raise UserError(
                 f"{decimal(left)} is more than the limit of {limit:g} GB", remedy="add --yes, or a higher --limit GB"

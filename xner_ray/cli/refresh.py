@@ -67,7 +67,15 @@ def _show_plan(plan: RefreshPlan) -> None:
             decimal(c.size) if c.size else "",
         )
     total = plan.total()
-    table.add_row("all", "", "", _number(total["read"]), _number(total["more"]), decimal(total["bytes"]), style="bold")
+    table.add_row(
+        "all",
+        "",
+        "",
+        _number(total["lines_to_read"]),
+        _number(total["new_pairs"]),
+        decimal(total["bytes"]),
+        style="bold",
+    )
     show(table)
     show(_costs_table(plan))
     for note in plan.notes:

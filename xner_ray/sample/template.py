@@ -25,7 +25,7 @@ FREE = {
     "TIME": tuple(f"{minute // 60:02}:{minute % 60:02}" for minute in range(6 * 60, 23 * 60, 5)),
     "PCT": tuple(str(n) for n in range(2, 99)),
 }
-# Maximum numbers before an English unit: nobody works 500 years for one company.
+# Maximum numbers before an English unit: a person does not work 500 years for one company.
 UNITS = {"years": 60, "months": 60, "weeks": 60, "times": 60, "hours": 180, "minutes": 180}
 FREE |= {f"NUM.{unit}": tuple(str(n) for n in range(2, top)) for unit, top in UNITS.items()}
 UNIT = re.compile(rf" (?:\w+ )?({'|'.join(UNITS)})\b")

@@ -51,9 +51,9 @@ def test_pairs_and_bytes_are_those_of_the_index(dry_run):
             pair = " OR ".join(
                 f"(source = 'en' AND target = '{x}') OR (source = '{x}' AND target = 'en')" for x in codes
             )
-            (pairs,) = db.execute(f"{query} AND ({pair})", row["what"].split("/")).fetchone()
+            (pairs,) = db.execute(f"{query} AND ({pair})", row["source"].split("/")).fetchone()
         assert row["pairs"] == pairs and row["size"] > 0 and row["state"] == "new", name
-    assert plan["total"]["read"] == plan["total"]["more"] == sum(c["pairs"] for c in plan["corpora"])
+    assert plan["total"]["lines_to_read"] == plan["total"]["new_pairs"] == sum(c["pairs"] for c in plan["corpora"])
     assert plan["total"]["bytes"] == sum(c["size"] for c in plan["corpora"])
 
 
@@ -84,7 +84,7 @@ def test_rates_of_the_config_come_from_the_benchmarks():
 def test_table_shows_corpora_costs_and_notes(dry_run):
     shown = dry_run().stdout
     assert "OpenSubtitles/v2018" in shown and "22,512,639" in shown and "never measured with" in shown
-    assert "opus.limit_gb=1 would be fetched: a refresh stops until it is raised" in shown
+    assert "opus.limit_gb=1: a refresh stops with an error until you raise it" in shown
 
 
 def paper() -> Config:
@@ -110,7 +110,7 @@ def config(tmp_path, url: str, **refresh) -> Config:
 
 
 def test_states_of_a_corpus(tmp_path):
-    """A corpus is new, held after ingest, changed after a change on the server, and held again."""
+    """A corpus is new, unchanged after ingest, changed after a change on the server, and then unchanged again."""
     path = "/TED2013/v1.1/moses/de-en.txt.zip"
     with serving() as site, HttpClient(IMPATIENT) as http:
         site.files[path] = good_moses(tmp_path / "x").read_bytes()
@@ -131,7 +131,7 @@ def test_states_of_a_corpus(tmp_path):
         fetch_and_ingest(changes)
         changes, corpus = detect()
         assert (corpus.state, corpus.size, corpus.lines_read, changes.items, corpus.new_pairs) == (
-            "held",
+            "unchanged",
             0,
             40,
             [],
@@ -146,10 +146,10 @@ def test_states_of_a_corpus(tmp_path):
         changes, corpus = detect()
         assert (corpus.state, changes.items) == ("changed", [])  # fetched, but not in the collection yet
         fetch_and_ingest(changes)
-        assert detect()[1].state == "held" and detect()[1].lines_read == 50
+        assert detect()[1].state == "unchanged" and detect()[1].lines_read == 50
 
     plan = plan_refresh(refreshed, lines.append, IMPATIENT)  # the server is stopped
-    assert plan.corpora[0].state == "held" and "cannot check whether it changed" in lines[-1]
+    assert plan.corpora[0].state == "unchanged" and "cannot check whether it changed" in lines[-1]
 
 
 def test_date_is_compared_if_there_is_no_etag(tmp_path):
@@ -171,7 +171,7 @@ def test_rates_come_from_the_largest_earlier_refresh(tmp_path):
 
     def report(number: int, pairs: int, seconds: float, models: str = "embedded + embedded", device: str = "2 CPUs"):
         work = [{"stage": "label", "seconds": seconds, "amount": {"pairs": pairs}}]
-        return {"night": number, "began": "2026-01-02T01:30:00", "models": models, "device": device, "work": work}
+        return {"number": number, "started": "2026-01-02T01:30:00", "models": models, "device": device, "work": work}
 
     reports = [
         report(1, 1000, 10.0),

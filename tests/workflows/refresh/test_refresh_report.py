@@ -27,17 +27,17 @@ def report_without_promotion() -> dict:
         Comparison("zh", [SetScore("weibo", "gold", None, 40.0)]),
     ]
     return {
-        "night": 7,
+        "number": 7,
         "name": "t",
-        "began": "2026-01-02T01:30:00+00:00",
+        "started": "2026-01-02T01:30:00+00:00",
         "seconds": 1234.5,
         "status": "not promoted",
         "current": 5,
         "ingested": {"de": {"News/2": COUNT}, "zh": {}},
         "work": [{"stage": "label", "seconds": 3.0, "amount": {"pairs": 200}}],
         "dataset": {"de": {"available": 1000, "sentences": 400, "entities": 500}},
-        "why": ["de grew from 900 to 1,000 sentences"],
-        "compared": comparison_rows(comparisons),
+        "reasons": ["de grew from 900 to 1,000 sentences"],
+        "comparisons": comparison_rows(comparisons),
         "decision": ["de lost 1.75 points, more than the 0.5 allowed"],
     }
 
@@ -63,15 +63,15 @@ def test_failed_refresh_has_a_report(tmp_path):
     reports = RefreshReports(store)
     report = {**reports.begin(1, "t", "m"), "status": "failed", "error": "x.zip: is truncated", "seconds": 1.0}
     reports.write(report, lines.append)
-    reports.write({**report, "night": 2}, lines.append)
-    assert [one["night"] for one in reports.all()] == [1, 2] and reports.all()[0] == report
-    text = (tmp_path / "nights/000001.md").read_text()
+    reports.write({**report, "number": 2}, lines.append)
+    assert [one["number"] for one in reports.all()] == [1, 2] and reports.all()[0] == report
+    text = (tmp_path / "reports/000001.md").read_text()
     assert "failed" in text and "x.zip: is truncated" in text and "No students were promoted yet." in text
-    assert json.loads((tmp_path / "nights/000002.json").read_text())["error"]
+    assert json.loads((tmp_path / "reports/000002.json").read_text())["error"]
 
 
 def test_unwritable_report_does_not_hide_the_failure(tmp_path):
-    (tmp_path / "nights").write_text("a file has this name")
+    (tmp_path / "reports").write_text("a file has this name")
     reports, lines = RefreshReports(LocalDisk(tmp_path)), []
     report = reports.begin(1, "t", "m")
     reports.write({**report, "status": "failed", "error": "the true one"}, lines.append)

@@ -3,7 +3,7 @@
 The parent starts `python -m xner_ray.labeling.isolation.subprocess_worker FD`. Through the pipe FD it sends the class of the
 function with its arguments, and then one table after another. The child sends back a column for each table.
 
-The child ends with its parent. Its standard input is a pipe to which nobody writes. When this pipe ends, the parent is dead.
+The child ends with its parent. Its standard input is a pipe that carries no data. When this pipe ends, the parent is dead.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ ETag, a pair by its key in the collection, a shard by its manifest, a model by t
     PUBLISH/current                the same as a symlink, on a file system: `xner tag --model PUBLISH/current/de`
     PUBLISH/versions/000007.json   the commit of a promotion, with the number of its refresh
     PUBLISH/students/000007/de/    models
-    PUBLISH/nights/000007.json     the report of the refresh, and the same as .md
+    PUBLISH/reports/000007.json    the report of the refresh, and the same as .md
     PUBLISH/state.json             the data and the config of the last training
     PUBLISH/lock/000007.*          see storage/lock.py
     OUT/silver/de.parquet          the silver set; no training in OUT uses its sentences

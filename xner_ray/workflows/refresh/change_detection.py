@@ -21,7 +21,7 @@ from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.errors import UserError
 from xner_ray.pipeline.stages.ingest import collection_folder
 
-State = Literal["new", "changed", "held"]
+State = Literal["new", "changed", "unchanged"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CorpusState:
         language: the target language.
         name: its name in the config.
         source: NAME/VERSION at OPUS, or its path.
-        state: `new`, `changed` (its archive or its config changed), or `held` (the collection has it).
+        state: `new`, `changed` (its archive or its config changed), or `unchanged` (the collection has it).
         pairs: pairs according to the catalog; None if unknown.
         lines_read: lines that the collection has read of its present version.
         item: its archive; None for a corpus that is not from OPUS.
@@ -54,12 +54,12 @@ class CorpusState:
     @property
     def lines_to_read(self) -> int | None:
         """Lines that ingest will read; None if unknown."""
-        return 0 if self.state == "held" else self.pairs
+        return 0 if self.state == "unchanged" else self.pairs
 
     @property
     def new_pairs(self) -> int | None:
         """Pairs by which the corpus grew, if no pair was replaced; None if unknown."""
-        if self.state == "held":
+        if self.state == "unchanged":
             return 0
         return None if self.pairs is None else max(self.pairs - self.lines_read, 0)
 
@@ -68,10 +68,10 @@ class CorpusState:
         return {
             "language": self.language,
             "name": self.name,
-            "what": self.source,
+            "source": self.source,
             "state": self.state,
             "pairs": self.pairs,
-            "held": self.lines_read,
+            "lines_read": self.lines_read,
             "size": self.size,
         }
 
@@ -142,7 +142,7 @@ def _corpora_of(config: Config, language: str, items: dict[str, FetchItem]) -> l
     for source in sources:
         name, item = source.corpus.name, items.get(source.corpus.name)
         is_changed = name in changed or (item is not None and item.state in ("absent", "partial"))
-        state: State = "new" if name not in versions else "changed" if is_changed else "held"
+        state: State = "new" if name not in versions else "changed" if is_changed else "unchanged"
         address, pairs = (item.archive.name, item.archive.pairs) if item else (source.path, None)
         lines_read = read[versions[name].label] if name in versions else 0
         corpora.append(CorpusState(language, name, address, state, pairs, lines_read, item))

@@ -1,7 +1,7 @@
-"""The cost of a refresh, from measured speeds: those of the config (`refresh.rates`) and those of earlier refreshes.
+"""Estimates the cost of a refresh from measured speeds: those of the config (`refresh.rates`) and of earlier refreshes.
 
-Pairs and bytes come from the catalog. Hours are pairs divided by a rate, on the device on which the rate was measured. If a stage
-was never measured with the models of the run, the estimate states this and gives no hours.
+Pairs and bytes come from the catalog. Hours are pairs divided by a speed, for the device of the measurement. If the speed of a
+stage was never measured with the models of the run, the estimate contains no hours and the reason.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RefreshPlan:
 
     Attributes:
         corpora: each corpus in each language.
-        costs: of the stages, one for each known rate.
+        costs: the costs of the stages, one for each known rate.
         notes: remarks on the estimate.
     """
 
@@ -63,27 +63,27 @@ class RefreshPlan:
         """Lines to read, new pairs, and bytes to fetch; each archive counts once."""
         sizes = {c.item.path: c.size for c in self.corpora if c.item}
         return {
-            "read": sum(c.lines_to_read or 0 for c in self.corpora),
-            "more": sum(c.new_pairs or 0 for c in self.corpora),
+            "lines_to_read": sum(c.lines_to_read or 0 for c in self.corpora),
+            "new_pairs": sum(c.new_pairs or 0 for c in self.corpora),
             "bytes": sum(sizes.values()),
         }
 
 
 def estimate_costs(config: Config, changes: DetectedChanges, reports: Sequence[dict[str, Any]]) -> RefreshPlan:
-    """The plan of a refresh with its cost.
+    """Estimate what a refresh does and costs.
 
     Args:
-        config: the config of the refresh; its models will label.
+        config: the config of the refresh. Its models label.
         changes: the new and changed corpora.
         reports: the reports of earlier refreshes.
     """
     plan = RefreshPlan(changes.corpora, [], [])
-    read, new = plan.total()["read"], plan.total()["more"]
+    lines, new = plan.total()["lines_to_read"], plan.total()["new_pairs"]
     rates = [*config.refresh.rates, *measured_rates(reports)]
     costs = []
-    for stage, pairs in (("ingest", read), ("label", new), ("filter", new)):
+    for stage, pairs in (("ingest", lines), ("label", new), ("filter", new)):
         costs += _costs(stage, pairs, rates, model_names(config)) if pairs else []
-    was_trained = any("compared" in report for report in reports)
+    was_trained = any("comparisons" in report for report in reports)
     return RefreshPlan(changes.corpora, costs, _notes(config, plan, was_trained))
 
 
@@ -103,9 +103,9 @@ def _source(rate: RateConfig) -> str:
 
 
 def measured_rates(reports: Sequence[dict[str, Any]]) -> list[RateConfig]:
-    """The speeds of earlier refreshes.
+    """Return the speeds of earlier refreshes.
 
-    For each stage, device and model the refresh with the most pairs counts, because its start-up time has the smallest share.
+    If several refreshes measured a stage, device and model, the one with the most pairs is used. Its start-up time matters least.
 
     Args:
         reports: the reports of earlier refreshes.
@@ -123,7 +123,7 @@ def measured_rates(reports: Sequence[dict[str, Any]]) -> list[RateConfig]:
                 pairs_per_second=pairs / seconds,
                 device=report["device"],
                 model=model,
-                source=f"refresh {report['night']}, {report['began'][:10]}, {pairs:,} pairs",
+                source=f"refresh {report['number']}, {report['started'][:10]}, {pairs:,} pairs",
             )
             if key not in best or best[key][0] < pairs:
                 best[key] = pairs, rate
@@ -131,7 +131,7 @@ def measured_rates(reports: Sequence[dict[str, Any]]) -> list[RateConfig]:
 
 
 def model_names(config: Config) -> str:
-    """The models that label. A measured rate is valid for the same teacher and aligner only."""
+    """Return the names of the models that label. A measured rate is valid for the same teacher and aligner only."""
     return f"{config.teacher.model or config.teacher.encoder} + {config.aligner.encoder}"
 
 
@@ -139,17 +139,15 @@ def _notes(config: Config, plan: RefreshPlan, was_trained: bool) -> list[str]:
     notes = []
     unknown = [f"{c.source} ({c.language})" for c in plan.corpora if c.lines_to_read is None]
     if unknown:
-        notes.append(f"unknown number of pairs: {', '.join(unknown)}")
+        notes.append(f"the catalog does not contain the number of pairs of {', '.join(unknown)}")
     if any(c.state == "changed" for c in plan.corpora):
-        notes.append("for a changed corpus the plan counts its growth, not the pairs that were replaced")
+        notes.append("for a changed corpus the plan contains its growth, but not the pairs that were replaced")
     total = plan.total()["bytes"]
     if total > config.opus.limit_gb * 1e9:
         limit = f"opus.limit_gb={config.opus.limit_gb:g}"
-        notes.append(f"more than {limit} would be fetched: a refresh stops until it is raised")
+        notes.append(f"the archives are larger than {limit}: a refresh stops with an error until you raise it")
     if total:
         notes.append("the time to fetch depends on the network")
     if not was_trained:
-        notes.append(
-            "the first refresh also trains teacher and aligner; the speed of training was never measured here"
-        )
+        notes.append("the first refresh also trains teacher and aligner; the hours of training are not in this plan")
     return notes

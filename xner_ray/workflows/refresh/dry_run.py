@@ -1,4 +1,4 @@
-"""`xner refresh --dry-run`: the plan of a refresh and its cost. It needs neither torch nor Ray, so it answers at once."""
+"""`xner refresh --dry-run`: the plan of a refresh and its cost. It imports neither torch nor Ray, so it is fast."""
 
 from __future__ import annotations
 

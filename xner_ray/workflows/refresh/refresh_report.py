@@ -27,8 +27,8 @@ class RefreshReports:
             name: of the run.
             models: the models that label. The measured speeds are valid for these models only.
         """
-        began = datetime.now(UTC).isoformat(timespec="seconds")
-        return {"night": number, "name": name, "began": began, "status": "begun", "models": models}
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        return {"number": number, "name": name, "started": started, "status": "running", "models": models}
 
     def write(self, report: dict[str, Any], log: Callable[[str], None]) -> None:
         """Write a report. If the refresh failed, an error of this write is only logged, so that it does not hide the first error.
@@ -40,7 +40,7 @@ class RefreshReports:
         files = {"json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "md": markdown(report)}
         try:
             for suffix, text in files.items():
-                self.store.write(f"nights/{report['night']:06d}.{suffix}", text.encode(), "night")
+                self.store.write(f"reports/{report['number']:06d}.{suffix}", text.encode(), "report")
         except Exception as e:
             if report["status"] != "failed":
                 raise
@@ -48,7 +48,7 @@ class RefreshReports:
 
     def all(self) -> list[dict[str, Any]]:
         """All reports, oldest first."""
-        names = sorted(name for name in self.store.list("nights") if _NUMBER.fullmatch(name))
+        names = sorted(name for name in self.store.list("reports") if _NUMBER.fullmatch(name))
         return [json.loads(data) for name in names if (data := self.store.read(name))]
 
 
@@ -58,9 +58,9 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _head(report: dict[str, Any]) -> Iterator[str]:
-    yield f"# Refresh {report['night']} of {report['name']}: {report['status']}"
+    yield f"# Refresh {report['number']} of {report['name']}: {report['status']}"
     yield ""
-    yield f"Started {report['began']}, took {report.get('seconds', 0):,.0f} s."
+    yield f"Started {report['started']}, took {report.get('seconds', 0):,.0f} s."
     current = report.get("current")
     yield f"The current students are those of refresh {current}." if current else "No students were promoted yet."
     if error := report.get("error"):
@@ -91,25 +91,25 @@ def _dataset(report: dict[str, Any]) -> Iterator[str]:
     for language, row in report["dataset"].items():
         yield f"| {language} | {row['available']:,} | {row['sentences']:,} | {row['entities']:,} |"
     yield ""
-    yield f"Trained, because {'; '.join(report['why'])}." if report["why"] else "Nothing was trained."
+    yield f"Trained, because {'; '.join(report['reasons'])}." if report["reasons"] else "Nothing was trained."
 
 
 def _compared(report: dict[str, Any]) -> Iterator[str]:
-    if not report.get("compared"):
+    if not report.get("comparisons"):
         return
     yield from (
         "",
         "| language | evaluation set | F1 before | after | change, 95% interval |",
         "|---|---|--:|--:|--:|",
     )
-    for row in report["compared"]:
+    for row in report["comparisons"]:
         for score in row["sets"]:
             before = "" if score["before"] is None else f"{score['before']:.2f}"
             change = "" if score["before"] is None else f"{score['after'] - score['before']:+.2f}"
             if score["interval"]:
                 change += " [{:+.2f}, {:+.2f}]".format(*score["interval"])
             yield f"| {row['language']} | {score['kind']}: {score['name']} | {before} | {score['after']:.2f} | {change} |"
-    silver = any(score["kind"] == "silver" for row in report["compared"] for score in row["sets"])
+    silver = any(score["kind"] == "silver" for row in report["comparisons"] for score in row["sets"])
     yield ""
     yield f"{report['status'].capitalize()}: {'; '.join(report['decision'])}."
     if silver:

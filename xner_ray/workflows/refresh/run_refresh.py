@@ -64,7 +64,7 @@ def run_refresh(
         retry_policy: of downloads.
 
     Returns:
-        the report, which is also in PUBLISH/nights.
+        the report, which is also in PUBLISH/reports.
 
     Raises:
         UserError: another refresh runs, or an error of a stage. The current students are unchanged.
@@ -106,7 +106,7 @@ class _Refresh:
             complete(Context.open(self.config, self.config_file, self.log), Sample(), {})
         with HttpClient(retry_policy) as http:
             changes = detect_changes(self.config, http, listener, self.log)
-            self.report["corpora"] = [c.to_json() for c in changes.corpora if c.state != "held"]
+            self.report["corpora"] = [c.to_json() for c in changes.corpora if c.state != "unchanged"]
             self._fetch(changes, http, listener)
         ctx = Context.open(changes.resolved(self.log), self.config_file, self.log)
         runner = Runner(ctx, build_pipeline(ctx.config))
@@ -164,7 +164,7 @@ class _Refresh:
         changed = describe_change(state["recipe"], recipe) if state["recipe"] else []
         reasons = reasons_to_train(available, state["trained"], self.config.refresh.min_growth, changed)
         used = dict.fromkeys((train.parent for train in data.train.values()), self.lock.number)
-        self.report["why"] = reasons
+        self.report["reasons"] = reasons
         if not reasons:
             grew = any(self.report["ingested"].values())
             self.report["status"] = "not trained" if grew else "nothing new"
@@ -183,12 +183,12 @@ class _Refresh:
         """Compare the new students with the current ones, and promote them if no language loses too much."""
         models = {s.language: {"identity": model_identity(s.folder), "folder": s.folder} for s in trained}
         if before and {k: m["identity"] for k, m in models.items()} == _identities(before):
-            self.report["status"] = "trained anew, the same"
+            self.report["status"] = "trained, unchanged"
             return
         with timed(runner.ctx, "evaluate"):
             comparisons = compare_students(runner.ctx, trained, before)
         decision = decide_promotion(comparisons, self.config.refresh.max_f1_drop)
-        self.report |= {"compared": comparison_rows(comparisons), "decision": decision.reasons}
+        self.report |= {"comparisons": comparison_rows(comparisons), "decision": decision.reasons}
         self.report["status"] = "promoted" if decision.promote else "not promoted"
         for reason in decision.reasons:
             self.log(f"[refresh] {self.report['status']}: {reason}")
