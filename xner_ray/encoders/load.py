@@ -11,9 +11,17 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from xner_ray.encoders.bundled import bundled_folder
 from xner_ray.encoders.engine_base import max_sequence_length
+from xner_ray.encoders.folder_check import (
+    check_loaded,
+    check_model_folder,
+    check_tokenizer,
+    explain_load_errors,
+    read_model_config,
+)
 from xner_ray.encoders.testing.tiny import tiny_folder
 from xner_ray.errors import UserError
 
@@ -37,7 +45,7 @@ def encoder_folder(encoder: str) -> Path:
         encoder: `embedded` (see `bundled`), `tiny` (see `testing.tiny`), a folder, or a hub id.
 
     Raises:
-        UserError: it is neither a folder nor a hub id that can be downloaded, or it has no config or safetensors.
+        UserError: it is neither a folder nor a hub id that can be downloaded, or its files are missing or broken.
     """
     if encoder == "embedded":
         return bundled_folder()
@@ -47,14 +55,7 @@ def encoder_folder(encoder: str) -> Path:
     folder = Path(encoder)
     if not folder.is_dir():
         folder = _download(encoder)
-    if not (folder / "config.json").exists():
-        raise UserError("has no config.json", file=folder, remedy="give a folder written by save_pretrained")
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            "has no *.safetensors",
-            file=folder,
-            remedy="save it again with save_pretrained; pickled weights are refused",
-        )
+    check_model_folder(folder)
     return folder
 
 
@@ -97,7 +98,9 @@ def load_tokenizer(folder: str | Path):
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    check_tokenizer(folder)
+    with explain_load_errors(folder):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
     if not tokenizer.is_fast:
         raise UserError("has no fast tokenizer", file=folder, remedy="save a tokenizer.json beside the weights")
     return tokenizer
@@ -107,7 +110,9 @@ def model_max_length(folder: str | Path) -> int:
     """Longest row that the model of a folder takes, in tokens, special tokens included."""
     from transformers import AutoConfig
 
-    return max_sequence_length(AutoConfig.from_pretrained(str(folder)))
+    read_model_config(folder)
+    with explain_load_errors(folder):
+        return max_sequence_length(AutoConfig.from_pretrained(str(folder)))
 
 
 def save_tokenizer(folder: str | Path, out: str | Path) -> None:
@@ -144,28 +149,33 @@ def load_model(folder: str | Path, labels: list[str] | None = None):
     """
     from transformers import AutoConfig, AutoModelForTokenClassification
 
-    config = AutoConfig.from_pretrained(str(folder))
-    if labels is None:
-        architectures = config.architectures or []
-        if not any(a.endswith("ForTokenClassification") for a in architectures):
-            raise UserError(
-                f"holds {', '.join(architectures) or 'an unknown architecture'}, not a trained tagger",
-                file=folder,
-                remedy="give the folder of a trained teacher or student",
-            )
-        with quiet_transformers():
-            return AutoModelForTokenClassification.from_pretrained(str(folder), use_safetensors=True)
-    names = dict(enumerate(labels))
-    # A head with other labels is replaced even if its size fits, because its rows mean something else.
-    same_labels = list(config.id2label.values()) == labels
-    with quiet_transformers():
-        return AutoModelForTokenClassification.from_pretrained(
+    check_model_folder(folder)
+    with explain_load_errors(folder), quiet_transformers():
+        config = AutoConfig.from_pretrained(str(folder))
+        arguments: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
+        if labels is None:
+            architectures = config.architectures or []
+            if not any(a.endswith("ForTokenClassification") for a in architectures):
+                raise UserError(
+                    f"holds {', '.join(architectures) or 'an unknown architecture'}, not a trained tagger",
+                    file=folder,
+                    remedy="give the folder of a trained teacher or student",
+                )
+            model, info = AutoModelForTokenClassification.from_pretrained(str(folder), **arguments)
+            check_loaded(folder, info)
+            return model
+        # A head with other labels is replaced even if its size fits, because its rows mean something else.
+        same_labels = list(config.id2label.values()) == labels
+        names = dict(enumerate(labels))
+        model, info = AutoModelForTokenClassification.from_pretrained(
             str(folder),
-            use_safetensors=True,
+            **arguments,
             id2label=names,
             label2id={v: k for k, v in names.items()},
             ignore_mismatched_sizes=not same_labels,
         )
+        check_loaded(folder, info, new_head_of=model.base_model_prefix)
+        return model
 
 
 @contextlib.contextmanager

@@ -5,13 +5,13 @@ It runs on the CPU in fp32. Use it for few sentences; labeling uses `torch_engin
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
 from xner_ray.encoders.engine_base import BatchedEngine
+from xner_ray.encoders.folder_check import read_model_config
 from xner_ray.errors import UserError
 
 FILE = "model.onnx"
@@ -34,8 +34,7 @@ class OnnxEngine(BatchedEngine):
         except ImportError as e:
             raise UserError(f"{e.name} is not installed", remedy="pip install 'xner_ray[onnx]'") from e
 
-        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-        super().__init__(SimpleNamespace(**config), max_batch_tokens)
+        super().__init__(SimpleNamespace(**read_model_config(folder)), max_batch_tokens)
         self.session = onnxruntime.InferenceSession(str(Path(folder) / FILE), providers=["CPUExecutionProvider"])
         self.inputs = {x.name for x in self.session.get_inputs()}
 

@@ -12,6 +12,7 @@ from itertools import chain
 
 import numpy as np
 
+from xner_ray.encoders.folder_check import check_tokenizer, explain_load_errors
 from xner_ray.encoders.load import load_tokenizer
 from xner_ray.encoders.ragged import Ragged, hstack, offsets_of, ranges, tile_rows
 
@@ -56,7 +57,9 @@ class Tokenizer:
 
         self.folder = str(folder)
         if without_transformers:
-            self.backend = Tokenizer.from_file(f"{folder}/tokenizer.json")
+            check_tokenizer(folder)
+            with explain_load_errors(folder):
+                self.backend = Tokenizer.from_file(f"{folder}/tokenizer.json")
         else:
             self.backend = load_tokenizer(folder).backend_tokenizer
         self.backend.no_truncation()

@@ -7,12 +7,12 @@ ends of an entity. Decoding needs only its start, so S- and U- are read as B-, a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xner_ray.encoders.folder_check import read_model_config
 from xner_ray.errors import UserError
 
 # Keys of an adopted model's config.json.
@@ -22,8 +22,8 @@ _PREFIXES = {"B": "B", "S": "B", "U": "B", "I": "I", "E": "I", "L": "I"}
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """The config.json of a model folder."""
-    return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    """The config.json of a model folder. Raises: UserError, see `read_model_config`."""
+    return read_model_config(folder)
 
 
 def model_labels(config: Mapping[str, Any]) -> list[str]:

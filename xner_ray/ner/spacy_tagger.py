@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xner_ray.encoders.folder_check import explain_load_errors
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.errors import UserError
 from xner_ray.ner.base_tagger import BaseTagger
@@ -43,7 +44,8 @@ class SpacyTagger(BaseTagger):
         except ImportError as e:
             raise UserError(_NOT_INSTALLED.format(e.name), remedy=_INSTALL) from e
         self.type_map = read_config(folder)[TYPE_MAP]
-        self.nlp = spacy.load(Path(folder) / PIPELINE_FOLDER, exclude=_UNUSED_PIPES)
+        with explain_load_errors(folder):
+            self.nlp = spacy.load(Path(folder) / PIPELINE_FOLDER, exclude=_UNUSED_PIPES)
 
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts, see `BaseTagger.predict_spans`."""
@@ -103,7 +105,9 @@ def pipeline_types(folder: Path) -> list[str]:
     Raises:
         UserError: the pipeline has no such component, or it has no types.
     """
-    types = json.loads((folder / "meta.json").read_text(encoding="utf-8")).get("labels", {}).get("ner", [])
+    with explain_load_errors(folder):
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        types = meta.get("labels", {}).get("ner", [])
     if not types:
         raise UserError("has no component `ner`", file=folder, key="teacher.model", remedy="choose another pipeline")
     return list(types)

@@ -10,10 +10,12 @@ import numpy as np
 
 from xner_ray.encoders.engine_base import InferenceEngine
 from xner_ray.encoders.engine_stats import EngineStats
+from xner_ray.encoders.folder_check import explain_load_errors
 from xner_ray.encoders.ragged import ranges
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.windowing import sliding_windows
+from xner_ray.errors import UserError
 from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.decoding import decode_entities, decode_word_labels
 from xner_ray.ner.entity_spans import Entity, EntitySpans
@@ -21,6 +23,8 @@ from xner_ray.ner.label_normalizer import NORMALIZED_LABELS, TYPE_MAP, model_lab
 from xner_ray.ner.token_labels import first_subwords
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.tags import label_list
+
+_PROJECTOR, _ALIGNER_LABELS = "projector.json", {"OUTSIDE", "INSIDE"}  # of `alignment`, which imports this package
 
 
 class Tagger(BaseTagger):
@@ -69,7 +73,9 @@ class Tagger(BaseTagger):
         """The tagger of a folder that `xner export-model` wrote. Imports neither torch nor transformers."""
         from xner_ray.encoders.onnx_engine import OnnxEngine
 
-        engine, tokenizer = OnnxEngine(folder, max_batch_tokens), Tokenizer(str(folder), without_transformers=True)
+        with explain_load_errors(folder):
+            engine = OnnxEngine(folder, max_batch_tokens)
+        tokenizer = Tokenizer(str(folder), without_transformers=True)
         return cls(engine, tokenizer, *_output_labels(read_config(folder)))
 
     @classmethod
@@ -138,6 +144,21 @@ def _output_labels(config: Mapping[str, Any]) -> tuple[list[str], np.ndarray | N
     return labels, projection
 
 
+def check_is_tagger(folder: str | Path) -> None:
+    """Check that the labels of a folder name entity types. Those of an aligner or an encoder do not.
+
+    Raises:
+        UserError: they do not, or config.json cannot be read.
+    """
+    config = read_config(folder)
+    labels = config.get(NORMALIZED_LABELS) or model_labels(config)
+    if TYPE_MAP in config or any(label.startswith(("B-", "I-")) for label in labels):
+        return
+    is_aligner = (Path(folder) / _PROJECTOR).exists() or set(labels) == _ALIGNER_LABELS
+    problem = "holds an aligner, not a tagger" if is_aligner else "holds no tagger: no label is B-TYPE or I-TYPE"
+    raise UserError(problem, file=folder, remedy="give the folder of a trained teacher or student")
+
+
 def is_spacy_teacher(folder: str | Path) -> bool:
     """Whether a folder is an adopted spaCy pipeline, which has a tokenizer of its own."""
     return TYPE_MAP in read_config(folder)
@@ -150,7 +171,11 @@ def open_tagger(folder: str | Path, max_batch_tokens: int = 4096, precision: str
         folder: of the model.
         max_batch_tokens: padded tokens of a forward pass.
         precision: auto | fp32 | bf16 | fp16. An ONNX export always runs in fp32.
+
+    Raises:
+        UserError: the folder holds no tagger, or its files are missing or broken.
     """
+    check_is_tagger(folder)
     if is_spacy_teacher(folder):
         from xner_ray.ner.spacy_tagger import SpacyTagger
 
