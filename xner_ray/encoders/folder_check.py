@@ -64,12 +64,12 @@ def check_model_folder(folder: str | Path) -> dict[str, Any]:
         UserError: a file is missing or broken.
     """
     config = read_model_config(folder)
+    check_weights(folder)
+    check_tokenizer(folder)
     kind = config.get("model_type")
     if not isinstance(kind, str) or not kind:
         problem, remedy = "is not the name of an architecture", "give a folder that transformers wrote"
         raise UserError(problem, file=Path(folder) / "config.json", key="model_type", remedy=remedy)
-    check_weights(folder)
-    check_tokenizer(folder)
     return config
 
 
