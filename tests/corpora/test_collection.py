@@ -145,6 +145,22 @@ def test_versions_with_equal_labels_get_numbers(tmp_path):
     assert labels(collection) == {1: "c", 2: "c/2", 3: "c/3"}
 
 
+def test_a_corpus_named_like_the_next_version_of_another_loses_no_pair(tmp_path):
+    collection = Collection(tmp_path / "out")
+    collection.add([source(write(tmp_path / "a", [1, 2]), "A")])
+    report = collection.add(
+        [source(write(tmp_path / "a", [1, 2, 3]), "A"), source(write(tmp_path / "b", [4, 5]), "A/2")]
+    )
+    assert report is not None and sorted(report.corpora) == ["A/2", "A/2/2"]
+    assert living(collection) == [1, 2, 3, 4, 5] and labels(collection) == {
+        1: "A",
+        2: "A",
+        3: "A/2",
+        4: "A/2/2",
+        5: "A/2/2",
+    }
+
+
 def test_other_filters_add_the_pairs_that_were_dropped(tmp_path):
     path = good_moses(tmp_path / "c", [("same", "Same"), ("a", "a" * 90), *GOOD[:3]])
     collection = Collection(tmp_path / "out")

@@ -7,7 +7,6 @@ import errno
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import pytest
 import xner_ray
 from xner_ray.errors import UserError
 from xner_ray.storage import atomic
+from xner_ray.storage.processes import ProcessIdentity
 
 FORK = multiprocessing.get_context("fork")
 PACKAGE = Path(xner_ray.__file__).parent
@@ -208,16 +208,68 @@ def test_the_slower_of_two_new_dirs_is_an_error(tmp_path):
     assert names(tmp_path) == ["folder"] and names(tmp_path / "folder") == ["fast"]
 
 
+def abandoned(path: Path, process: int, started: int, namespace: str | None = None) -> Path:
+    """A folder that a process left while it wrote `path`."""
+    owner = f"{namespace or atomic._namespace()}-{process}-{started}"
+    folder = path.with_name(f"{path.name}.{owner}.{'0' * 16}.tmp")
+    folder.mkdir()
+    return folder
+
+
 def test_folders_of_dead_processes_are_removed(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    hosts = {dead.pid: socket.gethostname(), os.getpid(): socket.gethostname(), 1: f"not-{socket.gethostname()}"}
-    left = [tmp_path / f"out.{host}-{pid}.{'0' * 16}.tmp" for pid, host in hosts.items()]
-    for folder in left:
-        folder.mkdir()
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    mine = ProcessIdentity.current()
+    dead = abandoned(tmp_path / "out", child.pid, 1)
+    reused = abandoned(tmp_path / "out", mine.pid, mine.started - 1)  # a process that had the same id before
+    alive = abandoned(tmp_path / "out", mine.pid, mine.started)
+    elsewhere = abandoned(tmp_path / "out", child.pid, 1, "0" * 8)  # of a container with the same host name
     atomic.create_dir_once(tmp_path / "out", lambda folder: (folder / "a").touch())
-    assert [folder.exists() for folder in left] == [False, True, True]
-    assert all(atomic.TEMP.fullmatch(folder.name) for folder in left)
+    assert [x.exists() for x in (dead, reused, alive, elsewhere)] == [False, False, True, True]
+    assert all(atomic.TEMP.fullmatch(folder.name) for folder in (dead, alive))
+
+
+def test_a_live_container_with_the_same_host_name_keeps_its_folder(tmp_path):
+    code = (
+        "import sys; from xner_ray.storage import atomic\n"
+        "with atomic.new_dir(sys.argv[1]) as folder:\n"
+        "    (folder / 'a').touch(); print(folder.name, flush=True); sys.stdin.read()\n"
+    )
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code, str(tmp_path / "out")]
+    if subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True).returncode:
+        pytest.skip("namespaces cannot be made here")
+    env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": env}
+    with subprocess.Popen(command, **pipes) as other:
+        folder = tmp_path / other.stdout.readline().strip()
+        atomic.create_dir_once(tmp_path / "out", lambda folder: (folder / "b").touch())
+        assert folder.exists()
+        other.communicate()
+
+
+def test_a_replaced_folder_is_there_at_every_moment(tmp_path):
+    folder, stop = tmp_path / "folder", FORK.Event()
+    atomic.replace_dir(folder, lambda temporary: (temporary / "weights").write_text("0"))
+
+    def replace() -> None:
+        for n in range(300):
+            atomic.replace_dir(folder, lambda temporary, n=n: (temporary / "weights").write_text(str(n)))
+        stop.set()
+
+    writer = FORK.Process(target=replace)
+    writer.start()
+    missing = 0
+    while not stop.is_set():
+        missing += not folder.exists()
+    writer.join(60)
+    assert not missing and names(tmp_path) == ["folder"]
+
+
+def test_a_file_system_without_exchange_replaces_folders_in_two_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
+    for name in ("a", "b"):
+        atomic.replace_dir(tmp_path / "folder", lambda folder, name=name: (folder / name).touch())
+        assert names(tmp_path / "folder") == [name] and names(tmp_path) == ["folder"]
 
 
 @pytest.mark.parametrize(

@@ -180,10 +180,15 @@ class Collection:
     def _new_sources(self, sources: Sequence[Source], tree: dict[str, Any]) -> list[tuple[Source, dict[str, Any]]]:
         """New sources with a free label, and their identities, in the order of precedence."""
         new = []
+        taken = set(
+            tree["labels"]
+        )  # also by the sources before: a corpus may be named like the second version of another
         for source in sorted(sources, key=lambda s: s.corpus.name):
             identity = source_identity(source)
             if tree["corpora"].get(source.corpus.name, {}).get("identity") != identity:
-                new.append((replace(source, label=_free_label(source.label, tree["labels"])), identity))
+                label = _free_label(source.label, taken)
+                taken.add(label)
+                new.append((replace(source, label=label), identity))
         return new
 
     def _staging(self, label: str, identity: dict[str, Any]) -> Path:
@@ -230,7 +235,7 @@ def source_identity(source: Source) -> dict[str, Any]:
     }
 
 
-def _free_label(label: str, taken: list[str]) -> str:
+def _free_label(label: str, taken: set[str]) -> str:
     """The label, with a number if an older version has it: pair ids are unique within a label."""
     n = 2
     free = label

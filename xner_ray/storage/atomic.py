@@ -6,32 +6,36 @@ is durable only when its folder is. So after a power cut the target holds the ol
 marker that is written later never stands beside an empty file.
 
 A killed process leaves its temporary file or folder. Programs ignore these names (`TEMP`). The name of a temporary folder
-also holds the host and the process id, and the next writer of the same folder deletes those of dead processes of its host.
+also identifies its process, its host and its container, and the next writer of the same folder deletes those of dead processes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import functools
+import hashlib
 import json
 import os
 import re
 import shutil
-import socket
 import uuid
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.storage.failpoints import failpoint
-from xner_ray.storage.processes import process_exists
+from xner_ray.storage.processes import ProcessIdentity
 
 TEMP = re.compile(r".+\.[0-9a-f]{16}\.tmp")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the limit of `ulimit -f`
 # The last three are what file systems without hard links answer.
 _UNFIT = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 
 def random_id() -> str:
@@ -214,23 +218,25 @@ def create_dir_once(path: str | Path, write: Callable[[Path], object]) -> Path:
 def replace_dir(path: str | Path, write: Callable[[Path], object]) -> None:
     """Create or replace a folder.
 
-    Between two renames `path` does not exist for a moment. So after a kill there may be no folder, but never half of one.
+    The old and the new folder change places in one step, so `path` always names one of them. A file system that cannot
+    exchange names (NFS) needs two renames instead, and `path` does not exist between them. A reader sees half a folder on none.
 
     Args:
         path: of the folder.
         write: is called with a temporary folder, and fills it.
     """
-    path, replaced = Path(path), []
+    path = Path(path)
     with _temporary_dir(path) as temporary:
         write(temporary)
         sync_tree(temporary)
         while not _rename_dir(temporary, path):
-            replaced.append(_temporary_dir_name(path))
+            if _exchange(temporary, path):
+                break  # `temporary` is the old folder now
+            old = _temporary_dir_name(path)
             with contextlib.suppress(FileNotFoundError):  # another process moved it away
-                os.rename(path, replaced[-1])
+                os.rename(path, old)
+                shutil.rmtree(old, ignore_errors=True)
         sync_folder(path.parent)
-    for folder in replaced:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync_file(path: Path) -> None:
@@ -242,8 +248,23 @@ def _holds_files(path: Path) -> bool:
     return not path.is_dir() or any(path.iterdir())
 
 
+def _exchange(a: Path, b: Path) -> bool:
+    """Let two paths of one file system change places; False if the system cannot, or one is gone."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return rename is not None and not rename(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE)
+
+
+@functools.cache
+def _namespace() -> str:
+    """Host, boot and namespace of process ids as 8 hex digits; empty where the system does not say."""
+    process = ProcessIdentity.current()
+    return hashlib.sha256(f"{process.host} {process.boot}".encode()).hexdigest()[:8] if process.boot else ""
+
+
 def _temporary_dir_name(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.{random_id()}.tmp")
+    process = ProcessIdentity.current()
+    owner = f"{_namespace()}-{process.pid}-{process.started}"
+    return path.with_name(f"{path.name}.{owner}.{random_id()}.tmp")
 
 
 @contextlib.contextmanager
@@ -273,10 +294,12 @@ def _rename_dir(temporary: Path, path: Path) -> bool:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Delete temporary folders of dead processes of this host; processes of other hosts may be alive."""
-    host = re.escape(socket.gethostname())
-    abandoned = re.compile(re.escape(path.name) + rf"\.{host}-(\d+)\.[0-9a-f]{{16}}\.tmp")
+    """Delete temporary folders of dead processes. Those of another host or container stay: their process may be alive."""
+    if not _namespace():
+        return
+    name = re.compile(re.escape(path.name) + rf"\.{_namespace()}-(\d+)-(\d+)\.[0-9a-f]{{16}}\.tmp")
+    current = ProcessIdentity.current()
     for other in path.parent.iterdir():
-        match = abandoned.fullmatch(other.name)
-        if match and not process_exists(int(match[1])):
+        match = name.fullmatch(other.name)
+        if match and replace(current, pid=int(match[1]), started=int(match[2])).is_certainly_dead():
             shutil.rmtree(other, ignore_errors=True)
