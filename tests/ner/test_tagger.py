@@ -1,8 +1,14 @@
 """A tagger accepts empty and long texts, raw or as words."""
 
+import numpy as np
 import pytest
+import tokenizers
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import RobertaProcessing
 
+from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.load import load_model, save_tokenizer
+from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
 from xner_ray.ner.source_gold import gold_labels
 from xner_ray.ner.tagger import Tagger
@@ -33,6 +39,29 @@ def test_each_word_has_a_valid_tag(tagger):
     for row in tags:
         assert spans_to_bio2(bio2_to_spans(row), len(row)) == row
     assert len(scores) == sum(tag.startswith("B-") for row in tags for tag in row)
+
+
+@pytest.mark.parametrize("trim_offsets", [True, False])
+def test_a_token_of_white_space_alone_is_no_entity(tmp_path, trim_offsets):
+    """Byte-level BPE has a token for the byte of a space."""
+    vocabulary = {token: i for i, token in enumerate(["<s>", "</s>", *sorted(ByteLevel.alphabet())])}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, []))
+    backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    backend.post_processor = RobertaProcessing(("</s>", 1), ("<s>", 0), trim_offsets=trim_offsets)
+    backend.save(str(tmp_path / "tokenizer.json"))
+
+    class AllEntities:
+        """An engine whose tokens are all B-LOC."""
+
+        stats, max_length = EngineStats(), 128
+
+        def probabilities(self, ids, segment_ids=None):
+            return np.eye(3, dtype=np.float32)[[1] * len(ids.values)]
+
+    tokenizer = Tokenizer(str(tmp_path), without_transformers=True)
+    tagger = Tagger(AllEntities(), tokenizer, label_list(["LOC"]))
+    assert tagger.tag([" ", "", "\t "], "en") == [[], [], []]
+    assert "".join("a b"[e.start : e.end] for e in tagger.tag(["a b"], "en")[0]).split() in (["ab"], ["a", "b"])
 
 
 def test_a_folder_without_a_head_is_an_error(tiny_encoder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,17 @@ from xner_ray.evaluation.scores import scores
 from xner_ray.text.conll import Sentence, read_conll
 from xner_ray.text.tags import bio2_to_spans
 
+logger = logging.getLogger(__name__)
 DRAWS = "draws"  # resampled F1: kept with the scores, so that models can be compared draw by draw, not in results
+
+
+# Names that public models and gold sets give to one type.
+_ALIASES = (
+    {"PER", "PERS", "PERSON", "PEOPLE", "HUM", "人名", "NR"},
+    {"LOC", "LOCATION", "GPE", "PLACE", "GEO", "TOWN", "ADDRESS", "地名", "NS"},
+    {"ORG", "ORGANIZATION", "ORGANISATION", "COMPANY", "CORP", "GRP", "机构", "NT"},
+    {"MISC", "MIS", "MISCELLANEOUS", "OTH", "OTHER"},
+)
 
 
 class ScoredTagger(Protocol):
@@ -42,7 +53,8 @@ def evaluate_model(
         calibration, sentences.
 
     Raises:
-        UserError: the folder holds no tagger, or the file is not what `text.conll` reads.
+        UserError: the folder holds no tagger, the file is not what `text.conll` reads, or no entity of the file has a type
+            of the tagger.
     """
     from xner_ray.ner.tagger import open_tagger
 
@@ -50,7 +62,33 @@ def evaluate_model(
         remedy = "give a folder that a training wrote"
         raise UserError("no such model folder", file=model, key="--model", remedy=remedy)
     sentences = read_conll(data, language, tag_map, types, scheme=scheme)
-    return without_draws(evaluate_tagger(open_tagger(model), sentences, types))
+    tagger = open_tagger(model)
+    check_types(tagger.types, sentences, data)
+    return without_draws(evaluate_tagger(tagger, sentences, types))
+
+
+def check_types(model_types: Sequence[str], sentences: Sequence[Sentence], data: str) -> None:
+    """Compare the types of a tagger with those of gold. A warning in the log names gold types that the tagger lacks.
+
+    Args:
+        model_types: of the tagger.
+        sentences: gold.
+        data: the gold file, for messages.
+
+    Raises:
+        UserError: no gold type is a type of the tagger.
+    """
+    gold_types = sorted({tag[2:] for s in sentences for tag in s.tags if tag != "O"})
+    missing = [kind for kind in gold_types if kind not in model_types]
+    if not missing:
+        return
+    both = f"gold has {', '.join(gold_types)}; the model has {', '.join(model_types)}"
+    remedy = f"add --map {','.join(f'{old}={new}' for old, new in fitting_map(missing, model_types).items())}"
+    if len(missing) == len(gold_types):
+        raise UserError(f"no gold type is a type of the model: {both}", file=data, key="--map", remedy=remedy)
+    entities = sum(tag.startswith("B-") and tag[2:] in missing for s in sentences for tag in s.tags)
+    problem = f"the model cannot predict {', '.join(missing)}, so {entities} gold entities count as missed"
+    logger.warning("%s: %s: %s. Remedy: %s", data, problem, both, remedy)
 
 
 def evaluate_tagger(
@@ -79,6 +117,22 @@ def evaluate_tagger(
         "sentences": len(sentences),
         DRAWS: draws,
     }
+
+
+def fitting_map(gold_types: Sequence[str], model_types: Sequence[str]) -> dict[str, str]:
+    """For each gold type the type of a model that means the same: by case, by a known alias, else O.
+
+    Args:
+        gold_types: that the model lacks.
+        model_types: of the model.
+    """
+
+    def fits(kind: str, other: str) -> bool:
+        # GPE.NAM of Weibo is a kind of GPE.
+        names = {kind.upper(), kind.upper().partition(".")[0]}
+        return other.upper() in names or any(names & group and other.upper() in group for group in _ALIASES)
+
+    return {kind: next((x for x in model_types if fits(kind, x)), "O") for kind in gold_types}
 
 
 def without_draws(measured: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,11 @@ class BaseTagger(ABC):
         """Counters and timings of the engine; all zero for a tagger without one."""
         return EngineStats()
 
+    @property
+    @abstractmethod
+    def types(self) -> list[str]:
+        """The entity types that the tagger can predict, sorted."""
+
     @abstractmethod
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts.

@@ -15,7 +15,14 @@ from typing import Any
 
 from xner_ray.encoders.load import TOKENIZER_FILES, encoder_folder
 from xner_ray.errors import UserError
-from xner_ray.ner.label_normalizer import NORMALIZED_LABELS, TYPE_MAP, model_labels, normalize_labels, read_config
+from xner_ray.ner.label_normalizer import (
+    NORMALIZED_LABELS,
+    TYPE_MAP,
+    model_labels,
+    normalize_labels,
+    output_labels,
+    read_config,
+)
 from xner_ray.ner.spacy_tagger import (
     PIPELINE_FOLDER,
     find_pipeline,
@@ -75,6 +82,11 @@ def original_labels(folder: Path) -> list[str]:
     return pipeline_types(folder) if is_pipeline(folder) else model_labels(read_config(folder))
 
 
+def normalized_labels(folder: Path, label_map: Mapping[str, str], drop_types: Sequence[str]) -> list[str]:
+    """The normalized label of each of `original_labels`. Arguments and errors are those of `normalize_labels`."""
+    return normalize_labels(original_labels(folder), label_map, drop_types, are_types=is_pipeline(folder))
+
+
 def adopt_model(folder: Path, out: Path, label_map: Mapping[str, str], drop_types: Sequence[str]) -> Path:
     """Copy a model to `out`, with its normalized labels in config.json. The folder appears atomically.
 
@@ -89,8 +101,7 @@ def adopt_model(folder: Path, out: Path, label_map: Mapping[str, str], drop_type
     Raises:
         UserError: see `normalize_labels`.
     """
-    labels = original_labels(folder)
-    normalized = normalize_labels(labels, label_map, drop_types)
+    labels, normalized = original_labels(folder), normalized_labels(folder, label_map, drop_types)
 
     def write(draft: Path) -> None:
         config: dict[str, Any]
@@ -113,5 +124,5 @@ def teacher_types(folder: str | Path) -> list[str]:
     if TYPE_MAP in config:
         types = set(config[TYPE_MAP].values())
     else:
-        types = {label[2:] for label in config.get(NORMALIZED_LABELS) or model_labels(config)}
+        types = {label[2:] for label in output_labels(folder)}
     return sorted(types - {"", "O"})

@@ -47,6 +47,11 @@ class SpacyTagger(BaseTagger):
         with explain_load_errors(folder):
             self.nlp = spacy.load(Path(folder) / PIPELINE_FOLDER, exclude=_UNUSED_PIPES)
 
+    @property
+    def types(self) -> list[str]:
+        """See `BaseTagger.types`."""
+        return sorted(set(self.type_map.values()) - {"O"})
+
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts, see `BaseTagger.predict_spans`."""
         rows, first_words, last_words, types = [], [], [], []

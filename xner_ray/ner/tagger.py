@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from xner_ray.errors import UserError
 from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.decoding import decode_entities, decode_word_labels
 from xner_ray.ner.entity_spans import Entity, EntitySpans
-from xner_ray.ner.label_normalizer import NORMALIZED_LABELS, TYPE_MAP, model_labels, read_config
+from xner_ray.ner.label_normalizer import NORMALIZED_LABELS, TYPE_MAP, model_labels, output_labels, read_config
 from xner_ray.ner.token_labels import first_subwords
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.tags import label_list
@@ -34,7 +33,7 @@ class Tagger(BaseTagger):
         engine: gives probabilities for token ids.
         tokenizer: of the model.
         labels: O, B-X, I-X, ... in the order of their ids.
-        label_projection: float32 [labels of the engine, labels], for an adopted model whose labels differ from `labels`. It
+        label_projection: float32 [labels of the engine, labels], for a model whose labels differ from `labels`. It
             maps the engine's probabilities to those of `labels`. None: they are the same.
     """
 
@@ -60,13 +59,13 @@ class Tagger(BaseTagger):
             device: where to run; None: the GPU if there is one, else the CPU.
 
         Raises:
-            UserError: the folder holds no token classifier.
+            UserError: the folder holds no token classifier, or its labels cannot be understood.
         """
         from xner_ray.encoders.load import load_model
         from xner_ray.encoders.torch_engine import TorchEngine
 
         engine = TorchEngine(load_model(folder), max_batch_tokens, precision, device)
-        return cls(engine, Tokenizer(str(folder)), *_output_labels(read_config(folder)))
+        return cls(engine, Tokenizer(str(folder)), *_labels_and_projection(folder))
 
     @classmethod
     def load_onnx(cls, folder: str | Path, max_batch_tokens: int = 4096) -> Tagger:
@@ -76,13 +75,18 @@ class Tagger(BaseTagger):
         with explain_load_errors(folder):
             engine = OnnxEngine(folder, max_batch_tokens)
         tokenizer = Tokenizer(str(folder), without_transformers=True)
-        return cls(engine, tokenizer, *_output_labels(read_config(folder)))
+        return cls(engine, tokenizer, *_labels_and_projection(folder))
 
     @classmethod
     def load_null(cls, folder: str | Path) -> Tagger:
         """A tagger with the tokenizer of a folder and `NullEngine` in place of a model."""
         tokenizer = Tokenizer(str(folder), without_transformers=True)
         return cls(NullEngine(tokenizer.word_start_mask()), tokenizer, NullEngine.LABELS)
+
+    @property
+    def types(self) -> list[str]:
+        """See `BaseTagger.types`."""
+        return sorted({label[2:] for label in self.labels} - {""})
 
     @property
     def stats(self) -> EngineStats:
@@ -110,8 +114,8 @@ class Tagger(BaseTagger):
     def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
         """The entities of each text, decoded from the labels of all tokens.
 
-        They equal those of `transformers.pipeline("token-classification", aggregation_strategy="simple")` on the folder. An
-        adopted model may have been trained on first subwords only, so its entities are decoded from words.
+        They equal those of `transformers.pipeline("token-classification", aggregation_strategy="simple")` on the folder. A
+        model with other labels was trained elsewhere, maybe on first subwords only, so its entities are decoded from words.
 
         Args:
             texts: raw strings.
@@ -123,22 +127,24 @@ class Tagger(BaseTagger):
         scores = self.probabilities(tokens)
         token_spans = WordSpans(tokens.starts, tokens.ends, tokens.ids.offsets)
         entities = decode_entities(scores.argmax(axis=1), scores.max(axis=1), token_spans, self.labels)
-        return entities.to_lists(len(texts))
+        # A token may hold white space alone, as the byte of a space does in byte-level BPE.
+        rows = zip(texts, entities.to_lists(len(texts)), strict=True)
+        return [[e for e in row if text[e.start : e.end].strip()] for text, row in rows]
 
     def _tokenize(self, texts: Sequence[str], trim_spaces: bool = True) -> Tokens:
         with self.stats.timed("tokenize"):
             return self.tokenizer(texts, trim_spaces)
 
 
-def _output_labels(config: Mapping[str, Any]) -> tuple[list[str], np.ndarray | None]:
-    """The labels of a tagger and its label projection, which is None unless the model is adopted.
+def _labels_and_projection(folder: str | Path) -> tuple[list[str], np.ndarray | None]:
+    """The labels of a tagger and its label projection, which is None where the model's labels are those of a tagger.
 
     The probabilities of labels with the same normalized label add up.
     """
-    normalized: list[str] | None = config.get(NORMALIZED_LABELS)
-    if normalized is None:
-        return model_labels(config), None
+    config, normalized = read_config(folder), output_labels(folder)
     labels = label_list(x[2:] for x in normalized if x != "O")
+    if NORMALIZED_LABELS not in config and model_labels(config) == labels:
+        return labels, None
     projection = np.zeros((len(normalized), len(labels)), np.float32)
     projection[np.arange(len(normalized)), [labels.index(x) for x in normalized]] = 1
     return labels, projection
@@ -151,12 +157,14 @@ def check_is_tagger(folder: str | Path) -> None:
         UserError: they do not, or config.json cannot be read.
     """
     config = read_config(folder)
-    labels = config.get(NORMALIZED_LABELS) or model_labels(config)
-    if TYPE_MAP in config or any(label.startswith(("B-", "I-")) for label in labels):
+    if TYPE_MAP in config:
         return
+    labels = config.get(NORMALIZED_LABELS) or model_labels(config)
     is_aligner = (Path(folder) / _PROJECTOR).exists() or set(labels) == _ALIGNER_LABELS
-    problem = "holds an aligner, not a tagger" if is_aligner else "holds no tagger: no label is B-TYPE or I-TYPE"
-    raise UserError(problem, file=folder, remedy="give the folder of a trained teacher or student")
+    if is_aligner or not labels:
+        problem = "holds an aligner, not a tagger" if is_aligner else "holds no tagger: config.json names no labels"
+        raise UserError(problem, file=folder, remedy="give the folder of a trained teacher or student")
+    output_labels(folder)
 
 
 def is_spacy_teacher(folder: str | Path) -> bool:

@@ -15,8 +15,7 @@ from typing import Any
 from xner_ray.config import Config, TrainingConfig
 from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
-from xner_ray.ner.external_teacher import adopt_model, hash_model, original_labels, resolve_model
-from xner_ray.ner.label_normalizer import normalize_labels
+from xner_ray.ner.external_teacher import adopt_model, hash_model, normalized_labels, resolve_model
 from xner_ray.ner.source_gold import encode_gold, entity_types, gold_labels, read_gold
 from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
@@ -196,8 +195,9 @@ def _piece(ctx: Context, key: str, spec: ModelSpec) -> Piece:
     else:
         if ctx.offline and not spec.model.startswith("spacy:") and not Path(spec.model).is_dir():
             raise NotAvailableOffline(f"the model `{spec.model}` is not a local folder")
-        parts = {"model": hash_model(resolve_model(spec.model)), "label_map": dict(spec.label_map)}
-        parts["drop_types"] = spec.drop_types
+        folder = resolve_model(spec.model)
+        parts = {"model": hash_model(folder), "label_map": dict(spec.label_map), "drop_types": spec.drop_types}
+        parts["labels"] = normalized_labels(folder, dict(spec.label_map), spec.drop_types)
     return Piece(key, parts, f"teacher/{spec.name}")
 
 
@@ -205,9 +205,7 @@ def _adopt(ctx: Context, folder: Path, spec: ModelSpec, model: str) -> None:
     """Copy a tagger that is trained already, with its labels mapped."""
     source = resolve_model(model)
     adopt_model(source, folder, dict(spec.label_map), spec.drop_types)
-    types = {
-        x[2:] for x in normalize_labels(original_labels(source), dict(spec.label_map), spec.drop_types) if x != "O"
-    }
+    types = {x[2:] for x in normalized_labels(source, dict(spec.label_map), spec.drop_types) if x != "O"}
     ctx.log(f"[teacher] {model} labels {' '.join(sorted(types))}")
     unknown = types - set(entity_types(read_gold(ctx.config.gold, ctx.config.fill, spec.drop_types)))
     if unknown:

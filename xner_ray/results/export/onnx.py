@@ -17,6 +17,7 @@ import numpy as np
 
 from xner_ray.encoders.load import load_model, load_tokenizer, quiet_transformers, save_tokenizer, split_at_spaces
 from xner_ray.errors import UserError
+from xner_ray.ner.label_normalizer import output_labels
 from xner_ray.storage.atomic import new_dir
 
 TOLERANCE = 1e-3
@@ -40,10 +41,12 @@ def export_onnx(folder: str | Path, out: str | Path) -> float:
         the largest difference between a probability of ONNX Runtime and of torch.
 
     Raises:
-        UserError: an ONNX package is not installed, `out` is not empty, or the difference exceeds TOLERANCE.
+        UserError: an ONNX package is not installed, `out` is not empty, the labels cannot be understood, or the difference
+            exceeds TOLERANCE.
     """
     with new_dir(out, "--out") as temporary:
         _check_packages()
+        output_labels(folder)  # labels that `xner tag` cannot read are an error before the export
         model, tokenizer = load_model(folder).eval().float(), load_tokenizer(folder)
         model.config._attn_implementation = "eager"  # the shape checks of fused attention cannot be traced
         batch = tokenizer(list(SAMPLES), padding=True, return_tensors="pt")
