@@ -69,12 +69,6 @@ def test_model_labels_are_in_the_order_of_their_ids():
     assert model_labels({}) == []
 
 
-def test_ids_with_a_gap_are_an_error():
-    with pytest.raises(UserError, match="0 to 1") as error:
-        model_labels({"id2label": {"0": "O", "2": "B-PER"}})
-    assert error.value.key == "id2label"
-
-
 def test_labels_of_a_folder_that_cannot_be_understood_are_an_error_with_the_list(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}))
     with pytest.raises(UserError, match="LABEL_0, LABEL_1") as error:

@@ -39,16 +39,9 @@ def model_labels(config: Mapping[str, Any]) -> list[str]:
 
     Args:
         config: content of its config.json; without `id2label` the list is empty.
-
-    Raises:
-        UserError: the ids of `id2label` are not 0, 1, 2, ...
     """
-    id2label = {str(key): str(label) for key, label in (config.get("id2label") or {}).items()}
-    ids = [str(i) for i in range(len(id2label))]
-    if set(ids) != set(id2label):
-        problem = f"the ids of the labels are not 0 to {len(ids) - 1}: {', '.join(id2label)}"
-        raise UserError(problem, key="id2label", remedy="give each label of the model's head its id in config.json")
-    return [id2label[i] for i in ids]
+    id2label = config.get("id2label") or {}
+    return [id2label[str(i)] for i in range(len(id2label))]
 
 
 def output_labels(folder: str | Path) -> list[str]:
