@@ -36,6 +36,7 @@ class DecodedPairs:
     Attributes:
         source: large_string [n], normalized; empty where it cannot be decoded.
         target: large_string [n], likewise.
+        malformed: bool [n], the row is no well-formed unit of TMX.
         missing: bool [n], a side is missing.
         bad_utf8: bool [n], a side is not UTF-8.
         control: bool [n], a side contains a control character.
@@ -45,6 +46,7 @@ class DecodedPairs:
 
     source: pa.LargeStringArray
     target: pa.LargeStringArray
+    malformed: np.ndarray
     missing: np.ndarray
     bad_utf8: np.ndarray
     control: np.ndarray
@@ -71,7 +73,13 @@ def decode_pairs(chunk: Chunk) -> DecodedPairs:
     target, target_faults = _decode(chunk.target)
     missing, bad, control = (a | b for a, b in zip(source_faults, target_faults, strict=True))
     score, bad_score = parse_scores(chunk)
-    return DecodedPairs(source, target, missing, bad, control, score, bad_score)
+    malformed = np.zeros(len(chunk), bool) if chunk.malformed is None else chunk.malformed
+    return DecodedPairs(source, target, malformed, missing, bad, control, score, bad_score)
+
+
+def malformed_unit(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
+    """The translation unit is not well-formed XML: a bare `&`, an illegal character, a missing tag."""
+    return pairs.malformed
 
 
 def missing_column(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
@@ -117,6 +125,7 @@ def missing_score(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
 
 Filter = Callable[[DecodedPairs, Limits], np.ndarray]
 FILTERS: tuple[Filter, ...] = (
+    malformed_unit,
     missing_column,
     bad_utf8,
     control_character,

@@ -19,14 +19,13 @@ from typing import Any, Literal
 from xner_ray.corpora.opus.catalog import Archive
 from xner_ray.corpora.opus.download import HttpClient, ProgressListener, metadata_path, write_error
 from xner_ray.corpora.opus.http_responses import RemoteFile
-from xner_ray.corpora.readers.archive import entry_names, open_entry, open_text
+from xner_ray.corpora.readers.archive import DOCUMENT_NAMES, entry_names, open_entry, open_text
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import move_file, write_json
 from xner_ray.storage.fingerprint import hash_file
 
 _BLOCK = 1 << 20
 _LICENSE_BYTES = 1 << 16
-_LICENSE_NAMES = re.compile(r"(licen[cs]e|copying|readme)\b.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def read_license(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
         {"name": str | None, "file": str, "text": str}. `name` is that of a `License:` line or of a well-known license. None
         where the archive has neither file.
     """
-    files = [x for x in names if _LICENSE_NAMES.fullmatch(PurePosixPath(x).name)]
+    files = [x for x in names if DOCUMENT_NAMES.fullmatch(PurePosixPath(x).name)]
     files.sort(key=lambda x: ("readme" in x.lower(), x))
     texts = {}
     for name in files:

@@ -1,15 +1,20 @@
-"""Archives and files as byte streams: local files and fsspec URLs, zip entries, gzip and plain text.
+"""Archives and files as byte streams: local files and fsspec URLs, zip entries, compressed and plain text.
 
-Archives are not trusted. Entries are streamed and never unpacked to disk, and sizes are counted while reading. Every
-exception of a codec or a remote file system becomes a `UserError` with the file, the entry and the remedy. Each zip
-entry has its own file handle, because alternate reads of two sides through one handle would make a remote file seek and
-fetch blocks repeatedly.
+The first bytes of a file decide how it is read, not its name. Archives are not trusted. Entries are streamed and never
+unpacked to disk, and sizes are counted while reading. Every exception of a codec or a remote file system becomes a
+`UserError` with the file, the entry and the remedy. Each zip entry has its own file handle, because alternate reads of
+two sides through one handle would make a remote file seek and fetch blocks repeatedly.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import re
 import zipfile
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -22,8 +27,28 @@ BOMB_BYTES = 64 << 20
 
 MAX_HASHED_BYTES = 256 << 20  # larger files are identified by size and time instead of content
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_FETCH_AGAIN = "fetch the file again, or check it with `unzip -t` or `gzip -t`"
+_FETCH_AGAIN = (
+    "fetch the file again, or check it with the tool that packed it: `unzip -t`, `gzip -t`, `xz -t`, `zstd -t`"
+)
+_MAGIC_BYTES = 16
+_ZIP = re.compile(rb"PK(?:\x03\x04|\x05\x06)")
+DOCUMENT_NAMES = re.compile(r"(licen[cs]e|copying|readme)\b.*", re.IGNORECASE)
+# What ZIP tools of macOS and Windows add.
+_LITTER = re.compile(r"(?:^|/)(?:__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
+
+
+def _open_zstd(file: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
+
+
+_CODECS: tuple[tuple[re.Pattern[bytes], Callable[[Any], Any]], ...] = (
+    (re.compile(rb"\x1f\x8b"), lambda file: gzip.GzipFile(fileobj=file)),
+    (re.compile(rb"\xfd7zXZ\0"), lzma.open),
+    (re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.open),
+    (re.compile(rb"(?:\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)"), _open_zstd),
+)
 
 
 def open_file(path: str, key: str | None = None) -> BinaryIO:
@@ -75,12 +100,12 @@ class Stream:
         raw: the stream to read.
         name: file and entry, for errors.
         packed: number of compressed bytes if known (zip).
-        counter: the compressed file, whose position counts the compressed bytes (gzip).
+        counter: the compressed file, whose position counts the compressed bytes.
         closing: everything to close.
     """
 
     def __init__(self, raw: Any, name: str, packed: int | None = None, counter: Any = None, closing: tuple = ()):
-        self.raw, self.name, self._packed, self._counter, self._closing = raw, name, packed, counter, closing
+        self.raw, self.name, self.packed, self._counter, self._closing = raw, name, packed, counter, closing
         self._unpacked = 0
 
     def read(self, size: int) -> bytes:
@@ -101,7 +126,7 @@ class Stream:
     def _read_some(self, size: int) -> bytes:
         try:
             data = self.raw.read(size)
-            packed = self._counter.tell() if self._counter is not None else self._packed
+            packed = self._counter.tell() if self._counter is not None else self.packed
         except EOFError:
             raise UserError("is truncated", file=self.name, remedy=_FETCH_AGAIN) from None
         except MemoryError:
@@ -130,28 +155,68 @@ class Stream:
 
 
 def open_text(path: str, key: str | None = None) -> Stream:
-    """Open a plain or gzipped file as a stream. Its first bytes decide which it is, not its name."""
+    """Open a file as a stream: plain, gzip, bzip2, xz, Zstandard, or a zip with one file.
+
+    Raises:
+        UserError: the file cannot be opened, or the zip has not exactly one file besides README and LICENSE.
+    """
     file = open_file(path, key)
     try:
-        magic = file.read(2)
+        magic = file.read(_MAGIC_BYTES)
         file.seek(0)
     except Exception as e:  # remote files raise any type, see Stream
         file.close()
-        raise UserError(f"cannot be read: {e}", file=path, key=key, remedy="give a file, plain or gzipped") from e
-    if magic == _GZIP_MAGIC:
-        unzipped = gzip.GzipFile(fileobj=file)
-        return Stream(unzipped, path, counter=file, closing=(unzipped, file))
-    return Stream(file, path, closing=(file,))
+        remedy = "give a text file, plain or compressed"
+        raise UserError(f"cannot be read: {e}", file=path, key=key, remedy=remedy) from e
+    if _ZIP.match(magic):
+        file.close()
+        return _open_only_entry(path, key)
+    return _decompressed(Stream(file, path, closing=(file,)), magic)
+
+
+def _open_only_entry(path: str, key: str | None) -> Stream:
+    names = entry_names(path, key)
+    texts = [x for x in names if not DOCUMENT_NAMES.fullmatch(PurePosixPath(x).name)]
+    tmx = [x for x in texts if x.lower().endswith(".tmx")]
+    texts = tmx if len(tmx) == 1 else texts
+    if len(texts) != 1:
+        raise UserError(
+            f"is a zip with {len(texts)} files instead of one: {', '.join(sorted(names)[:12]) or 'nothing'}",
+            file=path,
+            key=key,
+            remedy="unpack it and give the path of one file, or write format `moses` for an archive with a file for each side",
+        )
+    with open_entry(path, texts[0], key) as stream:
+        magic = stream.read(_MAGIC_BYTES)
+    return _decompressed(open_entry(path, texts[0], key), magic)
+
+
+def _decompressed(packed: Stream, magic: bytes) -> Stream:
+    """The stream itself, or decompressed if its first bytes are those of a codec."""
+    opener = next((opener for pattern, opener in _CODECS if pattern.match(magic)), None)
+    if opener is None:
+        return packed
+    unpacked, file = opener(packed.raw), packed.raw if packed.packed is None else None
+    return Stream(unpacked, packed.name, packed.packed, counter=file, closing=(unpacked, packed))
 
 
 def entry_names(path: str, key: str | None = None) -> list[str]:
-    """Names of the files in a zip.
+    """Names of the files in a zip, without what macOS and Windows add (`__MACOSX/`, `.DS_Store`).
 
     Raises:
-        UserError: not a zip, truncated, or an entry has a path outside of the archive.
+        UserError: not a zip, truncated, an entry has a path outside of the archive, or two entries have one name.
     """
     with open_file(path, key) as file, _zip(file, path, key) as archive:
         names = [x.filename for x in archive.infolist() if not x.is_dir()]
+    names = [name for name in names if not _LITTER.search(name)]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(
+                f"has {count} entries with the name `{name}`",
+                file=path,
+                key=key,
+                remedy="pack it again with one of them, or fetch the corpus from its publisher",
+            )
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or name[1:2] == ":":

@@ -203,16 +203,17 @@ def _repeated(value: str, rows: int) -> pa.Array:
 
 
 def to_table(chunk: Chunk) -> pa.Table:
-    """A chunk as a table with the columns pair_id, source, target and score; `to_chunk` is the inverse."""
+    """A chunk as a table with the columns pair_id, source, target, score and malformed; `to_chunk` is the inverse."""
     score = chunk.score if chunk.score is not None else pa.nulls(len(chunk), pa.large_binary())
-    columns = [pa.array(chunk.pair_id), chunk.source, chunk.target, score]
-    return pa.Table.from_arrays(columns, names=["pair_id", "source", "target", "score"])
+    malformed = np.zeros(len(chunk), bool) if chunk.malformed is None else chunk.malformed
+    columns = [pa.array(chunk.pair_id), chunk.source, chunk.target, score, pa.array(malformed)]
+    return pa.Table.from_arrays(columns, names=["pair_id", "source", "target", "score", "malformed"])
 
 
 def to_chunk(table: pa.Table) -> Chunk:
     """A table of `to_table` as a chunk."""
     source, target, score = (_one_array(table[name]) for name in ("source", "target", "score"))
-    return Chunk(table["pair_id"].to_numpy(), source, target, score)
+    return Chunk(table["pair_id"].to_numpy(), source, target, score, table["malformed"].to_numpy())
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

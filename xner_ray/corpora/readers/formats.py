@@ -32,12 +32,14 @@ class Chunk:
         source: large_binary [n], with its separators; null where the line lacks the column.
         target: large_binary [n], likewise.
         score: large_binary [n], the text of a number; None where the corpus has no scores.
+        malformed: bool [n], the row is no well-formed unit of TMX; its source is its raw text. None: all are well-formed.
     """
 
     pair_id: np.ndarray
     source: pa.LargeBinaryArray
     target: pa.LargeBinaryArray
     score: pa.LargeBinaryArray | None = None
+    malformed: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pair_id)
@@ -173,10 +175,11 @@ def _parquet(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:
 def _tmx(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:
     at = 0
     with open_text(path, key) as stream:
-        for sources, targets in read_units(stream, source, target):
+        for units in read_units(stream, source, target):
             yield Chunk(
-                np.arange(at, at + len(sources)),
-                pa.array(sources, pa.large_binary()),
-                pa.array(targets, pa.large_binary()),
+                np.arange(at, at + len(units.sources)),
+                pa.array(units.sources, pa.large_binary()),
+                pa.array(units.targets, pa.large_binary()),
+                malformed=np.array(units.malformed) if any(units.malformed) else None,
             )
-            at += len(sources)
+            at += len(units.sources)

@@ -7,6 +7,7 @@ or a single CR within a sentence must not misalign the two sides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,14 @@ from xner_ray.text.arrow_kernels import split_at
 
 BLOCK = 4 << 20
 MAX_LINE = 16 << 20  # bytes; a longer line is not a sentence, and would have to fit in memory
+_NO_TEXT = (
+    (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive"),
+    (re.compile(rb"Rar!\x1a\x07"), "a RAR archive"),
+    (re.compile(rb"PK\x03\x04"), "a zip within another file"),
+    (re.compile(rb"[^\0].{256}ustar", re.DOTALL), "a tar archive"),
+    (re.compile(rb"LZIP"), "an lzip file"),
+    (re.compile(rb"\x1f[\x8b\x9d\xa0]"), "a file that is compressed twice, or with `compress`"),
+)
 
 
 def text_blocks(stream: Stream) -> Iterator[bytes]:
@@ -54,8 +63,11 @@ def strip_bom(data: bytes, name: str) -> bytes:
     """The first block without its UTF-8 byte order mark.
 
     Raises:
-        UserError: the file is UTF-16.
+        UserError: the file is UTF-16, or an archive that is not supported.
     """
+    for pattern, what in _NO_TEXT:
+        if pattern.match(data):
+            raise UserError(f"is {what}", file=name, remedy="unpack it; text may be plain, gz, bz2, xz, zst or zip")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError("is UTF-16", file=name, remedy="convert it: iconv -f UTF-16 -t UTF-8")
     return data.removeprefix(b"\xef\xbb\xbf")

@@ -2,8 +2,11 @@
 
 XML needs a Python call for each tag, so this reader is several times slower than the others. Hostile files are limited:
 a file's own entities are refused (so nothing expands), nothing external is fetched, and depth and token size are
-bounded. Expat stops at the first byte that is not UTF-8. To lose one row instead of the file, such bytes become a
-private character before expat and an invalid byte after it, which the filter `bad_utf8` detects.
+bounded.
+
+Expat stops at the first error. To lose one unit instead of the file, the bytes of the current unit are kept. After an
+error the unit becomes a malformed row, and a new parser continues behind it. Bytes that are not UTF-8 become a private
+character before expat and an invalid byte after it, which the filter `bad_utf8` detects.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from html.entities import name2codepoint
+from typing import NamedTuple
 from xml.parsers import expat
 
 from xner_ray.corpora.readers.archive import Stream
@@ -21,12 +25,35 @@ from xner_ray.errors import UserError
 _MARK = "\U0010fffd"  # last private character of Unicode; text that contains it is counted as bad_utf8
 _BROKEN = re.compile("[\ud800-\udfff]+")
 _NATIVE = frozenset({"bpt", "ept", "it", "ph", "ut"})  # their content is markup of another format
+_STANDALONE = frozenset(
+    {"it", "ph", "ut"}
+)  # they stand for a line break, a tab or an image; bpt and ept are formatting
 _MAX_DEPTH = 100
+_PIECE = 1 << 16  # bytes for one call of expat; after an error at most this much is parsed again
+_RAW = 800  # bytes of a malformed unit that are kept for its excerpt
+_ROWS = 4096
+_UNIT_START = re.compile(rb"<tu(?=[\s/>])")
+_UNIT_EDGE = re.compile(rb"<tu(?=[\s/>])|</tu\s*>")
+_UNIT_END = re.compile(rb"</tu\s*>")
+_CLOSING_TAGS = re.compile(rb"(?:\s*</[^<>]*>)+\s*")
 
 Column = list[bytes | None]
 
 
-def read_units(stream: Stream, source: str, target: str) -> Iterator[tuple[Column, Column]]:
+class Units(NamedTuple):
+    """Several thousand translation units.
+
+    Attributes:
+        sources, targets: the sides; None where a unit lacks the language.
+        malformed: the unit is not well-formed XML. Its source is its raw text, cut, and its target None.
+    """
+
+    sources: Column
+    targets: Column
+    malformed: list[bool]
+
+
+def read_units(stream: Stream, source: str, target: str) -> Iterator[Units]:
     """Read translation units.
 
     Args:
@@ -34,89 +61,208 @@ def read_units(stream: Stream, source: str, target: str) -> Iterator[tuple[Colum
         source: source language code.
         target: target language code.
 
-    Yields:
-        Source sides and target sides, lists of several thousand; None where a unit lacks the language.
-
     Raises:
-        UserError: the file is not well-formed, is truncated, is not UTF-8 or declares entities.
+        UserError: the file is truncated, is no XML outside of its units, is not UTF-8 or declares entities.
     """
-    handler = _Units(stream.name, source.lower(), target.lower())
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    parser, fed, first = handler.parser, 0, True
-    while True:
-        data = stream.read(BLOCK // 4)
-        if first:
-            if not data:
-                return
-            data, first = strip_bom(data, stream.name), False
-        text = _BROKEN.sub(_MARK, decoder.decode(data, final=not data)).encode()
-        fed += len(text)
+    document = _Document(stream, _Handler(stream.name, source.lower(), target.lower()))
+    while document.parse_piece():
+        if len(document.handler.units.sources) >= _ROWS:
+            yield document.handler.take()
+    if document.handler.units.sources:
+        yield document.handler.take()
+
+
+class _Malformed(Exception):
+    """A unit that is well-formed so far, but no unit of TMX."""
+
+
+class _Document:
+    """Feeds expat, and continues after errors.
+
+    Attributes:
+        buffer: the bytes from the start of the current unit or token on.
+        fed: how many of them expat has got.
+        origin: index in `buffer` of the byte that expat counts as its first; usually negative.
+        counted, lines: the line feeds before `buffer[counted]`.
+        recovered: an error was skipped. The parser then no longer knows the elements around the units.
+    """
+
+    def __init__(self, stream: Stream, handler: _Handler):
+        self.handler, self.blocks = handler, _utf8_blocks(stream)
+        self.buffer, self.fed, self.origin, self.counted, self.lines = b"", 0, 0, 0, 0
+        self.recovered = False
+
+    def parse_piece(self) -> bool:
+        """Parse up to `_PIECE` bytes; False at the end of the file."""
+        final = self.fed == len(self.buffer) and not self._read()
+        if final and not self.buffer and not self.recovered and self.origin == 0:
+            return False  # an empty file
+        piece = self.buffer[self.fed : self.fed + _PIECE]
         try:
-            parser.Parse(text, not data)
-        except expat.ExpatError as e:
-            what = f"is not well-formed XML, or truncated: {expat.ErrorString(e.code)}"
-            raise UserError(
-                what, file=stream.name, line=e.lineno, remedy="fetch the file again or repair it"
-            ) from None
-        if fed - max(parser.CurrentByteIndex, 0) > MAX_LINE and data:
-            raise too_long_line(stream.name, parser.CurrentLineNumber)
-        if handler.sources:
-            yield handler.take()
-        if not data:
-            return
+            self.handler.parser.Parse(piece, final)
+        except (expat.ExpatError, _Malformed) as error:
+            return self._recover(error)
+        self.fed += len(piece)
+        if self.fed - self._needed() > MAX_LINE:
+            if self.handler.unit is None:
+                raise too_long_line(self.handler.name, self._line(self._needed()))
+            return self._recover(_Malformed("too long"))  # usually a comment or CDATA section without an end
+        return not final
+
+    def _read(self) -> bool:
+        """Append a block to the buffer and drop what is no longer needed; False at the end of the file."""
+        block = next(self.blocks, b"")
+        if block:
+            self._drop(self._needed())
+            self.buffer += block
+        return bool(block)
+
+    def _drop(self, count: int) -> None:
+        """Remove the first bytes of the buffer."""
+        self._line(count)
+        self.buffer = self.buffer[count:]
+        self.fed, self.origin, self.counted = self.fed - count, self.origin - count, self.counted - count
+
+    def _needed(self) -> int:
+        """Index in the buffer of the current unit, else of the current token."""
+        handler = self.handler
+        at = handler.unit_start if handler.unit is not None else handler.parser.CurrentByteIndex
+        return max(at + self.origin, 0)
+
+    def _line(self, index: int) -> int:
+        """The line number of `buffer[index]`. Only the lines since the last call are counted."""
+        if index >= self.counted:
+            self.lines += self.buffer.count(b"\n", self.counted, index)
+            self.counted = index
+            return self.lines + 1
+        return self.lines - self.buffer.count(b"\n", index, self.counted) + 1
+
+    def _recover(self, error: expat.ExpatError | _Malformed) -> bool:
+        """Skip to the end of the current unit or, outside of units, to the next unit; False at the end of the file.
+
+        Raises:
+            UserError: there is no such place.
+        """
+        handler, in_unit = self.handler, self.handler.unit is not None
+        start = self._needed() if in_unit else max(handler.parser.ErrorByteIndex + self.origin, 0)
+        found = self._search(_UNIT_EDGE, start + 1) if in_unit else self._search(_UNIT_START, start)
+        if found is None:
+            if self.recovered and not in_unit and _CLOSING_TAGS.fullmatch(self.buffer, start):
+                handler.add_malformed(b"", len(_UNIT_END.findall(self.buffer, start)))
+                return False
+            problem = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else str(error)
+            what = f"is not well-formed XML, or truncated: {problem}"
+            remedy = "fetch the file again or repair it"
+            raise UserError(what, file=handler.name, line=self._line(start), remedy=remedy) from None
+        # After a missing `</tu>` the next unit is read; after a `</tu>` the file goes on behind it.
+        resume = found.start() if found[0].startswith(b"<tu") else found.end()
+        skipped = self.buffer[start:resume]
+        handler.add_malformed(skipped, 1 if in_unit else len(_UNIT_END.findall(skipped)))
+        prefix = handler.restart(self._line(resume) - 1)
+        self.fed, self.origin, self.recovered = resume, resume - len(prefix), True
+        if resume > BLOCK // 4:
+            self._drop(resume)
+        return True
+
+    def _search(self, pattern: re.Pattern[bytes], at: int) -> re.Match[bytes] | None:
+        """The first match from `at` on, with further blocks of the file if it is not in the buffer."""
+        while not (found := pattern.search(self.buffer, at)):
+            block = next(self.blocks, b"")
+            if not block:
+                return None
+            self.buffer += block
+            if len(self.buffer) - at > MAX_LINE:
+                raise too_long_line(self.handler.name, self._line(at))
+        return found
 
 
-class _Units:
+def _utf8_blocks(stream: Stream) -> Iterator[bytes]:
+    """The file in blocks of UTF-8, with `_MARK` for bytes that are not UTF-8."""
+    decoder, first = codecs.getincrementaldecoder("utf-8")("surrogateescape"), True
+    while data := stream.read(BLOCK // 4):
+        if first:
+            data, first = strip_bom(data, stream.name), False
+        if block := _BROKEN.sub(_MARK, decoder.decode(data)).encode():
+            yield block
+    if block := _BROKEN.sub(_MARK, decoder.decode(b"", final=True)).encode():
+        yield block
+
+
+class _Handler:
     """The handlers of expat, and the state of the current unit."""
 
     def __init__(self, name: str, source: str, target: str):
-        self.name, self.languages = name, (source, target)
-        self.sources: Column = []
-        self.targets: Column = []
+        self.name, self.languages, self.has_dtd = name, (source, target), False
+        self.units = Units([], [], [])
+        self._start_parser()
+
+    def restart(self, lines: int) -> bytes:
+        """Continue with a new parser between two units.
+
+        Args:
+            lines: line feeds before its first byte.
+
+        Returns:
+            What the parser has been fed with, so that it is inside of the body.
+        """
+        self._start_parser(lines)
+        prefix = (b'<!DOCTYPE tmx SYSTEM "">' if self.has_dtd else b"") + b"<tmx><body>"
+        self.parser.Parse(prefix, False)
+        return prefix
+
+    def _start_parser(self, lines: int = 0) -> None:
+        self.lines, self.unit_start, self.depth, self.native, self.gap = lines, 0, 0, 0, False
         self.unit: dict[str, bytes] | None = None
         self.language: str | None = None
         self.seg: list[str] | None = None
-        self.seg_chars = self.depth = self.native = 0
         self.parser = parser = expat.ParserCreate("utf-8")
         parser.buffer_text = True
         parser.buffer_size = 1 << 16
-        parser.StartElementHandler = self.start
-        parser.EndElementHandler = self.end
-        parser.CharacterDataHandler = self.text
+        parser.StartDoctypeDeclHandler = self.doctype
         parser.EntityDeclHandler = self.refuse_entity
         parser.SkippedEntityHandler = self.known_entity
         parser.XmlDeclHandler = self.check_encoding
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.text
 
-    def take(self) -> tuple[Column, Column]:
-        units = self.sources, self.targets
-        self.sources, self.targets = [], []
+    def take(self) -> Units:
+        units, self.units = self.units, Units([], [], [])
         return units
+
+    def add_malformed(self, raw: bytes, count: int) -> None:
+        for _ in range(count):
+            self.units.sources.append(raw[:_RAW].replace(_MARK.encode(), b"\xff"))
+            self.units.targets.append(None)
+            self.units.malformed.append(True)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise UserError(
-                f"nested deeper than {_MAX_DEPTH} tags",
-                file=self.name,
-                line=self.line,
-                remedy="check that the file is TMX",
-            )
+            if self.unit is not None:
+                raise _Malformed("nested too deep")
+            problem = f"nested deeper than {_MAX_DEPTH} tags"
+            raise UserError(problem, file=self.name, line=self.line, remedy="check that the file is TMX")
         if tag == "tu":
-            self.unit = {}
+            if self.unit is not None:
+                raise _Malformed("no </tu>")
+            self.unit, self.unit_start = {}, self.parser.CurrentByteIndex
         elif tag == "tuv" and self.unit is not None:
             code = attributes.get("xml:lang", attributes.get("lang", "")).lower().replace("_", "-")
             self.language = next((x for x in self.languages if code == x or code.startswith(f"{x}-")), None)
         elif tag == "seg" and self.language is not None:
-            self.seg, self.seg_chars = [], 0
+            self.seg, self.native, self.gap = [], 0, False
         elif tag in _NATIVE:
             self.native += 1
+            self.gap |= tag in _STANDALONE
 
     def end(self, tag: str) -> None:
         self.depth -= 1
         if tag == "tu" and self.unit is not None:
             source, target = self.languages
-            self.sources.append(self.unit.get(source))
-            self.targets.append(self.unit.get(target))
+            self.units.sources.append(self.unit.get(source))
+            self.units.targets.append(self.unit.get(target))
+            self.units.malformed.append(False)
             self.unit = self.language = self.seg = None
         elif tag == "seg" and self.seg is not None and self.unit is not None and self.language is not None:
             raw = "".join(self.seg).encode()
@@ -130,10 +276,13 @@ class _Units:
     def text(self, text: str) -> None:
         if self.seg is None or self.native:
             return
-        self.seg_chars += len(text)
-        if self.seg_chars > MAX_LINE:
-            raise too_long_line(self.name, self.line)
+        if self.gap and self.seg and self.seg[-1][-1].isalnum() and text[0].isalnum():
+            self.seg.append(" ")  # Anna<ph/>Berlin are two words
+        self.gap = False
         self.seg.append(text)
+
+    def doctype(self, _name: str, system: str | None, _public: str | None, _internal: int) -> None:
+        self.has_dtd = system is not None
 
     def known_entity(self, name: str, is_parameter: bool) -> None:
         # A file with a DOCTYPE may use entities of a DTD, which is not fetched. Those of HTML are replaced, others stay text.
@@ -152,4 +301,4 @@ class _Units:
 
     @property
     def line(self) -> int:
-        return self.parser.CurrentLineNumber
+        return self.lines + self.parser.CurrentLineNumber
