@@ -72,7 +72,7 @@ def read_units(stream: Stream, source: str, target: str) -> Iterator[Units]:
         yield document.handler.take()
 
 
-class _Malformed(Exception):
+class _MalformedUnitError(Exception):
     """A unit that is well-formed so far, but no unit of TMX."""
 
 
@@ -100,13 +100,13 @@ class _Document:
         piece = self.buffer[self.fed : self.fed + _PIECE]
         try:
             self.handler.parser.Parse(piece, final)
-        except (expat.ExpatError, _Malformed) as error:
+        except (expat.ExpatError, _MalformedUnitError) as error:
             return self._recover(error)
         self.fed += len(piece)
         if self.fed - self._needed() > MAX_LINE:
             if self.handler.unit is None:
                 raise too_long_line(self.handler.name, self._line(self._needed()))
-            return self._recover(_Malformed("too long"))  # usually a comment or CDATA section without an end
+            return self._recover(_MalformedUnitError("too long"))  # usually a comment or CDATA section without an end
         return not final
 
     def _read(self) -> bool:
@@ -137,7 +137,7 @@ class _Document:
             return self.lines + 1
         return self.lines - self.buffer.count(b"\n", index, self.counted) + 1
 
-    def _recover(self, error: expat.ExpatError | _Malformed) -> bool:
+    def _recover(self, error: expat.ExpatError | _MalformedUnitError) -> bool:
         """Skip to the end of the current unit or, outside of units, to the next unit; False at the end of the file.
 
         Raises:
@@ -240,12 +240,12 @@ class _Handler:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             if self.unit is not None:
-                raise _Malformed("nested too deep")
+                raise _MalformedUnitError("nested too deep")
             problem = f"nested deeper than {_MAX_DEPTH} tags"
             raise UserError(problem, file=self.name, line=self.line, remedy="check that the file is TMX")
         if tag == "tu":
             if self.unit is not None:
-                raise _Malformed("no </tu>")
+                raise _MalformedUnitError("no </tu>")
             self.unit, self.unit_start = {}, self.parser.CurrentByteIndex
         elif tag == "tuv" and self.unit is not None:
             code = attributes.get("xml:lang", attributes.get("lang", "")).lower().replace("_", "-")

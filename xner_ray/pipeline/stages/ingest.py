@@ -82,7 +82,7 @@ class Ingested:
 class Ingest(Stage):
     """Shards of sentence pairs. Result: `Ingested`."""
 
-    name, version = "ingest", 2
+    name, version = "ingest", 3
     needs: tuple[str, ...] = ("sample",)
 
     def describe(self, config: Config) -> str:
