@@ -1,10 +1,14 @@
 """A spaCy pipeline as the teacher: its entities are mapped to given words and normalized types."""
 
+import json
+import shutil
+
 import pytest
 
+from xner_ray.encoders.load import load_model, load_tokenizer
 from xner_ray.errors import UserError
 from xner_ray.ner.external_teacher import adopt_model, hash_model, original_labels, resolve_model
-from xner_ray.ner.tagger import open_tagger
+from xner_ray.ner.tagger import open_named_tagger, open_tagger
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.words import tokenize_words
 
@@ -61,3 +65,24 @@ def test_missing_pipeline_or_component_is_an_error(tmp_path):
     nlp.to_disk(tmp_path / "blank")
     with pytest.raises(UserError, match="no component `ner`"):
         original_labels(resolve_model(f"spacy:{tmp_path / 'blank'}"))
+
+
+def test_a_pipeline_is_loaded_only_where_the_user_named_it(pipeline, tiny_encoder, tmp_path):
+    types = {"PERSON": "PER", "GPE": "LOC"}
+    folder = adopt_model(resolve_model(f"spacy:{pipeline}"), tmp_path / "adopted", types, ())
+    with pytest.raises(UserError, match="may run code") as error:
+        open_named_tagger(str(folder))
+    assert error.value.file == str(folder) and error.value.remedy.endswith(f"spacy:{folder}")
+    assert open_named_tagger(f"spacy:{folder}").tag(TEXTS[:1], "en")[0]
+    # A model folder that brings a pipeline of its own is a model, and its claim to be a pipeline is an error.
+    model = tmp_path / "model"
+    load_model(tiny_encoder, ["O", "B-PER", "I-PER"]).save_pretrained(model)
+    load_tokenizer(tiny_encoder).save_pretrained(model)
+    shutil.copytree(pipeline, model, dirs_exist_ok=True)
+    shutil.copytree(pipeline, model / "spacy")
+    assert original_labels(resolve_model(str(model))) == ["O", "B-PER", "I-PER"]
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "xner_spacy": types}))
+    with pytest.raises(UserError) as error:
+        resolve_model(str(model))
+    assert error.value.key == "xner_spacy"

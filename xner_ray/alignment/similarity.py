@@ -150,16 +150,13 @@ class Similarity:
 
 def _load_lower_layers(folder: Path, layer: int):
     """The encoder of a folder without the layers above `layer`."""
-    from transformers import AutoModel
-
-    from xner_ray.encoders.folder_check import check_loaded, check_model_folder, explain_load_errors
-    from xner_ray.encoders.load import quiet_transformers
+    from xner_ray.encoders.folder_check import check_loaded
+    from xner_ray.encoders.load import load_pretrained, quiet_transformers
     from xner_ray.errors import UserError
     from xner_ray.training.freezing import transformer_layers
 
-    check_model_folder(folder)
-    with explain_load_errors(folder), quiet_transformers():
-        model, info = AutoModel.from_pretrained(str(folder), use_safetensors=True, output_loading_info=True)
+    with quiet_transformers():
+        model, info = load_pretrained("AutoModel", folder, output_loading_info=True)
     check_loaded(folder, info)
     layers = transformer_layers(model)
     if layer > len(layers):

@@ -44,7 +44,7 @@ def evaluate(
 
     Example: [cyan]xner evaluate --model out/mine/student-de --data de.conll --language de --types PER,ORG,LOC[/]
     """
-    folder, mapping = model_folder(model), _parse_map(tag_map)
+    folder, mapping = model_folder(model, allow_spacy=True), _parse_map(tag_map)
     existing_file(data, "--data", "give a CoNLL file: token, tab, tag; a blank line between sentences")
     from xner_ray.evaluation.tagger_scores import evaluate_model
     from xner_ray.results.report.table import scores_table
@@ -142,7 +142,7 @@ def tag(
     """
     from xner_ray.cli.tag import tag_lines
 
-    tag_lines(model_folder(model), texts or [], file, language, json_lines)
+    tag_lines(model_folder(model, allow_spacy=True), texts or [], file, language, json_lines)
 
 
 def sample(

@@ -58,14 +58,19 @@ def existing_file(path: Path, key: str, remedy: str = "check the path") -> Path:
     return path
 
 
-def model_folder(path: Path) -> str:
+def model_folder(path: Path, allow_spacy: bool = False) -> str:
     """The folder of a trained model as text. It is checked before torch is imported.
+
+    Args:
+        path: the folder.
+        allow_spacy: whether `spacy:` may stand before it, for an adopted spaCy pipeline that the user trusts.
 
     Raises:
         UserError: it does not exist or holds no model.
     """
-    if not (path / "config.json").is_file():
-        problem = "holds no model (no config.json)" if path.is_dir() else "no such folder"
+    folder = Path(str(path).removeprefix("spacy:")) if allow_spacy else path
+    if not (folder / "config.json").is_file():
+        problem = "holds no model (no config.json)" if folder.is_dir() else "no such folder"
         remedy = "give the folder of a trained model; `xner run` prints the folders of its models"
         raise UserError(problem, file=path, key="--model", remedy=remedy)
     return str(path)

@@ -32,10 +32,10 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     lines = _lines(texts, file)
     from rich.console import Console
 
-    from xner_ray.ner.tagger import open_tagger
+    from xner_ray.ner.tagger import open_named_tagger
 
     # fp32 gives the same entities as `transformers.pipeline`; bf16 would be faster, but may differ.
-    tagger = open_tagger(model, precision="fp32")
+    tagger = open_named_tagger(model, precision="fp32")
     console = Console(highlight=False)
     colored = console.is_terminal and console.color_system is not None and not console.no_color
     while chunk := list(islice(lines, CHUNK)):

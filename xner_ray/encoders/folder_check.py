@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from xner_ray.encoders.data_only import check_data_only
 from xner_ray.errors import UserError
 
 MAX_LABELS = 10_000  # transformers spends 30 microseconds on each label of a config
@@ -61,8 +62,9 @@ def check_model_folder(folder: str | Path) -> dict[str, Any]:
         The content of config.json.
 
     Raises:
-        UserError: a file is missing or broken.
+        UserError: a file is missing or broken, or the folder names code or files elsewhere.
     """
+    check_data_only(folder)
     config = read_model_config(folder)
     check_weights(folder)
     check_tokenizer(folder)
@@ -100,8 +102,9 @@ def check_tokenizer(folder: str | Path) -> None:
     """Check that a folder has the vocabulary of a tokenizer. Without one, transformers makes a tokenizer that knows no token.
 
     Raises:
-        UserError: there is no file of a vocabulary.
+        UserError: there is no file of a vocabulary, or the folder names code or files elsewhere.
     """
+    check_data_only(folder)
     folder = Path(folder)
     if not any(f.is_file() for pattern in _TOKENIZER_FILES for f in folder.glob(pattern)):
         remedy = "copy tokenizer.json and tokenizer_config.json of the model's encoder into it"

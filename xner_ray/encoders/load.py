@@ -1,7 +1,7 @@
 """Loads encoders: `embedded`, `tiny` (random weights for tests), a local folder, or an id of the Hugging Face Hub.
 
-Weights are read from safetensors only, and no code of a model's repository is run. All models are ordinary Hugging Face
-folders, which `transformers.pipeline` opens too.
+All models are ordinary Hugging Face folders, which `transformers.pipeline` opens too. `load_pretrained` is the only way to
+Transformers: weights are read from safetensors only, and no code of a model's repository is run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.encoders.bundled import bundled_folder
+from xner_ray.encoders.data_only import check_data_only
 from xner_ray.encoders.engine_base import max_sequence_length
 from xner_ray.encoders.folder_check import (
     check_loaded,
@@ -30,10 +31,12 @@ _HUB_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",
     "config.json",
+    "generation_config.json",
     "tokenizer*",
     "*.model",
     "vocab*",
     "merges*",
+    "*.spm",
     "special_tokens_map.json",
 )
 
@@ -57,6 +60,65 @@ def encoder_folder(encoder: str) -> Path:
         folder = _download(encoder)
     check_model_folder(folder)
     return folder
+
+
+def load_pretrained(auto_class: str, folder: str | Path, **options: Any) -> Any:
+    """Load a config, tokenizer or model of a folder with Transformers: data only, without network or prompt.
+
+    Args:
+        auto_class: `AutoConfig`, `AutoTokenizer`, `AutoModel`, `AutoModelForTokenClassification` or another Auto class.
+        folder: a Hugging Face folder.
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        UserError: the folder names code or files elsewhere, a file is missing or broken, or it holds no text model.
+    """
+    check_data_only(folder)
+    import transformers
+
+    if auto_class == "AutoTokenizer":
+        check_tokenizer(folder)
+        _check_tokenizer_class(Path(folder))
+    elif auto_class == "AutoConfig":
+        read_model_config(folder)
+    else:
+        check_model_folder(folder)
+        _check_model_type(Path(folder), auto_class)
+        options["use_safetensors"] = True
+    loader = getattr(transformers, auto_class)
+    with explain_load_errors(folder):
+        return loader.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True, **options)
+
+
+def _check_tokenizer_class(folder: Path) -> None:
+    """Transformers takes any of its classes as tokenizer, such as a model, whose weights it would unpickle."""
+    import transformers
+
+    for file in (folder / "tokenizer_config.json", folder / "config.json"):
+        name = json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class") if file.exists() else None
+        found = getattr(transformers, name, None) if isinstance(name, str) else None
+        if found is None or (isinstance(found, type) and issubclass(found, transformers.PreTrainedTokenizerBase)):
+            continue
+        remedy = "save the tokenizer again with save_pretrained"
+        raise UserError(f"`{name}` is no tokenizer of Transformers", file=file, key="tokenizer_class", remedy=remedy)
+
+
+def _check_model_type(folder: Path, auto_class: str) -> None:
+    """Models of images and of other libraries can load files that their config names."""
+    from transformers.models.auto import modeling_auto as names
+
+    kind = load_pretrained("AutoConfig", folder).model_type
+    taggers, translators = (
+        names.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+        names.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    )
+    known, what = {
+        "AutoModelForTokenClassification": (taggers, "text encoder"),
+        "AutoModelForSeq2SeqLM": (translators, "seq2seq model"),
+    }.get(auto_class, ({*taggers, *translators, *names.MODEL_FOR_MASKED_LM_MAPPING_NAMES}, "text model"))
+    if kind not in known:
+        remedy = f"give the folder of a {what}"
+        raise UserError(f"`{kind}` is no {what}", file=folder / "config.json", key="model_type", remedy=remedy)
 
 
 def local_encoder(encoder: str) -> Path | None:
@@ -96,11 +158,7 @@ def load_tokenizer(folder: str | Path):
     Raises:
         UserError: the folder has no fast tokenizer. Only fast tokenizers give character offsets.
     """
-    from transformers import AutoTokenizer
-
-    check_tokenizer(folder)
-    with explain_load_errors(folder):
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    tokenizer = load_pretrained("AutoTokenizer", folder)
     if not tokenizer.is_fast:
         raise UserError("has no fast tokenizer", file=folder, remedy="save a tokenizer.json beside the weights")
     return tokenizer
@@ -108,11 +166,7 @@ def load_tokenizer(folder: str | Path):
 
 def model_max_length(folder: str | Path) -> int:
     """Longest row that the model of a folder takes, in tokens, special tokens included."""
-    from transformers import AutoConfig
-
-    read_model_config(folder)
-    with explain_load_errors(folder):
-        return max_sequence_length(AutoConfig.from_pretrained(str(folder)))
+    return max_sequence_length(load_pretrained("AutoConfig", folder))
 
 
 def save_tokenizer(folder: str | Path, out: str | Path) -> None:
@@ -147,12 +201,9 @@ def load_model(folder: str | Path, labels: list[str] | None = None):
     Raises:
         UserError: `labels` is None and the folder holds no token classifier.
     """
-    from transformers import AutoConfig, AutoModelForTokenClassification
-
     check_model_folder(folder)
-    with explain_load_errors(folder), quiet_transformers():
-        config = AutoConfig.from_pretrained(str(folder))
-        arguments: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
+    with quiet_transformers():
+        config = load_pretrained("AutoConfig", folder)
         if labels is None:
             architectures = config.architectures or []
             if not any(a.endswith("ForTokenClassification") for a in architectures):
@@ -161,15 +212,16 @@ def load_model(folder: str | Path, labels: list[str] | None = None):
                     file=folder,
                     remedy="give the folder of a trained teacher or student",
                 )
-            model, info = AutoModelForTokenClassification.from_pretrained(str(folder), **arguments)
+            model, info = load_pretrained("AutoModelForTokenClassification", folder, output_loading_info=True)
             check_loaded(folder, info)
             return model
         # A head with other labels is replaced even if its size fits, because its rows mean something else.
         same_labels = list(config.id2label.values()) == labels
         names = dict(enumerate(labels))
-        model, info = AutoModelForTokenClassification.from_pretrained(
-            str(folder),
-            **arguments,
+        model, info = load_pretrained(
+            "AutoModelForTokenClassification",
+            folder,
+            output_loading_info=True,
             id2label=names,
             label2id={v: k for k, v in names.items()},
             ignore_mismatched_sizes=not same_labels,

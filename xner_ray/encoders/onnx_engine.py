@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from xner_ray.encoders.data_only import check_data_only
 from xner_ray.encoders.engine_base import BatchedEngine
 from xner_ray.encoders.folder_check import read_model_config
 from xner_ray.errors import UserError
@@ -34,6 +35,7 @@ class OnnxEngine(BatchedEngine):
         except ImportError as e:
             raise UserError(f"{e.name} is not installed", remedy="pip install 'xner_ray[onnx]'") from e
 
+        check_data_only(folder)
         super().__init__(SimpleNamespace(**read_model_config(folder)), max_batch_tokens)
         self.session = onnxruntime.InferenceSession(str(Path(folder) / FILE), providers=["CPUExecutionProvider"])
         self.inputs = {x.name for x in self.session.get_inputs()}

@@ -14,6 +14,7 @@ from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import reliability
 from xner_ray.evaluation.scores import scores
+from xner_ray.ner.label_normalizer import SPACY_PREFIX
 from xner_ray.text.conll import Sentence, read_conll
 from xner_ray.text.tags import bio2_to_spans
 
@@ -56,13 +57,13 @@ def evaluate_model(
         UserError: the folder holds no tagger, the file is not what `text.conll` reads, or no entity of the file has a type
             of the tagger.
     """
-    from xner_ray.ner.tagger import open_tagger
+    from xner_ray.ner.tagger import open_named_tagger
 
-    if not Path(model).is_dir():
+    if not Path(model.removeprefix(SPACY_PREFIX)).is_dir():
         remedy = "give a folder that a training wrote"
         raise UserError("no such model folder", file=model, key="--model", remedy=remedy)
     sentences = read_conll(data, language, tag_map, types, scheme=scheme)
-    tagger = open_tagger(model)
+    tagger = open_named_tagger(model)
     check_types(tagger.types, sentences, data)
     return without_draws(evaluate_tagger(tagger, sentences, types))
 

@@ -17,6 +17,7 @@ from xner_ray.encoders.load import TOKENIZER_FILES, encoder_folder
 from xner_ray.errors import UserError
 from xner_ray.ner.label_normalizer import (
     NORMALIZED_LABELS,
+    SPACY_PREFIX,
     TYPE_MAP,
     model_labels,
     normalize_labels,
@@ -33,7 +34,6 @@ from xner_ray.ner.spacy_tagger import (
 from xner_ray.storage.atomic import create_dir_once
 from xner_ray.storage.fingerprint import hash_folder
 
-SPACY_PREFIX = "spacy:"
 _COPIED_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",

@@ -16,6 +16,7 @@ from typing import Any
 from xner_ray.encoders.folder_check import read_model_config
 from xner_ray.errors import UserError
 
+SPACY_PREFIX = "spacy:"  # how a user names a spaCy pipeline
 # Keys of an adopted model's config.json.
 NORMALIZED_LABELS = "xner_labels"  # the normalized label of each label, in the order of their ids
 TYPE_MAP = "xner_spacy"  # of a spaCy pipeline: from each type to its normalized type, or O

@@ -1,4 +1,8 @@
-"""The adapter for spaCy: finds a pipeline, reads its types, and runs it as a tagger."""
+"""The adapter for spaCy: finds a pipeline, reads its types, and runs it as a tagger.
+
+A pipeline can hold pickles and name code of installed packages, and no check makes it safe. So a pipeline is loaded only where
+the user named one with `spacy:`, and never because a file in a model folder says so.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,7 @@ class SpacyTagger(BaseTagger):
         folder: of the teacher.
 
     Raises:
-        UserError: spaCy is not installed.
+        UserError: spaCy is not installed, or the folder has no pipeline.
     """
 
     def __init__(self, folder: str | Path):
@@ -44,8 +48,13 @@ class SpacyTagger(BaseTagger):
         except ImportError as e:
             raise UserError(_NOT_INSTALLED.format(e.name), remedy=_INSTALL) from e
         self.type_map = read_config(folder)[TYPE_MAP]
+        pipeline = Path(folder) / PIPELINE_FOLDER
+        if not is_pipeline(pipeline):
+            raise UserError(
+                "is no spaCy pipeline", file=pipeline, remedy="run again with teacher.model: spacy:PIPELINE"
+            )
         with explain_load_errors(folder):
-            self.nlp = spacy.load(Path(folder) / PIPELINE_FOLDER, exclude=_UNUSED_PIPES)
+            self.nlp = spacy.load(pipeline, exclude=_UNUSED_PIPES)
 
     @property
     def types(self) -> list[str]:
@@ -100,8 +109,8 @@ def find_pipeline(name: str) -> Path:
 
 
 def is_pipeline(folder: Path) -> bool:
-    """Whether a folder is a saved spaCy pipeline."""
-    return (folder / "meta.json").exists()
+    """Whether a folder is a saved spaCy pipeline and no model of Transformers."""
+    return (folder / "meta.json").exists() and not (folder / "config.json").exists()
 
 
 def pipeline_types(folder: Path) -> list[str]:

@@ -18,7 +18,14 @@ from xner_ray.errors import UserError
 from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.decoding import decode_entities, decode_word_labels
 from xner_ray.ner.entity_spans import Entity, EntitySpans
-from xner_ray.ner.label_normalizer import NORMALIZED_LABELS, TYPE_MAP, model_labels, output_labels, read_config
+from xner_ray.ner.label_normalizer import (
+    NORMALIZED_LABELS,
+    SPACY_PREFIX,
+    TYPE_MAP,
+    model_labels,
+    output_labels,
+    read_config,
+)
 from xner_ray.ner.token_labels import first_subwords
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.tags import label_list
@@ -172,11 +179,27 @@ def is_spacy_teacher(folder: str | Path) -> bool:
     return TYPE_MAP in read_config(folder)
 
 
+def open_named_tagger(model: str, max_batch_tokens: int = 4096, precision: str = "auto") -> BaseTagger:
+    """The tagger that a user names: a folder, or `spacy:` and the folder of an adopted spaCy pipeline.
+
+    Args:
+        model, max_batch_tokens, precision: see `open_tagger`.
+
+    Raises:
+        UserError: the folder holds a spaCy pipeline, which may run code, and the name does not begin with `spacy:`.
+    """
+    folder = model.removeprefix(SPACY_PREFIX)
+    if folder == model and is_spacy_teacher(folder):
+        remedy = f"if you trust it, name it as {SPACY_PREFIX}{folder}"
+        raise UserError("holds a spaCy pipeline, which may run code", file=folder, remedy=remedy)
+    return open_tagger(folder, max_batch_tokens, precision)
+
+
 def open_tagger(folder: str | Path, max_batch_tokens: int = 4096, precision: str = "auto") -> BaseTagger:
     """The tagger of a folder: trained here, exported to ONNX, or adopted (see `external_teacher`).
 
     Args:
-        folder: of the model.
+        folder: of a model that this run wrote; see `open_named_tagger` for others.
         max_batch_tokens: padded tokens of a forward pass.
         precision: auto | fp32 | bf16 | fp16. An ONNX export always runs in fp32.
 

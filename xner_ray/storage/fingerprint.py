@@ -15,7 +15,17 @@ from typing import Any
 from xner_ray.errors import UserError
 
 # A model's behavior depends on weights, shape and tokenizer, not on logs, cards or the state of the optimizer.
-MODEL_FILES = ("config.json", "projector.json", "*.safetensors", "*.bin", "*token*", "vocab*", "*.model", "*.txt")
+MODEL_FILES = (
+    "config.json",
+    "projector.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.bin",
+    "*token*",
+    "vocab*",
+    "*.model",
+    "*.txt",
+)
 _file_hashes: dict[tuple[int, ...], str] = {}
 
 

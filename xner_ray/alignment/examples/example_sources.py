@@ -158,19 +158,15 @@ def load_translator(folder: str, batch_size: int = 16, max_tokens: int = 48) -> 
         max_tokens: of a text and of its translation.
 
     Raises:
-        UserError: the folder holds no such model.
+        UserError: the folder holds no such model, or it cannot be loaded.
     """
     import torch
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True).eval()
-    except (OSError, ValueError) as e:
-        problem = f"is no seq2seq model: {str(e).splitlines()[0]}"
-        raise UserError(
-            problem, file=folder, key="aligner.translator", remedy="give a folder of save_pretrained"
-        ) from e
+    from xner_ray.encoders.load import encoder_folder, load_pretrained
+
+    path = encoder_folder(folder)
+    tokenizer = load_pretrained("AutoTokenizer", path)
+    model = load_pretrained("AutoModelForSeq2SeqLM", path).eval()
 
     def translate(texts: list[str]) -> list[str]:
         translations: list[str] = []
