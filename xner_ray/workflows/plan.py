@@ -53,7 +53,7 @@ def missing_files(config: Config, config_file: str | Path) -> list[UserError]:
             for key, pattern in (("path", corpus.path), ("target_path", corpus.target_path)):
                 if pattern and (filled := _local(config.fill(pattern, language))):
                     named.setdefault(str(filled), []).append((f"corpora.{n}.{key}", filled))
-    for key, path in _model_folders(config):
+    for key, path in [*_model_folders(config), *_example_files(config)]:
         named.setdefault(str(path), []).append((key, path))
     generated = Path(config.data_dir) if config.sample and config.data_dir else None
     errors = []
@@ -75,9 +75,18 @@ def _model_folders(config: Config) -> list[tuple[str, Path]]:
         name = model.removeprefix("spacy:")
         if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
             folders.append((key, Path(name)))
-    if config.aligner.examples_file and (local := _local(config.fill(config.aligner.examples_file))):
-        folders.append(("aligner.examples_file", local))
     return folders
+
+
+def _example_files(config: Config) -> list[tuple[str, Path]]:
+    """The files of examples of the aligner, one for each language."""
+    patterns = {key: getattr(config.aligner, key) for key in ("examples_file", "lexicon")}
+    return [
+        (f"aligner.{key}", Path(config.fill(pattern, language)))
+        for key, pattern in patterns.items()
+        if pattern
+        for language in config.languages
+    ]
 
 
 def _local(path: str) -> Path | None:

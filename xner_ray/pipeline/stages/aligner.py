@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 
 from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
 from xner_ray.config import Config
+from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.source_models import SourceModels, describe_training, train_job
 from xner_ray.storage.atomic import replace_dir
-from xner_ray.storage.fingerprint import fingerprint
+from xner_ray.storage.fingerprint import fingerprint, hash_file
 from xner_ray.storage.stage_dir import StageDir
 
 SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
@@ -53,6 +54,7 @@ class TrainAligner(Stage):
             "teachers": {x: model_identity(folder) for x, folder in models.teachers().items()},
             "shards": {s.shard: s.input_hash for s in _example_shards(ingested, config)},
             "seed": config.seed,
+            **_example_files(config),
         }
         decoding = {key: getattr(config.aligner, key) for key in DECODING_KEYS}
         projector = {"trained": fingerprint(trained), "decoding": decoding, "languages": config.languages}
@@ -77,6 +79,23 @@ class TrainAligner(Stage):
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Path:
         return done[PROJECTOR].path / "model"
+
+
+def _example_files(config: Config) -> dict[str, Any]:
+    """Hashes of the user's files of examples, if there are some: another content gives other examples.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    files: dict[str, str] = {}
+    for key in ("examples_file", "lexicon"):
+        pattern = getattr(config.aligner, key)
+        for language in config.languages if pattern else ():
+            path = config.fill(pattern, language)
+            if not Path(path).is_file():
+                raise UserError("no such file", file=path, key=f"aligner.{key}", remedy="check the path in the config")
+            files[f"{key} {language}"] = hash_file(path)
+    return {"files": files} if files else {}
 
 
 def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -> None:

@@ -165,8 +165,9 @@ def source_training(config: Config) -> TrainingConfig:
 
 def source_gold_parts(ctx: Context) -> dict[str, Any]:
     """What identifies the gold that is trained on: its files, and which sentences are excluded, if any."""
+    gold = ctx.gold_parts(ctx.config.gold)  # first: it checks that the files exist
     excluded = ctx.excluded_gold
-    return {"gold": ctx.gold_parts(ctx.config.gold)} | ({"held_out": excluded} if excluded else {})
+    return {"gold": gold} | ({"held_out": excluded} if excluded else {})
 
 
 def training_gold(ctx: Context, drop: Sequence[str]) -> list[Sentence]:
