@@ -40,7 +40,9 @@ def make(tiny_encoder, folders, tmp_path):
         ctx = stage_context(tmp_path, tiny_encoder, **sections)
         models = SourceModels({teacher_spec(ctx.config, "de"): folders["base"]}, ctx.config)
         models_of_seeds = zip(seeds, (folders["one"], folders["two"]), strict=False)
-        students = [Student("de", str(tiny_encoder), seed, folder, folders["base"]) for seed, folder in models_of_seeds]
+        students = [
+            Student("de", str(tiny_encoder), seed, folder, folders["base"]) for seed, folder in models_of_seeds
+        ]
         return ctx, {"teacher": models, "student": students}
 
     return make

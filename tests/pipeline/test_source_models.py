@@ -59,7 +59,10 @@ def test_models_predict_the_types_that_their_language_has(tiny_encoder, tmp_path
     ctx = stage_context(tmp_path, tiny_encoder, **TWO_TEACHERS)
     assert sorted(piece.key for piece in STAGE.pieces(ctx, {})) == ["source", "source-no-LOC"]
     models = complete(ctx, STAGE, {})
-    assert {x: teacher_types(folder) for x, folder in models.teachers().items()} == {"de": ["LOC", "PER"], "es": ["PER"]}
+    assert {x: teacher_types(folder) for x, folder in models.teachers().items()} == {
+        "de": ["LOC", "PER"],
+        "es": ["PER"],
+    }
     assert models.named()["source"] == models.teacher("de") == models.zero_shot(str(tiny_encoder), "de", 1)
     assert len(open_tagger(models.teacher("es")).tag(["Anna likes Spain."], "es")) == 1
     assert any("10 sentences" in line and "labels LOC PER" in line for line in ctx.lines)

@@ -78,8 +78,15 @@ def test_plan_reports_corpora_models_and_gold(config, tmp_path):
         "sample": None,
         "data": str(tmp_path / "none"),
         "teacher": config.teacher.model_copy(update={"encoder": "/no/such/model"}),
+        "aligner": config.aligner.model_copy(update={"lexicon": str(tmp_path / "none" / "{language}.tsv")}),
     }
     problems = plan_run(config.model_copy(update=changes), "mine.yaml", lambda line: None).problems
-    assert {e.key for e in problems} == {"gold.0.path", "evaluation.0.path", "corpora.0.path", "teacher.encoder"}
+    assert {e.key for e in problems} == {
+        "gold.0.path",
+        "evaluation.0.path",
+        "corpora.0.path",
+        "teacher.encoder",
+        "aligner.lexicon",
+    }
     files = {str(e.file) for e in problems if e.key == "corpora.0.path"}
     assert files == {str(tmp_path / "none" / f"a.{pair}.zip") for pair in ("de-en", "en-zh")}
