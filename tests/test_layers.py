@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "xner_ray"
 # Lowest first. A package imports from its own line and from lower ones.
 LAYERS = [
-    {"errors", "schema"},
+    {"errors", "schema", "language_codes"},
     {"config", "text", "storage", "observability"},
     {"encoders", "corpora"},
     {"ner", "alignment", "projection", "training"},

@@ -12,6 +12,7 @@ from tests.harness.opus_server import serving
 from xner_ray.corpora.opus.catalog import PAPER, Catalog, newest_versions, open_catalog, opus_codes, version_key
 from xner_ray.corpora.opus.opus_index import PackageIndex
 from xner_ray.errors import UserError
+from xner_ray.language_codes import known_language
 from xner_ray.storage.user_cache import create_file_once
 
 
@@ -98,8 +99,18 @@ def test_versions_sort_by_their_numbers(one, other):
 
 
 def test_opus_codes():
-    assert opus_codes("de") == ["de"] and opus_codes("zh") == ["zh", "zh_cn", "zh_CN"]
-    assert set(opus_codes("zh-tw")) == {"zh_tw", "zh_TW"}
+    assert opus_codes("de") == opus_codes("deu") == ["de"]
+    assert set(opus_codes("zh")) == set(opus_codes("zh-Hans")) == {"zh", "zh_cn", "zh_CN", "cmn"}
+    assert set(opus_codes("zh-tw")) == {"zh_tw", "zh_TW"} and set(opus_codes("pt-BR")) == {"pt_br", "pt_BR"}
+    assert {"no", "nb", "nb_NO"} < set(opus_codes("nb")) == set(opus_codes("no")) and opus_codes("toki") == ["toki"]
+
+
+def test_opus_codes_cover_every_spelling_of_the_index(package):
+    index = {x["code"] for side in ("source", "target") for x in package.index._query(
+        f"SELECT DISTINCT {side} AS code FROM opusfile WHERE preprocessing IN ('moses', 'tmx')", [])}  # fmt: skip
+    known = {code: language for code in index if code and (language := known_language(code))}
+    lost = {code: language for code, language in known.items() if code not in opus_codes(language)}
+    assert len(known) > 600 and not lost
 
 
 @pytest.fixture

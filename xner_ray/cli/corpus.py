@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xner_ray.cli.console import echo, report_user_errors, show
-from xner_ray.cli.options import comma_list, command_group
+from xner_ray.cli.options import command_group, language_code, language_list
 from xner_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def list_corpora(
     from xner_ray.cli.corpus_tables import archives_table
     from xner_ray.corpora.opus.catalog import newest_versions
 
+    source = language_code(source, "--source")
     opened = _catalog(catalog or "auto", api, format)
     wanted = {x.lower() for x in names or []}
     found: list[Archive] = []
@@ -171,6 +172,7 @@ def fetch_corpora(
             if overrides or not chosen or not target:
                 raise UserError("nothing to fetch", remedy="give NAME[/VERSION] and --target CODE, or --config CONFIG")
             opened = _catalog(catalog or "auto", api, format)
+            source = language_code(source, "--source")
             archives = archives_by_name(opened, chosen, source, _languages(target), format, base_url, echo)
         _print_catalog(opened)
         _fetch(
@@ -247,7 +249,7 @@ def _catalog(choice: str, api: str | None, format: str) -> Catalog:
 
 
 def _languages(text: str | None) -> list[str]:
-    return comma_list(text) or []
+    return language_list(text, "--target") or []
 
 
 def _paper() -> Sequence[str]:

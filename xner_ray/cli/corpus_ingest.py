@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from xner_ray.cli.console import echo, report_user_errors, show, write_json
+from xner_ray.cli.options import language_code
 from xner_ray.errors import UserError
 
 _OPUS = re.compile(r"(?:OPUS-)?(?P<name>[^/]+)/(?P<version>[^/]+)/(?:moses|tmx|tsv)/[^/]+$")
@@ -87,7 +88,8 @@ def ingest(
             }
             keys = {"max_pairs_per_language": None, "shard_rows": shard_rows, "clean": rules}
             items = [_corpus(path, name, format, domain, min_score) for path in inputs]
-            collections, settings = {out: [_source(x, label, (source, target), keys) for x, label in items]}, None
+            languages = (language_code(source, "--source"), language_code(target, "--target"))
+            collections, settings = {out: [_source(x, label, languages, keys) for x, label in items]}, None
         results = _add_all(collections, settings, ray)
         if json_out:
             write_json(json_out, results)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xner_ray.cli.console import echo, show
-from xner_ray.cli.options import FinishedRun, TagMap, model_folder
+from xner_ray.cli.options import FinishedRun, TagMap, language_code, model_folder
 from xner_ray.errors import UserError
 
 
@@ -93,6 +93,7 @@ def push(
             raise UserError("no folder given", key="--from", remedy="write one with `xner export OUT --out DIR`")
         uploads.append(prepare_upload(dataset, "dataset", dataset_folder))
     if model:
+        language = language_code(language) if language else None
         students = [s for s in run.students if language in (None, s.language)]
         if len(students) != 1 and "{name}" not in model:
             remedy = "put {name} into the name of the repository, or choose a language with --language"

@@ -8,14 +8,22 @@ from typing import Annotated
 import typer
 
 from xner_ray.cli.console import echo, show, write_json
-from xner_ray.cli.options import ModelFolder, TagMap, comma_list, existing_file, model_folder
+from xner_ray.cli.options import (
+    ModelFolder,
+    TagMap,
+    comma_list,
+    existing_file,
+    language_code,
+    language_list,
+    model_folder,
+)
 
 Language = Annotated[
     str,
     typer.Option(
         "--language",
         metavar="CODE",
-        help="ISO 639-1 code. Tokens are joined by spaces, except in languages without spaces (zh, ja).",
+        help="Language code, such as de or zh. Tokens are joined by spaces, except in languages without spaces (zh, ja).",
     ),
 ]
 Types = Annotated[
@@ -45,6 +53,7 @@ def evaluate(
     Example: [cyan]xner evaluate --model out/mine/student-de --data de.conll --language de --types PER,ORG,LOC[/]
     """
     folder, mapping = model_folder(model, allow_spacy=True), _parse_map(tag_map)
+    language = language_code(language)
     existing_file(data, "--data", "give a CoNLL file: token, tab, tag; a blank line between sentences")
     from xner_ray.evaluation.tagger_scores import evaluate_model
     from xner_ray.results.report.table import scores_table
@@ -92,7 +101,7 @@ def project(
 
     Example: [cyan]xner project --model out/aligner --source en.conll --target de.txt --language de --out de.conll[/]
     """
-    folder, mapping = model_folder(model), _parse_map(tag_map)
+    folder, mapping, language = model_folder(model), _parse_map(tag_map), language_code(language)
     existing_file(source, "--source")
     existing_file(target, "--target")
     from xner_ray.evaluation.project_files import project_files
@@ -142,7 +151,7 @@ def tag(
     """
     from xner_ray.cli.tag import tag_lines
 
-    tag_lines(model_folder(model, allow_spacy=True), texts or [], file, language, json_lines)
+    tag_lines(model_folder(model, allow_spacy=True), texts or [], file, language_code(language), json_lines)
 
 
 def sample(
@@ -164,7 +173,7 @@ def sample(
 
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        tasks = {code: bar.add_task(code, total=pairs) for code in comma_list(languages) or []}
+        tasks = {code: bar.add_task(code, total=pairs) for code in language_list(languages, "--languages") or []}
         manifest = write_sample(
             out,
             pairs,

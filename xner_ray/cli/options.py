@@ -76,6 +76,26 @@ def model_folder(path: Path, allow_spacy: bool = False) -> str:
     return str(path)
 
 
+def language_code(code: str, key: str = "--language") -> str:
+    """The normalized code of a language.
+
+    Raises:
+        UserError: no language has the code.
+    """
+    from xner_ray.language_codes import UnknownLanguageError, normalize_language
+
+    try:
+        return normalize_language(code)
+    except UnknownLanguageError as e:
+        raise UserError(str(e), key=key, remedy=e.remedy) from None
+
+
+def language_list(text: str | None, key: str) -> list[str] | None:
+    """Normalized codes of languages, separated by commas; None if the option was not given."""
+    codes = comma_list(text)
+    return None if codes is None else [language_code(code, key) for code in codes]
+
+
 def comma_list(text: str | None) -> list[str] | None:
     """`PER,ORG` as a list; None if the option was not given."""
     return [item.strip() for item in text.split(",") if item.strip()] if text is not None else None

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xner_ray.cli.console import echo, show
-from xner_ray.cli.options import FinishedRun
+from xner_ray.cli.options import FinishedRun, language_code
 
 
 def report(
@@ -60,5 +60,6 @@ def show_pairs(
     from xner_ray.results.report.judged_rows import RowFilter
     from xner_ray.results.report.show import find_examples, render_examples
 
+    language = language_code(language) if language else None
     row_filter = RowFilter(verdict, language, corpus, entity_type, min_score, max_score)
     show(render_examples(*find_examples(out, row_filter, n, seed)))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from xner_ray.cli.console import echo, report_user_errors, show
-from xner_ray.cli.options import ConfigFile, Overrides, comma_list, command_group
+from xner_ray.cli.options import ConfigFile, Overrides, comma_list, command_group, language_list
 from xner_ray.errors import UserError
 
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="N,...", help="Seeds. Default: those of the config.")]
@@ -41,7 +41,13 @@ def ablation(
 
     Example: [cyan]xner study ablation configs/real.yaml data=DIR --languages de --seeds 1,2,3[/]
     """
-    _run("ablation", config, overrides, {"seeds": _integers(seeds), "languages": comma_list(languages)}, csv)
+    _run(
+        "ablation",
+        config,
+        overrides,
+        {"seeds": _integers(seeds), "languages": language_list(languages, "--languages")},
+        csv,
+    )
 
 
 @study.command()
@@ -63,7 +69,11 @@ def size(
 
     Example: [cyan]xner study size configs/real.yaml data=DIR --languages de,zh --sizes 1000,2000,4000[/]
     """
-    options = {"seeds": _integers(seeds), "languages": comma_list(languages), "sizes": _integers(sizes, "--sizes")}
+    options = {
+        "seeds": _integers(seeds),
+        "languages": language_list(languages, "--languages"),
+        "sizes": _integers(sizes, "--sizes"),
+    }
     _run("size", config, overrides, {**options, "one_seed_above": one_seed_above}, csv)
 
 
@@ -81,7 +91,13 @@ def domain(
 
     Example: [cyan]xner study domain configs/real.yaml data=DIR --languages zh[/]
     """
-    _run("domain", config, overrides, {"seeds": _integers(seeds), "languages": comma_list(languages)}, csv)
+    _run(
+        "domain",
+        config,
+        overrides,
+        {"seeds": _integers(seeds), "languages": language_list(languages, "--languages")},
+        csv,
+    )
 
 
 @study.command()
@@ -104,7 +120,7 @@ def loss(
 
     Example: [cyan]xner study loss configs/real.yaml data=DIR --languages de --gammas 0,2,4 --frozen 0,6[/]
     """
-    options: dict[str, Any] = {"seeds": _integers(seeds), "languages": comma_list(languages)}
+    options: dict[str, Any] = {"seeds": _integers(seeds), "languages": language_list(languages, "--languages")}
     options |= {"gammas": _numbers(gammas, float, "--gammas"), "frozen": _numbers(frozen, int, "--frozen")}
     _run("loss", config, overrides, options, csv)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from xner_ray.config.base import Fraction, PositiveInt, StrictModel
+from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, StrictModel
 
 
 class SampleConfig(StrictModel):
@@ -49,13 +49,19 @@ class CorpusConfig(StrictModel):
         description="File or fsspec URL. `{data}`, `{language}` and `{pair}` (sorted codes, e.g. de-en) are replaced."
     )
     target_path: str | None = Field(None, description="File of the target side, for format `lines`.")
-    languages: list[str] | None = Field(
+    languages: list[LanguageCode] | None = Field(
         None, description="Target languages of this corpus. Default: all languages of the config."
     )
     min_score: float | None = Field(
         None, description="Pairs with a lower score are dropped. Default: 1.05 for wikimatrix, else no limit."
     )
     weight: PositiveInt = Field(1, description="Sampling weight relative to the other corpora. The paper: all equal.")
+    _index: int | None = PrivateAttr(None)  # in `corpora`
+
+    @property
+    def key(self) -> str:
+        """The key of this entry as overrides spell it, e.g. `corpora.0`."""
+        return f"corpora.{self.name if self._index is None else self._index}"
 
     @model_validator(mode="before")
     @classmethod

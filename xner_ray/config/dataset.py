@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
 
-from xner_ray.config.base import Fraction, PositiveInt, StrictModel
+from pydantic import Field, field_validator
+
+from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, StrictModel
+from xner_ray.language_codes import normalize_language
 
 
 class RulesConfig(StrictModel):
@@ -17,22 +20,22 @@ class RulesConfig(StrictModel):
         0.0,
         description="Minimum aligner score of a projection. A sentence with a lower score is dropped as low_score.",
     )
-    derived_word_type: dict[str, str] = Field(
+    derived_word_type: dict[LanguageCode, str] = Field(
         {},
         description="Type, or O, by target language, of words that are derived from a name or compounded with one"
         " (Londoner Börse, US-Präsident). Other languages keep the projected type.",
     )
-    lowercase_word_type: dict[str, str] = Field(
+    lowercase_word_type: dict[LanguageCode, str] = Field(
         {},
         description="Type, or O, by target language, of single lowercase words that translate a capitalized name"
         " (estadounidense). Other languages keep the projected type.",
     )
-    demonym_country_type: dict[str, str] = Field(
+    demonym_country_type: dict[LanguageCode, str] = Field(
         {},
         description="Type, by target language, of country names used as demonyms (中国 for Chinese), where"
         " `teacher.drop_types` drops the teacher's type.",
     )
-    surface_type_overrides: dict[str, dict[str, str]] = Field(
+    surface_type_overrides: dict[LanguageCode, dict[str, str]] = Field(
         {},
         description="Type, or O, by target language and exact text of a projected name, e.g. {zh: {我国: O}}. It"
         " overrides the teacher's type, `derived_word_type` and `lowercase_word_type`.",
@@ -53,11 +56,16 @@ class DatasetConfig(StrictModel):
         description="Names of the corpora to select from, or such a list by target language (others: all corpora)."
         " Default: all corpora.",
     )
-    quotes_inside_entity: list[str] = Field(
+    quotes_inside_entity: list[LanguageCode] = Field(
         [],
         description="Languages whose gold puts the quotation marks around a name inside the entity, as CoNLL-2002 does"
         ' in Spanish (`"El País"`). Other languages: outside.',
     )
+
+    @field_validator("corpora")
+    @classmethod
+    def _normalize_languages(cls, corpora: list[str] | dict[str, list[str]] | None) -> Any:
+        return {normalize_language(x): v for x, v in corpora.items()} if isinstance(corpora, dict) else corpora
 
     def for_language(self, language: str) -> DatasetConfig:
         """The section with `corpora` of one language: a list, or None for all corpora."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from xner_ray.config.base import StrictModel
+from xner_ray.config.base import LanguageCode, StrictModel
 
 TagScheme = Literal["bio2", "iob1", "iobes", "bilou"]
 
@@ -19,9 +19,9 @@ class GoldConfig(StrictModel):
         " columns `tokens` and `ner_tags`."
     )
     name: str | None = Field(None, description="Name in result tables. Default: the file name.")
-    language: str = Field(
+    language: LanguageCode = Field(
         "en",
-        description="ISO 639-1 code. Default: `source_language`. Tokens are joined by spaces, except in languages"
+        description="Language code, see `languages`. Default: `source_language`. Tokens are joined by spaces, except in languages"
         " without spaces (zh, ja).",
     )
     tag_map: dict[str, str] = Field(
@@ -31,6 +31,13 @@ class GoldConfig(StrictModel):
         None, description="Entity types to keep. All others become O. Default: keep all types."
     )
     scheme: TagScheme = Field("bio2", description="Tag scheme of the file. Other schemes are converted to BIO2.")
+
+    _key: str = PrivateAttr("gold")
+
+    @property
+    def key(self) -> str:
+        """The key of this entry as overrides spell it, e.g. `evaluation.0`."""
+        return self._key
 
     def fingerprint(self) -> dict[str, Any]:
         """Reading options that change the sentences; the file itself is fingerprinted by its bytes."""

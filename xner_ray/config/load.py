@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
+from xner_ray.language_codes import UnknownLanguageError
+
+_PLACEHOLDER = re.compile(r"\{(?:data|language|pair)\}")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -19,7 +23,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         path: the YAML file.
-        overrides: `key=value` with dotted keys (`student.seeds=[1,2]`, `corpora.0.path=...`); values are YAML.
+        overrides: `key=value` with dotted keys (`student.seeds=[1,2]`, `corpora.0.path=...`); values are YAML. An entry of a
+            list has its index or its `name` (`corpora.news.path=...`). A value that begins with a placeholder is text.
 
     Raises:
         UserError: something in the file or an override is wrong. It names file, line, key and remedy.
@@ -72,14 +77,15 @@ def _override(tree: dict, item: str) -> None:
     if not sep or not key:
         raise UserError(f"`{item}` is not key=value", remedy="write e.g. student.seeds=[1,2] or data=/path")
     try:
-        parsed = yaml.safe_load(value)
+        # YAML would read `{data}/x.tsv` as a mapping that something follows, and `{data}` as a mapping.
+        parsed = value if _PLACEHOLDER.match(value) else yaml.safe_load(value)
     except yaml.YAMLError as e:
         raise UserError(f"the value of `{item}` is not YAML", key=key, remedy="quote it") from e
     *parents, last = key.split(".")
     at: Any = tree
     for name in parents:
         if isinstance(at, list):
-            at = _element(at, name, key)
+            at = at[_position(at, name, key)]
         else:
             if at.get(name) is None:
                 at[name] = {}
@@ -87,22 +93,40 @@ def _override(tree: dict, item: str) -> None:
         if not isinstance(at, (dict, list)):
             raise UserError(f"`{name}` holds a value, not keys", key=key, remedy="see docs/configuration.md")
     if isinstance(at, list):
-        _element(at, last, key)
-        at[int(last)] = parsed
+        at[_position(at, last, key)] = parsed
     else:
         at[last] = parsed
 
 
-def _element(items: list, name: str, key: str) -> Any:
-    if not name.isdigit() or int(name) >= len(items):
-        raise UserError(f"`{name}` is no index of a list of {len(items)}", key=key, remedy="count from 0")
-    return items[int(name)]
+def _position(items: list, name: str, key: str) -> int:
+    """The index of an entry that an override gives by its index or name."""
+    if name.isdigit() and int(name) < len(items):
+        return int(name)
+    names = [item.get("name", item.get("opus")) if isinstance(item, dict) else None for item in items]
+    if names.count(name) == 1:
+        return names.index(name)
+    known = ", ".join(str(x) for x in names if x)
+    remedy = f"count from 0, or give a name: {known}" if known else "count from 0"
+    raise UserError(f"`{name}` is no index of a list of {len(items)}, and no name in it", key=key, remedy=remedy)
+
+
+def key_line(path: str | Path, key: str) -> int | None:
+    """The line of a key in a config file, e.g. of `dev.0.path`; of the nearest parent where the file lacks the key.
+
+    Returns:
+        From 1; None where the file cannot be read or an override gives the key.
+    """
+    try:
+        node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return _line(node, [int(x) if x.isdigit() else x for x in key.split(".")])
 
 
 def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> UserError:
     """The first error of pydantic as a UserError."""
     first = error.errors()[0]
-    loc = [x for x in first["loc"] if not (isinstance(x, str) and x in ("str", "list[str]"))]
+    loc = [x for x in first["loc"] if x not in ("str", "[key]") and not (isinstance(x, str) and "[" in x)]
     key = ".".join(str(x) for x in loc)
     remedy, problem = "see docs/configuration.md for its type and meaning", first["msg"]
     if first["type"] == "extra_forbidden":
@@ -114,7 +138,10 @@ def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> User
         problem, remedy = "this key is missing", "add it; it has no default"
     else:
         problem = problem.removeprefix("Value error, ")
-        if "input" in first and not isinstance(first["input"], (dict, list, BaseModel)):
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, UnknownLanguageError):
+            remedy = cause.remedy
+        elif "input" in first and not isinstance(first["input"], (dict, list, BaseModel)):
             problem += f" (got {first['input']!r})"
     return UserError(problem, file=path, line=_line(node, loc), key=key or None, remedy=remedy)
 

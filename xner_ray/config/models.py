@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from xner_ray.config.base import Fraction, PositiveInt, StrictModel
+from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, StrictModel
 from xner_ray.config.training import TrainingConfig
 
 _ENCODER = "`embedded` (part of the package), a Hugging Face hub id, or a folder."
@@ -16,7 +16,7 @@ class TeacherConfig(StrictModel):
     """The tagger that labels the source side."""
 
     encoder: str = Field("embedded", description=f"Encoder to fine-tune: {_ENCODER}")
-    drop_types: dict[str, list[str]] = Field(
+    drop_types: dict[LanguageCode, list[str]] = Field(
         {},
         description="Entity types that become O before training, by target language, e.g. {zh: [MISC]}. Each distinct"
         " set of types needs its own teacher.",

@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
 
-from xner_ray.config.base import StrictModel
+from xner_ray.config.base import LanguageCode, StrictModel
 from xner_ray.config.corpora import CorpusConfig, IngestConfig, OpusConfig, SampleConfig
 from xner_ray.config.dataset import DatasetConfig, RulesConfig
 from xner_ray.config.gold import GoldConfig
@@ -20,6 +20,7 @@ from xner_ray.config.labeling import LabelConfig, RayConfig
 from xner_ray.config.models import AlignerConfig, StudentConfig, TeacherConfig
 from xner_ray.config.refresh import RefreshConfig
 from xner_ray.config.study import StudyConfig
+from xner_ray.language_codes import known_language
 
 
 class Config(StrictModel):
@@ -29,8 +30,14 @@ class Config(StrictModel):
     out: str = Field(description="Output folder.")
     data: str | None = Field(None, description="Folder that replaces `{data}` in paths. Ignored with `sample`.")
     seed: int = Field(1, description="Random seed of sampling, shuffling and the aligner's examples.")
-    languages: list[str] = Field(min_length=1, description="Target languages, as ISO 639-1 codes.")
-    source_language: str = Field("en", description="Language of the source gold and of the source side of corpora.")
+    languages: list[LanguageCode] = Field(
+        min_length=1,
+        description="Target languages. Any usual spelling of a code is normalized: `zh_CN`, `zh-Hans` and `cmn` are `zh`."
+        " Regional variants are languages of their own: `pt_BR`, `zh_TW`.",
+    )
+    source_language: LanguageCode = Field(
+        "en", description="Language of the source gold and of the source side of corpora."
+    )
     sample: SampleConfig | None = Field(
         None, description="Generate the sample corpus first and use it as `data`. Default: no sample."
     )
@@ -52,11 +59,29 @@ class Config(StrictModel):
     refresh: RefreshConfig = RefreshConfig()
     ray: RayConfig = RayConfig()
 
+    _written: dict[str, str] = PrivateAttr({})  # languages as the file spells them, for paths
+
+    @field_validator("languages")
+    @classmethod
+    def _check_distinct(cls, languages: list[str]) -> list[str]:
+        if twice := next((x for n, x in enumerate(languages) if x in languages[:n]), None):
+            raise ValueError(f"the language `{twice}` is given twice")
+        return languages
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_spellings(cls, keys: Any, handler: ModelWrapValidatorHandler[Config]) -> Config:
+        config = handler(keys)
+        if isinstance(keys, dict):
+            codes = [*keys["languages"], keys.get("source_language", "en")]
+            config._written = {language: code for code in codes if (language := known_language(str(code)))}
+        return config
+
     @model_validator(mode="before")
     @classmethod
     def _fill_gold_language(cls, keys: Any) -> Any:
         """Gold without a `language` is in the source language."""
-        if not isinstance(keys, dict) or not isinstance(keys.get("source_language"), str):
+        if not isinstance(keys, dict) or "source_language" not in keys:
             return keys
         filled = dict(keys)
         for section in ("gold", "dev", "evaluation"):
@@ -69,7 +94,13 @@ class Config(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Config:
-        for corpus in self.corpora:
+        if self.source_language in self.languages:
+            raise ValueError(f"`languages` holds the source language, `{self.source_language}`")
+        for section in ("gold", "dev", "evaluation"):
+            for n, gold in enumerate(getattr(self, section)):
+                gold._key = f"{section}.{n}"
+        for n, corpus in enumerate(self.corpora):
+            corpus._index = n
             if corpus.languages is not None:
                 corpus.languages = [language for language in corpus.languages if language in self.languages]
         for language in self.languages:
@@ -92,10 +123,14 @@ class Config(StrictModel):
         return str(Path(self.out) / "sample") if self.sample else self.data
 
     def fill(self, path: str, language: str | None = None) -> str:
-        """Replace `{data}`, and with a target language `{language}` and `{pair}`, in a path of this config."""
+        """Replace `{data}`, and with a target language `{language}` and `{pair}`, in a path of this config.
+
+        Languages are spelled as in the config file, e.g. `zh_CN`.
+        """
         values = {"data": self.data_dir or ""}
         if language:
-            values |= {"language": language, "pair": "-".join(sorted((self.source_language, language)))}
+            source, target = (self._written.get(x, x) for x in (self.source_language, language))
+            values |= {"language": target, "pair": "-".join(sorted((source, target)))}
         for key, value in values.items():
             path = path.replace("{" + key + "}", value)
         return path

@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import Field
 
-from xner_ray.config.base import Fraction, PositiveInt, StrictModel
+from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, StrictModel
 
 
 class AblationStudy(StrictModel):
     """Sequential and mixed training, with and without source gold, with two losses each, and zero-transfer."""
 
     seeds: list[int] = Field([1, 2, 3], min_length=1, description="Seeds. Each setting is trained once per seed.")
-    languages: list[str] | None = Field(
+    languages: list[LanguageCode] | None = Field(
         None, description="Target languages of the study. Default: all languages of the config."
     )
     override: dict[str, Any] = Field(

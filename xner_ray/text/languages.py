@@ -1,8 +1,8 @@
 """Everything that depends on a language: one table with one row per language.
 
-Other modules ask `get_language(code)` and never compare language codes themselves. A language without a row gets the
-defaults of `Language`: words between spaces, and a script that is not known. Names of countries and languages come from
-Unicode CLDR through Babel.
+Other modules ask `get_language(code)` and never compare language codes themselves (`language_codes.py` does). A language
+without a row gets the defaults of `Language`: words between spaces, and a script that is not known. Names of countries and
+languages come from Unicode CLDR through Babel.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+
+from xner_ray.language_codes import known_language, plain_language
 
 Ranges = tuple[tuple[int, int], ...]  # code points, both ends included
 
@@ -77,7 +79,6 @@ class Language:
         particles: particles that subword vocabularies fuse with names.
         function_words: lowercase words that no noun phrase contains.
         phrase_connectors: lowercase words that a noun phrase may contain between two other words (of, and).
-        opus_codes: spellings of the code in OPUS, the usual one first; empty: the code itself.
     """
 
     code: str
@@ -97,7 +98,6 @@ class Language:
     particles: Particles | None = None
     function_words: frozenset[str] = frozenset()
     phrase_connectors: frozenset[str] = frozenset()
-    opus_codes: tuple[str, ...] = ()
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -206,7 +206,6 @@ _ROWS = (
             after=(*"的在和是与了对等也都人", "人民", "主义"),
             compounds=frozenset(["中美", "欧美", "港澳", "中方", "美方", "美军"]),
         ),
-        opus_codes=("zh", "zh_cn", "zh_CN"),
     ),
 )
 LANGUAGES: dict[str, Language] = {
@@ -217,8 +216,11 @@ LANGUAGES: dict[str, Language] = {
 
 @cache
 def get_language(code: str) -> Language:
-    """The row of a language; the defaults of `Language` where the table has none."""
-    return LANGUAGES.get(code) or Language(code)
+    """The row of a language, in any spelling of its code; the defaults of `Language` where the table has none.
+
+    A regional variant has the row of its language: `zh_TW` that of `zh`.
+    """
+    return LANGUAGES.get(code) or LANGUAGES.get(plain_language(code)) or Language(code)
 
 
 def script_ranges(codes: Iterable[str]) -> Ranges | None:
@@ -237,10 +239,14 @@ def script_ranges(codes: Iterable[str]) -> Ranges | None:
 
 
 def display_name(code: str) -> str:
-    """The English name of a language (`German` for `de`); the code itself where CLDR has none."""
+    """The English name of a language (`German` for `de`, `Portuguese (Brazil)`); the code itself where CLDR has none."""
     from babel import Locale
 
-    return Locale("en").languages.get(code, code)
+    names = Locale("en").languages
+    if code in names or "_" not in code:
+        return names.get(code, code)
+    locale = _locale(code)
+    return str(locale.get_display_name("en")) if locale else code
 
 
 # Two-letter codes of CLDR that are no countries: the European Union, the euro zone, the United Nations, unknown, pseudo.
@@ -283,6 +289,6 @@ def _locale(code: str):
     from babel import Locale, UnknownLocaleError
 
     try:
-        return Locale.parse(code)
+        return Locale.parse(code if "_" not in code else known_language(code) or code)
     except (UnknownLocaleError, ValueError):
         return None

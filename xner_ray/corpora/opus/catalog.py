@@ -2,8 +2,9 @@
 
 The index of OPUS has one row for each file of each version. A row becomes an archive by these rules:
 
-- Chinese is `zh` in most corpora, and `zh_cn` or `zh_CN` in others (OpenSubtitles v2018). Some corpora have both, and then the
-  larger one is taken. Traditional Chinese is a different text and must be named (`zh_TW`).
+- Chinese is `zh` in most corpora, and `zh_cn`, `zh_CN` or `cmn` in others (OpenSubtitles v2018, Tatoeba). Some corpora have
+  several, and then the larger one is taken. Traditional Chinese is a different text and must be named (`zh_TW`), as are other
+  regional variants (`pt_BR`).
 - `latest` marks the latest release of a corpus, which need not contain every pair. So the version is chosen for each pair.
 - The URL of a row is right where its name is wrong: fifteen rows of `UNPC` belong to the older corpus `UN`.
 - Rows whose archive holds only LICENSE and README are left out.
@@ -20,7 +21,7 @@ from typing import Any, Literal, Protocol
 from xner_ray.corpora.opus.domains import domain_of
 from xner_ray.corpora.opus.opus_index import API, LiveIndex, PackageIndex
 from xner_ray.errors import UserError
-from xner_ray.text.languages import get_language
+from xner_ray.language_codes import known_language
 
 URL_PREFIX = "https://object.pouta.csc.fi/OPUS-"  # stands before the corpus name in the URLs of the index
 PAPER = ("TED2013", "OpenSubtitles", "WikiMatrix", "UNPC", "Europarl", "WMT-News", "News-Commentary", "JW300")
@@ -28,6 +29,74 @@ WITHDRAWN = frozenset({"JW300"})
 CatalogChoice = Literal["auto", "package", "api"]
 _URL = re.compile(r".*/OPUS-(?P<corpus>[^/]+)/(?P<version>[^/]+)/[^/]+/[^/]+")
 _SAFE_NAME = re.compile(r"\w[\w.+-]*")
+# Spellings of a language in the index, beside its normalized code; those of opustools 1.9.
+_SPELLINGS = {
+    code: tuple(others.split())
+    for code, others in (
+        line.split(None, 1)
+        for line in """
+ak aka tw
+am amh
+ar ara
+ay aym
+bho bh
+bik bcl
+bm bam
+bo bod
+bua bxr
+ca cat
+cbk cbk_zam
+chm mhr
+crh_Latn crh_latn
+cv chv
+din dik
+dtp kzj
+fa pes
+fa_AF prs
+ff ful fuc
+ha hau
+he iw
+ig ibo
+iu ike
+ki kik
+kr kau
+ku kmr
+kv kpv
+lah pnb
+ln lin
+map map_bms
+mg plt mlg
+ms zsm
+ne npi
+no nb nb_NO nb_no no_nb
+ny nya
+om orm
+pa pan
+qu quz que
+rn run
+ro mo
+rom rmy
+rw kin
+sh hbs
+sn sna
+so som
+sr srp
+srx him
+st sot
+sw swh swa
+ti tir
+tl fil
+tyj tmp
+wo wol
+xh xho
+yo yor
+yue zh_yue
+zh zh_cn zh_CN cmn
+zu zul
+zza diq
+""".strip().splitlines()
+    )
+}
 _EMPTY_KB = 8  # the largest archive of LICENSE and README alone
 
 
@@ -180,11 +249,12 @@ def newest_versions(archives: Iterable[Archive]) -> list[Archive]:
 
 
 def opus_codes(language: str) -> list[str]:
-    """The spellings of a language code in OPUS: `zh_TW` is `zh_tw` in some corpora, and `zh` is also `zh_cn`."""
-    code, _, region = language.replace("-", "_").partition("_")
-    if not region:
-        return list(get_language(code.lower()).opus_codes or (code,))
-    return list(dict.fromkeys((f"{code}_{region}", f"{code}_{region.upper()}", f"{code}_{region.lower()}")))
+    """The spellings of a language code in OPUS: `zh_TW` is `zh_tw` in some corpora, and `zh` is also `zh_cn`.
+
+    A code that is not known has one spelling: OPUS has languages without an ISO code (`toki`).
+    """
+    code = known_language(language) or language
+    return list(dict.fromkeys((code, *_SPELLINGS.get(code, ()), code.lower())))
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], str]:
