@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from xner_ray.config.load import load_config
+from xner_ray.config.load import key_line, load_config
 from xner_ray.errors import UserError
 
 GOOD = """\
@@ -170,3 +170,57 @@ def test_a_key_given_twice(write):
 def test_errors_survive_pickling():
     error = pickle.loads(pickle.dumps(UserError("p", file="f", line=3, key="k", remedy="r")))
     assert str(error) == "f:3, key 'k': p\n  remedy: r"
+
+
+def test_language_codes_are_normalized_everywhere(write):
+    overrides = [
+        "languages=[DE, zh_CN, no]",
+        "evaluation=[{path: x, language: cmn}, {path: y, language: nb}]",
+        "teacher.drop_types={zh-Hans: [MISC]}",
+        "dataset.corpora={ZH: [news]}",
+        "dataset.quotes_inside_entity=[deu]",
+        "corpora.0.languages=[ger, zh-CN, nb_NO]",
+    ]
+    config = load_config(write(GOOD), overrides)
+    assert config.languages == config.corpora[0].languages == ["de", "zh", "no"]  # `no` is false in YAML
+    assert [gold.language for gold in config.evaluation] == ["zh", "no"]
+    assert config.teacher.drop_types == {"zh": ["MISC"]} and config.dataset.quotes_inside_entity == ["de"]
+    assert config.dataset.for_language("zh").corpora == ["news"]
+    # Paths keep the spelling of the file.
+    assert config.fill("{pair}/{language}", "zh") == "en-zh_CN/zh_CN" and config.fill("{pair}", "de") == "DE-en"
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "line", "meant"),
+    [
+        ("languages=[de, German]", "languages.1", 4, "`de`"),
+        ("languages=[de, zh, xx]", "languages.2", 4, "ISO 639"),
+        ("source_language=gr", "source_language", None, "`el`"),
+        ("gold.0.language=cz", "gold.0.language", 6, "`cs`"),
+        ("corpora.0.languages=[de, cn]", "corpora.0.languages.1", 11, "`zh`"),
+        ("teacher.drop_types={jp: [MISC]}", "teacher.drop_types.jp", 15, "`ja`"),
+        ("dataset.corpora={cn: [news]}", "dataset.corpora", None, "`zh`"),
+    ],
+)
+def test_unknown_languages_are_located(write, override, key, line, meant):
+    error = failure(write(GOOD), override)
+    assert (error.key, error.line) == (key, line) and meant in error.remedy
+
+
+def test_a_language_twice_or_as_its_own_source(write):
+    assert failure(write(GOOD), "languages=[zh, zh_CN]").key == "languages"
+    assert "source language" in failure(write(GOOD), "source_language=de").problem
+    assert load_config(write(GOOD), ["languages=[zh, zh_TW]", "corpora.0.languages=null"]).languages[1] == "zh_TW"
+
+
+def test_overrides_accept_names_and_placeholders(write):
+    config = load_config(write(GOOD), ["corpora.news.path={data}/x.tsv", "corpora.1.path={pair}.zip", "data=/e"])
+    assert [config.fill(x.path, "de") for x in config.corpora] == ["/e/x.tsv", "de-en.zip"]
+    assert [x.key for x in config.corpora] == ["corpora.0", "corpora.1"] and config.gold[0].key == "gold.0"
+    assert "news, talk" in failure(write(GOOD), "corpora.nws.path=x").remedy
+
+
+def test_line_of_a_key(write):
+    path = write(GOOD)
+    assert [key_line(path, x) for x in ("gold.0.path", "corpora.1.path", "dev.0.path")] == [6, 14, None]
+    assert key_line(path.with_name("none.yaml"), "gold") is None
