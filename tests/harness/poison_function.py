@@ -23,7 +23,9 @@ class PoisonFunction:
             f.write("start\n")
         if fail_to_start == "user":
             raise UserError("no such model", remedy="name another one")
-        if fail_to_start:
+        if fail_to_start == "hang":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif fail_to_start:
             os.kill(os.getpid(), getattr(signal, fail_to_start))
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
@@ -38,6 +40,11 @@ class PoisonFunction:
             if "once" in text and self.log.with_suffix(".once").exists():
                 self.log.with_suffix(".once").unlink()
                 os.kill(os.getpid(), signal.SIGKILL)
+            if "stopped" in text and self.log.with_suffix(".stopped").exists():
+                self.log.with_suffix(".stopped").unlink()
+                os.kill(os.getpid(), signal.SIGSTOP)
+            if "hang" in text:
+                os.kill(os.getpid(), signal.SIGSTOP)
             if "kill" in text:
                 os.kill(os.getpid(), signal.SIGKILL)
             if "segfault" in text:

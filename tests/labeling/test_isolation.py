@@ -16,6 +16,8 @@ import pytest
 from tests.harness.poison_function import COLUMN, PoisonFunction
 from xner_ray.errors import UserError
 from xner_ray.labeling.isolation import Bisection, SubprocessWorker
+from xner_ray.labeling.isolation.deadline import BASE_SECONDS, Deadline, count_tokens
+from xner_ray.labeling.isolation.devices import other_gpu
 
 MakeBisection = Callable[..., Bisection]
 
@@ -33,8 +35,8 @@ def shard(rows: int, **bad: list[int]) -> pa.Table:
 def bisection(tmp_path) -> Iterator[MakeBisection]:
     workers = []
 
-    def make(max_quarantined: float = 0.5, fail_to_start: str = "") -> Bisection:
-        workers.append(SubprocessWorker(PoisonFunction, str(tmp_path / "log"), fail_to_start))
+    def make(max_quarantined: float = 0.5, fail_to_start: str = "", deadline: Deadline | None = None) -> Bisection:
+        workers.append(SubprocessWorker(PoisonFunction, str(tmp_path / "log"), fail_to_start, deadline=deadline))
         return Bisection("label", ["n", "source"], COLUMN, workers[-1], max_quarantined)
 
     yield make
@@ -83,6 +85,54 @@ def test_death_that_does_not_recur_quarantines_no_row(bisection, tmp_path):
     (tmp_path / "log.once").touch()
     table, _ = bisection()(shard(50, once=[7]), "de")
     check(table, {})
+
+
+def test_shard_that_hangs_once_loses_no_row(bisection, tmp_path):
+    (tmp_path / "log.stopped").touch()
+    table, _ = bisection(deadline=Deadline(base_seconds=1))(shard(50, stopped=[7]), "de")
+    check(table, {})
+    assert log(tmp_path) == ["start", "50", "start", "50"]  # once more, and no bisection
+
+
+def test_rows_that_hang_are_quarantined(bisection, tmp_path):
+    run = bisection(deadline=Deadline(base_seconds=1))
+    table, _ = run(shard(30, hang=[5]), "de")
+    check(table, {5: "label: gave no answer in 1 seconds"})
+    assert log(tmp_path).count("start") == 5  # the shard, twice; a part of 2 rows; the row alone
+    check(run(shard(10), "de")[0], {})
+
+
+def test_child_that_is_stopped_before_it_reads_a_large_table_is_replaced(bisection):
+    run = bisection(deadline=Deadline(base_seconds=1))
+    os.kill(run.worker._process.pid, signal.SIGSTOP)
+    table = pa.table({"n": [0], "source": ["x" * (1 << 22)]})  # more than the pipe holds
+    run.worker.deadline.seconds_per_token = 1e-9
+    check(run(table, "de")[0], {})
+
+
+def test_child_that_hangs_while_it_starts_is_an_error(bisection):
+    with pytest.raises(RuntimeError, match="PoisonFunction did not start in 1 seconds"):
+        bisection(fail_to_start="hang", deadline=Deadline(start_seconds=1))
+
+
+def test_deadline_grows_with_the_tokens_and_follows_the_speed():
+    entity = {"start": 0, "end": 1, "type": "PER", "score": 1.0}
+    table = pa.table({"target": ["x" * 300, "y" * 30], "entities": [[entity] * 4, []]})
+    assert count_tokens(table.select(["target"])) == 110 and count_tokens(table) == 510
+    deadline = Deadline()
+    assert deadline.seconds(0) == BASE_SECONDS
+    slow = deadline.seconds(1_000_000) - BASE_SECONDS
+    deadline.observe(100, 3600)  # too few tokens
+    assert deadline.seconds(1_000_000) - BASE_SECONDS == slow
+    deadline.observe(100_000, 10)
+    assert deadline.seconds(1_000_000) - BASE_SECONDS == pytest.approx(2000)
+
+
+def test_other_gpu_is_one_of_the_run():
+    assert other_gpu("3", 8, 8) == "4" and other_gpu("7", 8, 8) == "0"
+    assert other_gpu("0", 1, 1) is None
+    assert other_gpu("4", 2, 8) is None  # Ray may use two GPUs of the machine, and their numbers are not known
+    assert other_gpu("MIG-1", 8, 8) is None and other_gpu("0,1", 8, 8) is None
 
 
 def test_later_stage_skips_rows_with_a_fault(bisection):

@@ -2,6 +2,9 @@
 
 A shard that fails is split into parts. A part that fails is split again, down to single rows. There are 16 parts and not 2,
 because each death costs the start of a process: one bad row in a shard of 2,000 kills it 3 times before it runs alone, not 11.
+
+A shard that hangs is tried once more before it is split, in a new process and on another GPU where the node has one, because a
+hang is more often a fault of the machine than of a row.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.errors import UserError
+from xner_ray.labeling.isolation.devices import other_device
 from xner_ray.labeling.isolation.subprocess_worker import Done, Failed, SubprocessWorker
 from xner_ray.schema import FAULT
 
@@ -67,6 +71,11 @@ class Bisection:
         while True:
             rows = np.setdiff1d(np.arange(len(table)), list(faults))
             answer = self._run(table, rows, language)
+            if isinstance(answer, Failed) and answer.hung:
+                log.warning("a shard of %d rows %s; it is tried once more", len(rows), answer.reason)
+                if environment := other_device():
+                    self.worker.restart(environment)
+                answer = self._run(table, rows, language)
             if isinstance(answer, Done):
                 break
             num_before = len(faults)
@@ -100,7 +109,7 @@ class Bisection:
             if isinstance(answer, Done):
                 return
             reason = answer.reason
-            if not answer.died:
+            if not answer.died or answer.hung:  # a row that hangs alone hung within its shard before
                 break
         faults[row] = f"{self.stage}: {reason}"
         log.warning("row %d is quarantined: %s", row, reason)

@@ -9,12 +9,15 @@ The child ends with its parent. Its standard input is a pipe that carries no dat
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -23,8 +26,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from xner_ray.errors import UserError
+from xner_ray.labeling.isolation.deadline import Deadline, count_tokens
+
+log = logging.getLogger(__name__)
 
 MAX_REASON_CHARS = 160
+EXIT_SECONDS = 60.0  # for the end of a killed process
 # After such an error the process can no longer use its GPU, so that every later row would fail too.
 _LOST_DEVICE = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "cudaErrorLaunchFailure")
 
@@ -60,26 +67,31 @@ class Failed:
     Attributes:
         reason: one line of text.
         died: True if the child process died; False if the function raised an error.
+        hung: the child gave no answer before its deadline, and was killed.
     """
 
     reason: str
     died: bool
+    hung: bool = False
 
 
 class SubprocessWorker:
-    """One child process that runs a shard function. A child that dies is replaced.
+    """One child process that runs a shard function. A child that dies or hangs is replaced.
 
     Args:
         function: class of the function. It is pickled by reference, so the child must be able to import it.
         *arguments: arguments of its constructor, pickled.
+        deadline: of a table and of the start of the child.
 
     Raises:
         UserError: the constructor raised it. `run` can raise it too, when it replaces a child.
-        RuntimeError: the constructor raised another error, or the child died while it started.
+        RuntimeError: the constructor raised another error, or the child died or hung while it started.
     """
 
-    def __init__(self, function: Callable[..., ShardFunction], *arguments: Any):
+    def __init__(self, function: Callable[..., ShardFunction], *arguments: Any, deadline: Deadline | None = None):
         self.function, self.arguments = function, arguments
+        self.deadline = deadline or Deadline()
+        self._environment: dict[str, str] = {}
         self._start()
 
     def run(self, table: pa.Table, language: str) -> Done | Failed:
@@ -88,40 +100,79 @@ class SubprocessWorker:
         Raises:
             UserError: the function raised it.
         """
-        try:
-            self._pipe.send((table, language))
-            kind, *answer = self._pipe.recv()
-        except (EOFError, OSError):
-            reason = self._reap()
+        tokens, started = count_tokens(table), time.monotonic()
+        seconds = self.deadline.seconds(tokens)
+        kind, *answer = self._exchange((table, language), seconds)
+        if kind == "hung":
             self._start()
-            return Failed(reason, died=True)
+            return Failed(f"gave no answer in {seconds:.0f} seconds", died=True, hung=True)
+        if kind == "died":
+            self._start()
+            return Failed(*answer, died=True)
+        self.deadline.observe(tokens, time.monotonic() - started)
         if kind == "user_error":
             raise answer[0]
         return Done(*answer) if kind == "done" else Failed(answer[0], died=False)
 
+    def restart(self, environment: Mapping[str, str]) -> None:
+        """Replace the child by one with other environment variables, such as those of another GPU."""
+        self.close()
+        self._environment = dict(environment)
+        self._start()
+
     def close(self) -> None:
         """Kill the child."""
-        self._pipe.close()
         self._process.kill()
-        self._process.wait()
+        self._reap()
 
     def _start(self) -> None:
         self._pipe, child_end = Pipe()
         command = [sys.executable, "-P", "-m", __name__, str(child_end.fileno())]
         # The child imports the same modules as this process, whatever is in the working directory (-P) or installed.
         paths = [str(Path(__file__).parents[3]), *(p or os.getcwd() for p in sys.path)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        env = {**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(paths)}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[child_end.fileno()], env=env)
         child_end.close()
-        try:
-            self._pipe.send((self.function, self.arguments))
-            kind, *answer = self._pipe.recv()
-        except (EOFError, OSError):
-            raise RuntimeError(f"{self._name} {self._reap()} while it started") from None
+        kind, *answer = self._exchange((self.function, self.arguments), self.deadline.start_seconds)
+        if kind == "hung":
+            raise RuntimeError(f"{self._name} did not start in {self.deadline.start_seconds:.0f} seconds")
+        if kind == "died":
+            raise RuntimeError(f"{self._name} {answer[0]} while it started")
         if kind == "user_error":
             raise answer[0]
         if kind != "ready":
             raise RuntimeError(f"{self._name} could not start: {answer[0]}")
+
+    def _exchange(self, message: tuple[Any, ...], seconds: float) -> tuple[Any, ...]:
+        """The child's answer; ("died", how) or ("hung",) if there is none, and then the child is gone."""
+        answer: tuple[Any, ...] | None = None
+        with self._killed_after(seconds) as killed, contextlib.suppress(EOFError, OSError):
+            self._pipe.send(message)
+            answer = self._pipe.recv()
+        if answer is not None and not killed.is_set():
+            return answer
+        how = self._reap()
+        return ("hung",) if killed.is_set() else ("died", how)
+
+    @contextlib.contextmanager
+    def _killed_after(self, seconds: float) -> Iterator[threading.Event]:
+        """Kill the child if the block takes longer. Yields an event, which says whether it was killed."""
+        killed = threading.Event()
+
+        def kill() -> None:
+            killed.set()
+            self._process.kill()
+            with socket.socket(fileno=os.dup(self._pipe.fileno())) as pipe:
+                pipe.shutdown(socket.SHUT_RDWR)  # wakes the block, which waits for the pipe
+
+        timer = threading.Timer(seconds, kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield killed
+        finally:
+            timer.cancel()
+            timer.join()
 
     @property
     def _name(self) -> str:
@@ -130,7 +181,13 @@ class SubprocessWorker:
     def _reap(self) -> str:
         """Wait for the dead child; returns how it ended."""
         self._pipe.close()
-        code = self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            code = self._process.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("process %d was killed and does not end; its GPU may stay busy", self._process.pid)
+            return "does not end"
         with contextlib.suppress(ValueError):
             return f"killed its process ({signal.Signals(-code).name})"
         return f"ended its process (exit code {code})"
