@@ -91,6 +91,48 @@ def test_agreement_drops_spans_whose_tokens_match_nothing(similarity):
     assert aligned.source.rows.tolist() == [0] and aligned.target.ends.tolist() == [4]
 
 
+class FailsOn:
+    """The similarity, with an error on texts that contain a word."""
+
+    def __init__(self, similarity, word):
+        self.similarity, self.word = similarity, word
+
+    def match(self, sources, targets):
+        if any(self.word in text for text in sources):
+            raise ValueError("too long for the model")
+        return self.similarity.match(sources, targets)
+
+
+def test_pairs_on_which_the_similarity_fails_give_no_example(similarity, table):
+    config = AlignerConfig(num_examples=80, example_sources={"bootstrap": 1.0})
+    bad = table.column("source")[11].as_py()
+    examples, report = build_examples(config, "de", table, FailsOn(similarity, bad), 1)
+    num_bad = table.column("source").to_pylist().count(bad)
+    assert report.skipped == {"ValueError: too long for the model": num_bad}
+    assert examples and all(e.sentence != bad for e in examples)
+    others = table.filter(pa.array([s != bad for s in table.column("source").to_pylist()]))
+    assert sum(report.counts.values()) >= len(build_examples(config, "de", others, similarity, 2)[0]) * 0.9
+
+
+def test_texts_on_which_tagger_or_translator_fail_give_no_example(similarity, table):
+    config = AlignerConfig(num_examples=40, example_sources={"translator": 1.0}, translator="unused")
+
+    def tag(texts):
+        if any(text.startswith("Ulm") for text in texts):
+            raise ValueError("cannot tag")
+        return [[(0, text.index(" "), "PER", 1.0)] for text in texts]
+
+    def translate(names):
+        if "Rom" in names:
+            raise RuntimeError("cannot translate")
+        return names
+
+    examples, report = build_examples(config, "de", table, similarity, 1, tag=tag, translate=translate)
+    names = {e.name for e in examples}
+    assert names and not names & {"Ulm", "Rom"}
+    assert set(report.skipped) == {"ValueError: cannot tag", "RuntimeError: cannot translate"}
+
+
 def test_equal_spans_are_whole_words():
     assert equal_spans("Rom, Roms Rom", 0, 3, "de") == [(0, 3), (10, 13)]
     assert equal_spans("中国在中国", 3, 5, "zh") == [(0, 2), (3, 5)]

@@ -19,6 +19,7 @@ from xner_ray.cli import tag as cli_tag
 from xner_ray.cli.console import find_user_error, report_user_errors
 from xner_ray.cli.main import app
 from xner_ray.errors import UserError
+from xner_ray.ner.tagger import Tagger
 
 ROOT = Path(__file__).parents[2]
 STAGES = ["ingest", "teacher", "aligner", "label", "dataset", "student"]
@@ -206,6 +207,22 @@ def test_tag_texts_file_and_stdin(xner, tagger_folder, tmp_path):
     plain = xner("tag", "--model", tagger_folder, *lines).stdout.splitlines()
     entities = [[tuple(e.values()) for e in row["entities"]] for row in rows]
     assert plain == [cli_tag.in_brackets(t, e) for t, e in zip(lines, entities, strict=True)]
+
+
+def test_text_on_which_the_model_fails_is_printed_with_its_fault(xner, tagger_folder, monkeypatch):
+    tag = Tagger.tag
+
+    def fails_on_bad(self, texts, language):
+        if "bad" in texts:
+            raise ValueError("cannot tag")
+        return tag(self, texts, language)
+
+    monkeypatch.setattr(Tagger, "tag", fails_on_bad)
+    result = xner("tag", "--model", tagger_folder, "--json", "Anna", "bad", "Ulm")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["text"] for row in rows] == ["Anna", "bad", "Ulm"]
+    assert [row.get("fault") for row in rows] == [None, "ValueError: cannot tag", None]
+    assert result.exit_code == 2 and "number 2: ValueError: cannot tag" in result.stderr
 
 
 def test_tag_bad_input(xner, tagger_folder, tmp_path):

@@ -27,26 +27,40 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     """Tag texts, or the lines of a file, or the lines of stdin, and print each with its entities.
 
     Raises:
-        UserError: both texts and a file are given, or neither and stdin is a terminal, or the input is not UTF-8.
+        UserError: both texts and a file are given, or neither and stdin is a terminal, or the input is not UTF-8. After all
+            lines are printed: the model fails on some of them. These are printed without entities, as JSON with a `fault`.
     """
     lines = _lines(texts, file)
     from rich.console import Console
 
+    from xner_ray.encoders.row_guard import without_failing_rows
     from xner_ray.ner.tagger import open_named_tagger
 
     # fp32 gives the same entities as `transformers.pipeline`; bf16 would be faster, but may differ.
     tagger = open_named_tagger(model, precision="fp32")
     console = Console(highlight=False)
     colored = console.is_terminal and console.color_system is not None and not console.no_color
+    number, failed = 0, []
     while chunk := list(islice(lines, CHUNK)):
-        for text, entities in zip(chunk, tagger.tag(chunk, language), strict=True):
+        guarded = without_failing_rows(
+            lambda rows, texts=chunk: tagger.tag([texts[i] for i in rows], language), len(chunk)
+        )
+        found = dict(zip(guarded.rows.tolist(), guarded.result, strict=True))
+        failed += [(number + i + 1, reason) for i, reason in sorted(guarded.faults.items())]
+        number += len(chunk)
+        for i, text in enumerate(chunk):
+            entities = found.get(i, [])
             if as_json:
-                sys.stdout.write(as_json_line(text, entities) + "\n")
+                sys.stdout.write(as_json_line(text, entities, guarded.faults.get(i)) + "\n")
             elif colored:
                 console.print(in_color(text, entities), soft_wrap=True)
             else:
                 sys.stdout.write(in_brackets(text, entities) + "\n")
         sys.stdout.flush()
+    if failed:
+        line, reason = failed[0]
+        problem = f"the model fails on {len(failed)} of {number} texts, the first one is number {line}: {reason}"
+        raise UserError(problem, remedy="shorten or split these texts; the entities of the others are complete")
 
 
 def _lines(texts: Sequence[str], file: Path | None) -> Iterator[str]:
@@ -70,9 +84,10 @@ def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
             raise UserError(problem, file=name, line=number, remedy="convert it first, e.g. with iconv") from None
 
 
-def as_json_line(text: str, entities: Iterable[Entity]) -> str:
+def as_json_line(text: str, entities: Iterable[Entity], fault: str | None = None) -> str:
     rows = [{"start": a, "end": b, "type": kind, "score": round(float(score), 4)} for a, b, kind, score in entities]
-    return json.dumps({"text": text, "entities": rows}, ensure_ascii=False)
+    row = {"text": text, "entities": rows} | ({"fault": fault} if fault else {})
+    return json.dumps(row, ensure_ascii=False)
 
 
 def in_brackets(text: str, entities: Iterable[Entity]) -> str:

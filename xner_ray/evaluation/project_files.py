@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from xner_ray.alignment.candidates import Projection
 from xner_ray.config import TagScheme
+from xner_ray.encoders.row_guard import name_failing_row
 from xner_ray.errors import UserError
 from xner_ray.evaluation.projection_scores import Target, read_target, score_projection
 from xner_ray.text.conll import Sentence, read_conll
@@ -116,9 +119,16 @@ def project_files(
     if isinstance(model, (str, Path)):
         from xner_ray.alignment.projector import Projector
 
-        model = Projector.load(model)
+        projector: EntityProjector = Projector.load(model)
+    else:
+        projector = model
     targets = pair.targets
-    projections = model.project_entities(pair.sources, pair.entities, [t.text for t in targets], language)
+
+    def project(rows: np.ndarray) -> list[list[Projection]]:
+        sources, entities = [pair.sources[i] for i in rows], [pair.entities[i] for i in rows]
+        return projector.project_entities(sources, entities, [targets[i].text for i in rows], language)
+
+    projections = name_failing_row(project, len(targets), "sentence", target)
     adjective_type = lowercase_type(lowercase, pair.entities)
     rows = zip(pair.sources, targets, pair.entities, projections, strict=True)
     tags = [projected_tags(*row, adjective_type) for row in rows]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from xner_ray.config import TagScheme
+from xner_ray.encoders.row_guard import name_failing_row
 from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import reliability
@@ -105,7 +106,10 @@ def evaluate_tagger(
     Returns:
         as `evaluate_model`, with the resampled F1 values under DRAWS.
     """
-    predicted, certain = tagger.predict_tags([s.join_tokens() for s in sentences])
+    texts = [s.join_tokens() for s in sentences]
+    predicted, certain = name_failing_row(
+        lambda rows: tagger.predict_tags([texts[i] for i in rows]), len(texts), "sentence"
+    )
     if types:
         kept = [tag[2:] in types for tags in predicted for tag in tags if tag.startswith("B-")]
         certain = certain[np.array(kept, bool)]

@@ -8,9 +8,11 @@ aligner is for. This trades coverage for clean labels, and there is far more par
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +26,7 @@ from xner_ray.alignment.span_expansion import MAX_EXPANSION_WORDS, project_spans
 from xner_ray.alignment.spans import Spans, touched_tokens, touched_words
 from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.ragged import ranges
+from xner_ray.encoders.row_guard import without_failing_rows
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.languages import get_language
 
@@ -133,6 +136,7 @@ def bootstrap_examples(
     noun_phrase_ratio: float,
     random: np.random.Generator,
     source_language: str = "en",
+    skipped: Counter[str] | None = None,
 ) -> tuple[list[Example], dict[str, int]]:
     """Draw examples from the pairs of a table, chunk by chunk until there are enough.
 
@@ -144,6 +148,7 @@ def bootstrap_examples(
         noun_phrase_ratio: of the examples that are noun phrases.
         random: draws the noun phrases.
         source_language: ISO 639-1.
+        skipped: counts the pairs on which the similarity raises an error, by reason. They give no example.
 
     Returns:
         The examples, entities first. How many entities and noun phrases are missing, where they are.
@@ -159,7 +164,13 @@ def bootstrap_examples(
         chunk = table.slice(start, CHUNK_PAIRS)
         if len(phrases) >= phrase_quota:  # a pair without an entity gives nothing more
             chunk = chunk.filter(pc.greater(pc.list_value_length(chunk.column("entities")), 0))
-        for example in _agreed_examples(similarity, chunk, language, source_language, random):
+        guarded = without_failing_rows(
+            partial(_chunk_examples, similarity, chunk, language, source_language, random, random.bit_generator.state),
+            chunk.num_rows,
+        )
+        if skipped is not None:
+            skipped.update(guarded.faults.values())
+        for example in guarded.result:
             is_phrase = example.kind == PHRASE
             is_one_word = is_phrase and " " not in example.name
             name_counts[example.name] += 1
@@ -172,6 +183,20 @@ def bootstrap_examples(
     lacking = {"entities": entity_quota - len(entities), "noun phrases": phrase_quota - len(phrases)}
     examples = entities[:entity_quota] + phrases[:phrase_quota]
     return examples, {name: number for name, number in lacking.items() if number > 0}
+
+
+def _chunk_examples(
+    similarity: Similarity,
+    chunk: pa.Table,
+    language: str,
+    source_language: str,
+    random: np.random.Generator,
+    state: Mapping[str, Any],
+    rows: np.ndarray,
+) -> list[Example]:
+    """`_agreed_examples` of rows of a chunk. Each call draws the same phrases for the same rows."""
+    random.bit_generator.state = state
+    return _agreed_examples(similarity, chunk.take(pa.array(rows)), language, source_language, random)
 
 
 def _agreed_examples(

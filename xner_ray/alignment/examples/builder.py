@@ -31,6 +31,7 @@ from xner_ray.alignment.examples.example_sources import (
 )
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import AlignerConfig
+from xner_ray.encoders.row_guard import without_failing_rows
 from xner_ray.text.languages import cldr_translations, get_language
 
 Tag = Callable[[list[str]], Sequence[Sequence[tuple]]]  # texts to entities (start, end, ...)
@@ -45,10 +46,12 @@ class ExampleReport:
     Attributes:
         counts: examples by example source, and NEGATIVE.
         missing: examples that an example source lacks of its quota.
+        skipped: pairs and names on which a model raised an error, by reason.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     missing: dict[str, int] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def build_examples(
@@ -98,9 +101,12 @@ def build_examples(
         if tag is None:
             raise ValueError("the example source `translator` needs a tagger of the target")
         num_pairs = 2 * quotas[TRANSLATOR] + 10
-        mentions = [[(e[0], e[1]) for e in row] for row in tag(targets[:num_pairs])]
+        found = without_failing_rows(lambda rows: tag([targets[i] for i in rows]), min(num_pairs, len(targets)))
+        report.skipped.update(found.faults.values())
+        mentions = [[(e[0], e[1]) for e in row] for row in found.result]
         translator = translate or load_translator(fill(str(config.translator), language))
-        return list(translator_examples(mentions, sources[:num_pairs], targets[:num_pairs], translator, language))
+        pairs = [sources[i] for i in found.rows], [targets[i] for i in found.rows]
+        return list(translator_examples(mentions, *pairs, translator, language, report.skipped))
 
     positives: list[Example] = []
     for name, make in ((FILE, file_examples), (LEXICON, from_lexicon), (TRANSLATOR, from_translator)):
@@ -115,7 +121,7 @@ def build_examples(
             raise ValueError("the example source `bootstrap` needs a Similarity")
         need = num_positives - len(positives)
         bootstrapped, missing = bootstrap_examples(
-            similarity, table, language, need, config.noun_phrase_ratio, random, source_language
+            similarity, table, language, need, config.noun_phrase_ratio, random, source_language, report.skipped
         )
         positives += bootstrapped
         report.missing |= missing

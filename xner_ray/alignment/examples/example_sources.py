@@ -6,10 +6,12 @@ that the bootstrap's encoder does not align.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from xner_ray.alignment.examples.example import Example
+from xner_ray.encoders.row_guard import without_failing_rows
 from xner_ray.errors import UserError
 from xner_ray.text.conll import read_lines
 from xner_ray.text.words import tokenize_words
@@ -129,6 +131,7 @@ def translator_examples(
     targets: Sequence[str],
     translate: Translate,
     language: str,
+    skipped: Counter[str] | None = None,
 ) -> Iterator[Example]:
     """Examples whose name is the translation of a mention in the target, as in the paper.
 
@@ -137,15 +140,21 @@ def translator_examples(
         sources, targets: raw strings, one of each for a pair.
         translate: from the target language to the source language. It gets each distinct mention once.
         language: of the targets, ISO 639-1.
+        skipped: counts the mentions on which the translator raises an error, by reason. They give no example.
     """
     texts = sorted({t[a:b] for t, row in zip(targets, mentions, strict=True) for a, b in row})
-    names = dict(zip(texts, (name.strip() for name in translate(texts)), strict=True)) if texts else {}
+    names: dict[str, str] = {}
+    if texts:
+        guarded = without_failing_rows(lambda rows: translate([texts[i] for i in rows]), len(texts))
+        names = {texts[i]: name.strip() for i, name in zip(guarded.rows.tolist(), guarded.result, strict=True)}
+        if skipped is not None:
+            skipped.update(guarded.faults.values())
     for source, target, row in zip(sources, targets, mentions, strict=True):
         spans: dict[str, list[tuple[int, int]]] = {}
         for a, b in row:
             spans.setdefault(target[a:b], []).append((a, b))
         for text, found in spans.items():
-            if names[text]:
+            if names.get(text):
                 yield Example(names[text], target, tuple(found), language, TRANSLATOR, source_text=source)
 
 

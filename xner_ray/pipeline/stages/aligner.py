@@ -12,8 +12,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,6 +29,9 @@ from xner_ray.pipeline.stages.source_models import SourceModels, describe_traini
 from xner_ray.storage.atomic import replace_dir
 from xner_ray.storage.fingerprint import fingerprint, hash_file
 from xner_ray.storage.stage_dir import StageDir
+
+if TYPE_CHECKING:
+    from xner_ray.ner.base_tagger import BaseTagger
 
 SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
 
@@ -152,6 +156,8 @@ def _write_examples(ctx: Context, ingested: Ingested, models: SourceModels, star
         ctx.log(f"[aligner] {language}: {', '.join(f'{n:,} {kind}' for kind, n in counts['counts'].items())}")
         for kind, n in counts["missing"].items():
             ctx.log(f"[aligner] {language}: {n:,} {kind} examples are missing: the pairs did not give more")
+        for reason, n in counts["skipped"].items():
+            ctx.log(f"[aligner] {language}: {n:,} rows give no examples, because a model fails on them: {reason}")
     if report["too_long"]:
         ctx.log(f"[aligner] {report['too_long']} examples are longer than the model and were left out")
 
@@ -174,7 +180,8 @@ def make_examples(
         threads: CPU threads.
 
     Returns:
-        `languages`: by language the `counts` of examples and the `missing` ones; `too_long`: examples left out.
+        `languages`: by language the `counts` of examples, the `missing` ones, and `skipped`: rows on which a model raised an
+        error, by reason. `too_long`: examples left out.
     """
     import torch
 
@@ -183,8 +190,8 @@ def make_examples(
     from xner_ray.alignment.examples.example import write_examples
     from xner_ray.alignment.similarity import Similarity
     from xner_ray.encoders.load import model_max_length
+    from xner_ray.encoders.row_guard import without_failing_rows
     from xner_ray.encoders.tokenizer import Tokenizer
-    from xner_ray.ner.label_table import label_table
     from xner_ray.ner.tagger import open_tagger
 
     torch.set_num_threads(threads)
@@ -196,11 +203,12 @@ def make_examples(
     for language in dict.fromkeys(s.language for s in shards):
         table = pa.concat_tables([pq.read_table(s.path) for s in shards if s.language == language])
         tagger = taggers[teachers[language]]
-        table = label_table(tagger, table.combine_chunks(), config.source_language)
+        table = table.combine_chunks()
+        labeled = without_failing_rows(partial(_label_rows, tagger, table, config.source_language), table.num_rows)
         examples, report = build_examples(
             settings,
             language,
-            table,
+            labeled.result,
             similarity,
             config.seed,
             tag=partial(tagger.tag, language=language),
@@ -208,8 +216,20 @@ def make_examples(
             source_language=config.source_language,
         )
         all_examples += examples
-        reports[language] = {"counts": dict(sorted(report.counts.items())), "missing": report.missing}
+        report.skipped.update(labeled.faults.values())
+        skipped = dict(report.skipped.most_common())
+        reports[language] = {
+            "counts": dict(sorted(report.counts.items())),
+            "missing": report.missing,
+            "skipped": skipped,
+        }
     data, too_long = encode_examples(Tokenizer(str(start)), all_examples, model_max_length(start))
     write_examples(out.with_name("examples.jsonl"), all_examples)
     data.save(out)  # last: `run` takes an existing file as complete
     return {"languages": reports, "too_long": too_long}
+
+
+def _label_rows(tagger: BaseTagger, table: pa.Table, language: str, rows: np.ndarray) -> pa.Table:
+    from xner_ray.ner.label_table import label_table
+
+    return label_table(tagger, table if len(rows) == len(table) else table.take(pa.array(rows)), language)
