@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,10 @@ from xner_ray.errors import UserError
 from xner_ray.results.report.palette import type_color
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.text import Text
+
+    from xner_ray.ner.base_tagger import BaseTagger
 
 Entity = tuple[int, int, str, float]  # character start and end, type, score
 CHUNK = 256
@@ -42,14 +46,12 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     colored = console.is_terminal and console.color_system is not None and not console.no_color
     number, failed = 0, []
     while chunk := list(islice(lines, CHUNK)):
-        guarded = without_failing_rows(
-            lambda rows, texts=chunk: tagger.tag([texts[i] for i in rows], language), len(chunk)
-        )
+        guarded = without_failing_rows(partial(_tag, tagger, chunk, language), len(chunk))
         found = dict(zip(guarded.rows.tolist(), guarded.result, strict=True))
         failed += [(number + i + 1, reason) for i, reason in sorted(guarded.faults.items())]
         number += len(chunk)
         for i, text in enumerate(chunk):
-            entities = found.get(i, [])
+            entities = found.get(i, ())
             if as_json:
                 sys.stdout.write(as_json_line(text, entities, guarded.faults.get(i)) + "\n")
             elif colored:
@@ -61,6 +63,10 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
         line, reason = failed[0]
         problem = f"the model fails on {len(failed)} of {number} texts, the first one is number {line}: {reason}"
         raise UserError(problem, remedy="shorten or split these texts; the entities of the others are complete")
+
+
+def _tag(tagger: BaseTagger, texts: Sequence[str], language: str, rows: np.ndarray) -> Sequence[Sequence[Entity]]:
+    return tagger.tag([texts[i] for i in rows], language)
 
 
 def _lines(texts: Sequence[str], file: Path | None) -> Iterator[str]:

@@ -108,7 +108,7 @@ class SubprocessWorker:
             return Failed(f"gave no answer in {seconds:.0f} seconds", died=True, hung=True)
         if kind == "died":
             self._start()
-            return Failed(*answer, died=True)
+            return Failed(answer[0], died=True)
         self.deadline.observe(tokens, time.monotonic() - started)
         if kind == "user_error":
             raise answer[0]
