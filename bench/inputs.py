@@ -23,7 +23,7 @@ languages: [{language}]
 gold: [{{path: none}}]
 corpora: [{{name: bench, format: tsv, path: {pairs}}}]
 ingest: {{max_pairs_per_language: {count}, shard_rows: {rows}}}
-label: {{batch_tokens: {budget}, precision: {precision}}}
+label: {{max_batch_tokens: {budget}, precision: {precision}}}
 """
 MODELS = """\
 name: models

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--teacher", help="folder of a trained teacher; default: trained on the sample first")
     parser.add_argument("--aligner", help="folder of a trained aligner; default: trained on the sample first")
     parser.add_argument("--shards", type=int, default=16, help="at least six")
-    parser.add_argument("--budget", type=int, default=4096, help="label.batch_tokens of xner")
+    parser.add_argument("--budget", type=int, default=4096, help="label.max_batch_tokens of xner")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", help="0,1: the only cores that are used; default: all that this process may use")
     parser.add_argument("--peers", default=",".join(PEERS), help="comma between; an empty string for none")

@@ -35,10 +35,10 @@ def test_projections_are_input_of_the_filters(folder, table):
         rows = found.to_pylist()
         assert rows[1] == [] and {p["entity"] for p in rows[0]} <= {0, 1}
         sound = pa.nulls(len(found), pa.string())
-        judged = assign_verdicts(
+        filtered = assign_verdicts(
             table.append_column(schema.PROJECTIONS, found).append_column(schema.FAULT, sound), RulesConfig()
         )
-        assert judged.column("verdict").to_pylist()[1] == schema.KEPT_NO_ENTITY
+        assert filtered.column("verdict").to_pylist()[1] == schema.KEPT_NO_ENTITY
     projector.decoding = Decoding(0.0)  # every word: each query has the whole sentence
     rows = projector.project(table, "de").to_pylist()
     assert [(p["entity"], p["start"], p["end"]) for p in rows[0]] == [(0, 0, 12), (1, 0, 12)]

@@ -9,7 +9,7 @@ from xner_ray.config import CleanConfig
 from xner_ray.corpora.filters.language_id import MIN_CHARS, language_scores
 from xner_ray.corpora.filters.quality_filters import SCORES, decide, score_pairs
 from xner_ray.errors import UserError
-from xner_ray.schema import CLEANED
+from xner_ray.schema import QUALITY_FILTERS
 
 
 def scores(pairs: list[tuple[str, str]], **rules) -> pa.Table:
@@ -25,7 +25,7 @@ def test_thresholds_decide_by_scores():
     assert table["length_ratio"].to_pylist() == pytest.approx([1, 1, 5, 1])
 
     def decided(**rules) -> list[str | None]:
-        return [CLEANED[i] if i >= 0 else None for i in decide(table, CleanConfig(**rules))]
+        return [QUALITY_FILTERS[i] if i >= 0 else None for i in decide(table, CleanConfig(**rules))]
 
     assert decided() == ["identical_sides", None, "length_ratio", None]
     assert decided(max_length_ratio=5) == ["identical_sides", None, None, None]

@@ -1,5 +1,5 @@
-"""The output folder of a finished run, written without the run. Rows are judged, committed and counted by the code of a run, and
-scores are computed on artificial tags."""
+"""The output folder of a finished run, written without the run. The code of a run filters, commits and counts the rows, and computes
+scores on artificial tags."""
 
 from __future__ import annotations
 

@@ -33,12 +33,12 @@ def labeled(first: int, bad: list[int]) -> pa.Table:
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """A run with four planned shards. Two are labeled, one of them is judged, and one is in flight."""
+    """A run with four planned shards. Two are labeled, one of them is filtered, and one is in flight."""
     (tmp_path / "run.json").write_text('{"name": "x"}')
-    folder, judged = tmp_path / "label" / "f1", tmp_path / "filter" / "f2"
+    folder, filtered = tmp_path / "label" / "f1", tmp_path / "filter" / "f2"
     folder.mkdir(parents=True)
-    judged.mkdir(parents=True)
-    (judged / "parts.json").write_text('{"label": "f1"}')
+    filtered.mkdir(parents=True)
+    (filtered / "parts.json").write_text('{"label": "f1"}')
     ledger = Ledger()
     ledger.count_read("de", "c", "d", 4 * ROWS + 1)
     ledger.count_dropped("de", "c", "duplicate", 1)

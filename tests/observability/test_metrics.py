@@ -75,7 +75,7 @@ def test_ingest_and_rules_record_the_numbers_of_the_ledger():
         ("xner_pairs_dropped_total", "de", "ingest", "language"): 1,
         ("xner_pairs_kept_total", "de", "kept"): 50,
         ("xner_pairs_kept_total", "de", "kept_no_entity"): 20,
-        ("xner_pairs_dropped_total", "de", "rules", "overlap"): 7,
+        ("xner_pairs_dropped_total", "de", "filter", "overlap"): 7,
     }
 
 

@@ -36,8 +36,8 @@ def test_an_unmapped_entity_of_a_dropped_type_does_not_drop_its_row():
 def test_a_country_and_its_demonym_with_one_span_are_kept():
     both = row("China and Chinese tea", "中国茶", [(0, 5, "LOC"), (10, 17, "MISC")], [(0, 0, 2), (1, 0, 2)], **ZH)
     table = relabel_demonyms(aligned([both]), {"zh": "LOC"}, {"zh": ["MISC"]})
-    judged = assign_verdicts(table, RulesConfig()).to_pylist()[0]
-    assert judged["verdict"] == "kept" and [(s["start"], s["end"], s["type"]) for s in judged["spans"]] == [
+    filtered = assign_verdicts(table, RulesConfig()).to_pylist()[0]
+    assert filtered["verdict"] == "kept" and [(s["start"], s["end"], s["type"]) for s in filtered["spans"]] == [
         (0, 2, "LOC")
     ]
 

@@ -52,10 +52,10 @@ def slow_verdict(row: dict, rules: RulesConfig) -> tuple[str, list[dict]]:
 @given(st.lists(aligned_rows(), min_size=1, max_size=8), st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.9]))
 def test_agrees_with_the_slow_version(rows, entity_score, projection_score):
     rules = RulesConfig(min_entity_score=entity_score, min_projection_score=projection_score)
-    judged = assign_verdicts(aligned(rows), rules)
-    assert judged.schema == schema.JUDGED
-    judged.validate(full=True)
-    for row_in, row_out in zip(rows, judged.to_pylist(), strict=True):
+    filtered = assign_verdicts(aligned(rows), rules)
+    assert filtered.schema == schema.FILTERED
+    filtered.validate(full=True)
+    for row_in, row_out in zip(rows, filtered.to_pylist(), strict=True):
         verdict, spans = slow_verdict(row_in, rules)
         assert row_out["verdict"] == verdict
         assert [(s["start"], s["end"], s["type"]) for s in row_out["spans"]] == [
@@ -92,24 +92,24 @@ ANNA_BERN = {"source": "Anna in Bern", "target": "Anna in Bern, Bern", "entities
     ],
 )
 def test_each_verdict_of_a_projection(projections, verdict):
-    judged = assign_verdicts(
+    filtered = assign_verdicts(
         aligned([row(**ANNA_BERN, projections=projections)]), RulesConfig(min_projection_score=0.5)
     )
-    assert judged.column("verdict").to_pylist() == [verdict]
-    assert bool(judged.column("spans").to_pylist()[0]) == (verdict == "kept")
+    assert filtered.column("verdict").to_pylist() == [verdict]
+    assert bool(filtered.column("spans").to_pylist()[0]) == (verdict == "kept")
 
 
 def test_a_row_without_entity_is_kept_no_entity():
-    judged = assign_verdicts(aligned([row()]), RulesConfig(min_entity_score=1))
-    assert judged.column("verdict").to_pylist() == ["kept_no_entity"]
+    filtered = assign_verdicts(aligned([row()]), RulesConfig(min_entity_score=1))
+    assert filtered.column("verdict").to_pylist() == ["kept_no_entity"]
 
 
 def test_two_names_with_one_span_of_one_type_are_no_overlap():
     entities = [(0, 5, "PER", 0.9), (6, 18, "PER", 0.7)]
     rows = [row("Trump Donald Trump", "特朗普", entities, [(0, 0, 3), (1, 0, 3)])]
-    judged = assign_verdicts(aligned(rows), RulesConfig()).to_pylist()[0]
-    assert judged["verdict"] == "kept" and len(judged["spans"]) == 1
-    assert judged["spans"][0]["score"] == pytest.approx(0.9)
+    filtered = assign_verdicts(aligned(rows), RulesConfig()).to_pylist()[0]
+    assert filtered["verdict"] == "kept" and len(filtered["spans"]) == 1
+    assert filtered["spans"][0]["score"] == pytest.approx(0.9)
 
 
 def test_one_name_with_two_types_is_an_overlap():
@@ -150,9 +150,9 @@ def test_nullable_columns_of_ray_are_accepted():
 
 
 def test_an_empty_table_has_the_schema():
-    judged = assign_verdicts(schema.ALIGNED.empty_table(), RulesConfig())
-    assert judged.schema == schema.JUDGED
-    assert judged.num_rows == 0
+    filtered = assign_verdicts(schema.ALIGNED.empty_table(), RulesConfig())
+    assert filtered.schema == schema.FILTERED
+    assert filtered.num_rows == 0
 
 
 def test_evaluation_sentences_are_contamination():

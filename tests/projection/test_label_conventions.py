@@ -107,10 +107,10 @@ def test_filters_apply_conventions_by_language_and_rows_may_lose_all_entities():
     rules = RulesConfig(
         derived_word_type={"de": "MISC"}, lowercase_word_type={"es": "O"}, surface_type_overrides={"zh": {"我国": "O"}}
     )
-    judged = assign_verdicts(table, rules).to_pylist()
+    filtered = assign_verdicts(table, rules).to_pylist()
     none = schema.KEPT_NO_ENTITY
-    assert [r["verdict"] for r in judged] == [schema.KEPT, none, schema.KEPT, none, none]
-    assert [[(s["start"], s["end"], s["type"]) for s in r["spans"]] for r in judged] == [
+    assert [r["verdict"] for r in filtered] == [schema.KEPT, none, schema.KEPT, none, none]
+    assert [[(s["start"], s["end"], s["type"]) for s in r["spans"]] for r in filtered] == [
         [(0, 8, "MISC")], [], [(0, 3, "PER")], [], [],
     ]  # fmt: skip
     plain = assign_verdicts(table, RulesConfig()).to_pylist()

@@ -12,7 +12,7 @@ VERDICTS = st.sampled_from(schema.VERDICTS)
 CELLS = st.sampled_from([("de", "a", "news"), ("de", "b", "talk"), ("zh", "a", "news")])
 
 
-def judged(rows) -> pa.Table:
+def filtered(rows) -> pa.Table:
     names = ("language", "corpus", "domain", "verdict")
     return pa.table({name: pa.array([r[i] for r in rows], pa.string()) for i, name in enumerate(names)})
 
@@ -21,7 +21,7 @@ def ledger_of(rows, quarantined=0) -> Ledger:
     ledger = Ledger()
     for language, corpus, domain, _ in rows:
         ledger.count_read(language, corpus, domain, 1)
-    ledger.count_verdicts(judged(rows))
+    ledger.count_verdicts(filtered(rows))
     if quarantined:
         ledger.count_read("de", "a", "news", quarantined)
         bad = {"corpus": "a", "language": "de", "pair_id": 1, "stage": "label", "reason": "too_long", "excerpt": ""}
@@ -72,6 +72,6 @@ def test_errors_of_two_corpora_do_not_cancel_out():
 
 def test_an_unknown_verdict_and_a_corpus_in_two_domains_are_errors():
     with pytest.raises(LedgerError, match="no verdict"):
-        Ledger().count_verdicts(judged([("de", "a", "news", "lost")]))
+        Ledger().count_verdicts(filtered([("de", "a", "news", "lost")]))
     with pytest.raises(LedgerError, match="two domains"):
         ledger_of([("de", "a", "news", "kept"), ("de", "a", "talk", "kept")])

@@ -13,7 +13,7 @@ from xner_ray.projection.sentence_sampling import sample_sentences
 
 
 def corpus(name: str, domain: str, full: int, empty: int, dropped: int = 3) -> list[dict]:
-    """Judged later: so many kept rows, kept rows without entity, and dropped ones."""
+    """Rows with verdicts: so many kept rows, kept rows without entity, and dropped ones."""
     rows = []
     for i in range(full + empty + dropped):
         entities = [] if full <= i < full + empty else [(0, 4, "LOC")]
@@ -26,7 +26,7 @@ ROWS = corpus("a", "news", 400, 200) + corpus("b", "news", 100, 50) + corpus("c"
 
 
 def write(folder, rows, sizes=(10_000,)) -> list:
-    """Judged shards of the given sizes, the last size repeated."""
+    """Filtered shards of the given sizes, the last size repeated."""
     table, files = assign_verdicts(aligned(rows), RulesConfig()), []
     at, sizes = 0, list(sizes)
     while at < table.num_rows:

@@ -1,4 +1,4 @@
-"""Tokens and tags of judged rows: batches against single sentences, and quotation marks by language."""
+"""Tokens and tags of filtered rows: batches against single sentences, and quotation marks by language."""
 
 import pyarrow as pa
 from hypothesis import given, settings
@@ -17,9 +17,9 @@ from xner_ray.text.words import tokenize_words
 @settings(max_examples=60, deadline=None)
 @given(st.lists(aligned_rows(), min_size=1, max_size=6), st.data())
 def test_batches_agree_with_single_sentences(rows, data):
-    judged = assign_verdicts(aligned(rows), RulesConfig())
+    filtered = assign_verdicts(aligned(rows), RulesConfig())
     at = data.draw(st.integers(0, len(rows)))
-    tokenized = tokenize_table(pa.concat_tables([judged.slice(0, at), judged.slice(at)]))
+    tokenized = tokenize_table(pa.concat_tables([filtered.slice(0, at), filtered.slice(at)]))
     assert tokenized.schema == schema.EXPORTED
     tokenized.validate(full=True)
     num_unlabeled = 0
@@ -50,12 +50,12 @@ def test_quotation_marks_are_part_of_the_entity_in_the_given_languages():
     row = {"corpus": "c", "domain": "d", "pair_id": 1, "source": source, "target": TARGET, "corpus_score": None}
     row |= {"entities": entities, "projections": projections, "fault": None}
     rows = [row | {"language": x} for x in ("es", "nl", "es")]
-    judged = assign_verdicts(pa.Table.from_pylist(rows, schema=schema.ALIGNED), RulesConfig())
+    filtered = assign_verdicts(pa.Table.from_pylist(rows, schema=schema.ALIGNED), RulesConfig())
 
     def names(quotes_inside_entity=()):
         return [
             ["".join(r["tokens"][a:b]) for a, b, _ in bio2_to_spans(r["ner_tags"])]
-            for r in tokenize_table(judged, quotes_inside_entity).to_pylist()
+            for r in tokenize_table(filtered, quotes_inside_entity).to_pylist()
         ]
 
     # Ana and Eva would share a quotation mark, and Luis has none after it.

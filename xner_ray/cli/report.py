@@ -57,7 +57,7 @@ def show_pairs(
 
     Example: [cyan]xner show out/demo --verdict overlap -n 20[/]
     """
-    from xner_ray.results.report.judged_rows import RowFilter
+    from xner_ray.results.report.filtered_rows import RowFilter
     from xner_ray.results.report.show import find_examples, render_examples
 
     language = language_code(language) if language else None

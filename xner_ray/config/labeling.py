@@ -10,7 +10,7 @@ from xner_ray.config.base import Fraction, PositiveInt, Precision, StrictModel
 class LabelConfig(StrictModel):
     """Inference of teacher and aligner over all pairs."""
 
-    batch_tokens: PositiveInt = Field(
+    max_batch_tokens: PositiveInt = Field(
         4096, description="Maximum padded tokens per forward pass. It is part of the fingerprint of labeled shards."
     )
     precision: Precision = Field(

@@ -61,8 +61,10 @@ class StudyConfig(StrictModel):
     encoder: str | None = Field(
         None, description="Encoder of the studies' students. Default: the first of `student.encoder`."
     )
-    gpu_share: Fraction = Field(1.0, gt=0, description="Fraction of a GPU per student. Ignored without GPUs.")
-    cpus: PositiveInt | None = Field(
+    num_gpus_per_student: Fraction = Field(
+        1.0, gt=0, description="Fraction of a GPU per student. Ignored without GPUs."
+    )
+    num_cpus_per_student: PositiveInt | None = Field(
         None, description="CPUs per student on nodes without GPU. Default: all CPUs of a node."
     )
     ablation: AblationStudy = AblationStudy()

@@ -78,13 +78,13 @@ def _pairs_per_second(store: ShardStore, done: dict[str, Manifest]) -> float | N
 
 def _ledger(out: Path, folder: Path, plan: LabelingPlan, done: dict[str, Manifest]) -> dict[str, Any]:
     ledger = Ledger.from_rows(plan.ledger)
-    judged: dict[str, Manifest] = {}
+    filtered: dict[str, Manifest] = {}
     folders = [p for p in out.glob("filter/*/parts.json") if json.loads(p.read_text()).get("label") == folder.name]
     if folders:
-        judged = ShardStore(max(folders, key=lambda p: (p.stat().st_mtime_ns, p)).parent).committed()
+        filtered = ShardStore(max(folders, key=lambda p: (p.stat().st_mtime_ns, p)).parent).committed()
     not_judged = sum(plan.shards.values())
     for shard, labeled in done.items():
-        if manifest := judged.get(f"{shard}-{labeled.sha256[:8]}"):
+        if manifest := filtered.get(f"{shard}-{labeled.sha256[:8]}"):
             ledger.merge(Ledger.from_rows(manifest.extra["ledger"]))
             not_judged -= plan.shards[shard]
     total = ledger.to_json()
@@ -92,7 +92,7 @@ def _ledger(out: Path, folder: Path, plan: LabelingPlan, done: dict[str, Manifes
     adds_up = total["read"] == num_out + not_judged
     if not not_judged:
         try:
-            ledger.check()  # when all pairs are judged, the counts of each language and corpus must add up
+            ledger.check()  # when all pairs have a verdict, the counts of each language and corpus must add up
         except LedgerError:
             adds_up = False
     return {**total, "not_judged": not_judged, "adds_up": adds_up}

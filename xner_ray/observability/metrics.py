@@ -45,11 +45,11 @@ METRICS = {
         ("language",),
     ),
     "xner_pairs_kept_total": Metric(
-        "counter", "Pairs that the rules kept; verdict: kept or kept_no_entity.", ("language", "verdict")
+        "counter", "Pairs that the filters kept; verdict: kept or kept_no_entity.", ("language", "verdict")
     ),
     "xner_pairs_dropped_total": Metric(
         "counter",
-        "Pairs dropped; stage: ingest (duplicates, cleaning) or rules; reason: as in the ledger.",
+        "Pairs dropped; stage: ingest (duplicates, cleaning) or filter; reason: as in the ledger.",
         ("language", "stage", "reason"),
     ),
     "xner_pairs_quarantined_total": Metric(

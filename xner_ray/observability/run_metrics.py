@@ -82,7 +82,7 @@ def record_ingest(recorder: Recorder, language: str, corpora: Iterable[PairCount
 
 
 def record_verdicts(recorder: Recorder, cells: Iterable[Mapping[str, Any]]) -> None:
-    """Count the verdicts of a judged shard. Quarantined pairs were counted when the shard was labeled.
+    """Count the verdicts of a filtered shard. Quarantined pairs were counted when the shard was labeled.
 
     Args:
         recorder: records them.
@@ -94,4 +94,4 @@ def record_verdicts(recorder: Recorder, cells: Iterable[Mapping[str, Any]]) -> N
             if verdict in (KEPT, KEPT_NO_ENTITY):
                 recorder.record("xner_pairs_kept_total", pairs, language=language, verdict=verdict)
             elif verdict != QUARANTINED:
-                recorder.record("xner_pairs_dropped_total", pairs, language=language, stage="rules", reason=verdict)
+                recorder.record("xner_pairs_dropped_total", pairs, language=language, stage="filter", reason=verdict)

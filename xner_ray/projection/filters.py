@@ -63,8 +63,8 @@ def assign_verdicts(
         evaluation_sentences: sentences that must not be trained on.
 
     Returns:
-        schema.JUDGED, the same rows in the same order. `spans` of kept rows are sorted by start; their score is the lower one of
-        entity and projection. Other rows have no spans.
+        schema.FILTERED, the same rows in the same order. `spans` of kept rows are sorted by start; their score is the lower
+        one of entity and projection. Other rows have no spans.
 
     Raises:
         ValueError: a span is empty or outside its text, or a projection's entity is not the first of its equal entities.
@@ -72,7 +72,7 @@ def assign_verdicts(
     table = table.select(schema.ALIGNED.names).cast(schema.ALIGNED)
     sentences = evaluation_sentences or EvaluationSentences()
     batches = [_judge_batch(batch, rules, sentences) for batch in table.to_batches() if batch.num_rows]
-    return pa.Table.from_batches(batches, schema=schema.JUDGED)
+    return pa.Table.from_batches(batches, schema=schema.FILTERED)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _judge_batch(batch: pa.RecordBatch, rules: RulesConfig, sentences: Evaluatio
     struct = pa.StructArray.from_arrays(columns, fields=list(schema.ENTITY))
     spans = pa.ListArray.from_arrays(pa.array(offsets), struct, type=schema.SPANS.type)
     names = pa.array([*_FILTERS, schema.KEPT]).take(pa.array(verdicts))
-    return pa.RecordBatch.from_arrays([*batch.columns, names, spans], schema=schema.JUDGED)
+    return pa.RecordBatch.from_arrays([*batch.columns, names, spans], schema=schema.FILTERED)
 
 
 def _verdict_codes(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from xner_ray.schema import CLEANED, DROPPED, DUPLICATE, KEPT, KEPT_NO_ENTITY, QUARANTINED, VERDICTS
+from xner_ray.schema import DROPPED, DUPLICATE, KEPT, KEPT_NO_ENTITY, QUALITY_FILTERS, QUARANTINED, VERDICTS
 
 Key = tuple[str, str]  # language, corpus
 READ = "read"
@@ -39,7 +39,7 @@ class Ledger:
         """Count the verdict of each row.
 
         Args:
-            table: columns `language`, `corpus`, `domain` and `verdict` (schema.JUDGED).
+            table: columns `language`, `corpus`, `domain` and `verdict` (schema.FILTERED).
 
         Raises:
             LedgerError: an unknown verdict, or a corpus in two domains.
@@ -140,6 +140,6 @@ def _totals(cells: Iterable[Counter[str]]) -> dict[str, Any]:
         KEPT: total[KEPT],
         KEPT_NO_ENTITY: total[KEPT_NO_ENTITY],
         "dropped": {reason: total[reason] for reason in (DUPLICATE, *DROPPED)}
-        | {reason: total[reason] for reason in CLEANED if total[reason]},  # these filters are optional
+        | {reason: total[reason] for reason in QUALITY_FILTERS if total[reason]},  # these filters are optional
         QUARANTINED: total[QUARANTINED],
     }

@@ -1,4 +1,4 @@
-"""The choice of a language's training sentences from its judged shards.
+"""The choice of a language's training sentences from its filtered shards.
 
 The files are read twice. The first pass reads five small columns, and keeps the smallest hashes of each domain, with and without
 entities. The second pass writes the rows up to the largest chosen hash. So memory depends on the number of chosen sentences and
@@ -43,7 +43,7 @@ def sample_sentences(
     """Choose sentences, and write them with tokens and tags.
 
     Args:
-        files: judged Parquet files (schema.JUDGED) of one target language.
+        files: filtered Parquet files (schema.FILTERED) of one target language.
         out: the Parquet file to write (schema.EXPORTED), atomically.
         config: of this language (`DatasetConfig.for_language`): the maximum number of sentences, and the fraction without
             entity, which is equal in all domains.
@@ -86,7 +86,7 @@ def sample_sentences(
 
 @dataclass(frozen=True)
 class _KeptRows:
-    """Kept rows of judged shards that are not excluded. `corpora`: only of these; None: of all."""
+    """Kept rows of filtered shards that are not excluded. `corpora`: only of these; None: of all."""
 
     source: ds.Dataset
     exclusions: Exclusions
@@ -131,7 +131,7 @@ class _Selection:
 
     def tables(self, rows: _KeptRows, seed: int) -> Iterator[pa.Table]:
         """The chosen rows in the order of the files."""
-        for batch in rows.batches(schema.JUDGED.names):
+        for batch in rows.batches(schema.FILTERED.names):
             is_chosen = np.zeros(batch.num_rows, bool)
             for group, is_member, hashes in _hashed_groups(batch, seed):
                 if group in self.max_hashes:

@@ -1,4 +1,4 @@
-"""Judged rows to tokens and BIO2 tags: the training sentences of a student.
+"""Filtered rows to tokens and BIO2 tags: the training sentences of a student.
 
 Word segmentation is a loop, one regular expression for each sentence (`text/words.py`). Everything after it, from character
 spans to tags, runs on flat columns. Only kept rows get tokens, because all-O tags of the others would mean that they have no
@@ -27,14 +27,14 @@ def tokenize_table(table: pa.Table, quotes_inside_entity: Sequence[str] = ()) ->
     """Add the columns `tokens` and `ner_tags`.
 
     Args:
-        table: columns of schema.JUDGED.
+        table: columns of schema.FILTERED.
         quotes_inside_entity: languages in which the quotation marks around a name are part of the entity.
 
     Returns:
         schema.EXPORTED, the same rows in the same order. Both lists are empty in rows whose verdict is neither kept nor
         kept_no_entity.
     """
-    table = table.select(schema.JUDGED.names).cast(schema.JUDGED)
+    table = table.select(schema.FILTERED.names).cast(schema.FILTERED)
     batches = [_tokenize_batch(batch, quotes_inside_entity) for batch in table.to_batches() if batch.num_rows]
     return pa.Table.from_batches(batches, schema=schema.EXPORTED)
 
@@ -47,12 +47,12 @@ def count_unlabeled_spans(table: pa.Table) -> int:
 
 
 def write_tokenized(tables: Iterable[pa.Table], path: Path, quotes_inside_entity: Sequence[str]) -> dict[str, int]:
-    """Write judged rows as a Parquet file of schema.EXPORTED.
+    """Write filtered rows as a Parquet file of schema.EXPORTED.
 
     Settings and the size of row groups are fixed, so equal rows give equal bytes.
 
     Args:
-        tables: columns of schema.JUDGED.
+        tables: columns of schema.FILTERED.
         path: of the new file.
         quotes_inside_entity: languages in which the quotation marks around a name are part of the entity.
 

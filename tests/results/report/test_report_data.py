@@ -16,7 +16,7 @@ from xner_ray import schema
 from xner_ray.cli.main import app
 from xner_ray.errors import UserError
 from xner_ray.results.report.examples import example_from_row
-from xner_ray.results.report.judged_rows import RowFilter, Tally, read_batches, sample_rows
+from xner_ray.results.report.filtered_rows import RowFilter, Tally, read_batches, sample_rows
 from xner_ray.results.report.page import page_data, write_report
 from xner_ray.results.report.show import find_examples, render_examples
 from xner_ray.results.run_results import RunResults

@@ -16,9 +16,9 @@ from xner_ray.workflows.study.run import run_study, student_resources
 
 def test_student_gets_a_share_of_a_gpu_or_the_cpus_of_a_node():
     assert student_resources(tiny(), [{"CPU": 2}, {"CPU": 8, "GPU": 1}]) == ({"num_gpus": 1.0, "num_cpus": 1}, 1)
-    assert student_resources(tiny("study.gpu_share=0.25"), [{"GPU": 4, "CPU": 8}])[0]["num_gpus"] == 0.25
+    assert student_resources(tiny("study.num_gpus_per_student=0.25"), [{"GPU": 4, "CPU": 8}])[0]["num_gpus"] == 0.25
     assert student_resources(tiny(), [{"CPU": 2}, {"CPU": 8}]) == ({"num_cpus": 8}, 8)
-    assert student_resources(tiny("study.cpus=2"), [{"CPU": 8}]) == ({"num_cpus": 2}, 2)
+    assert student_resources(tiny("study.num_cpus_per_student=2"), [{"CPU": 8}]) == ({"num_cpus": 2}, 2)
 
 
 def test_counts_of_a_training_file(tmp_path):

@@ -53,10 +53,10 @@ def language_scores(side: pa.StringArray, code: str, languages: tuple[str, str])
                 key="ingest.clean.min_language_score",
                 remedy="remove the filter for this pair",
             )
-    judged = pc.greater_equal(pc.utf8_length(side), MIN_CHARS)
-    texts = pc.utf8_slice_codeunits(side.filter(judged), 0, MAX_CHARS)
+    long_enough = pc.greater_equal(pc.utf8_length(side), MIN_CHARS)
+    texts = pc.utf8_slice_codeunits(side.filter(long_enough), 0, MAX_CHARS)
     scores = np.zeros(len(side), np.float32)
-    mask = judged.to_numpy(zero_copy_only=False)
+    mask = long_enough.to_numpy(zero_copy_only=False)
     # The library takes one sentence at a time, so this filter alone loops over rows.
     scores[mask] = [_probability(identifier, text, code) for text in texts.to_pylist()]
     return pa.array(scores, pa.float32(), mask=~mask)

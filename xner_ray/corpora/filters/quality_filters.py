@@ -19,7 +19,7 @@ SCORES = pa.schema(
     [
         pa.field("identical", pa.float32()),  # 1: both sides are equal except for letter case, else 0
         pa.field("length_ratio", pa.float32()),  # >= 1, see `length_ratio`
-        pa.field("source_language", pa.float32()),  # probability that the side is in its language; null: not judged
+        pa.field("source_language", pa.float32()),  # probability that the side is in its language; null: too short
         pa.field("target_language", pa.float32()),
     ]
 )
@@ -76,7 +76,7 @@ def length_ratio(source: pa.StringArray, target: pa.StringArray) -> np.ndarray:
 
 
 def decide(scores: pa.Table, rules: CleanConfig) -> np.ndarray:
-    """int8 [n]: index in `CLEANED` of the first filter that drops the pair; -1: the pair is kept."""
+    """int8 [n]: index in `QUALITY_FILTERS` of the first filter that drops the pair; -1: the pair is kept."""
     decision = np.full(scores.num_rows, -1, np.int8)
     if rules.min_language_score is not None:
         lowest = pc.min_element_wise(scores["source_language"], scores["target_language"], skip_nulls=True)

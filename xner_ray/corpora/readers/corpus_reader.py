@@ -30,7 +30,7 @@ from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.formats import Chunk, read_corpus
 from xner_ray.corpora.shard_writer import as_pairs
 from xner_ray.errors import UserError
-from xner_ray.schema import CLEANED, PAIR, QUARANTINE
+from xner_ray.schema import PAIR, QUALITY_FILTERS, QUARANTINE
 from xner_ray.text.languages import get_language
 
 Progress = Callable[[str, int], None]
@@ -147,8 +147,8 @@ class CorpusReader:
         scores = score_pairs(rows["source"], rows["target"], rules, self.source.languages)
         decision = decide(scores, rules)
         kept = decision < 0
-        dropped = pa.array(CLEANED).take(pa.array(decision, mask=kept))
-        _add_counts(self.count.dropped, decision[~kept], CLEANED)
+        dropped = pa.array(QUALITY_FILTERS).take(pa.array(decision, mask=kept))
+        _add_counts(self.count.dropped, decision[~kept], QUALITY_FILTERS)
         scores = scores.add_column(0, "pair_id", rows["pair_id"]).append_column("dropped", dropped)
         return CleanedChunk(rows if kept.all() else rows.filter(pa.array(kept)), scores)
 

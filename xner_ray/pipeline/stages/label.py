@@ -134,7 +134,7 @@ class Label(Stage):
                 aligner=models.aligner,
                 source_language=ctx.config.source_language,
                 null_model=self.null_model,
-                max_batch_tokens=settings.batch_tokens,
+                max_batch_tokens=settings.max_batch_tokens,
                 precision=settings.precision,
                 num_threads=pools.num_threads,
             ),

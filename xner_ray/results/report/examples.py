@@ -1,4 +1,4 @@
-"""A judged pair as the report shows it: its entities, their projections, the links between them, and the reason of its verdict.
+"""A filtered pair as the report shows it: its entities, their projections, the links between them, and the reason of its verdict.
 
 The rules decide the verdict; this module adds the names of the entities that caused it. It handles single rows, a few thousand
 per report.
@@ -29,10 +29,10 @@ Span = Mapping[str, Any]
 
 
 def example_from_row(row: Row, rules: Mapping[str, Any], selected: bool) -> dict[str, Any]:
-    """A judged pair for the page and the terminal.
+    """A filtered pair for the page and the terminal.
 
     Args:
-        row: a row of schema.JUDGED.
+        row: a row of schema.FILTERED.
         rules: the rules of the run, with the keys of `config.Rules`.
         selected: whether the row is in a training file.
 

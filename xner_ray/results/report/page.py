@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from xner_ray import schema
 from xner_ray.corpora.sampling import BottomK, pair_hash, quotas
 from xner_ray.results.report.examples import VERDICTS, example_from_quarantine, example_from_row
-from xner_ray.results.report.judged_rows import Cell, StratifiedSample, Tally, read_batches
+from xner_ray.results.report.filtered_rows import Cell, StratifiedSample, Tally, read_batches
 from xner_ray.results.report.statistics import run_statistics
 from xner_ray.results.run_results import RunResults
 from xner_ray.storage.atomic import write_text
@@ -134,7 +134,7 @@ def pairs_in_training(rows: Iterable[Mapping[str, Any]], files: Iterable[Path]) 
     """The keys of those rows that are in a training file.
 
     Args:
-        rows: judged rows.
+        rows: filtered rows.
         files: training files.
     """
     ids_by_cell: dict[tuple[str, str], list[int]] = defaultdict(list)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from xner_ray.errors import UserError
 from xner_ray.results.report.examples import VERDICTS, example_from_row
-from xner_ray.results.report.judged_rows import RowFilter, sample_rows
+from xner_ray.results.report.filtered_rows import RowFilter, sample_rows
 from xner_ray.results.report.page import pair_key, pairs_in_training
 from xner_ray.results.report.palette import type_color
 from xner_ray.results.run_results import RunResults

@@ -12,7 +12,7 @@ import yaml
 
 from xner_ray import schema
 from xner_ray.evaluation.calibration import expected_error
-from xner_ray.results.report.judged_rows import SCORE_BINS, Tally
+from xner_ray.results.report.filtered_rows import SCORE_BINS, Tally
 from xner_ray.results.report.table import duration
 from xner_ray.results.run_results import RunResults
 from xner_ray.text.languages import display_name
@@ -33,7 +33,7 @@ def run_statistics(run: RunResults, tally: Tally) -> dict[str, Any]:
 
     Args:
         run: a finished run.
-        tally: of its judged rows.
+        tally: of its filtered rows.
     """
     results = run.results
     # Reports are passed on, so paths and addresses of this machine stay out.

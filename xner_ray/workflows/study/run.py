@@ -180,8 +180,8 @@ def student_resources(config: Config, nodes: Sequence[Mapping[str, float]]) -> t
         nodes: the resources of each node.
     """
     if config.ray.max_gpus or any(node.get("GPU", 0) >= 1 for node in nodes):
-        return {"num_gpus": config.study.gpu_share, "num_cpus": 1}, 1
-    cpus = config.study.cpus or cpus_per_worker(nodes, 1)
+        return {"num_gpus": config.study.num_gpus_per_student, "num_cpus": 1}, 1
+    cpus = config.study.num_cpus_per_student or cpus_per_worker(nodes, 1)
     return {"num_cpus": cpus}, cpus
 
 

@@ -1,4 +1,4 @@
-"""Judged shards as a stream: counts over all rows, a sample of them, and rows that pass a filter.
+"""Filtered shards as a stream: counts over all rows, a sample of them, and rows that pass a filter.
 
 It reads in batches, so memory does not grow with the run. The sample holds the rows with the smallest hashes of each cell
 (language, corpus, verdict). So it is the same each time, and a rare verdict has examples beside a frequent one.
@@ -27,7 +27,7 @@ Cell = tuple[str, str, str]  # language, corpus, verdict
 
 
 def read_batches(files: Iterable[str]) -> Iterator[pa.RecordBatch]:
-    """Rows of schema.JUDGED from judged shards.
+    """Rows of schema.FILTERED from filtered shards.
 
     Raises:
         UserError: a shard cannot be read.
@@ -136,7 +136,7 @@ def sample_rows(files: Iterable[str], row_filter: RowFilter, n: int, seed: int) 
     """A sample of the rows that pass a filter.
 
     Args:
-        files: judged shards.
+        files: filtered shards.
         row_filter: the conditions.
         n: rows to return, at most.
         seed: decides which rows.
