@@ -50,7 +50,7 @@ PROJECTION = pa.struct(
         pa.field("score", pa.float32(), nullable=False),
         # The scores of both projectors. Null: this projector did not find the span. Both null: an exact string match.
         pa.field("aligner", pa.float32()),  # mean probability of the span's words
-        pa.field("similarity", pa.float32()),  # mean cosine of the matched tokens
+        pa.field("similarity", pa.float32()),  # cosine similarity of the mention and its span
     ]
 )
 PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)

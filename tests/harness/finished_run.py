@@ -1,5 +1,5 @@
-"""The output folder of a finished run, written without the run. The code of a run filters, commits and counts the rows, and computes
-scores on artificial tags."""
+"""The output folder of a finished run, written without the run. The code of a run filters, commits and counts the rows, and
+computes scores on artificial tags."""
 
 from __future__ import annotations
 
