@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from xner_ray.language_codes import normalize_language
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what all libraries take
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -23,6 +24,21 @@ LanguageCode = Annotated[str, BeforeValidator(_norwegian), AfterValidator(normal
 
 
 class StrictModel(BaseModel):
-    """A config section: unknown keys are errors, and defaults are validated like given values."""
+    """A config section: unknown keys are errors, and defaults are validated like given values. Numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """`yes` and `true` are booleans in YAML, and pydantic would read them as the number 1."""
+        kinds = _kinds(cls.model_fields[info.field_name].annotation) if info.field_name else set()
+        values = value if isinstance(value, list) else [value]
+        if kinds & {int, float} and not kinds & {bool, str} and any(isinstance(x, bool) for x in values):
+            raise ValueError("a boolean is no number")
+        return value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    args = getattr(annotation, "__args__", ())
+    return {annotation} if not args else {kind for arg in args for kind in _kinds(arg)}

@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, StrictModel
+from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, Seed, StrictModel
 
 
 class SampleConfig(StrictModel):
     """Generate a sample corpus (see `xner sample`) and use it as `data`."""
 
     pairs: PositiveInt = Field(600, description="Sentence pairs per target language, over all sample corpora.")
-    seed: int = Field(1, description="The same seed gives the same bytes.")
+    seed: Seed = Field(1, description="The same seed gives the same bytes.")
     gold_sentences: PositiveInt = Field(1200, description="Gold sentences of the source language, for training.")
     eval_sentences: PositiveInt = Field(
         300,

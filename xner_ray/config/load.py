@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from xner_ray.config import Config
+from xner_ray.config.safe_yaml import check_text, parse_yaml, read_yaml, shorten
 from xner_ray.errors import UserError
 from xner_ray.language_codes import UnknownLanguageError
 
@@ -31,21 +32,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise UserError(
-            "no such config", file=path, remedy="give one of configs/*.yaml or a copy of your own"
-        ) from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"cannot be read: {e}", file=path, remedy="give a UTF-8 YAML file") from e
-    except yaml.MarkedYAMLError as e:
-        line = e.problem_mark.line + 1 if e.problem_mark else None
-        raise UserError(f"is not YAML: {e.problem}", file=path, line=line, remedy="correct the syntax") from e
+        node, tree = parse_yaml(read_yaml(path), path)
+    except UserError as e:
+        e.line = e.line or (key_line(path, e.key) if e.key else None)
+        raise
     if not isinstance(tree, dict):
         raise UserError("is not a mapping of keys", file=path, remedy="start from a copy of configs/demo.yaml")
-    _check_duplicates(node, path)
     for item in overrides:
         _override(tree, item)
     try:
@@ -56,31 +48,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
-def _check_duplicates(node: yaml.Node | None, path: Path) -> None:
-    """Raise for a key that a mapping has twice. YAML would use the second one silently."""
-    if isinstance(node, yaml.MappingNode):
-        lines: dict[str, int] = {}
-        for name, value in node.value:
-            line = name.start_mark.line + 1
-            if name.value in lines:
-                problem = f"given twice, first in line {lines[name.value]}"
-                raise UserError(problem, file=path, line=line, key=str(name.value), remedy="keep one of them")
-            lines[str(name.value)] = line
-            _check_duplicates(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _check_duplicates(value, path)
-
-
 def _override(tree: dict, item: str) -> None:
     key, sep, value = item.partition("=")
     if not sep or not key:
-        raise UserError(f"`{item}` is not key=value", remedy="write e.g. student.seeds=[1,2] or data=/path")
-    try:
-        # YAML would read `{data}/x.tsv` as a mapping that something follows, and `{data}` as a mapping.
-        parsed = value if _PLACEHOLDER.match(value) else yaml.safe_load(value)
-    except yaml.YAMLError as e:
-        raise UserError(f"the value of `{item}` is not YAML", key=key, remedy="quote it") from e
+        raise UserError(f"`{shorten(item)}` is not key=value", remedy="write e.g. student.seeds=[1,2] or data=/path")
+    check_text(item, key)
+    # YAML would read `{data}/x.tsv` as a mapping that something follows, and `{data}` as a mapping.
+    parsed = value if _PLACEHOLDER.match(value) else parse_yaml(value, key=key)[1]
     *parents, last = key.split(".")
     at: Any = tree
     for name in parents:
@@ -100,7 +74,7 @@ def _override(tree: dict, item: str) -> None:
 
 def _position(items: list, name: str, key: str) -> int:
     """The index of an entry that an override gives by its index or name."""
-    if name.isdigit() and int(name) < len(items):
+    if is_index(name) and int(name) < len(items):
         return int(name)
     names = [item.get("name", item.get("opus")) if isinstance(item, dict) else None for item in items]
     if names.count(name) == 1:
@@ -108,6 +82,11 @@ def _position(items: list, name: str, key: str) -> int:
     known = ", ".join(str(x) for x in names if x)
     remedy = f"count from 0, or give a name: {known}" if known else "count from 0"
     raise UserError(f"`{name}` is no index of a list of {len(items)}, and no name in it", key=key, remedy=remedy)
+
+
+def is_index(text: str) -> bool:
+    """Whether a text is the number of a list's entry. Other digits than 0 to 9, such as ², are none."""
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def key_line(path: str | Path, key: str) -> int | None:
@@ -120,14 +99,14 @@ def key_line(path: str | Path, key: str) -> int | None:
         node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
-    return _line(node, [int(x) if x.isdigit() else x for x in key.split(".")])
+    return _line(node, [int(x) if is_index(x) else x for x in key.split(".")])
 
 
 def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> UserError:
     """The first error of pydantic as a UserError."""
     first = error.errors()[0]
     loc = [x for x in first["loc"] if x not in ("str", "[key]") and not (isinstance(x, str) and "[" in x)]
-    key = ".".join(str(x) for x in loc)
+    key = shorten(".".join(str(x) for x in loc))
     remedy, problem = "see docs/configuration.md for its type and meaning", first["msg"]
     if first["type"] == "extra_forbidden":
         known = _fields(loc[:-1])
@@ -142,7 +121,7 @@ def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> User
         if isinstance(cause, UnknownLanguageError):
             remedy = cause.remedy
         elif "input" in first and not isinstance(first["input"], (dict, list, BaseModel)):
-            problem += f" (got {first['input']!r})"
+            problem += f" (got {shorten(repr(first['input']))})"
     return UserError(problem, file=path, line=_line(node, loc), key=key or None, remedy=remedy)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, StrictModel
+from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, Seed, StrictModel
 from xner_ray.config.training import TrainingConfig
 
 _ENCODER = "`embedded` (part of the package), a Hugging Face hub id, or a folder."
@@ -51,8 +51,11 @@ class AlignerConfig(StrictModel):
     noun_phrase_ratio: Fraction = Field(
         0.3, description="Fraction of the bootstrapped positive examples that are noun phrases instead of entities."
     )
-    example_sources: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], float] = Field(
-        {"bootstrap": 0.85, "lexicon": 0.15}, description="Sources of positive examples, with their relative weights."
+    example_sources: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], Annotated[float, Field(ge=0)]] = (
+        Field(
+            {"bootstrap": 0.85, "lexicon": 0.15},
+            description="Sources of positive examples, with their relative weights.",
+        )
     )
     examples_file: str | None = Field(
         None,
@@ -107,7 +110,7 @@ class StudentConfig(StrictModel):
     """The target-language taggers, trained on source gold and on projected sentences."""
 
     encoder: str | list[str] = Field("embedded", description=f"Encoder: {_ENCODER} A list: students from each.")
-    seeds: list[int] = Field([1], min_length=1, description="One student per seed. Reported scores are their mean.")
+    seeds: list[Seed] = Field([1], min_length=1, description="One student per seed. Reported scores are their mean.")
     schedule: Literal["sequential", "mixed", "target_only", "source_only"] = Field(
         "sequential",
         description="sequential: first source gold, then projected sentences. mixed: both at once, each as often as in"

@@ -87,7 +87,7 @@ def _type(annotation: Any, metadata: Any = ()) -> str:
 
 
 def _bounds(metadata: Any) -> str:
-    shown = [f"{word} {getattr(m, key):g}" for m in metadata for kind, key, word in _BOUNDS if isinstance(m, kind)]
+    shown = [f"{word} {getattr(m, key):,}" for m in metadata for kind, key, word in _BOUNDS if isinstance(m, kind)]
     return f" {', '.join(shown)}" if shown else ""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
 
-from xner_ray.config.base import LanguageCode, StrictModel
+from xner_ray.config.base import LanguageCode, Seed, StrictModel
 from xner_ray.config.corpora import CorpusConfig, IngestConfig, OpusConfig, SampleConfig
 from xner_ray.config.dataset import DatasetConfig, RulesConfig
 from xner_ray.config.gold import GoldConfig
@@ -29,7 +29,7 @@ class Config(StrictModel):
     name: str = Field(description="Name of the run. An output folder belongs to one name.")
     out: str = Field(description="Output folder.")
     data: str | None = Field(None, description="Folder that replaces `{data}` in paths. Ignored with `sample`.")
-    seed: int = Field(1, description="Random seed of sampling, shuffling and the aligner's examples.")
+    seed: Seed = Field(1, description="Random seed of sampling, shuffling and the aligner's examples.")
     languages: list[LanguageCode] = Field(
         min_length=1,
         description="Target languages. Any usual spelling of a code is normalized: `zh_CN`, `zh-Hans` and `cmn` are `zh`."

@@ -6,17 +6,17 @@ more pairs or other corpora. Keys on the command line win over `override`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, StrictModel
+from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, Seed, StrictModel
 
 
 class AblationStudy(StrictModel):
     """Sequential and mixed training, with and without source gold, with two losses each, and zero-transfer."""
 
-    seeds: list[int] = Field([1, 2, 3], min_length=1, description="Seeds. Each setting is trained once per seed.")
+    seeds: list[Seed] = Field([1, 2, 3], min_length=1, description="Seeds. Each setting is trained once per seed.")
     languages: list[LanguageCode] | None = Field(
         None, description="Target languages of the study. Default: all languages of the config."
     )
@@ -50,9 +50,13 @@ class DomainStudy(AblationStudy):
 class LossStudy(AblationStudy):
     """The exponent of the reweighted loss against the number of frozen layers."""
 
-    seeds: list[int] = Field([1], min_length=1, description="Seeds. Each setting is trained once per seed.")
-    gammas: list[float] = Field([0, 1, 2, 3, 4, 5], min_length=1, description="Exponents. 0 is cross entropy.")
-    frozen: list[int] = Field([0, 3, 6, 9], min_length=1, description="Numbers of frozen layers.")
+    seeds: list[Seed] = Field([1], min_length=1, description="Seeds. Each setting is trained once per seed.")
+    gammas: list[Annotated[float, Field(ge=0)]] = Field(
+        [0, 1, 2, 3, 4, 5], min_length=1, description="Exponents. 0 is cross entropy."
+    )
+    frozen: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 3, 6, 9], min_length=1, description="Numbers of frozen layers."
+    )
 
 
 class StudyConfig(StrictModel):

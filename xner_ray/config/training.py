@@ -16,7 +16,10 @@ class TrainingConfig(StrictModel):
 
     epochs: PositiveInt = Field(3, description="Passes over the training data.")
     learning_rate: float = Field(
-        2e-4, gt=0, description="Peak learning rate of AdamW. The schedule is linear warm-up, then linear decay to 0."
+        2e-4,
+        gt=0,
+        le=1,
+        description="Peak learning rate of AdamW. The schedule is linear warm-up, then linear decay to 0.",
     )
     warmup_ratio: Fraction = Field(0.1, description="Fraction of all steps that are warm-up.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW. Biases and norms have none.")

@@ -22,4 +22,6 @@ def load_study_config(name: str, path: str | Path, overrides: Sequence[str] = ()
         UserError: the config is wrong.
     """
     of_study = getattr(load_config(path, overrides).study, name).override
-    return load_config(path, [*(f"{key}={json.dumps(value)}" for key, value in of_study.items()), *overrides])
+    return load_config(
+        path, [*(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in of_study.items()), *overrides]
+    )
