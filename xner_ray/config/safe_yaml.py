@@ -76,7 +76,7 @@ def parse_yaml(text: str, file: Path | None = None, key: str | None = None) -> t
     return node, _checked(value, "", key, file)
 
 
-def _error(problem: str, mark: yaml.Mark | None, file: Path | None, key: str | None, remedy: str) -> UserError:
+def _error(problem: str, mark: Any, file: Path | None, key: str | None, remedy: str) -> UserError:
     line = mark.line + 1 if mark is not None and file else None
     return UserError(problem, file=file, line=line, key=key, remedy=remedy)
 
