@@ -1,4 +1,4 @@
-"""What the stages of a run share: the config, the output directory, the executor, and where progress is reported."""
+"""The context of a run, which all its stages share: config, output directory, executor, log and metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from xner_ray.text.decontamination import EvaluationSentences
 
 
 class NotAvailableOffline(Exception):  # noqa: N818 - a state that `xner plan` reports, not a failure
-    """A part of a fingerprint is not on this machine, and the context may not ask the network."""
+    """A part of a fingerprint is not on this machine, and an offline context sends no requests."""
 
 
 @dataclass
@@ -36,13 +36,14 @@ class Context:
 
     Attributes:
         config: the checked config; corpora have paths.
-        config_file: for messages.
+        config_file: path of the config file, for error messages.
         out: absolute path of the output directory.
-        executor: where work runs.
+        executor: runs the work of stages.
         log: called with each progress line.
         metrics: counters for Prometheus.
-        offline: fingerprints only; nothing is written and no network is asked (`xner plan`).
-        show_bar: progress as a bar; None: only on a terminal.
+        offline: compute fingerprints only. Nothing is written and no request is sent (`xner plan`).
+        show_bar: whether to show progress as a bar; None: only on a terminal.
+        seconds: duration of each stage by its name.
     """
 
     config: Config
@@ -67,8 +68,11 @@ class Context:
         """Resolve the corpora and reserve the output directory.
 
         Args:
-            log: default: standard output, in the format that XNER_LOG selects.
-            executor: default: Ray, with the settings of `config.ray`.
+            config: the checked config.
+            config_file: path of the config file, for error messages.
+            log: called with each progress line. Default: print to standard output, in the format of XNER_LOG.
+            executor: runs the work of stages. Default: Ray, with the settings of `config.ray`.
+            offline: see the attribute.
 
         Raises:
             UserError: the output directory belongs to another run, or a corpus cannot be resolved.
@@ -85,21 +89,21 @@ class Context:
         return cls(resolved, str(config_file), out, runs_on, lines, Recorder(config.name), offline, bar)
 
     def with_config(self, config: Config) -> Context:
-        """The same run with another config; seconds are counted apart."""
+        """Return a context of the same run with another config. It counts its own seconds."""
         return replace(self, config=config, seconds={})
 
     def progress(self, stage: str, shards: int, pairs: int) -> Progress:
-        """A context manager that reports how far a stage is: a bar on a terminal, else lines."""
+        """Return a context manager that reports the progress of a stage: a bar on a terminal, else lines."""
         return Progress(self.log, stage, shards, pairs, self.show_bar)
 
     def record_work(self, stage: str, folder: str, **amounts: int) -> AbstractContextManager[dict[str, int]]:
-        """Append the work that is done inside to `work.jsonl`; see `observability.work_log`."""
+        """Time the work inside the block and append it to `work.jsonl`; see `observability.work_log`."""
         return log_work(self.out, stage, folder, **amounts)
 
-    # What results depend on
+    # Parts of fingerprints
 
     def gold_parts(self, gold: list[GoldConfig]) -> list[dict[str, Any]]:
-        """What identifies gold files: their content and how they are read.
+        """Return the fingerprint parts of gold files: their hashes and reading options.
 
         Raises:
             UserError: a file is missing.
@@ -114,7 +118,7 @@ class Context:
         return parts
 
     def corpus_parts(self, language: str) -> list[dict[str, Any]]:
-        """What identifies the corpora of a language; a changed file is another corpus."""
+        """Return the fingerprint parts of a language's corpora. A changed file counts as another corpus."""
         parts = []
         for corpus in self.config.corpora_of(language):
             files = [self.config.fill(p, language) for p in (corpus.path, corpus.target_path) if p]
@@ -123,7 +127,7 @@ class Context:
         return parts
 
     def encoder_parts(self, encoder: str) -> dict[str, str]:
-        """What identifies an encoder with the vocabulary of the run's languages.
+        """Return the fingerprint parts of an encoder that is trimmed to the vocabulary of the run's languages.
 
         Raises:
             NotAvailableOffline: the context is offline and the encoder is a hub model that is not cached.
@@ -134,7 +138,7 @@ class Context:
         return {"encoder": model_identity(folder), "vocabulary": vocabulary_identity(self.all_languages)}
 
     def start_folder(self, encoder: str) -> Path:
-        """The encoder with the vocabulary of the run's languages; made once below `out/encoders`."""
+        """Trim an encoder to the vocabulary of the run's languages, once, below `out/encoders`. Returns its folder."""
         return trimmed_folder(encoder_folder(encoder), self.all_languages, self.out / "encoders")
 
     @property
@@ -144,13 +148,13 @@ class Context:
 
     @property
     def evaluated_gold(self) -> list[GoldConfig]:
-        """Dev and evaluation files in a language of the run or of its gold; files of other languages are never opened."""
+        """Dev and evaluation files in a language of the run or of its gold. Other files are not read."""
         read = {*self.config.languages, *(gold.language for gold in self.config.gold)}
         return [gold for gold in (*self.config.dev, *self.config.evaluation) if gold.language in read]
 
     @cached_property
     def excluded_gold(self) -> list[int]:
-        """Which sentences of the gold files are in an evaluated file, too. Nothing trains on them."""
+        """Indices of gold sentences that also occur in an evaluation file. No model is trained on them."""
         if not {item.language for item in self.config.gold} & {item.language for item in self.evaluated_gold}:
             return []
         gold = read_gold(self.config.gold, self.config.fill)
@@ -164,11 +168,11 @@ class Context:
 
     @cached_property
     def held_out(self) -> EvaluationSentences:
-        """The sentences of all evaluated files. Nothing trains on them."""
+        """The sentences of all evaluation files. No model is trained on them."""
         self.gold_parts(self.evaluated_gold)
         return EvaluationSentences.from_gold((gold, self.config.fill(gold.path)) for gold in self.evaluated_gold)
 
 
 def model_identity(folder: str | Path) -> str:
-    """Hash of weights, config and tokenizer of a model folder."""
+    """Return a hash of the weights, config and tokenizer of a model folder."""
     return hash_folder(folder)

@@ -1,7 +1,7 @@
-"""Where the work of a stage runs: in this process, or on Ray.
+"""Executors run the work of stages: in this process, or on Ray.
 
-A stage calls the executor of its context and does not know which one it is. `InProcess` serves unit tests and tasks that already
-run inside Ray, such as those of a study. `RayExecutor` sends work to a cluster or to a local Ray.
+A stage calls the executor of its context, and works with each of them. `InProcess` is for unit tests and for code that already
+runs in a Ray task, such as the tasks of a study. `RayExecutor` sends work to a cluster or to a local Ray.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from xner_ray.config import RayConfig
 from xner_ray.training.job import TrainJob, TrainResources
 
 T = TypeVar("T")
-CHECKPOINT_SECONDS = 120.0  # of a training in this process; a task that dies goes on there
-MAP_RETRIES = 3  # of a task whose process died
+CHECKPOINT_SECONDS = 120.0  # between checkpoints of a training in this process
+MAP_RETRIES = 3  # retries of a task whose process died
 
 
 class Executor(Protocol):
     """Runs functions and trainings.
 
-    `compute` and `stream` pass the number of CPU threads as last argument.
+    `compute` and `stream` pass the number of CPU threads to the function, as its last argument.
     """
 
     def connect(self) -> None:
-        """Join or start Ray, for code that uses Ray itself. Raises: RuntimeError where there is none."""
+        """Connect to Ray or start it, for code that uses Ray directly. Raises: RuntimeError if this executor has no Ray."""
         ...
 
     def train(self, jobs: Sequence[TrainJob]) -> None:
-        """Train models. Each one is saved and committed when it is done."""
+        """Train models. Each model is saved and committed as soon as it is trained."""
         ...
 
     def compute(self, function: Callable[..., T], *args: Any) -> T:
-        """`function(*args, threads)`, with a GPU where there is one."""
+        """Return `function(*args, threads)`. It runs on a GPU if there is one."""
         ...
 
     def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
-        """The items that `function(*args, threads)` yields, each as soon as it is made, with a GPU where there is one."""
+        """Yield the items of `function(*args, threads)` as soon as they exist. It runs on a GPU if there is one."""
         ...
 
     def map(self, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
-        """`function` of each item, in order, as many at a time as there are CPUs."""
+        """Yield `function(item)` for each item, in order. As many items are processed at a time as there are CPUs."""
         ...
 
     def nodes(self) -> list[dict[str, float]]:
-        """The resources of each node, by Ray's names (CPU, GPU)."""
+        """Return the resources of each node, by Ray's names (CPU, GPU)."""
         ...
 
     def submit(self, function: Callable[..., Any], resources: Mapping[str, float], *args: Any) -> Any:
-        """Start a task, which may take handles of other tasks as arguments; returns its handle."""
+        """Start a task and return its handle. Arguments may be handles of other tasks."""
         ...
 
     def finished(self, tasks: Mapping[Any, str]) -> Iterator[tuple[str, Exception | None]]:
-        """Each task's title and error, as soon as it ends.
+        """Yield the title and the error of each task as soon as it ends. The error is None after a success.
 
         Args:
-            tasks: title by handle.
+            tasks: the title of each task, by its handle.
         """
         ...
 
@@ -105,7 +105,7 @@ class RayExecutor:
 
     Args:
         settings: the section `ray` of the config.
-        out: output directory; trainings keep their checkpoints below it.
+        out: output directory. Checkpoints of trainings are below it.
         log: called with progress lines.
     """
 
@@ -144,12 +144,12 @@ class RayExecutor:
         import ray
 
         self.connect()
-        shared = ray.put(function)  # sent once, not with each item
+        shared = ray.put(function)  # sent to the workers once, not with each item
         task = ray.remote(num_cpus=1, max_retries=MAP_RETRIES)(_call)
         waiting: deque[Any] = deque()
         for item in items:
             waiting.append(task.remote(shared, item))
-            # Asked each time, because an autoscaler adds nodes for waiting tasks.
+            # The number of CPUs is read each time, because an autoscaler adds nodes for waiting tasks.
             while len(waiting) >= 2 * max(1, int(ray.cluster_resources().get("CPU", 1))):
                 yield ray.get(waiting.popleft())
         while waiting:
@@ -164,7 +164,7 @@ class RayExecutor:
     def submit(self, function: Callable[..., Any], resources: Mapping[str, float], *args: Any) -> Any:
         import ray
 
-        # A GPU task takes a process of its own by default. Tasks here leave their GPU's memory empty, so processes are reused.
+        # By default each GPU task gets a new process. These tasks free the memory of their GPU, so processes are reused.
         options: dict[str, Any] = {**resources, "max_retries": MAP_RETRIES, "max_calls": 0}
         return ray.remote(**options)(function).remote(*args)
 
@@ -181,7 +181,7 @@ class RayExecutor:
                 yield tasks[ready], e
 
     def _one_worker(self) -> tuple[dict[str, Any], int]:
-        """Options of a task that runs a model, and its threads: one GPU, else the CPUs of a node."""
+        """Return Ray options and threads of a task that runs a model: one GPU, or else the CPUs of a node."""
         from xner_ray.training.resource_split import cpus_per_worker
 
         nodes = self.nodes()

@@ -1,8 +1,8 @@
-"""The pipeline: which stages a config needs, in which order.
+"""Builds the pipeline: the stages that a config needs, in their order.
 
     sample -> ingest -> teacher -> aligner -> label -> filter -> dataset -> student -> evaluate
 
-Imports stay late in the stages, because torch and Ray take seconds and `xner plan` needs neither.
+Stages import torch and Ray inside their methods, because these imports take seconds and `xner plan` needs neither.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from xner_ray.pipeline.stages.student import TrainStudents
 
 
 def build_pipeline(config: Config, functions: ShardFunctions | None = None) -> list[Stage]:
-    """The stages of a run.
+    """Return the stages of a run.
 
     Args:
-        config: the checked config. Without a section `sample` there is no stage of this name.
-        functions: what the actors of `label` run on a shard; default: teacher and aligner.
+        config: the checked config. Without a section `sample` there is no stage `sample`.
+        functions: classes of the functions that the actors of `label` run. Default: teacher and aligner.
     """
     stages: list[Stage] = [Sample()] if config.sample else []
     return [
@@ -43,5 +43,5 @@ def build_pipeline(config: Config, functions: ShardFunctions | None = None) -> l
 
 
 def describe(config: Config) -> list[tuple[str, str]]:
-    """What each stage does with this config, by its name."""
+    """Return one line on what each stage does with this config, by the name of the stage."""
     return [(stage.name, stage.describe(config)) for stage in build_pipeline(config)]

@@ -1,8 +1,8 @@
-"""The runner: it takes stages in the order of their needs, skips complete pieces, and writes every completion marker.
+"""Runs stages in the order of their needs, skips complete pieces, and writes the completion markers.
 
 runner = Runner(ctx, build_pipeline(ctx.config))
-runner.result("student")     # runs what is missing of `student` and of the stages that it needs
-runner.plan()                # says for each stage: done, or to do and why; runs nothing
+runner.result("student")     # runs the missing pieces of `student` and of the stages that it needs
+runner.plan()                # for each stage: whether it is done, or the reasons to run it; runs nothing
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from xner_ray.errors import UserError
 from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Stage
 
-MAX_CHANGES, MAX_WIDTH = 3, 160  # lines below one key, and characters of a line, in the log
+MAX_CHANGES, MAX_WIDTH = 3, 160  # limits of the log: lines for one key, characters of a line
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What a stage would do.
+    """The plan of a stage.
 
     Attributes:
-        stage: its name.
-        description: what it does with this config.
-        done, total: pieces; `total` is None if they are not known yet.
-        reasons: why it has something to do, one line each.
-        error: what makes it impossible.
+        stage: name of the stage.
+        description: one line on what it does with this config.
+        done, total: number of complete pieces, and of all pieces; `total` is None if it is not known yet.
+        reasons: the reasons to run the stage, one line each.
+        error: an error that prevents the stage from running.
     """
 
     stage: str
@@ -45,11 +45,11 @@ class StagePlan:
 
 
 class Runner:
-    """Runs stages over one context. The result of a stage is made once.
+    """Runs stages in one context. Each stage runs at most once.
 
     Args:
         ctx: config, output directory and executor.
-        stages: in an order in which each stage comes after those that it needs.
+        stages: the stages. Each one comes after the stages that it needs.
     """
 
     def __init__(self, ctx: Context, stages: Sequence[Stage]):
@@ -58,10 +58,10 @@ class Runner:
         self._results: dict[str, Any] = {}
 
     def result(self, name: str) -> Any:
-        """The result of a stage; what is missing of it, and of the stages that it needs, is run.
+        """Run the missing pieces of a stage and of the stages that it needs, and return the result of the stage.
 
         Raises:
-            UserError: the stage is unknown, or something in the input is wrong.
+            UserError: the stage is unknown, or an input is wrong.
         """
         if name not in self.stages:
             raise UserError(f"`{name}` is not a stage", remedy=f"one of {', '.join(self.stages)}")
@@ -73,12 +73,12 @@ class Runner:
         return self._results[name]
 
     def run(self, names: Sequence[str]) -> dict[str, Any]:
-        """The results of several stages, by name, in the order of the pipeline."""
+        """Return the results of several stages by name, in the order of the pipeline."""
         unknown = [name for name in names if name not in self.stages]
         return {name: self.result(name) for name in [*self.stages, *unknown] if name in names}
 
     def plan(self) -> list[StagePlan]:
-        """What each stage would do; nothing is run or written."""
+        """Return the plan of each stage. Nothing is run or written."""
         plans: list[StagePlan] = []
         results: dict[str, Any] = {}
         for stage in self.stages.values():
@@ -110,10 +110,10 @@ class Runner:
 
 
 def complete(ctx: Context, stage: Stage, inputs: Inputs) -> Any:
-    """Run what is missing of one stage, and return its result.
+    """Run the missing pieces of one stage, and return the result of the stage.
 
     Args:
-        ctx: the run.
+        ctx: the context of the run.
         stage: the stage.
         inputs: results of the stages that it needs, by name.
     """
@@ -136,7 +136,7 @@ def complete(ctx: Context, stage: Stage, inputs: Inputs) -> Any:
 
 @contextmanager
 def timed(ctx: Context, name: str) -> Iterator[None]:
-    """Add the seconds inside to `ctx.seconds[name]`."""
+    """Add the duration of the block to `ctx.seconds[name]`."""
     began = time.monotonic()
     try:
         yield
@@ -145,7 +145,7 @@ def timed(ctx: Context, name: str) -> Iterator[None]:
 
 
 def brief(changes: Sequence[str]) -> list[str]:
-    """Lines of `describe_change`, shortened for the log: many lines below one key become one, and long lines are cut."""
+    """Shorten lines of `describe_change` for the log: many lines of one key become one line, and long lines are truncated."""
     groups: dict[str, list[str]] = {}
     for line in changes:
         groups.setdefault(line.split(":")[0].split(".")[0], []).append(line)

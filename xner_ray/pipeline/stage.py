@@ -1,14 +1,14 @@
 """The contract of a stage.
 
-A stage says what it is: its name, its version, the stages that it needs, the pieces that it makes and what each piece depends on.
-The runner (`pipeline/runner.py`) does the rest: order, directories, completion markers, timing and logging.
+A stage declares its name, its version, the stages that it needs, its pieces, and the inputs that determine each piece. The runner
+(`pipeline/runner.py`) does the rest: order, directories, completion markers, timing and logging.
 
-    stage.pieces(ctx, inputs)          the pieces, each with the parts that its fingerprint is of
-    stage.run(ctx, inputs, todo)       make the pieces that are not complete
-    stage.result(ctx, inputs, done)    what later stages get, read from complete directories
+    stage.pieces(ctx, inputs)          lists the pieces, each with its fingerprint parts
+    stage.run(ctx, inputs, todo)       makes the pieces that are not complete
+    stage.result(ctx, inputs, done)    reads the result for later stages from complete directories
 
-`inputs` holds the results of the stages in `needs`, by name. A result is always read from the disk, so a stage that ran now and a
-stage that ran last week give the same.
+`inputs` contains the results of the stages in `needs`, by name. A result is always read from disk. So later stages get the same
+result whether the stage ran now or in an earlier run.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Inputs = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Piece:
-    """One independent result of a stage, with a directory and a completion marker of its own.
+    """An independent part of a stage's result, with its own directory and completion marker.
 
     Attributes:
-        key: name within the stage, such as `de` or `source-no-MISC`; empty for the only piece of a stage.
-        parts: what the result depends on. Its hash is the directory's name.
-        folder: below the output directory; several pieces may share one. Default: the stage's name and the key.
-        items: by name, a hash of each item that the piece processes inside its directory, such as shards. New items make the
-            stage run again over the same directory.
-        fixed: the directory's path does not depend on the parts.
+        key: name within the stage, such as `de` or `source-no-MISC`; empty if the stage has one piece.
+        parts: all values that determine the result. Their hash is the name of the directory.
+        folder: parent of the directory, relative to the output directory. Default: the stage's name and the key.
+        items: a hash of each item, such as a shard, that the piece processes, by name. After a change of items the stage runs
+            again in the same directory.
+        fixed: the path of the directory does not depend on the parts.
     """
 
     key: str
@@ -64,7 +64,7 @@ class PieceDir:
         return self.dir.path
 
     def commit(self, files: Iterable[Path] | None = None) -> None:
-        """Write the completion marker. `files`: what it vouches for; default: all files of the directory."""
+        """Write the completion marker. It lists `files`; default: all files of the directory."""
         self.dir.commit(self.piece.items, files)
 
 
@@ -72,29 +72,29 @@ class Stage(ABC):
     """A stage of the pipeline.
 
     Attributes:
-        name: as `xner STAGE` and the folder of its results call it.
-        version: raised when its results change for the same parts; the results are then made anew.
-        needs: names of the stages whose results it gets.
+        name: name of the command `xner STAGE` and of the folder with the results.
+        version: number that is raised if the results change for the same parts. Older results are then not used.
+        needs: names of the stages whose results are inputs.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
-    needs: tuple[str, ...] = ()  # of an instance, since it may depend on the config
+    needs: tuple[str, ...] = ()  # an attribute of the instance, because it can depend on the config
 
     def describe(self, config: Config) -> str:
-        """What the stage does with this config, in one line for `xner plan`."""
+        """Describe in one line for `xner plan` what the stage does with this config."""
         return ""
 
     @abstractmethod
     def pieces(self, ctx: Context, inputs: Inputs) -> list[Piece]:
-        """The pieces of the stage. Writes nothing, and asks no network."""
+        """Return the pieces of the stage. Writes nothing, and sends no request if the context is offline."""
 
     def problem(self, ctx: Context, piece: PieceDir) -> str | None:
-        """Why a piece is not complete; None: it is. A stage whose shards lie in a store asks the store, too."""
+        """Return the reason why a piece is not complete; None if it is. Stages with a shard store also check the store."""
         return piece.dir.problem(piece.piece.items)
 
     def directories(self, ctx: Context, inputs: Inputs) -> list[PieceDir]:
-        """The pieces with their directories. Nothing is written."""
+        """Return the pieces with their directories. Writes nothing."""
         made = []
         for piece in self.pieces(ctx, inputs):
             folder = piece.folder or "/".join(x for x in (self.name, piece.key) if x)
@@ -108,10 +108,10 @@ class Stage(ABC):
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         """Make the pieces that are not complete.
 
-        A directory may hold what a stopped run left; only files with a marker or manifest of their own can be trusted. A stage
-        with several pieces commits each one when it is done. The runner commits what `run` did not.
+        A directory may contain files of a stopped run. Use only those that were written atomically. A stage with several pieces
+        commits each one as soon as it is complete. The runner commits the remaining pieces.
         """
 
     @abstractmethod
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Any:
-        """What later stages get, read from the complete directories of the pieces, by key."""
+        """Read the result for later stages. `done`: the complete directory of each piece, by its key."""

@@ -1,8 +1,8 @@
-"""The stage `aligner`: examples from the run's own parallel text, then one model for all target languages.
+"""The stage `aligner`: draws examples from the parallel text of the run, and trains one model for all target languages.
 
-Three pieces: the similarity encoder, the trained model, and the projector, which holds both with the decoding settings. A
-decoding setting thus moves without a training. The examples need the teacher's entities in a few thousand pairs; these pairs are
-tagged here and again by `label`, which costs a few percent and keeps the stages independent.
+The stage has three pieces: the similarity encoder, the trained model, and the projector. The projector combines both with the
+decoding settings, so a decoding setting can change without a training. The examples need the teacher's entities in a few thousand
+pairs. These pairs are tagged here and again by `label`. This costs a few percent and keeps the stages independent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
 
 
 class TrainAligner(Stage):
-    """The projector that `label` and `xner project` use. Result: its folder."""
+    """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
     name, version = "aligner", 2
     needs: tuple[str, ...] = ("ingest", "teacher")
@@ -86,7 +86,7 @@ class TrainAligner(Stage):
 
 
 def _example_files(config: Config) -> dict[str, Any]:
-    """Hashes of the user's files of examples, if there are some: another content gives other examples.
+    """Return the hashes of the user's files of examples. Empty if the config names none.
 
     Raises:
         UserError: a file is missing.
@@ -103,7 +103,7 @@ def _example_files(config: Config) -> dict[str, Any]:
 
 
 def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -> None:
-    """One folder with the trained model, the similarity encoder and projector.json. Links, so that it takes no disk space."""
+    """Make the folder with trained model, similarity encoder and projector.json. Hard links save disk space."""
     from xner_ray.alignment.ensemble import FOLDER
     from xner_ray.alignment.projector_file import save_projector
 
@@ -120,7 +120,7 @@ def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -
 
 
 def _link_tree(source: Path, out: Path) -> None:
-    """Hard links where the file system has them, else copies."""
+    """Copy a folder with hard links; on file systems without hard links, copy the files."""
 
     def link(file: str, to: str) -> None:
         try:
@@ -132,14 +132,14 @@ def _link_tree(source: Path, out: Path) -> None:
 
 
 def _save_similarity(encoder: str, layer: int, folder: str, threads: int) -> None:
-    """In a worker: the driver imports no torch."""
+    """Save the similarity encoder, in a worker, because the driver does not import torch."""
     from xner_ray.alignment.ensemble import save_similarity
 
     save_similarity(encoder, layer, folder)
 
 
 def _example_shards(ingested: Ingested, config: Config) -> list[ShardDescriptor]:
-    """The first shards of each language that hold about as many pairs as examples are wanted."""
+    """Return the first shards of each language, with about as many pairs as `num_examples`."""
     chosen, pairs = [], dict.fromkeys(config.languages, 0)
     for shard in ingested.initial_shards():
         if pairs[shard.language] < config.aligner.num_examples:
@@ -170,14 +170,15 @@ def make_examples(
     out: Path,
     threads: int,
 ) -> dict[str, Any]:
-    """Tag, align, draw and encode the examples of all languages, in a worker.
+    """Tag and align pairs, draw examples for all languages, and encode them, in a worker.
 
     Args:
-        teachers: model folder by language.
-        shards: parallel text to take examples from.
+        config: the checked config.
+        teachers: the teacher's folder of each language.
+        shards: parallel text that contains the examples.
         start: folder of the encoder.
-        out: file of the `TrainSet`; `examples.jsonl` is written beside it.
-        threads: CPU threads.
+        out: file of the `TrainSet`. `examples.jsonl` is written beside it.
+        threads: number of CPU threads.
 
     Returns:
         `languages`: by language the `counts` of examples, the `missing` ones, and `skipped`: rows on which a model raised an
@@ -225,7 +226,7 @@ def make_examples(
         }
     data, too_long = encode_examples(Tokenizer(str(start)), all_examples, model_max_length(start))
     write_examples(out.with_name("examples.jsonl"), all_examples)
-    data.save(out)  # last: `run` takes an existing file as complete
+    data.save(out)  # the last file, because `run` does not make existing data again
     return {"languages": reports, "too_long": too_long}
 
 

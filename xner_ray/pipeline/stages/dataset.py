@@ -1,4 +1,4 @@
-"""The stage `dataset`: from pairs with verdicts to the training sentences of each target language."""
+"""The stage `dataset`: samples the training sentences of each target language from the filtered pairs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TRAIN, SUMMARY = "train.parquet", "summary.json"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training data.
+    """The training data of a run.
 
     Attributes:
-        train: by language, the Parquet file.
-        summary: by language, what was sampled (see `projection.sentence_sampling`).
+        train: the Parquet file of each language.
+        summary: the counts of each language's sample, see `projection.sentence_sampling`.
     """
 
     train: dict[str, Path]
@@ -39,10 +39,10 @@ class Dataset:
 
 
 class SampleSentences(Stage):
-    """Samples training sentences, one file a language. Result: `Dataset`.
+    """Samples training sentences into one file for each language. Result: `Dataset`.
 
     Args:
-        languages: default: those of the run.
+        languages: target languages. Default: all of the run.
     """
 
     name, version = "dataset", 3
@@ -90,12 +90,12 @@ class SampleSentences(Stage):
 
 
 def silver_file(out: Path, language: str) -> Path:
-    """Sentences with projected tags that only measure (`workflows/refresh/silver.py`). Nothing trains on them."""
+    """Return the file of a language's silver set (`workflows/refresh/silver.py`). No model is trained on its sentences."""
     return out / "silver" / f"{language}.parquet"
 
 
 def excluded_rows(ctx: Context, language: str) -> Exclusions:
-    """What a language's training file must not hold: pairs that no corpus has any more, and silver sentences."""
+    """Return the rows that are excluded from training: withdrawn pairs of a collection, and sentences of the silver set."""
     file, withdrawn = silver_file(ctx.out, language), np.zeros(0, np.uint64)
     if ctx.config.ingest.incremental:
         withdrawn = Collection(collection_folder(ctx.out, language)).tombstones()

@@ -1,6 +1,6 @@
-"""The stage `evaluate`: students beside zero-shot transfer on every gold set, and the teacher on dev sets of the source language.
+"""The stage `evaluate`: scores students and zero-shot transfer on every gold set, and the teacher on dev sets.
 
-Each pair of a model and a gold set is a piece: it is scored once, whatever run asks for it, and committed when it is done.
+Each pair of a model and a gold set is a piece. It is committed as soon as it is scored, and later runs use the same scores.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from xner_ray.storage.stage_dir import StageDir
 from xner_ray.text.conll import read_gold_file
 
 SCORES = "scores.json"
-Pair = tuple[str, str]  # folder of a model, path of a gold set as the config has it
+Pair = tuple[str, str]  # folder of a model, path of a gold set in the config
 Measured = dict[Pair, dict[str, Any]]
 
 
 class ScoreModels(Stage):
-    """Scores models on gold sets. Result: by pair, what `evaluate_tagger` returns.
+    """Scores models on gold sets. Result: the value of `evaluate_tagger` for each pair.
 
     Args:
-        pairs: by (folder of a model, path of a gold set) the set.
+        pairs: the gold set of each pair (folder of a model, path of a gold set).
     """
 
     name, version = "evaluate", 2
@@ -68,14 +68,14 @@ class ScoreModels(Stage):
 
 
 class Evaluate(Stage):
-    """Scores the students of a run. Result: a dict with
+    """Scores the students of a run. Result: a dict with these keys.
 
-    - `languages`: by language, of its first set, `zero_transfer`, `student` and `sentences`;
-    - `sets`: the same for every set, by name, with `encoder`, `gain` and `seeds`;
-    - `source_sets`: by dev set, the scores of the teacher.
+    - `languages`: for each language `zero_transfer`, `student` and `sentences` of its first set
+    - `sets`: for each set, by its name, the same and `encoder`, `gain` and `seeds`
+    - `source_sets`: for each dev set the scores of the teacher
 
     Args:
-        students_only: leave the teacher out.
+        students_only: do not score the teacher.
     """
 
     name, version = "evaluate", ScoreModels.version
@@ -113,7 +113,7 @@ class Evaluate(Stage):
 
 
 def student_pairs(config: Config, students: Sequence[Student]) -> dict[Pair, GoldConfig]:
-    """Each student and the model that it is compared with, on the sets of its language."""
+    """Return the pairs to score: each student and its zero-shot model, with each set of its language."""
     pairs = [(s, gold) for gold in config.evaluation for s in students if s.language == gold.language]
     return {(str(model), gold.path): gold for s, gold in pairs for model in (s.base, s.folder)}
 
@@ -124,12 +124,12 @@ def score_models(
     """Score each model on its gold sets, in a worker.
 
     Args:
-        work: gold sets by folder of the model.
-        fill: file of a gold set by its path in the config.
-        threads: CPU threads.
+        work: the gold sets of each model, by its folder.
+        fill: the file of each gold set, by its path in the config.
+        threads: number of CPU threads.
 
     Yields:
-        folder of the model, path of the set, scores.
+        the folder of the model, the path of the set in the config, and the scores.
     """
     import torch
 
@@ -172,7 +172,7 @@ def _row(gold: GoldConfig, encoder: str, students: list[Student], measured: Meas
 
 
 def _mean(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """One measurement as it is, the mean of several."""
+    """Return the mean of several measurements, or the only one."""
     if len(runs) == 1:
         return runs[0]
     draws = mean_draws([one[DRAWS] for one in runs])

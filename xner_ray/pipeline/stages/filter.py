@@ -1,7 +1,7 @@
-"""The stage `filter`: every labeled pair gets a verdict, and the ledger of the run adds up.
+"""The stage `filter`: gives every labeled pair a verdict, and checks that the ledger of the run adds up.
 
-Filters read stored scores, so a threshold moves without a GPU. They map over shards as labeling does, with the same commits. The
-ledger is counts in the manifests, so it costs no second reading.
+Filters read stored scores, so a threshold can change without a GPU. Each labeled shard becomes one filtered shard, with the same
+commits as in labeling. The counts of the ledger are in the manifests, so the shards are not read a second time.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Filtered:
     """All labeled pairs with their verdicts.
 
     Attributes:
-        path: the stage's directory, with one shard for each labeled one.
-        manifests: by name, the committed shards.
-        sources: by the same names, the hash of the labeled shard behind each.
-        ledger: what became of each pair that was read.
+        path: the stage's directory, with one shard for each labeled shard.
+        manifests: the manifest of each shard, by its name.
+        sources: the hash of the labeled shard that each shard was made from, by the name of the shard.
+        ledger: the number of pairs by outcome.
     """
 
     path: Path
@@ -48,16 +48,16 @@ class Filtered:
     ledger: Ledger
 
     def files(self, language: str) -> list[Path]:
-        """The shards of a language."""
+        """Return the files of a language's shards."""
         return [self.path / m.file for s, m in sorted(self.manifests.items()) if s.startswith(f"{language}-")]
 
     def sources_of(self, language: str) -> dict[str, str]:
-        """`sources` of one language."""
+        """Return `sources` of one language."""
         return {s: h for s, h in self.sources.items() if s.startswith(f"{language}-")}
 
 
 class Filter(Stage):
-    """Applies the rules of the config to labeled pairs. Result: `Filtered`."""
+    """Applies the filters of the config to labeled pairs. Result: `Filtered`."""
 
     name, version = "filter", 3
     needs: tuple[str, ...] = ("ingest", "label")
@@ -105,14 +105,14 @@ class Filter(Stage):
 
 
 def lacking_types(config: Config) -> dict[str, list[str]]:
-    """Types that become O in a language whose rules look for names of countries: its teacher keeps them."""
+    """Return the types that become O after demonyms were relabeled, because the teacher of such a language keeps all types."""
     return {x: config.teacher.drop_types.get(x, []) for x in config.rules.demonym_country_type}
 
 
 def _sources(ctx: Context, labeled: Labeled) -> dict[str, Manifest]:
-    """The labeled shards, by the name of the filtered ones.
+    """Return the labeled shards by the names of the filtered shards.
 
-    The name contains the hash: a shard whose quarantined rows were tried again is another input, not a changed one.
+    The name contains the hash of the labeled shard, so a shard that was labeled again gets a new filtered shard.
     """
     if ctx.offline and "://" in labeled.root:
         raise NotAvailableOffline(f"the labeled shards are in {labeled.root}, which plan does not open")
@@ -121,7 +121,7 @@ def _sources(ctx: Context, labeled: Labeled) -> dict[str, Manifest]:
 
 
 def _ledger(inputs: Inputs, store: ShardStore, sources: Mapping[str, Manifest]) -> Ledger:
-    """What ingest read, and what the manifests of the filtered shards say became of it."""
+    """Return the ledger: the pairs that ingest read, and their outcomes from the manifests of the filtered shards."""
     ledger = inputs["ingest"].ledger()
     for name, manifest in store.committed().items():
         if name in sources:
@@ -159,14 +159,14 @@ def filter_shard(
 
     Args:
         item: name of the new shard, name of the labeled shard, hash of the labeled shard.
-        root: store of the labeled shards.
-        rules: the filters.
-        lacking: by language, types that become O.
-        held_out: by language, the sorted keys of sentences that are evaluated on (uint64).
-        out: store of the new shard.
+        root: folder or URL of the store of labeled shards.
+        rules: the section `rules` of the config.
+        lacking: the types of each language that become O.
+        held_out: uint64 [sentences], the sorted keys of the evaluation sentences of each language.
+        out: folder of the new shard's store.
 
     Returns:
-        rows, and the rows of its ledger.
+        the number of rows, and the rows of the shard's ledger.
     """
     name, labeled, input_hash = item
     table = relabel_demonyms(ShardStore(root).read(labeled), rules.demonym_country_type, lacking)

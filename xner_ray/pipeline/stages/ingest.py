@@ -1,7 +1,7 @@
-"""The stage `ingest`: corpora become shards, one directory for each target language.
+"""The stage `ingest`: reads corpora and writes shards, in one directory for each target language.
 
-Without `ingest.incremental` a directory holds a sample of the pairs, or all of them, and is made once. With it, a collection at
-`out/corpus/LANGUAGE` grows by what is new in the corpora.
+Without `ingest.incremental` the directory contains a sample of the pairs, or all pairs, and is made once. With it, new pairs of
+the corpora are added to a collection in `out/corpus/LANGUAGE`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Ingested:
     """The shards of a run.
 
     Attributes:
-        reports: by target language, what ingest counted.
-        folders: by target language, the folder that the report's file names are relative to.
-        incremental: the folders are collections that grow.
-        domains: by (language, corpus), the domain; of collections the report has it.
+        reports: the report of each target language.
+        folders: the folder of each target language. File names in its report are relative to it.
+        incremental: the folders are collections, to which pairs are added.
+        domains: the domain of each (language, corpus). The report of a collection has its own domains.
     """
 
     reports: dict[str, IngestReport]
@@ -47,7 +47,7 @@ class Ingested:
     domains: dict[tuple[str, str], str]
 
     def shards(self) -> list[ShardDescriptor]:
-        """All shards. A changed shard has another name, because its name contains its hash."""
+        """Return all shards. The name of a shard contains its hash, so a changed shard has another name."""
         found = []
         for language, report in self.reports.items():
             for shard in report.shards:
@@ -57,11 +57,11 @@ class Ingested:
         return found
 
     def initial_shards(self) -> list[ShardDescriptor]:
-        """Shards that growth never changes: of a collection those of its first generation. Models are made from them."""
+        """Return the shards that the aligner is trained on. Of a collection: its first generation."""
         return [s for s in self.shards() if not self.incremental or Path(s.path).parent.name == FIRST_GENERATION]
 
     def ledger(self) -> Ledger:
-        """Pairs read, and those that ended in ingest as duplicates, dropped or quarantined."""
+        """Return the pairs that were read, and those that ingest dropped or quarantined."""
         ledger = Ledger()
         for language, report in self.reports.items():
             domains = report.made_from.get("domains") or {}
@@ -75,12 +75,12 @@ class Ingested:
         return ledger
 
     def quarantine_files(self, language: str) -> list[Path]:
-        """Parquet files of the pairs that ingest could not use."""
+        """Return the Parquet files of the pairs that ingest quarantined."""
         return quarantine_files(self.folders[language])
 
 
 class Ingest(Stage):
-    """Shards of sentence pairs. Result: `Ingested`."""
+    """Makes shards of sentence pairs. Result: `Ingested`."""
 
     name, version = "ingest", 3
     needs: tuple[str, ...] = ("sample",)
@@ -95,7 +95,7 @@ class Ingest(Stage):
         ]
 
     def _collection(self, ctx: Context, language: str) -> Piece:
-        # The collection checks its settings itself and is never made anew, so the parts are constant. It has its own commits.
+        # The parts are constant, because a collection checks its settings, is never made again, and has its own commits.
         items = {s.label: fingerprint(source_identity(s)) for s in sources_of(ctx.config, language)}
         return Piece(language, {"collection": f"corpus/{language}"}, items=items)
 
@@ -122,7 +122,7 @@ class Ingest(Stage):
 
 
 def collection_folder(out: str | Path, language: str) -> Path:
-    """The collection of an incremental run; `xner corpus ingest CONFIG` adds to the same one."""
+    """Return the folder of an incremental run's collection. `xner corpus ingest CONFIG` adds to the same collection."""
     return Path(out).absolute() / "corpus" / language
 
 
@@ -136,7 +136,7 @@ def _once(ctx: Context, language: str) -> Piece:
         "seed": config.seed,
     }
     if config.ingest.max_pairs_per_language is None:
-        parts["keys"] = PAIR_KEY_VERSION  # without a sample, duplicates are found by key
+        parts["keys"] = PAIR_KEY_VERSION  # without sampling, duplicates are found by their keys
     return Piece(language, parts)
 
 
@@ -151,7 +151,7 @@ def _ingest(ctx: Context, piece: PieceDir) -> None:
     folder = piece.path / "shards"
     before = load_report(folder)
     if folder.exists() and not (before and all((folder / shard.file).exists() for shard in before.shards)):
-        shutil.rmtree(folder)  # damaged; a complete one is that of a run that stopped before its marker
+        shutil.rmtree(folder)  # damaged; a complete folder is from a run that stopped before its marker
     mapper = map if ctx.config.ingest.max_pairs_per_language else ctx.executor.map
     with ctx.record_work("ingest", piece.path.name) as amount:
         report = ingest(ctx.config, piece.key, folder, mapper=mapper)
@@ -173,7 +173,7 @@ def _extend(ctx: Context, piece: PieceDir) -> None:
 
 
 def summary(report: IngestReport) -> str:
-    """What an ingest did, in one line."""
+    """Return the counts of an ingest in one line."""
     counts = report.corpora.values()
     quarantined, duplicates = sum(c.num_quarantined for c in counts), sum(c.duplicates for c in counts)
     dropped = sum(c.num_dropped for c in counts)

@@ -1,7 +1,7 @@
 """The stage `label`: teachers tag the source side of all pairs, and the aligner projects the entities to the target side.
 
-Shards go through the graph of `labeling/graph.py` and are committed one by one to a shard store, which lies in the stage's
-directory or in an object store. A shard that is committed is not read again.
+The graph of `labeling/graph.py` processes the shards and commits each one to a shard store. The store is the stage's directory or
+a prefix in an object store. A committed shard is not processed again.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Labeled:
     """The labeled shards.
 
     Attributes:
-        name: of the stage's directory.
-        root: where the shards are: that directory, or a prefix in an object store.
+        name: name of the stage's directory.
+        root: folder or URL of the shard store.
         shards: names of the shards of this run.
     """
 
@@ -52,7 +52,7 @@ class Labeled:
 
 @dataclass(frozen=True)
 class _Models:
-    """Folders: of the teacher, by target language, and of the aligner."""
+    """The teacher's folder of each target language, and the folder of the aligner."""
 
     teachers: dict[str, str]
     aligner: str
@@ -62,8 +62,8 @@ class Label(Stage):
     """Labels and aligns every shard that is not committed. Result: `Labeled`.
 
     Args:
-        null_model: answers are made up from token ids, so neither teacher nor aligner is needed.
-        functions: what the actors run on a shard.
+        null_model: compute artificial entities from token ids. Then neither teacher nor aligner is needed.
+        functions: classes of the functions that the actors run on a shard.
     """
 
     name, version = "label", 6
@@ -123,7 +123,7 @@ class Label(Stage):
     def _label(
         self, ctx: Context, models: _Models, shards: Sequence[ShardDescriptor], root: str, planned: int
     ) -> None:
-        """Check the cluster, and stream the shards through the graph. `planned`: shards of the run, done or not."""
+        """Check the cluster, and stream the shards through the graph. `planned`: number of all shards of the run."""
         settings = ctx.config.label
         pools = plan_pools(settings, ctx.executor.nodes(), len(shards), ctx.config.ray.max_gpus)
         job = LabelingJob(
@@ -172,10 +172,10 @@ class Label(Stage):
 
 
 def check_conventions(config: Config, config_file: str, teachers: Mapping[str, str]) -> None:
-    """Check before labeling that the rules name types that the teachers know.
+    """Check before labeling that the rules use types that the teachers have.
 
     Raises:
-        UserError: a rule gives a type that the teacher of its language does not have.
+        UserError: a rule uses a type that the teacher of its language does not have.
     """
     rules = config.rules
     by_language = ("derived_word_type", "lowercase_word_type", "demonym_country_type")
@@ -186,7 +186,7 @@ def check_conventions(config: Config, config_file: str, teachers: Mapping[str, s
     ]
     for key, language, kind in types:
         if language not in teachers:
-            continue  # this run leaves the language out
+            continue  # not a language of this run
         known = teacher_types(teachers[language])
         if kind not in ["O", *known]:
             raise UserError(
@@ -198,7 +198,7 @@ def check_conventions(config: Config, config_file: str, teachers: Mapping[str, s
 
 
 def shards_problem(store: ShardStore, piece: PieceDir) -> str | None:
-    """Why the shards of a piece are not complete; None: they are."""
+    """Return the reason why the shards of a piece are not complete; None if they are."""
     total, missing = len(piece.piece.items), len(store.missing(piece.piece.items))
     if missing:
         return f"{missing} of {total} shards are missing"
@@ -207,9 +207,9 @@ def shards_problem(store: ShardStore, piece: PieceDir) -> str | None:
 
 
 def discard_damaged_shards(ctx: Context, stage: str, store: ShardStore, piece: PieceDir) -> None:
-    """Take back the commits of shards whose file is gone or truncated, so that they are made again."""
+    """Delete the manifests of shards whose file is missing or truncated, so that the shards are made again."""
     for shard in store.damaged(piece.piece.items):
-        ctx.log(f"[{stage}] damaged: the file of shard {shard} is gone or truncated; it is made again")
+        ctx.log(f"[{stage}] damaged: the file of shard {shard} is missing or truncated; it is made again")
         store.uncommit(shard)
 
 
@@ -219,7 +219,7 @@ def _root(config: Config, folder: Path) -> str:
 
 
 def _write_plan(ctx: Context, folder: Path, root: str, ingested: Ingested, shards: Sequence[ShardDescriptor]) -> None:
-    """What `xner status` compares manifests with, and where `xner quarantine` finds the rows that ingest set aside."""
+    """Write the plan of the labeling, for `xner status` and `xner quarantine`."""
     files = [f for language in ctx.config.languages for f in ingested.quarantine_files(language)]
     LabelingPlan(
         store=root,

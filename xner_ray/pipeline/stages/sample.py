@@ -1,4 +1,4 @@
-"""The stage `sample`: generate the demo corpus, where the config has a section `sample`."""
+"""The stage `sample`: generates the demo corpus, if the config has a section `sample`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xner_ray.storage.stage_dir import StageDir
 
 
 class Sample(Stage):
-    """Generated parallel text and gold. Result: its folder. The folder is always `out/sample`, because users name its files."""
+    """Generates parallel text and gold. Result: the folder `out/sample`. Its path is constant, because users name its files."""
 
     name, version = "sample", 1
 

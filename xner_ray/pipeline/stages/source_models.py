@@ -1,8 +1,8 @@
-"""The stage `teacher`: taggers fine-tuned on gold of the source language.
+"""The stage `teacher`: fine-tunes taggers on gold of the source language.
 
-The teacher of a target language and the models that students start from are the same kind of thing: an encoder, a training and
-the types that become O. Where two of them agree in all three, one model serves both. A model that the user brings as teacher is
-copied in place of a training.
+Teachers, and the models that students start from, are both defined by an encoder, a training, and the types that become O. If two
+of them are equal in all three, one model is used for both. If the config names a trained tagger as the teacher, it is copied
+instead.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class ModelSpec:
     """A model of the source language.
 
     Attributes:
-        encoder: what it is fine-tuned from.
-        training: how.
+        encoder: encoder to fine-tune.
+        training: hyperparameters of the training.
         drop_types: types that become O.
-        model: a trained tagger that is used as it is, instead of a training.
+        model: a trained tagger that is used without training; None: train one.
         label_map: (label, type) pairs for the labels of `model`.
-        seed: of the training; None: the seed of the run.
+        seed: seed of the training; None: the seed of the run.
     """
 
     encoder: str
@@ -46,32 +46,32 @@ class ModelSpec:
 
     @property
     def name(self) -> str:
-        """As log lines and directories call it."""
+        """The name in log lines and of the directory."""
         seed = "" if self.seed is None else f"-seed-{self.seed}"
         return ("external" if self.model else "source") + "".join(f"-no-{t}" for t in self.drop_types) + seed
 
 
 @dataclass(frozen=True)
 class SourceModels:
-    """Model folders by what they are."""
+    """The folders of the source models."""
 
     folders: dict[ModelSpec, Path]
     config: Config
 
     def teacher(self, language: str) -> Path:
-        """The teacher of a target language."""
+        """Return the teacher's folder of a target language."""
         return self.folders[teacher_spec(self.config, language)]
 
     def teachers(self) -> dict[str, Path]:
-        """By target language."""
+        """Return the teacher's folder of each target language."""
         return {x: self.teacher(x) for x in self.config.languages}
 
     def zero_shot(self, encoder: str, language: str, seed: int) -> Path:
-        """The model that a student starts from, or is compared with."""
+        """Return the folder of the model that a student starts from, or is compared with."""
         return self.folders[zero_shot_spec(self.config, encoder, language, seed)]
 
     def named(self) -> dict[str, Path]:
-        """By name, for reports."""
+        """Return the folder of each model by its name, for reports."""
         return {spec.name: folder for spec, folder in self.folders.items()}
 
 
@@ -79,7 +79,7 @@ class TrainSourceModels(Stage):
     """Trains the source models that are missing. Result: `SourceModels`.
 
     Args:
-        specs: the models; default: the teachers of the run and the models that its students start from.
+        specs: the models. Default: the teachers of the run, and the models that its students start from.
     """
 
     name, version = "teacher", 2
@@ -89,7 +89,7 @@ class TrainSourceModels(Stage):
         self.chosen = specs
 
     def specs(self, config: Config) -> list[ModelSpec]:
-        """The models, each once."""
+        """Return the models without duplicates."""
         if self.chosen is not None:
             return list(dict.fromkeys(self.chosen))
         return list(dict.fromkeys([*(teacher_spec(config, x) for x in config.languages), *zero_shot_specs(config)]))
@@ -120,7 +120,7 @@ class TrainSourceModels(Stage):
         )
 
     def _keyed(self, config: Config) -> dict[str, ModelSpec]:
-        """By a key that is unique: names repeat where encoders differ."""
+        """Return the models by unique keys, because models of different encoders can have the same name."""
         specs = self.specs(config)
         names = [spec.name for spec in specs]
         keys = [n if names.count(n) == 1 else f"{n} {s.encoder} {digest({'training': s.training.model_dump_json()})}"
@@ -129,20 +129,20 @@ class TrainSourceModels(Stage):
 
 
 def teacher_spec(config: Config, language: str) -> ModelSpec:
-    """The teacher of a target language. Where names of countries are looked for it keeps all types, because they decide."""
+    """Return the teacher of a target language. It keeps all types if demonyms are relabeled, because their types are needed."""
     teacher = config.teacher
     drop = () if language in config.rules.demonym_country_type else drop_types(config, language)
     return ModelSpec(teacher.encoder, teacher.training, drop, teacher.model, tuple(sorted(teacher.label_map.items())))
 
 
 def zero_shot_spec(config: Config, encoder: str, language: str, seed: int) -> ModelSpec:
-    """The model that a student starts from, or is compared with."""
+    """Return the model that a student starts from, or is compared with."""
     own = seed if config.student.source_model_per_seed and seed != config.seed else None
     return ModelSpec(encoder, source_training(config), drop_types(config, language), seed=own)
 
 
 def zero_shot_specs(config: Config, languages: Sequence[str] | None = None) -> list[ModelSpec]:
-    """Those of all students, each once; `languages`: default: all of the run."""
+    """Return the source models of all students without duplicates. `languages`: default: all of the run."""
     chosen = languages or config.languages
     keys = [(e, x, s) for e in student_encoders(config) for x in chosen for s in config.student.seeds]
     return list(dict.fromkeys(zero_shot_spec(config, *key) for key in keys))
@@ -154,31 +154,31 @@ def student_encoders(config: Config) -> list[str]:
 
 
 def drop_types(config: Config, language: str) -> tuple[str, ...]:
-    """Types that become O for a target language."""
+    """Return the types that become O for a target language."""
     return tuple(sorted(config.teacher.drop_types.get(language, [])))
 
 
 def source_training(config: Config) -> TrainingConfig:
-    """How the source-language part of a student is trained."""
+    """Return the hyperparameters of a student's training on source gold."""
     return config.student.source_training or config.teacher.training
 
 
 def source_gold_parts(ctx: Context) -> dict[str, Any]:
-    """What identifies the gold that is trained on: its files, and which sentences are excluded, if any."""
+    """Return the fingerprint parts of the training gold: its files, and the indices of excluded sentences, if any."""
     gold = ctx.gold_parts(ctx.config.gold)  # first: it checks that the files exist
     excluded = ctx.excluded_gold
     return {"gold": gold} | ({"held_out": excluded} if excluded else {})
 
 
 def training_gold(ctx: Context, drop: Sequence[str]) -> list[Sentence]:
-    """Gold sentences to train on; the types `drop` are O in them."""
+    """Return the gold sentences to train on. The types `drop` become O."""
     excluded = set(ctx.excluded_gold)
     gold = read_gold(ctx.config.gold, ctx.config.fill, drop)
     return [sentence for i, sentence in enumerate(gold) if i not in excluded]
 
 
 def describe_training(training: TrainingConfig) -> str:
-    """Epochs, loss, learning rate and frozen layers in a few words."""
+    """Describe epochs, loss, learning rate and frozen layers in a few words."""
     loss = (
         "cross entropy" if training.loss == "cross_entropy" else f"{training.loss} loss with gamma {training.gamma:g}"
     )
@@ -203,7 +203,7 @@ def _piece(ctx: Context, key: str, spec: ModelSpec) -> Piece:
 
 
 def _adopt(ctx: Context, folder: Path, spec: ModelSpec, model: str) -> None:
-    """Copy a tagger that is trained already, with its labels mapped."""
+    """Copy a trained tagger, with its labels mapped."""
     source = resolve_model(model)
     adopt_model(source, folder, dict(spec.label_map), spec.drop_types)
     types = {x[2:] for x in normalized_labels(source, dict(spec.label_map), spec.drop_types) if x != "O"}
@@ -215,7 +215,7 @@ def _adopt(ctx: Context, folder: Path, spec: ModelSpec, model: str) -> None:
 
 
 def _job(ctx: Context, piece: PieceDir, spec: ModelSpec) -> TrainJob:
-    """Write the training data of a model, and log what it is."""
+    """Write the training data of a model, and log its size."""
     start = ctx.start_folder(spec.encoder)
     sentences = training_gold(ctx, spec.drop_types)
     labels, limit = gold_labels(sentences), model_max_length(start)
@@ -232,7 +232,7 @@ def _job(ctx: Context, piece: PieceDir, spec: ModelSpec) -> TrainJob:
 def train_job(
     piece: PieceDir, name: str, start: Path, labels: list[str], training: TrainingConfig, seed: int
 ) -> TrainJob:
-    """A training whose data lies in the piece's directory and that commits the piece when the model is saved."""
+    """Return a training that reads its data from the piece's directory, and commits the piece when the model is saved."""
     marker = {"items": digest(piece.piece.items)}
     data, out = str(piece.path / "data.npz"), str(piece.path / "model")
     return TrainJob(name, str(start), labels, training, seed, data, out, marker=marker)

@@ -1,7 +1,7 @@
-"""The stage `student`: a model of the source language is fine-tuned on the projected sentences of one target language.
+"""The stage `student`: fine-tunes a source model on the projected sentences of one target language.
 
-`student.schedule` has the paper's other ways as well: both kinds of sentences mixed, target sentences alone, source sentences
-alone.
+`student.schedule` selects other training data, as in the paper: both kinds of sentences mixed, projected sentences alone, or
+source gold alone.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ class Student:
     """A trained student.
 
     Attributes:
-        language, encoder, seed: what it is.
-        folder: its model.
-        base: the model of the source language that it is compared with; a sequential student started from it.
+        language: target language.
+        encoder: encoder in the config.
+        seed: seed of the training.
+        folder: folder of the model.
+        base: folder of the source model that it is compared with. A sequential student started from it.
     """
 
     language: str
@@ -58,10 +60,10 @@ class Student:
 
 
 class TrainStudents(Stage):
-    """Trains the students that are missing. Result: a list of `Student`.
+    """Trains the missing students. Result: a list of `Student`.
 
     Args:
-        languages: default: those of the run.
+        languages: target languages. Default: all of the run.
     """
 
     name, version = "student", 2
@@ -93,7 +95,7 @@ class TrainStudents(Stage):
         return students
 
     def _keyed(self, config: Config) -> dict[str, tuple[str, str, int]]:
-        """By key: language, encoder, seed."""
+        """Return language, encoder and seed of each student, by its key."""
         encoders, seeds = student_encoders(config), config.student.seeds
         keyed = {}
         for encoder in encoders:
@@ -108,20 +110,20 @@ class TrainStudents(Stage):
 def encode_dataset(
     path: Path, tokenizer: Tokenizer, labels: list[str], language: str, limit: int, unlabeled: int | None = None
 ) -> tuple[TrainSet, int]:
-    """Training data of a file of the stage `dataset`.
+    """Encode a file of the stage `dataset` as training data.
 
-    Every second sentence is spaced as it was written, the others as CoNLL spaces tokens.
+    Every second sentence keeps its original spaces. In the others, tokens are joined as in CoNLL files.
 
     Args:
-        path: the Parquet file, `schema.EXPORTED`.
-        tokenizer: of the model.
-        labels: of the model's head. A type that it lacks becomes O.
-        language: of the sentences.
-        limit: most tokens of a row.
-        unlabeled: label of capitalized words without a label, such as IGNORE_INDEX; None: O.
+        path: the Parquet file, with `schema.EXPORTED`.
+        tokenizer: tokenizer of the model.
+        labels: labels of the model's head. A type that the model lacks becomes O.
+        language: language of the sentences.
+        limit: maximum number of tokens of a row.
+        unlabeled: label id of unlabeled capitalized words, such as IGNORE_INDEX; None: O.
 
     Returns:
-        the data, and how many sentences were truncated.
+        the training data, and the number of truncated sentences.
     """
     table = pq.read_table(path, columns=["target", "tokens", "ner_tags"])
     texts, spans = [], []
@@ -160,7 +162,7 @@ def _piece(ctx: Context, inputs: Inputs, key: str, language: str, encoder: str, 
 
 
 def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: str, seed: int) -> TrainJob:
-    """Write the training data of a student, and log what it is."""
+    """Write the training data of a student, and log its size."""
     config, base = ctx.config.student, inputs["teacher"].zero_shot(encoder, language, seed)
     start = base if config.schedule == "sequential" else ctx.start_folder(encoder)
     name, labels, training = f"student {piece.key}", model_labels(read_config(base)), config.training
@@ -172,7 +174,7 @@ def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: 
         sentences = training_gold(ctx, drop_types(ctx.config, language))
         source, more = encode_gold(sentences, tokenizer, labels, limit)
         epochs = source_training(ctx.config).epochs
-        # One epoch over what the sequential schedule sees in turn, so that the weights of the losses stay the same.
+        # One epoch over the data of both steps of the sequential schedule, so each kind of sentence keeps its weight.
         data = TrainSet.joined([source] * epochs + [data] * training.epochs)
         training, truncated = training.model_copy(update={"epochs": 1}), truncated + more
         text += f", mixed with {epochs} x {len(sentences):,} sentences of the source language"
