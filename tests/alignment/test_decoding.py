@@ -1,9 +1,10 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.alignment.decoding import Decoding, decode_spans
+from xner_ray.alignment.decoding import MIN_GAP_PROBABILITY, Decoding, decode_spans
 from xner_ray.alignment.spans import Spans, touched_tokens
 from xner_ray.config import AlignerConfig
 from xner_ray.encoders.ragged import Ragged, offsets_of
@@ -32,7 +33,10 @@ def tokenize(texts, size=2):
 
 def decode(texts, probabilities, decoding, language="de", pair_ids=(0,)):
     words = WordSpans.from_texts(texts, language)
-    return decode_spans(np.array(probabilities, np.float32), tokenize(texts), words, np.array(pair_ids), decoding)
+    strings = pa.array(texts, pa.string())
+    return decode_spans(
+        np.array(probabilities, np.float32), tokenize(texts), words, strings, np.array(pair_ids), decoding
+    )
 
 
 def edges(candidates):
@@ -52,6 +56,36 @@ def test_a_span_contains_at_most_max_gap_words_below_the_threshold():
         assert edges(decode(["a b c"], [0.9, 0.2, 0.7], Decoding(0.5, max_gap_words))) == expected
 
 
+REPEATED = [
+    ("Köln schlug Köln", "de", [0.9, 0.9, 0.3, 0.3, 0.3, 0.9, 0.9], ["Köln", "Köln"]),  # Kö ln sc hl ug Kö ln
+    ("Wien nach WIEN", "de", [0.9, 0.9, 0.4, 0.4, 0.9, 0.9], ["Wien", "WIEN"]),
+    ("德国对 德国", "zh", [0.9, 0.4, 0.9], ["德国", "德国"]),
+    ("Wien Wien", "de", [0.9] * 4, ["Wien Wien"]),  # without a gap, as in Baden Baden
+    ("Bank of Bank", "de", [0.9, 0.9, 0.4, 0.9, 0.9], ["Bank", "Bank"]),
+    ("Bank of Rome", "de", [0.9, 0.9, 0.4, 0.9, 0.9], ["Bank of Rome"]),
+    ("Bank of Rome", "de", [0.9, 0.9, 0.0, 0.9, 0.9], ["Bank", "Rome"]),  # a word near 0 belongs to no name
+]
+
+
+@pytest.mark.parametrize(("text", "language", "probabilities", "spans"), REPEATED)
+def test_spans_of_equal_text_and_spans_around_a_word_near_0_are_not_joined(text, language, probabilities, spans):
+    candidates = decode([text], probabilities, Decoding(), language)
+    assert [text[a:b] for a, b in edges(candidates)] == spans
+
+
+@given(st.lists(st.floats(0, 1, width=16), min_size=5, max_size=5), st.integers(0, 3))
+def test_no_gap_is_between_equal_parts_or_contains_a_word_near_0(numbers, max_gap_words):
+    text = "a b a c a"
+    candidates = decode([text], numbers, Decoding(max_gap_words=max_gap_words))
+    positive = [x >= 0.5 for x in numbers]
+    for start, end in edges(candidates):
+        words = range(start // 2, end // 2 + 1)
+        assert all(positive[i] or numbers[i] >= MIN_GAP_PROBABILITY for i in words)
+        for i in words[:-2]:
+            is_alone = not any(positive[j] for j in (i - 1, i + 1, i + 3) if 0 <= j < 5)
+            assert not (is_alone and positive[i] and positive[i + 2] and text[2 * i] == text[2 * i + 4])
+
+
 def test_chinese_characters_share_the_probability_of_their_token():
     text = "他在北京大学。"  # tokens 他在 北京 大学 。
     ((start, end),) = edges(decode([text], [0.1, 0.9, 0.9, 0.0], Decoding(), "zh"))
@@ -67,11 +101,12 @@ def test_spans_of_two_queries_are_separate():
 @given(st.data(), st.sampled_from(["de", "zh"]), st.sampled_from(["first", "mean"]), st.integers(0, 2))
 def test_spans_have_word_edges_never_overlap_and_depend_on_their_query_alone(data, language, pooling, max_gap_words):
     tokens, words = tokenize(SENTENCES), WordSpans.from_texts(SENTENCES, language)
+    strings = pa.array(SENTENCES, pa.string())
     pair_ids = np.array(data.draw(st.lists(st.integers(0, len(SENTENCES) - 1), max_size=6)), np.int64)
     total = int(tokens.ids.lengths[pair_ids].sum())
     numbers = data.draw(st.lists(st.floats(0, 1, width=16), min_size=total, max_size=total))
     probabilities, decoding = np.array(numbers, np.float32), Decoding(0.5, max_gap_words, pooling)
-    candidates = decode_spans(probabilities, tokens, words, pair_ids, decoding)
+    candidates = decode_spans(probabilities, tokens, words, strings, pair_ids, decoding)
     previous = (-1, -1)
     for query, (start, end), score in zip(candidates.query_ids, edges(candidates), candidates.scores, strict=True):
         own_words = slice(words.offsets[pair_ids[query]], words.offsets[pair_ids[query] + 1])
@@ -81,7 +116,7 @@ def test_spans_have_word_edges_never_overlap_and_depend_on_their_query_alone(dat
         previous = (query, end)
     for query in range(len(pair_ids)):
         own_tokens = slice(*offsets_of(tokens.ids.lengths[pair_ids])[query : query + 2])
-        alone = decode_spans(probabilities[own_tokens], tokens, words, pair_ids[query : query + 1], decoding)
+        alone = decode_spans(probabilities[own_tokens], tokens, words, strings, pair_ids[query : query + 1], decoding)
         assert edges(alone) == edges(candidates.take(candidates.query_ids == query))
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,9 +45,8 @@ def matches(source, target, mutual, cosine=0.9, one_way=()):
 def project(m, target, start, end, max_gap_words=1, max_expansion_words=0):
     """Text and score of the projection of one span."""
     span = Spans(np.array([0]), np.array([start]), np.array([end]))
-    projected, scores = project_spans(
-        m, WordSpans.from_texts([target], "de"), span, max_gap_words, max_expansion_words
-    )
+    words, strings = WordSpans.from_texts([target], "de"), pa.array([target], pa.string())
+    projected, scores = project_spans(m, words, strings, span, max_gap_words, max_expansion_words)
     return target[projected.starts[0] : projected.ends[0]], float(scores[0])
 
 
@@ -56,6 +56,11 @@ def test_the_longest_run_of_matched_words_wins_and_may_contain_a_gap():
     assert project(m, target, 4, 18)[0] == "Vereinten alten Nationen"
     assert project(m, target, 4, 18, max_gap_words=0)[0] in ("Vereinten", "Nationen")
     assert project(m, target, 0, 3) == ("", 0.0)
+
+
+def test_a_run_does_not_join_equal_words():
+    source, target = "New York", "York nach York"
+    assert project(matches(source, target, [(0, 0), (1, 2)]), target, 0, 8)[0] == "York"
 
 
 def test_a_run_is_expanded_over_words_nearest_to_the_name_and_no_further():

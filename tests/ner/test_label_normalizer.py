@@ -115,6 +115,8 @@ def test_all_schemes_styles_and_orders_give_the_same_entities(tmp_path_factory, 
     probabilities = np.eye(len(labels), dtype=np.float32)[[labels.index(x) for x in names]]
     probabilities = probabilities if projection is None else probabilities @ projection
     words = WordSpans.from_lists([[(i, i + 1) for i in range(length)]])
-    decoded = decode_entities(*decode_word_labels(probabilities, np.arange(length), normalized), words, normalized)
+    decoded = decode_entities(
+        *decode_word_labels(probabilities, np.arange(length), words.rows, normalized), words, normalized
+    )
     expected = [(a, b, kind.lower() if style == "lower" else kind) for a, b, kind in spans]
     assert decoded.to_bio2(words) == [spans_to_bio2(expected, length)]

@@ -33,7 +33,7 @@ def test_encoded_tags_are_decoded_to_the_same_tags(tokenizer, rows):
     content = np.flatnonzero(data.labels != IGNORE_INDEX)
     assert len(content) == len(tokens.ids.values), "every token has a label"
     probabilities = np.eye(len(LABELS), dtype=np.float32)[data.labels[content]]
-    ids, scores = decode_word_labels(probabilities, first_subwords(tokens, words), LABELS)
+    ids, scores = decode_word_labels(probabilities, first_subwords(tokens, words), words.rows, LABELS)
     assert ids.tolist() == tags.tolist()
     by_word = decode_entities(ids, scores, words, LABELS)
     token_spans = WordSpans(tokens.starts, tokens.ends, tokens.ids.offsets)

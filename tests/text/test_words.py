@@ -33,6 +33,18 @@ def cut(text: str, language: str) -> str:
         ("nl", "'s Avonds zijn India's auto's zo'n 20.000 euro.", "'s Avonds zijn India's auto's zo'n 20.000 euro ."),
         ("zh", "2008年, KGO 说：“好”。", "2 0 0 8 年 , K G O 说 ： “ 好 ” 。"),
         ("ja", "東京 タワー", "東 京 タ ワ ー"),
+        ("he", 'ד"ר כהן גר בארה"ב.', 'ד"ר כהן גר בארה"ב .'),
+        ("he", 'קראתי ב"הארץ" וב"ידיעות אחרונות".', 'קראתי ב " הארץ " וב " ידיעות אחרונות " .'),
+        ("he", "צה״ל ומנכ״לית", "צה״ל ומנכ״לית"),
+        ("hy", "Բարև, աշխարհ։ Ինչո՞ւ՝ այո։", "Բարև , աշխարհ ։ Ինչո՞ւ ՝ այո ։"),
+        ("am", "አዲስ አበባ ነው። እሺ፣ ሂድ፤", "አዲስ አበባ ነው ። እሺ ፣ ሂድ ፤"),
+        ("bo", "བོད་ལྗོངས་ནི། ལྷ་ས།", "བོད་ ལྗོངས་ ནི ། ལྷ་ ས །"),
+        ("fi", "EU:n ja YK:ssa: asia, klo 12:30.", "EU:n ja YK:ssa : asia , klo 12:30 ."),
+        ("sv", "USA:s president sade: nej.", "USA:s president sade : nej ."),
+        ("hi", "वह है। डॉ॰ राम", "वह है । डॉ॰ राम"),
+        ("ar", "١٢٫٥ و ٥٠٪، نعم؟", "١٢٫٥ و ٥٠ ٪ ، نعم ؟"),
+        ("th", "กรุงเทพ", "ก รุ ง เท พ"),
+        ("km", "ភ្នំពេញ", "ភ្នំ ពេ ញ"),
     ],
 )
 def test_words_are_as_in_conll(language, text, expected):
@@ -41,6 +53,32 @@ def test_words_are_as_in_conll(language, text, expected):
 
 def test_decomposed_accents_stay_in_the_word():
     assert cut("Jose\u0301 vive", "es") == "Jose\u0301 vive"
+
+
+WIDTHLESS = "\ufe0f\u2066\u2069\u200e\u00ad\u180e\u061c\u200d\u200c\ufeff\u2060\U000e0100"
+
+
+@pytest.mark.parametrize("language", ["de", "en", "fr", "fa", "zh", "th", "bo"])
+@given(st.text(WIDTHLESS, max_size=3), st.text(WIDTHLESS, max_size=3))
+def test_a_character_without_width_is_no_word_and_no_edge_of_one(language, before, after):
+    for word in ("Berlin", "👍", "中", "1", "."):
+        text = f"{before}{word}{after}"
+        assert "".join(text[a:b] for a, b in tokenize_words(text, language)) == word
+    assert tokenize_words(before, language) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("fa", "می\u200cخواهم رفت", ["می\u200cخواهم", "رفت"]),
+        ("hi", "क्\u200dष है", ["क्\u200dष", "है"]),
+        ("de", "Ber\u00adlin\u00ad \u2068Wien\u2069, Köln\u200b", ["Ber\u00adlin", "Wien", ",", "Köln"]),
+        ("en", "👨\u200d👩\u200d👧 ❤\ufe0f you", ["👨", "👩", "👧", "❤", "you"]),
+        ("ja", "葛\U000e0100城", ["葛", "城"]),
+    ],
+)
+def test_characters_without_width_stay_inside_words(language, text, expected):
+    assert [text[a:b] for a, b in tokenize_words(text, language)] == expected
 
 
 @settings(deadline=None)

@@ -2,6 +2,9 @@
 
 Spans consist of words and not of tokens: the tokens of a name often disagree at its ending, and students learn labels of
 words. In Chinese every character is a word, and all characters of a token have the token's probability.
+
+A run may contain a gap of words below the threshold (Bank of England). Two spans of equal text are never joined, and a gap
+never contains a word whose probability is near 0: `Wien nach Wien` is two mentions.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from xner_ray.alignment.candidates import Candidates
-from xner_ray.alignment.spans import Spans, touched_tokens
+from xner_ray.alignment.spans import Spans, repeats_previous, touched_tokens
 from xner_ray.encoders.ragged import offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.word_spans import WordSpans
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 WordPooling = Literal["first", "mean"]
 # Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
+# A word below this probability ends a span: docs/method.md has the measurement.
+MIN_GAP_PROBABILITY = 0.1
 DECODING_KEYS = ("threshold", "max_gap_words", "similarity_fallback_score", "exact_match_score", "one_to_one")
 
 
@@ -31,7 +37,8 @@ class Decoding:
 
     Attributes:
         threshold: minimum probability of a word that belongs to the entity.
-        max_gap_words: number of words below the threshold that a span may contain between two words above it.
+        max_gap_words: number of words below the threshold that a span may contain between two words above it; none of them
+            below MIN_GAP_PROBABILITY.
         word_pooling: the probability of a word is that of its `first` token, or the `mean` of its tokens.
         similarity_fallback_score: score, 0 to 1, of spans that only the untrained similarity finds. 0 disables the
             similarity. Needs `one_to_one`.
@@ -59,7 +66,12 @@ class Decoding:
 
 
 def decode_spans(
-    probabilities: np.ndarray, tokens: Tokens, words: WordSpans, pair_ids: np.ndarray, decoding: Decoding
+    probabilities: np.ndarray,
+    tokens: Tokens,
+    words: WordSpans,
+    strings: pa.StringArray,
+    pair_ids: np.ndarray,
+    decoding: Decoding,
 ) -> Candidates:
     """Candidates of all queries by the aligner.
 
@@ -67,6 +79,7 @@ def decode_spans(
         probabilities: float [target tokens of all queries], probability that the token belongs to the entity.
         tokens: of the distinct targets.
         words: of the distinct targets.
+        strings: the distinct targets.
         pair_ids: int64 [queries], the target of each query.
         decoding: `threshold`, `max_gap_words` and `word_pooling` are used.
 
@@ -75,7 +88,9 @@ def decode_spans(
         decimals. Spans of one query neither overlap nor touch.
     """
     query_ids, word_ids, scores = _word_probabilities(probabilities, tokens, words, pair_ids, decoding.word_pooling)
-    first, last = positive_runs(np.flatnonzero(scores >= decoding.threshold), query_ids, decoding.max_gap_words)
+    positive = np.flatnonzero(scores >= decoding.threshold)
+    spans = Spans(words.rows[word_ids], words.starts[word_ids], words.ends[word_ids])
+    first, last = positive_runs(positive, query_ids, spans, strings, decoding.max_gap_words, scores)
     total = np.concatenate([[0.0], np.cumsum(scores, dtype=np.float64)])
     means = np.round((total[last + 1] - total[first]) / (last + 1 - first), 4)
     return Candidates.create(
@@ -83,21 +98,41 @@ def decode_spans(
     )
 
 
-def positive_runs(positive: np.ndarray, query_ids: np.ndarray, max_gap_words: int) -> tuple[np.ndarray, np.ndarray]:
+def positive_runs(
+    positive: np.ndarray,
+    query_ids: np.ndarray,
+    words: Spans,
+    strings: pa.StringArray,
+    max_gap_words: int,
+    probabilities: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Maximal runs of positive words of one query.
 
     Args:
         positive: int64, ascending indices of the positive words among the target words of all queries.
         query_ids: int64 [target words of all queries].
-        max_gap_words: number of other words that a run may contain between two positive ones.
+        words: spans of the target words of all queries, in `strings`.
+        strings: the distinct targets.
+        max_gap_words: number of other words that a run may contain between two positive ones. Two parts of equal text are
+            never joined.
+        probabilities: float [target words of all queries]. None: unknown. A word below MIN_GAP_PROBABILITY is in no run.
 
     Returns:
         first, last: int64 [runs], indices of the first and the last word (inclusive).
     """
-    is_start = np.ones(len(positive), bool)
-    is_start[1:] = (query_ids[positive[1:]] != query_ids[positive[:-1]]) | (np.diff(positive) > max_gap_words + 1)
-    heads = np.flatnonzero(is_start)
-    return positive[heads], positive[np.append(heads[1:], len(positive)) - 1] if len(heads) else heads
+    is_start = np.ones(len(positive), bool)  # of a part: positive words without a gap
+    is_start[1:] = (query_ids[positive[1:]] != query_ids[positive[:-1]]) | (np.diff(positive) > 1)
+    first = positive[is_start]
+    last = positive[np.append(np.flatnonzero(is_start), len(positive))[1:] - 1]
+    is_joined = np.zeros(len(first), bool)  # to the part before
+    is_joined[1:] = (query_ids[first[1:]] == query_ids[first[:-1]]) & (first[1:] - last[:-1] <= max_gap_words + 1)
+    if probabilities is not None:
+        is_low = np.concatenate([[0], np.cumsum(probabilities < MIN_GAP_PROBABILITY)])
+        is_joined[1:] &= is_low[first[1:]] == is_low[last[:-1] + 1]
+    parts = Spans(words.rows[first], words.starts[first], words.ends[last])
+    is_joined &= ~repeats_previous(parts, strings, is_joined)
+    heads = np.flatnonzero(~is_joined)
+    return first[heads], last[np.append(heads, len(first))[1:] - 1]
 
 
 def _word_probabilities(

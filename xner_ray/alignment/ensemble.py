@@ -54,7 +54,11 @@ def similarity_candidates(
     matches = similarity.match(texts.sources, texts.targets)
     pair_ids = texts.pair_ids[mentions.query_ids]
     projected, cosine = project_spans(
-        matches, words, Spans(pair_ids, mentions.starts, mentions.ends), max_expansion_words=MAX_EXPANSION_WORDS
+        matches,
+        words,
+        texts.target_strings,
+        Spans(pair_ids, mentions.starts, mentions.ends),
+        max_expansion_words=MAX_EXPANSION_WORDS,
     )
     kept = cosine >= MIN_SIMILARITY
     query_ids, projected, cosine = mentions.query_ids[kept], projected.take(kept), cosine[kept]
@@ -62,9 +66,10 @@ def similarity_candidates(
     aligned = ranges(first - words.offsets[projected.rows] + offsets[query_ids], last - first)
     word_cosine = np.zeros(int(offsets[-1]) + 1)
     np.maximum.at(word_cosine, aligned, np.repeat(cosine, last - first))
-    first, last = positive_runs(
-        np.unique(aligned), np.repeat(np.arange(len(queries)), word_counts), decoding.max_gap_words
-    )
+    word_ids = ranges(words.offsets[texts.pair_ids], word_counts)
+    spans = Spans(words.rows[word_ids], words.starts[word_ids], words.ends[word_ids])
+    word_queries = np.repeat(np.arange(len(queries)), word_counts)
+    first, last = positive_runs(np.unique(aligned), word_queries, spans, texts.target_strings, decoding.max_gap_words)
     if not len(first):
         return Candidates.empty()
     run_cosine = np.maximum.reduceat(word_cosine, np.stack([first, last + 1], axis=1).ravel())[::2]

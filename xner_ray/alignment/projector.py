@@ -161,7 +161,7 @@ class Projector:
         inside = (
             probabilities[encoded.target_positions, -1] if len(encoded.target_positions) else np.zeros(0, np.float32)
         )
-        return decode_spans(inside, encoded.tokens, texts.words, texts.pair_ids, self.decoding)
+        return decode_spans(inside, encoded.tokens, texts.words, texts.target_strings, texts.pair_ids, self.decoding)
 
     def _similarity_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
         if self.similarity is None or not self.decoding.similarity_fallback_score:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from xner_ray.alignment.candidates import Projection
@@ -138,6 +139,7 @@ class Similarity:
         spans, scores = project_spans(
             self.match(sources, targets),
             WordSpans.from_texts(targets, language),
+            pa.array(targets, pa.string()),
             Spans(rows, edges[:, 0], edges[:, 1]),
             max_expansion_words=MAX_EXPANSION_WORDS,
         )

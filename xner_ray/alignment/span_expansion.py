@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from xner_ray.alignment.spans import Spans, touched_tokens, touched_words
+from xner_ray.alignment.spans import Spans, repeats_previous, touched_tokens, touched_words
 from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.ragged import ranges
 from xner_ray.ner.word_spans import WordSpans
@@ -23,6 +24,7 @@ MAX_EXPANSION_WORDS = 12  # on each side
 def project_spans(
     matches: TokenMatches,
     words: WordSpans,
+    strings: pa.StringArray,
     spans: Spans,
     max_gap_words: int = 1,
     max_expansion_words: int = 0,
@@ -34,8 +36,9 @@ def project_spans(
     Args:
         matches: of all pairs.
         words: of the targets.
+        strings: the targets.
         spans: in the sources; `rows` are pairs.
-        max_gap_words: number of words without a match that a run may contain.
+        max_gap_words: number of words without a match that a run may contain. Two parts of equal text are never joined.
         max_expansion_words: number of words that a run may be expanded by on each side.
 
     Returns:
@@ -43,7 +46,7 @@ def project_spans(
         of the cosine similarities of the span's tokens that match into the run, divided by the number of the span's tokens.
     """
     name_first, name_last = touched_tokens(matches.source, spans)
-    runs = _best_runs(matches, words, spans.rows, name_first, name_last, max_gap_words)
+    runs = _best_runs(matches, words, strings, spans.rows, (name_first, name_last), max_gap_words)
     own = runs.span_ids
     first, last = runs.first_words, runs.last_words
     if max_expansion_words:
@@ -69,9 +72,15 @@ class _Runs:
 
 
 def _best_runs(
-    matches: TokenMatches, words: WordSpans, rows: np.ndarray, first: np.ndarray, last: np.ndarray, max_gap_words: int
+    matches: TokenMatches,
+    words: WordSpans,
+    strings: pa.StringArray,
+    rows: np.ndarray,
+    name_tokens: tuple[np.ndarray, np.ndarray],
+    max_gap_words: int,
 ) -> _Runs:
     """The run of each span with most similarity, the earliest of equals."""
+    first, last = name_tokens
     span_ids, tokens = np.repeat(np.arange(len(rows)), last - first), ranges(first, last - first)
     is_matched = matches.mutual[tokens] >= 0
     span_ids, tokens = span_ids[is_matched], tokens[is_matched]
@@ -86,8 +95,14 @@ def _best_runs(
     order = np.lexsort((word_ids, owners))
     word_ids, owners, values = word_ids[order], owners[order], values[order]
     is_start = group_starts(owners)
-    is_start[1:] |= word_ids[1:] - word_ids[:-1] > max_gap_words + 1
-    heads = np.flatnonzero(is_start)
+    gaps = np.diff(word_ids, prepend=word_ids[:1])
+    part_heads = np.flatnonzero(is_start | (gaps > 1))  # parts have no gap
+    part_tails = np.append(part_heads, len(word_ids))[1:] - 1
+    first_words, last_words = word_ids[part_heads], word_ids[part_tails]
+    parts = Spans(words.rows[first_words], words.starts[first_words], words.ends[last_words])
+    is_joined = ~is_start[part_heads] & (gaps[part_heads] <= max_gap_words + 1)
+    is_joined &= ~repeats_previous(parts, strings, is_joined)
+    heads = part_heads[~is_joined]
     tails = np.append(heads[1:], len(word_ids)) - 1
     total = np.add.reduceat(values, heads) if len(heads) else np.zeros(0)
     order = np.lexsort((-heads, total, owners[heads]))  # by span, the best run last

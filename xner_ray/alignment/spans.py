@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.text.arrow_kernels import substrings
+from xner_ray.text.arrow_kernels import dictionary_codes, substrings
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,26 @@ class Spans:
     def texts(self, strings: pa.StringArray) -> pa.LargeStringArray:
         """The substring of each span."""
         return substrings(strings, self.rows, self.starts, self.ends)
+
+
+def repeats_previous(spans: Spans, strings: pa.StringArray, candidates: np.ndarray) -> np.ndarray:
+    """Whether a span has the text of the span before it, apart from case.
+
+    Args:
+        spans: in `strings`.
+        strings: the texts.
+        candidates: bool [spans], the spans to compare; False for the first one.
+
+    Returns:
+        bool [spans], False where `candidates` is False.
+    """
+    index = np.flatnonzero(candidates)
+    result = np.zeros(len(spans), bool)
+    if len(index):
+        both = pc.utf8_lower(spans.take(np.concatenate([index - 1, index])).texts(strings))
+        codes = dictionary_codes(both).reshape(2, -1)
+        result[index] = codes[0] == codes[1]
+    return result
 
 
 def touched_tokens(tokens: Tokens, spans: Spans) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,12 @@ class AlignerConfig(StrictModel):
         " sides, in a language with spaces. 0 (the paper): no exact matching.",
     )
     threshold: Fraction = Field(0.5, description="Minimum probability of a word that belongs to the entity.")
-    max_gap_words: int = Field(1, ge=0, description="Maximum number of words below the threshold inside a span.")
+    max_gap_words: int = Field(
+        1,
+        ge=0,
+        description="Maximum number of words below the threshold inside a span. Two parts of equal text are not joined, and no"
+        " word near 0 is inside a span. 0: the paper's setting.",
+    )
     one_to_one: bool = Field(
         True,
         description="Assign spans jointly: entities of a pair share no words, and none has more distinct texts than"

@@ -10,21 +10,23 @@ from xner_ray.ner.word_spans import WordSpans
 
 
 def decode_word_labels(
-    probabilities: np.ndarray, subwords: np.ndarray, labels: list[str]
+    probabilities: np.ndarray, subwords: np.ndarray, rows: np.ndarray, labels: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most probable label of each word.
 
     A word takes the label of its first subword. If the word before it has the same subword, the word continues the entity:
-    B- becomes I-.
+    B- becomes I-. A word without a subword, such as a zero-width space, continues the entity of the words around it.
 
     Args:
         probabilities: float32 [tokens, labels].
         subwords: int64 [words], the token of each word's first subword, or -1 if it has none (see `first_subwords`).
+        rows: int [words], the text of each word.
         labels: O, B-X, I-X, ... in the order of their ids.
 
     Returns:
-        label_ids: int64 [words], 0 (O) for a word without a subword.
-        scores: float32 [words], the labels' probabilities; 1 for a word without a subword.
+        label_ids: int64 [words], 0 (O) for a word without a subword that is not inside an entity.
+        scores: float32 [words], the labels' probabilities. A word without a subword has the score of the word before it inside
+            an entity, else 1.
     """
     best = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(1, np.int64)
     score = probabilities.max(axis=1) if len(probabilities) else np.ones(1, np.float32)
@@ -32,7 +34,27 @@ def decode_word_labels(
     scores = np.where(subwords >= 0, score[np.maximum(subwords, 0)], 1.0).astype(np.float32)
     shared = np.zeros(len(subwords), bool)
     shared[1:] = (subwords[1:] == subwords[:-1]) & (subwords[1:] >= 0)
-    return np.where(shared, continuation_labels(labels)[label_ids], label_ids), scores
+    label_ids = np.where(shared, continuation_labels(labels)[label_ids], label_ids)
+    _fill_entities(label_ids, scores, subwords >= 0, rows, labels)
+    return label_ids, scores
+
+
+def _fill_entities(
+    label_ids: np.ndarray, scores: np.ndarray, has_subword: np.ndarray, rows: np.ndarray, labels: list[str]
+) -> None:
+    """Give words without a subword, in place, the label of the next word if that continues the entity of the one before."""
+    bare = np.flatnonzero(~has_subword)
+    if not len(bare) or len(bare) == len(label_ids):
+        return
+    index = np.flatnonzero(has_subword)
+    at = np.searchsorted(index, bare)
+    before, after = index[np.maximum(at - 1, 0)], index[np.minimum(at, len(index) - 1)]
+    types = np.array([label[2:] for label in labels])
+    is_inside = np.array([label.startswith("I-") for label in labels])
+    inside = (rows[before] == rows[bare]) & (rows[after] == rows[bare]) & (before < bare) & (bare < after)
+    inside &= is_inside[label_ids[after]] & (types[label_ids[before]] == types[label_ids[after]])
+    filled, before, after = bare[inside], before[inside], after[inside]
+    label_ids[filled], scores[filled] = label_ids[after], scores[before]
 
 
 def decode_entities(label_ids: np.ndarray, scores: np.ndarray, words: WordSpans, labels: list[str]) -> EntitySpans:

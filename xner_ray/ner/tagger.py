@@ -115,7 +115,8 @@ class Tagger(BaseTagger):
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts, see `BaseTagger.predict_spans`. A word takes the label of its first subword."""
         tokens = self._tokenize(texts) if tokens is None else tokens
-        label_ids, scores = decode_word_labels(self.probabilities(tokens), first_subwords(tokens, words), self.labels)
+        subwords = first_subwords(tokens, words)
+        label_ids, scores = decode_word_labels(self.probabilities(tokens), subwords, words.rows, self.labels)
         return decode_entities(label_ids, scores, words, self.labels)
 
     def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:

@@ -24,6 +24,7 @@ _HAN: Ranges = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 _HANGUL: Ranges = ((0x1100, 0x11FF), (0x3130, 0x318F), (0xAC00, 0xD7AF))
 _HEBREW: Ranges = ((0x590, 0x5FF), (0xFB1D, 0xFB4F))
 _KANA: Ranges = ((0x3040, 0x30FF), (0x31F0, 0x31FF))
+_TIBETAN: Ranges = ((0xF00, 0xFFF),)
 _THAI: Ranges = ((0xE00, 0xE7F),)
 
 
@@ -74,6 +75,7 @@ class Language:
         ordinal_stops: a number with a full stop is an ordinal (17. Dezember).
         suspended_hyphens: a hyphen at the end of a word belongs to it (Mittel- und Osteuropa).
         german_quotes: “ and « close a quotation that „ and » open.
+        colon_suffixes: an ending may follow an abbreviation after a colon (EU:n).
         percent_after_space: a space stands before %.
         derived_ending: ending of words that are derived from place names.
         particles: particles that subword vocabularies fuse with names.
@@ -93,6 +95,7 @@ class Language:
     ordinal_stops: bool = False
     suspended_hyphens: bool = False
     german_quotes: bool = False
+    colon_suffixes: bool = False
     percent_after_space: bool = False
     derived_ending: DerivedEnding | None = None
     particles: Particles | None = None
@@ -120,8 +123,8 @@ know knew
 # Languages of which only the script is known.
 _SCRIPT_ONLY: tuple[tuple[str, Ranges], ...] = (
     (
-        "af az bs cs cy da eo et eu fi fy ga gl ha hr hu id ig is jv ku la lt lv mg ms nb nn no ny oc pl ro rw sk sl sn "
-        "so sq sv sw tl tr uz vi xh yo zu",
+        "af az bs cs cy da eo et eu fy ga gl ha hr hu id ig is jv ku la lt lv mg ms nb nn no ny oc pl ro rw sk sl sn "
+        "so sq sw tl tr uz vi xh yo zu",
         (),
     ),
     ("ar fa ur ps ug", _ARABIC),
@@ -133,6 +136,7 @@ _SCRIPT_ONLY: tuple[tuple[str, Ranges], ...] = (
 )
 
 _ROWS = (
+    Language("bo", script=_TIBETAN, uses_spaces=False),
     Language("ca", script=(), elision=r"(?i:\b(?:[dlmnst])['’](?=\w))"),
     Language(
         "de",
@@ -149,6 +153,7 @@ _ROWS = (
         percent_after_space=True,
         derived_ending=DerivedEnding(r"\p{L}er$", r"(?i)ers?$", r"^\s\p{Lu}"),  # Berliner Mauer, and not Hannover
     ),
+    Language("dz", script=_TIBETAN, uses_spaces=False),
     Language(
         "en",
         script=(),
@@ -166,6 +171,7 @@ _ROWS = (
         articles=("el", "la", "los", "las"),
         abbreviations=_words("Sr Sra Sres Sras Srta Dr Dra Prof Ud Uds Vd Vds Excmo Excma Gral pág núm art etc"),
     ),
+    Language("fi", script=(), colon_suffixes=True),
     Language(
         "fr",
         script=(),
@@ -195,6 +201,7 @@ _ROWS = (
         derived_ending=DerivedEnding(r"\p{L}(?:se|ers?)$", r"(?i)(?:se|ers?)$", ""),  # Londense, and not Toulouse
     ),
     Language("pt", script=(), articles=("o", "a", "os", "as")),
+    Language("sv", script=(), colon_suffixes=True),
     Language("th", script=_THAI, uses_spaces=False),
     Language("yue", uses_spaces=False),
     Language(

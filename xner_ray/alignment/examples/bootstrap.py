@@ -77,11 +77,15 @@ def bidirectional_agreement(
     matches = similarity.match(sources, targets)
     source_words = WordSpans.from_texts(sources, source_language)
     target, scores = project_spans(
-        matches, WordSpans.from_texts(targets, language), source, max_expansion_words=MAX_EXPANSION_WORDS
+        matches,
+        WordSpans.from_texts(targets, language),
+        pa.array(targets, pa.string()),
+        source,
+        max_expansion_words=MAX_EXPANSION_WORDS,
     )
     if not get_language(language).uses_spaces:
         target = clean_edges(targets, target)
-    back, _ = project_spans(matches.reversed(), source_words, target)
+    back, _ = project_spans(matches.reversed(), source_words, pa.array(sources, pa.string()), target)
     agrees = (target.starts < target.ends) & (scores >= MIN_SCORE) & _is_closed(matches, source, target)
     agrees &= (back.starts == source.starts) & (back.ends == source.ends) & _is_whole_words(source_words, source)
     return AlignedSpans(source.take(agrees), target.take(agrees), kinds[agrees])

@@ -45,7 +45,7 @@ class SampleSentences(Stage):
         languages: target languages. Default: all of the run.
     """
 
-    name, version = "dataset", 3
+    name, version = "dataset", 4
     needs: tuple[str, ...] = ("filter",)
 
     def __init__(self, languages: Sequence[str] | None = None):
