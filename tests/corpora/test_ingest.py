@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
+from html import escape
 
 import pytest
 
@@ -54,6 +55,28 @@ def test_every_format_gives_the_same_pairs_in_order(tmp_path, format):
     assert pairs_of(tmp_path / "out", report) == GOOD
     assert [row["pair_id"] for row in rows_of(tmp_path / "out", report)] == list(range(40))
     assert [shard.rows for shard in report.shards] == [16, 16, 8]
+    check_ledger(tmp_path / "out", report)
+
+
+@pytest.mark.parametrize("format", ["moses", "tsv", "tmx"])
+def test_escapes_are_decoded_and_tags_removed_before_shards_are_written_and_counted(tmp_path, format):
+    pairs = [
+        ("AT&amp;T pays O&apos;Brien", "AT&amp;T zahlt"),
+        ("{\\an8}Anna", "<i>Anna</i>"),
+        ("Wien", "<i></i>"),
+        GOOD[0],
+    ]
+    path = tmp_path / format
+    if format == "moses":
+        good_moses(path, pairs)
+    elif format == "tsv":
+        tsv(path, [f"{i}\t{a}\t{b}" for i, (a, b) in enumerate(pairs)])
+    else:  # as the first unit was escaped twice
+        tmx(path, "".join(unit(escape(a), escape(b)) for a, b in pairs))
+    report = ingest(config([corpus(path, format)]), "de", tmp_path / "out")
+    assert pairs_of(tmp_path / "out", report) == [("AT&T pays O'Brien", "AT&T zahlt"), ("Anna", "Anna"), GOOD[0]]
+    count = report.corpora["c"]
+    assert (count.unescaped, count.untagged, count.quarantined) == (1, 1, {"empty_target": 1})
     check_ledger(tmp_path / "out", report)
 
 

@@ -29,6 +29,8 @@ class CorpusCount:
         duplicates: pairs that are in a shard already.
         quarantined: lines that cannot be used, by validity filter.
         dropped: pairs of low quality, by quality filter.
+        unescaped: lines that can be used and had an escape such as `&amp;`, which was decoded.
+        untagged: lines that can be used and had a tag such as `<i>`, which was removed.
         known: those of the duplicates that an earlier generation of the collection contains.
     """
 
@@ -39,6 +41,8 @@ class CorpusCount:
     duplicates: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    unescaped: int = 0
+    untagged: int = 0
     known: int = 0
 
     @property

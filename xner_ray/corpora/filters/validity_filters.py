@@ -1,9 +1,9 @@
 """Validity filters: named reasons why a pair cannot be used, applied in one order over whole Arrow columns.
 
 A row gets the first reason that applies, so the counts of all reasons add up. Text is normalized only as far as labels
-need it: both ends are stripped, and characters that would break a line or a column become a space. Nothing else
-changes, because character offsets must refer to the text of the corpus. Scores are read here too, but a score below
-`min_score` is not a reason: ingest counts these rows separately.
+need it: escapes are decoded and tags removed (`markup.py`), both ends are stripped, and characters that would break a
+line or a column become a space. Nothing else changes, because character offsets must refer to the text of the corpus.
+Scores are read here too, but a score below `min_score` is not a reason: ingest counts these rows separately.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xner_ray.corpora.filters.markup import clean_markup
 from xner_ray.corpora.readers.formats import Chunk
 from xner_ray.corpora.readers.utf8 import invalid_rows, rows_of
 from xner_ray.text.arrow_kernels import string_bytes
@@ -42,6 +43,8 @@ class DecodedPairs:
         control: bool [n], a side contains a control character.
         score: float64 [n], nan where there is none.
         bad_score: bool [n], the score is not a finite number.
+        unescaped: bool [n], an escape such as `&amp;` was decoded in a side.
+        untagged: bool [n], a tag such as `<i>` was removed from a side.
     """
 
     source: pa.LargeStringArray
@@ -52,6 +55,8 @@ class DecodedPairs:
     control: np.ndarray
     score: np.ndarray
     bad_score: np.ndarray
+    unescaped: np.ndarray
+    untagged: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,11 @@ def decode_pairs(chunk: Chunk) -> DecodedPairs:
     """Decode and normalize both sides of a chunk, and parse its scores."""
     source, source_faults = _decode(chunk.source)
     target, target_faults = _decode(chunk.target)
-    missing, bad, control = (a | b for a, b in zip(source_faults, target_faults, strict=True))
+    masks = (a | b for a, b in zip(source_faults, target_faults, strict=True))
+    missing, bad, control, unescaped, untagged = masks
     score, bad_score = parse_scores(chunk)
     malformed = np.zeros(len(chunk), bool) if chunk.malformed is None else chunk.malformed
-    return DecodedPairs(source, target, malformed, missing, bad, control, score, bad_score)
+    return DecodedPairs(source, target, malformed, missing, bad, control, score, bad_score, unescaped, untagged)
 
 
 def malformed_unit(pairs: DecodedPairs, limits: Limits) -> np.ndarray:
@@ -185,19 +191,21 @@ def _excerpt(source: bytes | None, target: bytes | None) -> str:
 
 
 def _decode(raw: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, list[np.ndarray]]:
-    """The normalized text and the masks missing, bad_utf8, control."""
+    """The normalized text and the masks missing, bad_utf8, control, unescaped, untagged."""
     missing = pc.is_null(raw).to_numpy(zero_copy_only=False)
     bad = invalid_rows(raw)
     if missing.any() or bad.any():
         raw = pc.if_else(pa.array(missing | bad), pa.scalar(b"", pa.large_binary()), raw)
-    text = pc.utf8_trim_whitespace(raw.cast(pa.large_string()))
+    text, unescaped, untagged = clean_markup(raw.cast(pa.large_string()))
+    text = pc.utf8_trim_whitespace(text)
     data, offsets = string_bytes(text)
     breaks, control = _control_positions(data)
     if len(breaks):
         rows = rows_of(breaks, offsets)
         replaced = pc.replace_substring_regex(text.filter(pa.array(rows)), _BREAKS, " ")
         text = pc.replace_with_mask(text, pa.array(rows), replaced)
-    return text, [missing, bad, rows_of(control, offsets) if len(control) else np.zeros(len(raw), bool)]
+    has_control = rows_of(control, offsets) if len(control) else np.zeros(len(raw), bool)
+    return text, [missing, bad, has_control, unescaped, untagged]
 
 
 def _control_positions(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -133,6 +133,8 @@ class CorpusReader:
         reasons = first_reasons(pairs, Limits(self.source.ingest.max_chars, self.source.corpus.min_score is not None))
         good = reasons < 0
         self.count.sampled += len(chunk)
+        self.count.unescaped += int((pairs.unescaped & good).sum())
+        self.count.untagged += int((pairs.untagged & good).sum())
         if not good.all():
             self._quarantine(to_chunk(to_table(chunk).filter(pa.array(~good))), reasons[~good])
         rows = _valid_rows(self.source, chunk, pairs, good)

@@ -82,7 +82,7 @@ class Ingested:
 class Ingest(Stage):
     """Makes shards of sentence pairs. Result: `Ingested`."""
 
-    name, version = "ingest", 3
+    name, version = "ingest", 4
     needs: tuple[str, ...] = ("sample",)
 
     def describe(self, config: Config) -> str:
@@ -179,4 +179,8 @@ def summary(report: IngestReport) -> str:
     dropped = sum(c.num_dropped for c in counts)
     line = f"{report.rows:,} pairs in {len(report.shards)} shards from {len(report.corpora)} corpora"
     line += f", {quarantined:,} quarantined, {duplicates:,} duplicates"
-    return line + (f", {dropped:,} dropped by quality filters" if dropped else "")
+    line += f", {dropped:,} dropped by quality filters" if dropped else ""
+    for key, what in (("unescaped", "with decoded escapes"), ("untagged", "with removed tags")):
+        number = sum(getattr(c, key) for c in counts)
+        line += f", {number:,} {what}" if number else ""
+    return line
