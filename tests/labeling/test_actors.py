@@ -20,6 +20,7 @@ from xner_ray.labeling.actors import LabelingJob
 from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
 from xner_ray.observability.shard_timer import LogContext
 from xner_ray.projection.filters import assign_verdicts
+from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import Manifest, ShardStore
 
 Actor = Callable[[pa.Table], pa.Table]
@@ -39,7 +40,7 @@ def descriptor(tmp_path: Path, table: pa.Table, name: str = "s-1") -> pa.Table:
     """Write a shard; its descriptor as a row of the graph."""
     path = tmp_path / f"{name}.in"
     pq.write_table(table, path)
-    row = {"shard": name, "language": "de", "path": str(path), "rows": len(table), "input_hash": "in"}
+    row = {"shard": name, "language": "de", "path": str(path), "rows": len(table), "input_hash": hash_file(path)}
     return pa.Table.from_pylist([row])
 
 

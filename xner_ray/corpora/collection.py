@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 
 from xner_ray.corpora.dedup_index import CorpusKeys, load_tombstones
-from xner_ray.corpora.generation import CollectionState, Mapper, build_generation
+from xner_ray.corpora.generation import CollectionState, Generation, Mapper, build_generation
+from xner_ray.corpora.ingest_report import FILE as REPORT
 from xner_ray.corpora.ingest_report import IngestReport, load_report
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
@@ -39,6 +40,7 @@ from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, new_dir, write_bytes
 from xner_ray.storage.failpoints import failpoint
 from xner_ray.storage.fingerprint import describe_change, fingerprint
+from xner_ray.storage.verify import dump_checked, gone, load_checked
 from xner_ray.text.sentence_keys import PAIR_KEY_VERSION
 
 _NAME = re.compile(r"generation-(\d{6})")
@@ -75,14 +77,15 @@ class Collection:
 
     def versions(self) -> dict[str, CorpusVersion]:
         """The newest version of each corpus, by name."""
-        return _versions(self._tree())
+        return _versions(self.tree())
 
     def reports(self) -> list[IngestReport]:
         """The report of each generation; shard files are relative to the root."""
         reports = []
         for folder in self.generations():
             report = load_report(folder)
-            assert report is not None
+            if report is None:
+                raise gone(folder / REPORT, None)
             shards = [replace(s, file=f"{folder.name}/{s.file}") for s in report.shards]
             reports.append(replace(report, shards=shards))
         return reports
@@ -111,7 +114,7 @@ class Collection:
 
     def new_sources(self, sources: Sequence[Source]) -> list[Source]:
         """The sources that `add` would read. Nothing is written."""
-        return [source for source, _ in self._new_sources(sources, self._tree())]
+        return [source for source, _ in self._new_sources(sources, self.tree())]
 
     def add(
         self, sources: Sequence[Source], mapper: Mapper = map, progress: Progress | None = None
@@ -130,17 +133,17 @@ class Collection:
             UserError: a corpus cannot be read, the collection has other settings, or another process finished first.
         """
         self._check_settings(sources)
-        folders, tree = self.generations(), self._tree()
+        folders, tree = self.generations(), self.tree()
         versions = _versions(tree)
         for version in versions.values():  # a process that was killed after its commit leaves staging folders
-            shutil.rmtree(self._staging(version.label, version.identity), ignore_errors=True)
+            shutil.rmtree(self.staging(version.label, version.identity), ignore_errors=True)
         new = self._new_sources(sources, tree)
         if not new:
             return None
         number = len(folders) + 1
         out = self.root / f"generation-{number:06d}"
-        staging = {source.label: self._staging(source.label, identity) for source, identity in new}
-        state = self._state(folders, versions, {source.corpus.name for source, _ in new}, tree["shards"])
+        staging = {source.label: self.staging(source.label, identity) for source, identity in new}
+        state = self.state(number, {source.corpus.name for source, _ in new})
         with new_dir(out) as folder:
             generation = build_generation(folder, staging, [source for source, _ in new], state, mapper, progress)
             for ordinal, (source, identity) in enumerate(new):
@@ -151,31 +154,37 @@ class Collection:
                 "shards": state.shards + len(generation.shards),
                 "tombstones": generation.tombstones,
             }
-            domains = {source.label: source.corpus.domain for source, _ in new}
-            made_from = {"generation": number, "domains": domains}
-            report = IngestReport(new[0][0].languages[1], 0, generation.counts, generation.shards, made_from)
+            report = make_report(number, [source for source, _ in new], generation)
             report.save(folder)
-            (folder / "generation.json").write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n", "utf-8")
+            (folder / "generation.json").write_text(dump_checked(tree), "utf-8")
             failpoint("ingest.written")
         failpoint("ingest.named")
         for path in staging.values():
             shutil.rmtree(path)
         return report
 
-    def _state(
-        self, folders: list[Path], versions: dict[str, CorpusVersion], replaced: set[str], shards: int
-    ) -> CollectionState:
-        keys = {name: CorpusKeys(folders[v.generation - 1], v.ordinal) for name, v in versions.items()}
+    def state(self, number: int, replaced: set[str]) -> CollectionState:
+        """The collection before generation `number`, which replaces the versions of some corpora."""
+        folders = self.generations()[: number - 1]
+        tree = self.tree(number - 1)
+        keys = {name: CorpusKeys(folders[v.generation - 1], v.ordinal) for name, v in _versions(tree).items()}
         stay = tuple(x for name, x in keys.items() if name not in replaced)
         go = tuple(x for name, x in keys.items() if name in replaced)
-        return CollectionState(tuple(folders), stay, go, shards)
+        return CollectionState(tuple(folders), stay, go, tree["shards"])
 
-    def _tree(self) -> dict[str, Any]:
-        """generation.json of the newest generation."""
-        folders = self.generations()
+    def tree(self, number: int | None = None) -> dict[str, Any]:
+        """generation.json of a generation; default: of the newest one. Raises: UserError if it is damaged."""
+        folders = self.generations()[:number]
         if not folders:
             return {"corpora": {}, "labels": [], "shards": 0, "tombstones": 0}
-        return json.loads((folders[-1] / "generation.json").read_text("utf-8"))
+        file = folders[-1] / "generation.json"
+        try:
+            tree = load_checked(file.read_bytes())
+            _versions(tree)
+            return {key: tree[key] for key in ("corpora", "labels", "shards", "tombstones")}
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            remedy = f"put it back from a backup, or delete {self.root}: `xner run` then ingests all corpora again"
+            raise UserError(f"is damaged: {e}", file=file, remedy=remedy) from e
 
     def _new_sources(self, sources: Sequence[Source], tree: dict[str, Any]) -> list[tuple[Source, dict[str, Any]]]:
         """New sources with a free label, and their identities, in the order of precedence."""
@@ -191,7 +200,8 @@ class Collection:
                 new.append((replace(source, label=label), identity))
         return new
 
-    def _staging(self, label: str, identity: dict[str, Any]) -> Path:
+    def staging(self, label: str, identity: dict[str, Any]) -> Path:
+        """The folder in which a version of a corpus is staged."""
         readable = re.sub(r"\W+", "-", label)
         return self.root / "staging" / f"{readable}-{fingerprint({'label': label, **identity})}"
 
@@ -216,6 +226,12 @@ class Collection:
         for change in describe_change(stored, given):
             remedy = "choose another folder, or use the settings of the collection"
             raise UserError(f"was made with other settings: {change}", file=self.root, remedy=remedy)
+
+
+def make_report(number: int, sources: Sequence[Source], generation: Generation) -> IngestReport:
+    """The report of a new generation."""
+    made_from = {"generation": number, "domains": {source.label: source.corpus.domain for source in sources}}
+    return IngestReport(sources[0].languages[1], 0, generation.counts, generation.shards, made_from)
 
 
 def _versions(tree: dict[str, Any]) -> dict[str, CorpusVersion]:

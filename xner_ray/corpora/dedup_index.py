@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xner_ray.storage.verify import load_array, save_array
+
 KEYS_PER_RANGE = 1 << 22  # a task then needs about 100 MB
 
 
@@ -102,13 +104,13 @@ def deduplicate_range(task: RangeTask) -> RangeResult:
         keys, positions = keys[first], positions[first]
         new = ~_is_in(keys, seen)
         np.save(task.work / f"kept-{c}-{task.number:05d}.npy", np.sort(positions[new]))
-        np.save(task.out / _name(f"member-{c}", task), keys)
+        save_array(task.out / _name(f"member-{c}", task), keys)
         members.append(keys)
         seen = np.sort(np.concatenate([seen, keys[new]]))
-    np.save(task.out / _name("index", task), seen[~_is_in(seen, indexed)])
+    save_array(task.out / _name("index", task), seen[~_is_in(seen, indexed)])
     tombstones = _tombstones(task, members)
     if len(tombstones):
-        np.save(task.out / _name("dead", task), tombstones)
+        save_array(task.out / _name("dead", task), tombstones)
     return RangeResult(known, len(tombstones))
 
 
@@ -145,8 +147,8 @@ def _slices(files: Iterable[Path], task: RangeTask) -> list[np.ndarray]:
     for file in files:
         number, count = map(int, file.stem.split("-")[-2:])
         if number * task.count < (task.number + 1) * count and task.number * count < (number + 1) * task.count:
-            keys = np.load(file, mmap_mode="r")
-            slices.append(np.array(keys[_bounds(keys, task)]))
+            keys = load_array(file)
+            slices.append(keys[_bounds(keys, task)])
     return slices
 
 
@@ -179,4 +181,4 @@ def _name(kind: str, task: RangeTask) -> str:
 
 def load_tombstones(folder: Path) -> np.ndarray:
     """All tombstones as of the generation in this folder, uint64, sorted."""
-    return _union([np.load(file) for file in sorted(folder.glob("dead-*.npy"))])
+    return _union([load_array(file) for file in sorted(folder.glob("dead-*.npy"))])

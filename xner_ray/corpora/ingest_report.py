@@ -7,12 +7,14 @@ For each corpus these equations hold exactly:
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from xner_ray.corpora.shard_writer import Shard
 from xner_ray.errors import UserError
+from xner_ray.storage.atomic import write_text
+from xner_ray.storage.fingerprint import hash_file
+from xner_ray.storage.verify import check_file, dump_checked, load_checked
 
 FILE = "ingest.json"
 
@@ -66,6 +68,7 @@ class IngestReport:
         corpora: counts by label of the corpus.
         shards: files in the folder.
         made_from: the config keys that determine the shards.
+        files: SHA-256 of the other Parquet files in the folder, by name.
     """
 
     language: str
@@ -73,6 +76,7 @@ class IngestReport:
     corpora: dict[str, CorpusCount]
     shards: list[Shard]
     made_from: dict
+    files: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def rows(self) -> int:
@@ -80,9 +84,10 @@ class IngestReport:
         return sum(s.rows for s in self.shards)
 
     def save(self, folder: Path) -> None:
-        """Write `ingest.json` into a folder."""
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1, sort_keys=True)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        """Write `ingest.json` into a folder, with the hashes of its files."""
+        shards = {shard.file for shard in self.shards}
+        files = {p.name: hash_file(p) for p in sorted(folder.glob("*.parquet")) if p.name not in shards}
+        write_text(folder / FILE, dump_checked(asdict(replace(self, files=files))))
 
 
 def load_report(folder: Path) -> IngestReport | None:
@@ -93,21 +98,32 @@ def load_report(folder: Path) -> IngestReport | None:
     """
     path = Path(folder) / FILE
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = load_checked(path.read_bytes())
         return IngestReport(
             tree["language"],
             tree["seed"],
             {name: CorpusCount(**counts) for name, counts in tree["corpora"].items()},
             [Shard(**shard) for shard in tree["shards"]],
             tree["made_from"],
+            tree.get("files", {}),
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(f"cannot be read: {e}", file=path, remedy="remove the folder and ingest again") from e
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        remedy = "delete this file, and run again: it is made again"
+        raise UserError(f"cannot be read: {e}", file=path, remedy=remedy) from e
 
 
 def quarantine_files(folder: Path) -> list[Path]:
-    """Files with the lines that ingest quarantined, in a folder of shards or in all generations of a collection."""
+    """Files with the lines that ingest quarantined, in a folder of shards or in all generations of a collection.
+
+    Raises:
+        UserError: a file is damaged.
+    """
     files = [Path(folder) / "quarantine.parquet", *sorted(Path(folder).glob("generation-*/quarantine.parquet"))]
-    return [file for file in files if file.exists()]
+    found = [file for file in files if file.exists()]
+    for file in found:
+        report = load_report(file.parent)
+        if report and file.name in report.files:
+            check_file(file, report.files[file.name])
+    return found

@@ -13,7 +13,6 @@ Memory holds one chunk, one segment and one run of keys.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,8 +23,11 @@ import pyarrow.parquet as pq
 from xner_ray.corpora.ingest_report import CorpusCount
 from xner_ray.corpora.readers.corpus_reader import CorpusReader, Progress, Source
 from xner_ray.corpora.shard_writer import Shard, ShardWriter, parquet_settings, quarantine_writer
+from xner_ray.errors import UserError
 from xner_ray.storage.atomic import new_dir
 from xner_ray.storage.failpoints import failpoint
+from xner_ray.storage.fingerprint import hash_file
+from xner_ray.storage.verify import dump_checked, load_checked
 from xner_ray.text.sentence_keys import pair_keys
 
 KEYS_PER_RUN = 1 << 20
@@ -58,19 +60,30 @@ def stage_corpus(source: Source, folder: Path, progress: Progress | None = None)
         UserError: the corpus is missing, empty, damaged or mostly unreadable.
     """
     if (folder / "staged.json").exists():
-        return _load(folder)
+        return _load(folder, check=True)
     with new_dir(folder) as temporary:
         count, segments = _read(source, temporary, progress)
-        tree = {"count": asdict(count), "segments": [asdict(s) for s in segments]}
-        (temporary / "staged.json").write_text(json.dumps(tree), encoding="utf-8")
+        files = {p.name: hash_file(p) for p in sorted(temporary.iterdir())}
+        tree = {"count": asdict(count), "segments": [asdict(s) for s in segments], "files": files}
+        (temporary / "staged.json").write_text(dump_checked(tree), encoding="utf-8")
         failpoint("ingest.read")
     failpoint("ingest.staged")
     return _load(folder)
 
 
-def _load(folder: Path) -> StagedCorpus:
-    tree = json.loads((folder / "staged.json").read_text(encoding="utf-8"))
-    return StagedCorpus(folder, CorpusCount(**tree["count"]), [Shard(**s) for s in tree["segments"]])
+def _load(folder: Path, check: bool = False) -> StagedCorpus:
+    """A staged corpus. `check`: an earlier process wrote it, so that its files are compared with their hashes."""
+    remedy = f"delete {folder}, and run again: the corpus is read again"
+    try:
+        tree = load_checked((folder / "staged.json").read_bytes())
+        staged = StagedCorpus(folder, CorpusCount(**tree["count"]), [Shard(**s) for s in tree["segments"]])
+        files = dict(tree["files"])
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UserError(f"cannot be read: {e}", file=folder / "staged.json", remedy=remedy) from e
+    for name, sha256 in files.items() if check else ():
+        if not (folder / name).is_file() or hash_file(folder / name) != sha256:
+            raise UserError("is gone or damaged", file=folder / name, remedy=remedy)
+    return staged
 
 
 def _read(source: Source, folder: Path, progress: Progress | None) -> tuple[CorpusCount, list[Shard]]:

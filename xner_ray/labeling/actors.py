@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from xner_ray import schema
 from xner_ray.errors import UserError
@@ -22,6 +21,7 @@ from xner_ray.labeling.shard_functions import LabelAndAlignFunction, LabelingMod
 from xner_ray.observability.shard_timer import LogContext, ShardTimer
 from xner_ray.storage.envelope import pack, repack, unpack
 from xner_ray.storage.shard_store import ShardStore
+from xner_ray.storage.verify import read_table
 
 _NOTES = b"xner.notes"  # metadata key of the notes of earlier stages
 FUNCTION_STAGES = ("tokenize", "label", "align")  # stages that can quarantine rows
@@ -59,14 +59,10 @@ def read_shard(batch: pa.Table, store: str) -> pa.Table:
         The envelope of the shard.
 
     Raises:
-        UserError: the file is damaged, or has another number of rows than the descriptor.
+        UserError: the file is gone or damaged, or has another number of rows than the descriptor.
     """
     row = batch.to_pylist()[0]
-    try:
-        table = pq.read_table(row["path"])
-    except (OSError, pa.ArrowInvalid) as e:
-        remedy = "restore the file, or delete the folder that holds it and run again"
-        raise UserError(f"cannot be read as Parquet: {e}", file=row["path"], remedy=remedy) from e
+    table = read_table(row["path"], row["input_hash"], row["shard"])
     if table.num_rows != row["rows"]:
         raise UserError(
             f"holds {table.num_rows} rows, expected {row['rows']}", file=row["path"], remedy="ingest again"

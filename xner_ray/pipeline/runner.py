@@ -122,14 +122,14 @@ def complete(ctx: Context, stage: Stage, inputs: Inputs) -> Any:
     for piece in todo:
         for line in brief(piece.dir.changes()):
             ctx.log(f"[{stage.name}] changed: {line}")
-        for line in piece.dir.discard_damaged():
+        for line in piece.dir.discard_damaged(stage.sizes_only):
             ctx.log(f"[{stage.name}] damaged: {line}; it is made again")
     for piece in dirs:
         piece.dir.create()
     if todo:
         stage.run(ctx, inputs, todo)
         for piece in todo:
-            if not piece.dir.is_complete(piece.piece.items):
+            if not piece.dir.is_complete(piece.piece.items, stage.sizes_only):
                 piece.commit()
     return stage.result(ctx, inputs, {piece.key: piece.dir for piece in dirs})
 

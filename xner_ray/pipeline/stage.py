@@ -75,11 +75,14 @@ class Stage(ABC):
         name: name of the command `xner STAGE` and of the folder with the results.
         version: number that is raised if the results change for the same parts. Older results are then not used.
         needs: names of the stages whose results are inputs.
+        sizes_only: glob pattern of files whose readers compare the hash, because they are many, or because a change is an error
+            (models). Of all other files the runner compares it, and makes a damaged piece again.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     needs: tuple[str, ...] = ()  # an attribute of the instance, because it can depend on the config
+    sizes_only: ClassVar[str] = ""
 
     def describe(self, config: Config) -> str:
         """Describe in one line for `xner plan` what the stage does with this config."""
@@ -91,7 +94,7 @@ class Stage(ABC):
 
     def problem(self, ctx: Context, piece: PieceDir) -> str | None:
         """Return the reason why a piece is not complete; None if it is. Stages with a shard store also check the store."""
-        return piece.dir.problem(piece.piece.items)
+        return piece.dir.problem(piece.piece.items, self.sizes_only)
 
     def directories(self, ctx: Context, inputs: Inputs) -> list[PieceDir]:
         """Return the pieces with their directories. Writes nothing."""

@@ -19,6 +19,7 @@ from xner_ray.corpora.ingest_report import quarantine_files
 from xner_ray.errors import UserError
 from xner_ray.observability.work_log import read_work
 from xner_ray.storage.shard_store import ShardStore
+from xner_ray.storage.stage_dir import check_contents
 from xner_ray.text.tags import label_list
 
 RERUN = "run `xner run CONFIG` to its end; finished stages are skipped"
@@ -82,13 +83,13 @@ class RunResults:
     @cached_property
     def datasets(self) -> dict[str, Path]:
         """The training file of each language: schema.EXPORTED."""
-        return {language: self._relocated(path) for language, path in self.results["folders"]["datasets"].items()}
+        return {x: self._checked(self._relocated(path)) for x, path in self.results["folders"]["datasets"].items()}
 
     @cached_property
     def students(self) -> list[Student]:
         """All students, in the order of results.json."""
         folders = self.results["folders"]["students"]
-        return [Student(name, name.partition("-")[0], self._relocated(folder)) for name, folder in folders.items()]
+        return [Student(x, x.partition("-")[0], self._checked(self._relocated(path))) for x, path in folders.items()]
 
     def labels(self, language: str) -> list[str]:
         """The labels of a language's dataset, in the order of their ids. They equal those of the language's students."""
@@ -114,7 +115,7 @@ class RunResults:
 
     @cached_property
     def filtered_shards(self) -> list[str]:
-        """The files of the filtered shards."""
+        """The files of the filtered shards, which were compared with their hashes."""
         shards: dict[str, str] = {}
         for file in self.datasets.values():
             shards |= _read(file.with_name("parts.json"))["shards"]
@@ -157,6 +158,11 @@ class RunResults:
     def _ingest(self) -> list[Path]:
         """The folder of each language's ingested shards; the work log names its parent."""
         return [self._relocated(path) for path in self.results["folders"].get("ingest", {}).values()]
+
+    def _checked(self, path: Path) -> Path:
+        """A file or folder of a stage directory. Raises: UserError if the directory was changed after its commit."""
+        check_contents(path.parent)
+        return path
 
     def _relocated(self, path: str) -> Path:
         """A path of results.json in the present output folder. Paths outside of the output folder stay the same."""

@@ -225,18 +225,19 @@ def replace_dir(path: str | Path, write: Callable[[Path], object]) -> None:
         path: of the folder.
         write: is called with a temporary folder, and fills it.
     """
-    path = Path(path)
+    path, replaced = Path(path), []
     with _temporary_dir(path) as temporary:
         write(temporary)
         sync_tree(temporary)
         while not _rename_dir(temporary, path):
             if _exchange(temporary, path):
                 break  # `temporary` is the old folder now
-            old = _temporary_dir_name(path)
+            replaced.append(_temporary_dir_name(path))
             with contextlib.suppress(FileNotFoundError):  # another process moved it away
-                os.rename(path, old)
-                shutil.rmtree(old, ignore_errors=True)
+                os.rename(path, replaced[-1])
         sync_folder(path.parent)
+    for folder in replaced:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync_file(path: Path) -> None:

@@ -55,6 +55,10 @@ class BlobStore(Protocol):
         """The files of a folder without its subfolders, with their sizes in bytes."""
         ...
 
+    def sha256(self, name: str) -> str | None:
+        """The SHA-256 of a file, hex; None if there is none."""
+        ...
+
     def delete(self, name: str) -> None:
         """Delete a file; nothing happens if there is none."""
         ...

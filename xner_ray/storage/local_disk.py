@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from xner_ray.storage.atomic import explained, replace_file, write_bytes
+from xner_ray.storage.fingerprint import hash_file
 
 
 class LocalDisk:
@@ -54,6 +55,11 @@ class LocalDisk:
             return {}
         with os.scandir(path) as entries:
             return {os.path.join(folder, e.name): e.stat().st_size for e in entries if e.is_file()}
+
+    def sha256(self, name: str) -> str | None:
+        with contextlib.suppress(FileNotFoundError), explained(self.root / name):
+            return hash_file(self.root / name)
+        return None
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the second: a parent is a file

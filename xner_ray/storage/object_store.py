@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from xner_ray.errors import UserError
 from xner_ray.storage.failpoints import failpoint
+from xner_ray.storage.fingerprint import hash_bytes
 
 SCHEMES = ("s3", "gs", "az")
 MAX_OUTAGE = timedelta(minutes=5)  # the run gives up if a server does not answer for longer
@@ -78,6 +79,10 @@ class ObjectStore:
         with self._explained(folder):
             objects = self._obstore.list_with_delimiter(self._store, folder or None)["objects"]
         return {o["path"]: o["size"] for o in objects}
+
+    def sha256(self, name: str) -> str | None:
+        data = self.read(name)
+        return None if data is None else hash_bytes(data)
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._explained(name):

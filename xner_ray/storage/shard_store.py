@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -23,13 +24,16 @@ from xner_ray.storage.atomic import TEMP, random_id
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.failpoints import failpoint
 from xner_ray.storage.fingerprint import canonical_json, hash_bytes
+from xner_ray.storage.verify import damaged, gone
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 6 * 3600.0  # longer than a writer can be suspended and still commit
 _NAME = re.compile(r"\w[\w.-]{0,180}", re.ASCII)
 _DATA = re.compile(r".+\.[0-9a-f]{16}\.parquet")
-_manifest_file, _running_file = "manifest/{}.json".format, "running/{}".format  # of a shard's name
+_CHECK = b'"check":"%08x"'  # CRC-32 of the manifest's text with zeros in this place
+# Of a shard's name.
+_manifest_file, _running_file, _damage_note = "manifest/{}.json".format, "running/{}".format, "damaged/{}".format
 # The same table has to give the same bytes: a change here changes every hash.
 _WRITER: dict[str, Any] = {
     "version": "2.6", "compression": "zstd", "compression_level": 3, "use_dictionary": True, "write_statistics": True,
@@ -51,6 +55,7 @@ class Manifest:
         input_hash: hash of what the shard was made from.
         extra: JSON values of the stage, e.g. counts for the ledger.
         version: of this format.
+        check: checksum of the manifest's text, 8 hex digits; empty in manifests of older versions.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -63,26 +68,40 @@ class Manifest:
     input_hash: str
     extra: dict[str, Any] = field(default_factory=dict)
     version: Literal[1] = 1
+    check: str = field(default="", compare=False)
 
     def to_json(self) -> str:
-        return canonical_json(asdict(self)) + "\n"
+        text = canonical_json({**asdict(self), "check": "0" * 8}).encode() + b"\n"
+        return text.replace(_CHECK % 0, _CHECK % zlib.crc32(text), 1).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes, file: object = None) -> Manifest:
         """Read a manifest. Raises: UserError with `file` and the key if the text is no manifest of this version."""
         problem, key = None, None
         try:
-            manifest = TypeAdapter(cls).validate_json(text)
+            manifest = _MANIFEST.validate_json(text)
             if manifest.file != f"{manifest.shard}.{manifest.attempt}.parquet" or not _NAME.fullmatch(manifest.shard):
                 problem, key = f"it names {manifest.file!r}", "file"
             elif file is not None and Path(str(file)).stem != manifest.shard:
                 problem, key = f"it is of shard {manifest.shard}", "shard"
+            elif manifest.check and not _is_intact(text, manifest.check):
+                problem, key = "its checksum is another one", "check"
         except ValidationError as e:
             problem, key = e.errors()[0]["msg"], ".".join(map(str, e.errors()[0]["loc"])) or None
         if problem:
             remedy = "delete this manifest: the shard is then made again"
             raise UserError(f"the manifest is corrupt: {problem}", file=file, key=key, remedy=remedy)
         return manifest
+
+
+_MANIFEST = TypeAdapter(Manifest)  # building one takes 300 times as long as reading a manifest
+
+
+def _is_intact(text: str | bytes, check: str) -> bool:
+    data = text.encode() if isinstance(text, str) else text
+    stored = b'"check":"' + check.encode() + b'"'
+    # The first occurrence is the key itself: only the attempt id comes before it.
+    return stored in data and stored == _CHECK % zlib.crc32(data.replace(stored, _CHECK % 0, 1))
 
 
 def parquet_bytes(table: pa.Table) -> memoryview:
@@ -176,9 +195,19 @@ class ShardStore:
             return {name: manifest for name, manifest in manifests if manifest}
 
     def files(self, shards: Iterable[str] | None = None) -> list[str]:
-        """Paths of committed data files in the order of the shards' names; default: of all shards."""
+        """Paths of committed data files in the order of the shards' names; default: of all shards.
+
+        Raises:
+            UserError: a file is gone, or its content is not what was committed.
+        """
         chosen = None if shards is None else set(shards)
-        return [self.blobs.path(m.file) for name, m in self.committed().items() if chosen is None or name in chosen]
+        manifests = [m for name, m in self.committed().items() if chosen is None or name in chosen]
+        with ThreadPoolExecutor(16) as threads:  # hashing and reading release the interpreter lock
+            hashes = list(threads.map(lambda m: self.blobs.sha256(m.file), manifests))
+        for manifest, sha256 in zip(manifests, hashes, strict=True):
+            if sha256 != manifest.sha256:
+                raise self._damage(manifest, is_gone=sha256 is None)
+        return [self.blobs.path(m.file) for m in manifests]
 
     def missing(self, shards: Mapping[str, str]) -> list[str]:
         """Which of the shards (name -> input hash) are not committed. Raises: UserError if an input changed."""
@@ -188,30 +217,53 @@ class ShardStore:
         return [name for name in shards if name not in committed]
 
     def damaged(self, shards: Iterable[str]) -> list[str]:
-        """Which of the shards are committed, but their file is gone or has another size than the manifest says."""
+        """Which of the shards are committed, but their file is gone, has another size, or was found damaged by a reader."""
         committed = self.committed()  # before the sizes: a file is written before its manifest
         sizes = self.blobs.sizes()
-        return [s for s in shards if s in committed and sizes.get(committed[s].file) != committed[s].size]
+        notes = {Path(name).name for name in self.blobs.list("damaged")}
+        return [
+            s
+            for s in shards
+            if s in committed
+            and (sizes.get(committed[s].file) != committed[s].size or self._is_noted(committed[s], notes))
+        ]
 
-    def read(self, shard: str, verify: bool = False) -> pa.Table:
+    def _is_noted(self, manifest: Manifest, notes: set[str]) -> bool:
+        # A note about an attempt that was replaced since says nothing.
+        return manifest.shard in notes and self.blobs.read(_damage_note(manifest.shard)) == manifest.attempt.encode()
+
+    def read(self, shard: str, verify: bool = True) -> pa.Table:
         """The rows of a committed shard.
 
         Args:
             shard: its name.
-            verify: also compare the hash of the file.
+            verify: compare the hash of the file, not only its size.
 
         Raises:
-            UserError: the shard is not committed, or its file is gone or changed.
+            UserError: the shard is not committed, or its file is gone or damaged. The next `xner run` makes it again.
         """
-        manifest, path = self.manifest(shard), self._manifest_path(shard)
+        manifest = self.manifest(shard)
         if manifest is None:
+            path = self._manifest_path(shard)
             raise UserError(f"shard {shard} is not committed", file=path, remedy="run its stage first")
-        data = self.blobs.read(manifest.file)
-        if data is None or len(data) != manifest.size or (verify and hash_bytes(data) != manifest.sha256):
-            problem = "a manifest names this file, but it is gone" if data is None else "is not what was committed"
-            remedy = f"delete {path}: the shard is then made again"
-            raise UserError(problem, file=self.blobs.path(manifest.file), remedy=remedy)
-        return pq.ParquetFile(pa.BufferReader(data)).read()
+        for _ in range(2):  # the second time for an error of one transfer
+            data = self.blobs.read(manifest.file)
+            if data is None:
+                break
+            if len(data) == manifest.size and not (verify and hash_bytes(data) != manifest.sha256):
+                return pq.ParquetFile(pa.BufferReader(data)).read()
+        raise self._damage(manifest, is_gone=data is None)
+
+    def _damage(self, manifest: Manifest, *, is_gone: bool) -> UserError:
+        """The error of a data file that is not what was committed. It is noted, so that the next run makes the shard again."""
+        file = self.blobs.path(manifest.file)
+        if is_gone:
+            return gone(file, manifest.shard)
+        try:
+            self.blobs.write(_damage_note(manifest.shard), manifest.attempt.encode(), "damaged")
+        except (OSError, UserError):  # the store cannot be written
+            return damaged(file, manifest.shard, noted=False)
+        return damaged(file, manifest.shard)
 
     def sweep(self, grace_seconds: float = GRACE_SECONDS) -> list[str]:
         """Delete data files that no manifest names and temporary files, if they are older than the grace time.
@@ -234,8 +286,9 @@ class ShardStore:
         return orphans
 
     def uncommit(self, shard: str) -> None:
-        """Delete the manifest of a shard, so that it is made again. Only a user may ask for this."""
+        """Delete the manifest of a shard, so that it is made again. Only for a user who asks for it, and for damaged shards."""
         self.blobs.delete(_manifest_file(shard))
+        self.blobs.delete(_damage_note(shard))
 
     def probe(self) -> None:
         """Check that the store can be written, and can create a file only if it is absent. Raises: UserError if not."""

@@ -7,13 +7,15 @@ Results of different configs, inputs or stage versions never mix, because their 
 disk: results of an older config stay until a user deletes them.
 
 A directory without a marker is unfinished. Its stage runs again and may reuse what lies there. The marker lists the files that
-it vouches for with their sizes. If one of them is gone or has another size, the result is damaged: `discard_damaged` deletes the
-marker and all listed files, and the stage makes them again.
+it vouches for with their sizes and hashes. If one of them is gone or changed, or the marker is corrupt, the result is damaged:
+`discard_damaged` deletes the marker and all listed files, and the stage makes them again. Models are the exception: they cost
+hours, and a user may have edited one. `check_contents` is an error for them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
 import json
 import os
@@ -25,9 +27,11 @@ from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, explained, make_folder, sync_tree, write_bytes
-from xner_ray.storage.fingerprint import canonical_json, describe_change, fingerprint
+from xner_ray.storage.fingerprint import canonical_json, describe_change, fingerprint, hash_file
+from xner_ray.storage.verify import NOTE, damage_note
 
 PARTS, MARKER = "parts.json", "done.json"
+_DELETE = "delete this file, and run again: it is written again"
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,11 @@ class StageDir:
             UserError: it cannot be written, or it holds other parts than its name says.
         """
         if not self.fixed and (self.path / PARTS).exists() and not self._holds_parts():
-            raise UserError(
-                "not the parts of this folder's name", file=self.path / PARTS, remedy=f"delete {self.path}"
-            )
+            remedy = "delete this file: it is then written again, and no result is lost"
+            raise UserError("not the parts of this folder's name", file=self.path / PARTS, remedy=remedy)
         if not self._holds_parts():
-            (self.path / MARKER).unlink(missing_ok=True)
+            if self.fixed:
+                (self.path / MARKER).unlink(missing_ok=True)
             write_bytes(self.path / PARTS, _pretty(self.parts), step="parts", if_absent=not self.fixed)
         with explained(self.path):
             os.utime(self.path / PARTS)  # `changes` compares with the directory that was used last
@@ -98,53 +102,85 @@ class StageDir:
         """
         commit_dir(self.path, {"items": digest(items or {})}, files)
 
-    def problem(self, items: Mapping[str, str] | None = None) -> str | None:
+    def problem(self, items: Mapping[str, str] | None = None, sizes_only: str = "") -> str | None:
         """Why the result is not complete; None: it is.
 
         Args:
             items: the items that the result must cover. A marker for other items does not count.
+            sizes_only: glob pattern of files whose readers compare the hash. Here they must only be as long as they were.
         """
-        marker = _read(self.path / MARKER)
+        try:
+            marker = _read_marker(self.path)
+        except UserError as e:
+            return f"{e.file} {e.problem}"
         if self.fixed and marker is not None and not self._holds_parts():
             return "made from other parts"
         if marker is None:
             return "unfinished" if (self.path / PARTS).exists() else "not started"
-        if damaged := self._damaged(marker):
-            return damaged[0][1]
+        if damaged := self._damaged(marker, sizes_only):
+            return damaged[0]
         return None if marker["items"] == digest(items or {}) else "its items changed"
 
-    def is_complete(self, items: Mapping[str, str] | None = None) -> bool:
-        """Whether the marker is valid for these items."""
-        return self.problem(items) is None
+    def is_complete(self, items: Mapping[str, str] | None = None, sizes_only: str = "") -> bool:
+        """Whether the marker is valid for these items; see `problem`."""
+        return self.problem(items, sizes_only) is None
 
-    def discard_damaged(self) -> list[str]:
+    def discard_damaged(self, sizes_only: str = "") -> list[str]:
         """If a file is not as the marker says, delete the marker and all files that it lists, so that they are made again.
+
+        Args:
+            sizes_only: as in `problem`.
 
         Returns:
             one line for each damaged file.
         """
-        marker = _read(self.path / MARKER)
-        damaged = self._damaged(marker) if marker is not None else []
+        try:
+            marker = _read_marker(self.path)
+        except UserError as e:
+            (self.path / MARKER).unlink()
+            return [f"{e.file} {e.problem}"]
+        damaged = self._damaged(marker, sizes_only) if marker is not None else []
         if marker is not None and damaged:
             (self.path / MARKER).unlink()
             for name in marker["files"]:
                 if name != PARTS:
                     (self.path / name).unlink(missing_ok=True)
+                    damage_note(self.path / name).unlink(missing_ok=True)
             for folder, _, _ in os.walk(self.path, topdown=False):
                 with contextlib.suppress(OSError):  # it holds other files
                     os.rmdir(folder)
-        return [problem for _, problem in damaged]
+        return damaged
 
-    def _damaged(self, marker: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    def _damaged(self, marker: Mapping[str, Any], sizes_only: str) -> list[str]:
+        """A line for each file that is not as the marker says."""
         found = []
         for name, size in marker["files"].items():
-            file = self.path / name
-            now = file.stat().st_size if file.is_file() else None
+            file, sha256 = self.path / name, marker.get("sha256", {}).get(name)
+            now, is_read_checked = file.stat().st_size if file.is_file() else None, fnmatch.fnmatch(name, sizes_only)
             if now is None:
-                found.append((file, f"{file} is gone"))
-            elif now != size:
-                found.append((file, f"{file} has {now:,} bytes instead of {size:,}"))
+                found.append(f"{file} is gone")
+            elif now < size or (now > size and not is_read_checked):
+                found.append(f"{file} has {now:,} bytes instead of {size:,}")
+            elif damage_note(file).exists():
+                found.append(f"{file} was found damaged")
+            elif sha256 and not is_read_checked and hash_file(file) != sha256:
+                found.append(f"{file} has another content")
         return found
+
+
+def check_contents(path: Path) -> None:
+    """Compare the files of a complete stage directory with their hashes. A directory without a marker is not checked.
+
+    Raises:
+        UserError: a file was changed after its commit, e.g. a model was edited in place.
+    """
+    marker = _read_marker(path) or {}
+    for name, sha256 in marker.get("sha256", {}).items():
+        if not (path / name).is_file() or hash_file(path / name) != sha256:
+            remedy = (
+                f"put the old file back, or delete {path}: `xner run` then makes it again. Edit only a copy of a model"
+            )
+            raise UserError("was changed after it was committed", file=path / name, remedy=remedy)
 
 
 def commit_dir(path: Path, info: Mapping[str, Any], files: Iterable[Path] | None = None) -> None:
@@ -160,10 +196,14 @@ def commit_dir(path: Path, info: Mapping[str, Any], files: Iterable[Path] | None
     """
     sync_tree(path)
     chosen = sorted(files) if files is not None else sorted(p for p in path.rglob("*") if p.is_file())
-    sizes = {
-        p.relative_to(path).as_posix(): p.stat().st_size for p in chosen if p.name != MARKER and not _temporary(p)
+    listed = {p.relative_to(path).as_posix(): p for p in chosen if p.name != MARKER and not _temporary(p)}
+    marker = {
+        "items": digest({}),
+        **info,
+        "files": {name: p.stat().st_size for name, p in listed.items()},
+        "sha256": {name: hash_file(p) for name, p in listed.items()},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    marker = {"items": digest({}), **info, "files": sizes, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     write_bytes(path / MARKER, _pretty(marker), step="done")
 
 
@@ -195,11 +235,21 @@ def claim_out(out: str | Path, name: str, config_file: str | Path) -> None:
 
 
 def _temporary(path: Path) -> bool:
-    return bool(TEMP.fullmatch(path.name))
+    return bool(TEMP.fullmatch(path.name)) or path.name.endswith(NOTE)
 
 
 def _pretty(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(json.loads(canonical_json(dict(value))), indent=2, sort_keys=True) + "\n").encode()
+
+
+def _read_marker(path: Path) -> dict[str, Any] | None:
+    """The completion marker; None if there is none. Raises: UserError if it is corrupt."""
+    marker = _read(path / MARKER)
+    sizes, hashes = (marker.get(key, {}) if marker else {} for key in ("files", "sha256"))
+    is_valid = isinstance(sizes, dict) and isinstance(hashes, dict) and all(type(x) is int for x in sizes.values())
+    if marker is not None and not (is_valid and "files" in marker and "items" in marker):
+        raise UserError("is corrupt: keys are missing", file=path / MARKER, remedy=_DELETE)
+    return marker
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -212,4 +262,4 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as e:
-        raise UserError(f"is corrupt: {e}", file=path, remedy=f"delete {path.parent} and run again") from e
+        raise UserError(f"is corrupt: {e}", file=path, remedy=_DELETE) from e

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
 from xner_ray.config import Config
@@ -28,7 +27,8 @@ from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.source_models import SourceModels, describe_training, train_job
 from xner_ray.storage.atomic import replace_dir
 from xner_ray.storage.fingerprint import fingerprint, hash_file
-from xner_ray.storage.stage_dir import StageDir
+from xner_ray.storage.stage_dir import StageDir, check_contents
+from xner_ray.storage.verify import read_table
 
 if TYPE_CHECKING:
     from xner_ray.ner.base_tagger import BaseTagger
@@ -40,6 +40,7 @@ class TrainAligner(Stage):
     """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
     name, version = "aligner", 3
+    sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("ingest", "teacher")
 
     def describe(self, config: Config) -> str:
@@ -82,6 +83,8 @@ class TrainAligner(Stage):
             _assemble(ctx, start, paths, piece.path / "model")
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Path:
+        for directory in done.values():
+            check_contents(directory.path)
         return done[PROJECTOR].path / "model"
 
 
@@ -202,7 +205,7 @@ def make_examples(
     taggers = {folder: open_tagger(str(folder)) for folder in set(teachers.values())}
     all_examples, reports = [], {}
     for language in dict.fromkeys(s.language for s in shards):
-        table = pa.concat_tables([pq.read_table(s.path) for s in shards if s.language == language])
+        table = pa.concat_tables([read_table(s.path, s.input_hash, s.shard) for s in shards if s.language == language])
         tagger = taggers[teachers[language]]
         table = table.combine_chunks()
         labeled = without_failing_rows(partial(_label_rows, tagger, table, config.source_language), table.num_rows)

@@ -48,8 +48,10 @@ class Filtered:
     ledger: Ledger
 
     def files(self, language: str) -> list[Path]:
-        """Return the files of a language's shards."""
-        return [self.path / m.file for s, m in sorted(self.manifests.items()) if s.startswith(f"{language}-")]
+        """Return the files of a language's shards. Raises: UserError if one is gone or damaged."""
+        return [
+            Path(f) for f in ShardStore(self.path).files(s for s in self.manifests if s.startswith(f"{language}-"))
+        ]
 
     def sources_of(self, language: str) -> dict[str, str]:
         """Return `sources` of one language."""

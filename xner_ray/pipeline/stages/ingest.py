@@ -18,6 +18,7 @@ from xner_ray.corpora.collection import FIRST_GENERATION, Collection, source_ide
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, load_report, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
+from xner_ray.corpora.repair import damaged_files, repair
 from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.observability.run_metrics import record_ingest
@@ -83,6 +84,7 @@ class Ingest(Stage):
     """Makes shards of sentence pairs. Result: `Ingested`."""
 
     name, version = "ingest", 4
+    sizes_only = "shards/shard-*.parquet"
     needs: tuple[str, ...] = ("sample",)
 
     def describe(self, config: Config) -> str:
@@ -103,6 +105,8 @@ class Ingest(Stage):
         if (problem := super().problem(ctx, piece)) is not None or not ctx.config.ingest.incremental:
             return problem
         collection = Collection(collection_folder(ctx.out, piece.key))
+        if damaged := damaged_files(collection):
+            return f"{damaged[0]} is gone or damaged"
         return "its corpora changed" if collection.new_sources(sources_of(ctx.config, piece.key)) else None
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
@@ -162,6 +166,8 @@ def _ingest(ctx: Context, piece: PieceDir) -> None:
 
 def _extend(ctx: Context, piece: PieceDir) -> None:
     collection, sources = Collection(collection_folder(ctx.out, piece.key)), sources_of(ctx.config, piece.key)
+    for file in repair(collection, sources, ctx.executor.map):
+        ctx.log(f"[ingest] {piece.key}: {file} was gone or damaged; it was made again")
     if not collection.new_sources(sources):
         return
     with ctx.record_work("ingest", piece.key) as amount:

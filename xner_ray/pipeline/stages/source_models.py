@@ -19,7 +19,7 @@ from xner_ray.ner.external_teacher import adopt_model, hash_model, normalized_la
 from xner_ray.ner.source_gold import encode_gold, entity_types, gold_labels, read_gold
 from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
-from xner_ray.storage.stage_dir import StageDir, digest
+from xner_ray.storage.stage_dir import StageDir, check_contents, digest
 from xner_ray.text.conll import Sentence
 from xner_ray.training.job import TrainJob
 
@@ -83,6 +83,7 @@ class TrainSourceModels(Stage):
     """
 
     name, version = "teacher", 2
+    sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("sample",)
 
     def __init__(self, specs: Sequence[ModelSpec] | None = None):
@@ -115,6 +116,8 @@ class TrainSourceModels(Stage):
         ctx.executor.train(jobs)
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> SourceModels:
+        for directory in done.values():
+            check_contents(directory.path)
         return SourceModels(
             {spec: done[key].path / "model" for key, spec in self._keyed(ctx.config).items()}, ctx.config
         )

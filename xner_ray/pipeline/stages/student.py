@@ -34,7 +34,7 @@ from xner_ray.pipeline.stages.source_models import (
     training_gold,
 )
 from xner_ray.storage.fingerprint import hash_file
-from xner_ray.storage.stage_dir import StageDir
+from xner_ray.storage.stage_dir import StageDir, check_contents
 from xner_ray.text.words import join_tokens, tokenize_words
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 from xner_ray.training.job import TrainJob
@@ -67,6 +67,7 @@ class TrainStudents(Stage):
     """
 
     name, version = "student", 2
+    sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("teacher", "dataset")
 
     def __init__(self, languages: Sequence[str] | None = None):
@@ -88,6 +89,8 @@ class TrainStudents(Stage):
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> list[Student]:
         students = []
+        for directory in done.values():
+            check_contents(directory.path)
         for key, (language, encoder, seed) in self._keyed(ctx.config).items():
             base = inputs["teacher"].zero_shot(encoder, language, seed)
             folder = done[key].path / "model" if key in done else base
