@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,12 +17,16 @@ from xner_ray.labeling.plan import PLAN
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.executors import InProcess
 from xner_ray.pipeline.runner import Runner
+from xner_ray.pipeline.stages.aligner import TrainAligner
 from xner_ray.pipeline.stages.dataset import SampleSentences
 from xner_ray.pipeline.stages.filter import Filter
 from xner_ray.pipeline.stages.ingest import Ingest
 from xner_ray.pipeline.stages.label import Label
+from xner_ray.pipeline.stages.source_models import TrainSourceModels
+from xner_ray.pipeline.stages.student import TrainStudents
 from xner_ray.storage.envelope import unpack
 from xner_ray.storage.shard_store import ShardStore
+from xner_ray.storage.stage_dir import StageDir
 
 
 class LabelInProcess(Label):
@@ -165,3 +170,41 @@ def test_a_corrupt_marker_costs_no_shard(done, text):
     shards = {p: p.stat().st_mtime_ns for p in Path(made.out).glob("label/*/*.parquet")}
     run(made)
     assert contents(made) == before and {p: p.stat().st_mtime_ns for p in shards} == shards
+
+
+MODEL_STAGES = (TrainSourceModels, TrainAligner, TrainStudents)
+
+
+def committed_model(out: Path) -> StageDir:
+    directory = StageDir.of(out, "student/de", {"seed": 1}).create()
+    (directory.path / "model").mkdir()
+    (directory.path / "model" / "model.safetensors").write_bytes(b"weights")
+    (directory.path / "model" / "config.json").write_text('{"id2label": {"0": "O"}}')
+    directory.commit()
+    (directory.path / "model" / "README.md").write_text("a card, which is written later")
+    return directory
+
+
+@pytest.mark.parametrize("stage", MODEL_STAGES)
+@pytest.mark.parametrize("edit", ["weights", "longer config"])
+def test_a_model_that_was_edited_in_place_is_an_error(tmp_path, stage, edit):
+    directory = committed_model(tmp_path)
+    file = directory.path / "model" / ("model.safetensors" if edit == "weights" else "config.json")
+    if edit == "weights":
+        flip(file)
+    else:
+        file.write_text(file.read_text().replace("O", "B-PERSON"))
+    assert directory.problem(sizes_only=stage.sizes_only) is None  # it is not made again without a question
+    with pytest.raises(UserError) as e:
+        stage().result(None, {}, {"de": directory})
+    assert e.value.file == file and f"delete {directory.path}" in e.value.remedy
+    shutil.rmtree(directory.path)  # the remedy
+    assert directory.problem() == "not started"
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"wei")], ids=["gone", "truncated"])
+def test_a_model_that_is_gone_or_truncated_is_trained_again(tmp_path, damage):
+    directory = committed_model(tmp_path)
+    damage(directory.path / "model" / "model.safetensors")
+    assert directory.problem(sizes_only=TrainStudents.sizes_only)
+    assert directory.discard_damaged(TrainStudents.sizes_only) and directory.problem() == "unfinished"

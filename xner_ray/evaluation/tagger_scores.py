@@ -16,6 +16,7 @@ from xner_ray.evaluation.bootstrap import resample, sentence_counts, with_interv
 from xner_ray.evaluation.calibration import reliability
 from xner_ray.evaluation.scores import scores
 from xner_ray.ner.label_normalizer import SPACY_PREFIX
+from xner_ray.storage.stage_dir import check_contents
 from xner_ray.text.conll import Sentence, read_conll
 from xner_ray.text.tags import bio2_to_spans
 
@@ -55,14 +56,15 @@ def evaluate_model(
         calibration, sentences.
 
     Raises:
-        UserError: the folder holds no tagger, the file is not what `text.conll` reads, or no entity of the file has a type
-            of the tagger.
+        UserError: the folder holds no tagger, the model was edited after its training, the file is not what `text.conll` reads,
+            or no entity of the file has a type of the tagger.
     """
     from xner_ray.ner.tagger import open_named_tagger
 
     if not Path(model.removeprefix(SPACY_PREFIX)).is_dir():
         remedy = "give a folder that a training wrote"
         raise UserError("no such model folder", file=model, key="--model", remedy=remedy)
+    check_contents(Path(model).parent)
     sentences = read_conll(data, language, tag_map, types, scheme=scheme)
     tagger = open_named_tagger(model)
     check_types(tagger.types, sentences, data)

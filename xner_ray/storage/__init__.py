@@ -17,6 +17,9 @@
    writer may still commit. A writer that was suspended for longer finds its file gone after its commit, and writes it again
    from memory.
 
+A reader compares the hash of a file with its manifest (`verify.py`). If it differs, the reader writes the note
+`damaged/<shard>` and stops with an error, and the next run makes this shard again. A manifest has a checksum of its own.
+
 A manifest is never rewritten. It holds the hash of the shard's input, so a changed input under an old name is an error. The
 same table gives the same bytes (fixed writer settings, one chunk, no timestamps). Only the attempt id differs, and with it the
 file name.

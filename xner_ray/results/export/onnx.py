@@ -19,6 +19,7 @@ from xner_ray.encoders.load import load_model, load_tokenizer, quiet_transformer
 from xner_ray.errors import UserError
 from xner_ray.ner.label_normalizer import output_labels
 from xner_ray.storage.atomic import new_dir
+from xner_ray.storage.stage_dir import check_contents
 
 TOLERANCE = 1e-3
 OPSET = 18
@@ -41,11 +42,12 @@ def export_onnx(folder: str | Path, out: str | Path) -> float:
         the largest difference between a probability of ONNX Runtime and of torch.
 
     Raises:
-        UserError: an ONNX package is not installed, `out` is not empty, the labels cannot be understood, or the difference
-            exceeds TOLERANCE.
+        UserError: an ONNX package is not installed, `out` is not empty, the labels cannot be understood, the model was edited
+            after its training, or the difference exceeds TOLERANCE.
     """
     with new_dir(out, "--out") as temporary:
         _check_packages()
+        check_contents(Path(folder).parent)
         output_labels(folder)  # labels that `xner tag` cannot read are an error before the export
         model, tokenizer = load_model(folder).eval().float(), load_tokenizer(folder)
         model.config._attn_implementation = "eager"  # the shape checks of fused attention cannot be traced
