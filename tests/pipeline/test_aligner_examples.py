@@ -13,6 +13,7 @@ from xner_ray.config.load import load_config
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.ner.external_teacher import adopt_model
 from xner_ray.pipeline.stages.aligner import make_examples
+from xner_ray.storage.fingerprint import hash_file
 
 
 def test_text_that_is_too_long_for_spacy_gives_no_example(tiny_encoder, tmp_path):
@@ -32,7 +33,7 @@ def test_text_that_is_too_long_for_spacy_gives_no_example(tiny_encoder, tmp_path
     report = make_examples(
         load_config("configs/tiny.yaml", overrides),
         {"de": teacher},
-        [ShardDescriptor("s-1", "de", str(shard), 40, "hash")],
+        [ShardDescriptor("s-1", "de", str(shard), 40, hash_file(shard))],
         tiny_encoder,
         tmp_path / "data.npz",
         1,
