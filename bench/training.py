@@ -168,12 +168,12 @@ def compare_workers(
     def run(workers: int, models: int = 1) -> float:
         """Seconds per model."""
         from xner_ray.config import TrainingConfig
-        from xner_ray.training.backends.ray_train import fit
+        from xner_ray.training.backends.dispatch import train_on_ray
         from xner_ray.training.job import TrainJob, TrainResources
 
         outs = [work / f"workers-{workers}-{time.time_ns()}-{i}" for i in range(models)]
         jobs = [TrainJob("bench", start, LABELS, TrainingConfig(**settings), 1, data, str(out)) for out in outs]
-        fit(jobs, work / "ray_train", TrainResources(workers), print)
+        train_on_ray(jobs, work / "ray_train", TrainResources(workers), print)
         results = [json.loads((out / "training.json").read_text()) for out in outs]
         tokens.append(results[0]["tokens"])
         return max(result["seconds"] for result in results) / models

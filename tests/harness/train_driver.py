@@ -13,14 +13,14 @@ from pathlib import Path
 def main() -> None:
     from xner_ray.config import RayConfig
     from xner_ray.preflight.ray_session import connect
-    from xner_ray.training.backends.ray_train import fit
+    from xner_ray.training.backends.dispatch import train_on_ray
     from xner_ray.training.job import TrainJob, TrainResources
 
     arguments = json.loads(Path(sys.argv[1]).read_text())
     jobs = [TrainJob.from_dict(job) for job in arguments.pop("jobs")]
     resources = TrainResources(**arguments.pop("resources", {}))
     connect(RayConfig())
-    fit(jobs, resources=resources, log=lambda line: print(line, flush=True), **arguments)
+    train_on_ray(jobs, resources=resources, log=lambda line: print(line, flush=True), **arguments)
 
 
 if __name__ == "__main__":

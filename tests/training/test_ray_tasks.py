@@ -13,7 +13,7 @@ from tests.harness.tiny_job import SilentBackend, make_job, without_dropout
 from xner_ray.encoders.load import load_model
 from xner_ray.errors import UserError
 from xner_ray.training.backends import ray_tasks
-from xner_ray.training.backends.ray_train import fit
+from xner_ray.training.backends.dispatch import train_on_ray
 from xner_ray.training.trainer import train
 
 
@@ -27,7 +27,7 @@ def test_two_parallel_trainings_end_as_one_alone(ray_session, job, tmp_path):
     other = replace(job, training=job.training.model_copy(update={"epochs": 1}))
     jobs = [replace(j, name=n, out=str(tmp_path / n)) for j, n in ((job, "long"), (other, "short"), (job, "again"))]
     lines: list[str] = []
-    fit(jobs, tmp_path / "ray", log=lines.append)
+    train_on_ray(jobs, tmp_path / "ray", log=lines.append)
     assert lines[0] == "[long] 3 models to train, 2 at a time on 1 CPU"
     assert any(line.startswith("[short] step ") for line in lines)
     saved = {j.name: json.loads((Path(j.out) / "training.json").read_text()) for j in jobs}
@@ -36,7 +36,7 @@ def test_two_parallel_trainings_end_as_one_alone(ray_session, job, tmp_path):
     weights = load_model(tmp_path / "long").state_dict()
     assert all(torch.allclose(weights[name], value, atol=1e-4) for name, value in alone.state_dict().items())
     lines.clear()
-    fit(jobs, tmp_path / "ray", log=lines.append)
+    train_on_ray(jobs, tmp_path / "ray", log=lines.append)
     assert lines == []  # all models are trained
 
 
@@ -44,7 +44,7 @@ def test_an_error_of_a_task_arrives(ray_session, job, tmp_path):
     damaged = replace(job, data=str(tmp_path / "damaged.npz"), out=str(tmp_path / "model"))
     (tmp_path / "damaged.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="pickle"):
-        fit([damaged], tmp_path / "ray", log=[].append)
+        train_on_ray([damaged], tmp_path / "ray", log=[].append)
     assert not Path(damaged.out).exists()
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from xner_ray.cli.console import echo, report_user_errors, show
-from xner_ray.cli.options import ConfigFile, Overrides, comma_list, command_group, language_list
+from xner_ray.cli.options import ConfigFile, Overrides, Wait, comma_list, command_group, language_list
 from xner_ray.errors import UserError
 
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="N,...", help="Seeds. Default: those of the config.")]
@@ -36,18 +36,13 @@ def ablation(
     seeds: Seeds = None,
     languages: Languages = None,
     csv: Csv = None,
+    wait: Wait = False,
 ) -> None:
     """Compare sequential and mixed training, with and without source gold, with two losses, and zero-transfer (Table 3).
 
     Example: [cyan]xner study ablation configs/real.yaml data=DIR --languages de --seeds 1,2,3[/]
     """
-    _run(
-        "ablation",
-        config,
-        overrides,
-        {"seeds": _integers(seeds), "languages": language_list(languages, "--languages")},
-        csv,
-    )
+    _run("ablation", config, overrides, _common(seeds, languages), csv, wait)
 
 
 @study.command()
@@ -64,17 +59,14 @@ def size(
         int | None, typer.Option("--one-seed-above", metavar="N", help="Train larger sizes with the first seed only.")
     ] = None,
     csv: Csv = None,
+    wait: Wait = False,
 ) -> None:
     """Train on growing numbers of projected sentences, from 1,000 in doublings up to all (section 5.1 of the paper).
 
     Example: [cyan]xner study size configs/real.yaml data=DIR --languages de,zh --sizes 1000,2000,4000[/]
     """
-    options = {
-        "seeds": _integers(seeds),
-        "languages": language_list(languages, "--languages"),
-        "sizes": _integers(sizes, "--sizes"),
-    }
-    _run("size", config, overrides, {**options, "one_seed_above": one_seed_above}, csv)
+    options = {"sizes": _integers(sizes, "--sizes"), "one_seed_above": one_seed_above}
+    _run("size", config, overrides, _common(seeds, languages) | options, csv, wait)
 
 
 @study.command()
@@ -84,6 +76,7 @@ def domain(
     seeds: Seeds = None,
     languages: Languages = None,
     csv: Csv = None,
+    wait: Wait = False,
 ) -> None:
     """Train on equally many sentences of each domain of the parallel text, and of all (Table 2, Fig. 3 and 4 of the paper).
 
@@ -91,13 +84,7 @@ def domain(
 
     Example: [cyan]xner study domain configs/real.yaml data=DIR --languages zh[/]
     """
-    _run(
-        "domain",
-        config,
-        overrides,
-        {"seeds": _integers(seeds), "languages": language_list(languages, "--languages")},
-        csv,
-    )
+    _run("domain", config, overrides, _common(seeds, languages), csv, wait)
 
 
 @study.command()
@@ -115,14 +102,14 @@ def loss(
         typer.Option("--frozen", metavar="N,...", help="Numbers of frozen layers. Default: those of the config."),
     ] = None,
     csv: Csv = None,
+    wait: Wait = False,
 ) -> None:
     """Train with each gamma of the reweighted loss and each number of frozen layers.
 
     Example: [cyan]xner study loss configs/real.yaml data=DIR --languages de --gammas 0,2,4 --frozen 0,6[/]
     """
-    options: dict[str, Any] = {"seeds": _integers(seeds), "languages": language_list(languages, "--languages")}
-    options |= {"gammas": _numbers(gammas, float, "--gammas"), "frozen": _numbers(frozen, int, "--frozen")}
-    _run("loss", config, overrides, options, csv)
+    options = {"gammas": _numbers(gammas, float, "--gammas"), "frozen": _numbers(frozen, int, "--frozen")}
+    _run("loss", config, overrides, _common(seeds, languages) | options, csv, wait)
 
 
 @study.command()
@@ -148,7 +135,15 @@ def page(
         echo(f"figures were not drawn: {INSTALL}", "yellow")
 
 
-def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str, Any], csv: Path | None) -> None:
+def _common(seeds: str | None, languages: str | None) -> dict[str, Any]:
+    """The options that all studies have, as keys of their section."""
+    return {"seeds": _integers(seeds), "languages": language_list(languages, "--languages")}
+
+
+def _run(
+    name: str, config: Path, overrides: list[str] | None, options: dict[str, Any], csv: Path | None, wait: bool
+) -> None:
+    """Run a study, write its table and figures, and print them. `options`: keys of its section; None: not given."""
     with report_user_errors(resumable=True):
         given = [f"study.{name}.{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
         from xner_ray.workflows.study.config import load_study_config
@@ -160,7 +155,7 @@ def _run(name: str, config: Path, overrides: list[str] | None, options: dict[str
 
         if not can_draw():
             echo(f"matplotlib is not installed, so figures will not be drawn: {INSTALL}", "yellow")
-        table, parquet = run_study(name, loaded, config)
+        table, parquet = run_study(name, loaded, config, wait=wait)
         csv = csv or parquet.with_suffix(".csv")
         files = [parquet, write_table(table, csv if csv.suffix == ".csv" else csv / f"{name}.csv")]
         files += draw(name, table, files[-1].parent) if can_draw() else []

@@ -120,12 +120,12 @@ class RayExecutor:
     def train(self, jobs: Sequence[TrainJob]) -> None:
         if not jobs:
             return
-        from xner_ray.training.backends.ray_train import fit
+        from xner_ray.training.backends.dispatch import train_on_ray
 
         self.connect()
         settings = self.settings
         resources = TrainResources(settings.train_workers, settings.min_train_workers, settings.max_gpus)
-        fit(list(jobs), self.out / "ray_train", resources, self.log)
+        train_on_ray(jobs, self.out / "ray_train", resources, self.log)
 
     def compute(self, function: Callable[..., T], *args: Any) -> T:
         import ray

@@ -175,7 +175,7 @@ def check_training(
 ) -> str:
     """Check that the training workers fit on the nodes.
 
-    A worker takes a GPU or, where there are no GPUs, as many CPUs as fit; see `ray_train.fit`.
+    A worker takes a GPU or, where there are no GPUs, as many CPUs as fit; see `training.backends.dispatch`.
 
     Args:
         nodes: resources of each node that is up.

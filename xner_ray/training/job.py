@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ class TrainJob:
         distill_from: folder of a model with the same labels, whose probabilities are mixed into the targets, see
             `losses.soft_targets`; None: the labels are the targets.
         distill_weight: weight of those probabilities, 0..1.
-        marker: what the completion marker of the parent folder of `out` says. The process that saves the model commits that
+        marker: content of the completion marker of the parent folder of `out`. The process that saves the model commits that
             folder as soon as the model is complete, see `storage.stage_dir.commit_dir`. None: nothing is committed.
     """
 
@@ -97,3 +97,12 @@ class TrainResources:
     workers: int = 1
     min_workers: int | None = None
     max_gpus: int = 0
+
+    def use_gpu(self, nodes: Sequence[Mapping[str, float]]) -> bool:
+        """Whether the minimum of workers can have a GPU each.
+
+        Args:
+            nodes: resources of each node, by Ray's names (CPU, GPU).
+        """
+        gpus = max(self.max_gpus, sum(node.get("GPU", 0) for node in nodes))
+        return gpus >= (self.min_workers or self.workers)

@@ -1,15 +1,19 @@
 """Parts of a study without Ray: resources of a task, counts of training data, joined training sets, wrong arguments, grids."""
 
+import threading
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from tests.harness.study_tables import tiny
+from tests.harness.study_tables import TINY, tiny
 from xner_ray.cli.main import app
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.errors import UserError
+from xner_ray.storage.lock import hold_output
+from xner_ray.storage.stage_dir import claim_out
 from xner_ray.training.data import TrainSet
 from xner_ray.workflows.study.run import run_study, student_resources
 
@@ -76,3 +80,31 @@ def test_configs_have_grids(name, kind):
         assert "200000" in settings and {c.seed for c in all_cells if c.setting == "200000"} == {1}
     if kind == "loss":
         assert len(settings) == 24
+
+
+def test_a_study_waits_for_another_run_only_with_wait(tmp_path):
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with hold_output(tmp_path / "out", lambda line: None):
+            held.set()
+            release.wait(60)
+
+    def ablation(*options: str):
+        # The sample is replaced by a folder without files, so a study that has the lock stops at once.
+        overrides = [f"out={tmp_path / 'out'}", "sample=null", f"data={tmp_path / 'none'}"]
+        return CliRunner().invoke(app, ["study", "ablation", str(TINY), *overrides, *options])
+
+    claim_out(tmp_path / "out", "tiny", TINY)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(30)
+    try:
+        stopped = ablation()
+        assert stopped.exit_code == 2 and "is running" in stopped.stderr
+        threading.Timer(1.0, release.set).start()
+        waited = ablation("--wait")
+    finally:
+        release.set()
+        holder.join()
+    assert waited.exit_code == 2 and "is running" not in waited.stderr and str(tmp_path / "none") in waited.stderr

@@ -1,9 +1,8 @@
-"""Training on Ray: in Ray tasks or, with GPUs or several workers per model, in a Ray Train worker group.
+"""Training in a Ray Train worker group: with GPUs, or with several workers per model.
 
 A worker group takes 20 to 40 seconds to start, because each worker imports torch and transformers. So all models of a call share
-one group: its workers train one model after another, together. Models that are trained already are skipped, and a model that was
-interrupted continues at the step of its last checkpoint. Workers read training data and write models on storage that all nodes
-see.
+one group: its workers train one model after another, together. A model that was interrupted continues at the step of its last
+checkpoint. Workers read training data and write models on storage that all nodes see.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +20,15 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 
 from xner_ray.errors import UserError
 from xner_ray.observability.log_follower import append_line, follow_log
-from xner_ray.storage.fingerprint import fingerprint
 from xner_ray.training.backends.local import LocalBackend
-from xner_ray.training.backends.nodes import nodes_up
-from xner_ray.training.backends.ray_tasks import train_in_tasks
 from xner_ray.training.job import TrainJob, TrainResources
 from xner_ray.training.resource_split import cpus_per_worker
 
 if TYPE_CHECKING:
     import torch
 
-CHECKPOINT_SECONDS = 300.0
 MAX_FAILURES = 3  # restarts of a group; Ray Train counts exceptions in the loop as well, half a minute each
-DUE_EVERY = 10  # steps between questions whether a checkpoint is due: each one is a message to all ranks
+DUE_EVERY = 10  # steps between checks whether a checkpoint is due, because each check is a message to all ranks
 
 
 class RayTrainBackend:
@@ -45,7 +39,7 @@ class RayTrainBackend:
         checkpoint_seconds: time between checkpoints.
     """
 
-    def __init__(self, progress: Path, checkpoint_seconds: float = CHECKPOINT_SECONDS):
+    def __init__(self, progress: Path, checkpoint_seconds: float):
         self.progress, self.checkpoint_seconds = progress, checkpoint_seconds
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
@@ -57,7 +51,7 @@ class RayTrainBackend:
         return prepare_model(model)
 
     def load_checkpoint(self, job: TrainJob) -> Path | None:
-        """The group's last checkpoint if it is of this job; without one, that of an earlier training in a Ray task."""
+        """Return the group's last checkpoint if it is of this job, or else the checkpoint of an earlier Ray task."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return LocalBackend().load_checkpoint(job)
@@ -122,53 +116,39 @@ def _train_worker(config: dict[str, Any]) -> None:
         ray.train.report({"job": job.name, "loss": sum(recent) / max(1, len(recent))})
 
 
-def fit(
+def train_in_worker_group(
     jobs: Sequence[TrainJob],
-    storage: str | Path,
-    resources: TrainResources = TrainResources(),  # noqa: B008 - frozen
-    log: Callable[[str], None] = print,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    nodes: Sequence[Mapping[str, float]],
+    resources: TrainResources,
+    name: str,
+    progress: Path,
+    log: Callable[[str], None],
+    checkpoint_seconds: float,
 ) -> None:
-    """Train the models that are not trained yet. Returns when all of them are saved.
-
-    Each model is saved, and its stage folder committed (`TrainJob.marker`), by its worker as soon as it is trained. So a
-    driver that is killed loses no finished model.
+    """Train models one after another, each with all workers of a group. Returns when all of them are saved.
 
     Args:
-        jobs: models to train. None of them needs another one.
-        storage: folder for Ray Train's own state and checkpoints, seen by all nodes.
-        resources: of the cluster.
+        jobs: models to train, with absolute paths.
+        nodes: resources of each node, by Ray's names.
+        resources: workers and GPUs of the group.
+        name: name of the group. A group with the same name continues at the last checkpoint.
+        progress: file for progress lines, seen by all nodes. Ray Train writes its state and checkpoints beside it.
         log: called with each progress line.
-        checkpoint_seconds: between checkpoints. An elastic group tries to grow as often, which costs the work since the last
-            checkpoint.
+        checkpoint_seconds: time between checkpoints. An elastic group tries to grow as often, which costs the work since the
+            last checkpoint.
 
     Raises:
         UserError: a worker raised one. Any other error of a worker arrives as Ray reports it.
     """
-    from xner_ray.training.checkpoint import is_trained
-
-    todo = [replace(job, out=str(Path(job.out).absolute())) for job in jobs if not is_trained(job)]
-    if not todo:
-        return
-    nodes, workers = nodes_up(), resources.workers
-    min_workers = resources.min_workers or workers
-    use_gpu = max(resources.max_gpus, sum(node.get("GPU", 0) for node in nodes)) >= min_workers
-    storage = Path(storage).absolute()
-    storage.mkdir(parents=True, exist_ok=True)
-    # Ray Train finds its checkpoints by this name, so the same jobs continue where they stopped.
-    name = f"train-{fingerprint({'jobs': [job.identity() for job in jobs]})}"
-    progress = storage / f"{name}.log"
-    progress.write_text("")
-    if not use_gpu and workers == 1:
-        train_in_tasks(todo, nodes, progress, log, checkpoint_seconds)
-        return
     from ray.train.torch import TorchTrainer
 
+    workers, min_workers = resources.workers, resources.min_workers or resources.workers
+    use_gpu = resources.use_gpu(nodes)
     cpus = 1 if use_gpu else cpus_per_worker(nodes, workers)
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config={
-            "jobs": [job.to_dict() for job in todo],
+            "jobs": [job.to_dict() for job in jobs],
             "threads": cpus,
             "checkpoint_seconds": checkpoint_seconds,
             "progress": str(progress),
@@ -181,14 +161,14 @@ def fit(
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=str(storage),
+            storage_path=str(progress.parent),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
     group = f"{min_workers} to {workers}" if min_workers < workers else f"{workers}"
-    models = f"{len(todo)} model{'s'[: len(todo) > 1]} to train"
-    log(f"[{todo[0].name}] {models}; Ray Train starts {group} worker{'s'[: workers > 1]}")
+    models = f"{len(jobs)} model{'s'[: len(jobs) > 1]} to train"
+    log(f"[{jobs[0].name}] {models}; Ray Train starts {group} worker{'s'[: workers > 1]}")
     with follow_log(progress, log):
         try:
             trainer.fit()
