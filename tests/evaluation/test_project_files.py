@@ -4,7 +4,7 @@ import pytest
 
 from xner_ray.alignment.candidates import Projection
 from xner_ray.errors import UserError
-from xner_ray.evaluation.project_files import best_projections, project_files, select_projections
+from xner_ray.evaluation.project_files import best_projections, project_gold, read_gold_pair, select_projections
 
 
 class DictionaryProjector:
@@ -40,13 +40,14 @@ def test_files_are_projected_and_scored(tmp_path):
     target.write_text("In\tO\nNeu\tB-LOC\nYork\tI-LOC\nlebt\tO\nAnna\tB-PER\n\nRom\tB-LOC\n", encoding="utf-8")
     text.write_text("In Neu York lebt Anna\nRom\n", encoding="utf-8")
     model = DictionaryProjector({"Ann": "Anna", "New York": "Neu York"})
-    result = project_files(model, source, target)
+    result = project_gold(model, read_gold_pair(source, target))
     assert (result["precision"], result["recall"], result["correct"]) == (100.0, 66.67, 2)
     assert result["counts"] == {"sentences": 2, "entities": 3, "queries": 3, "mapped": 2}
     assert [s.tags for s in result["sentences"]] == [["O", "B-LOC", "I-LOC", "O", "B-PER"], ["O"]]
-    without_gold = project_files(model, source, text, types=["PER"])
+    without_gold = project_gold(model, read_gold_pair(source, text, types=["PER"]))
     assert "f1" not in without_gold and without_gold["sentences"][0].tags == ["O", "O", "O", "O", "B-PER"]
-    assert project_files(model, source, target, tag_map={"LOC": "PLACE"})["sentences"][0].tags[1] == "B-PLACE"
+    renamed = project_gold(model, read_gold_pair(source, target, tag_map={"LOC": "PLACE"}))
+    assert renamed["sentences"][0].tags[1] == "B-PLACE"
 
 
 def test_files_of_different_length_are_an_error(tmp_path):
@@ -54,7 +55,7 @@ def test_files_of_different_length_are_an_error(tmp_path):
     source.write_text("Ann\tB-PER\n\nRome\tB-LOC\n", encoding="utf-8")
     target.write_text("Rom\n", encoding="utf-8")
     with pytest.raises(UserError, match="1 sentences, 2 in") as e:
-        project_files(DictionaryProjector({}), source, target)
+        read_gold_pair(source, target)
     assert e.value.file == target and e.value.remedy
 
 
@@ -65,8 +66,9 @@ def test_a_single_lowercase_word_gets_the_type_of_the_option(tmp_path):
     translations = {"Germany": "deutsche", "EU": "der Gemeinschaft", "Bonn": "Bonn", "Irish": "irisch"}
     model = DictionaryProjector(translations)
 
-    def tags(**options):
-        result = project_files(model, tmp_path / "en", tmp_path / "de", "de", **options)
+    def tags(lowercase="auto", types=None):
+        pair = read_gold_pair(tmp_path / "en", tmp_path / "de", "de", types=types)
+        result = project_gold(model, pair, lowercase)
         return [tag for sentence in result["sentences"] for tag in sentence.tags]
 
     assert tags() == ["B-MISC", "B-ORG", "I-ORG", "B-LOC", "B-MISC"]

@@ -104,21 +104,13 @@ def project(
     folder, mapping, language = model_folder(model), _parse_map(tag_map), language_code(language)
     existing_file(source, "--source")
     existing_file(target, "--target")
-    from xner_ray.evaluation.project_files import project_files
+    from xner_ray.evaluation.project_files import project_gold, read_gold_pair
     from xner_ray.results.report.table import scores_table
     from xner_ray.text.conll import write_conll
     from xner_ray.text.tag_schemes import as_scheme
 
-    result = project_files(
-        folder,
-        str(source),
-        str(target),
-        language,
-        mapping,
-        comma_list(types),
-        scheme=as_scheme(scheme),
-        lowercase=lowercase,
-    )
+    pair = read_gold_pair(source, target, language, mapping, comma_list(types), scheme=as_scheme(scheme))
+    result = project_gold(folder, pair, lowercase)
     sentences = result.pop("sentences")
     if "f1" in result:
         show(scores_table(result, f"{target.name} ({language})"))

@@ -46,6 +46,7 @@ class GoldPair:
         entities: (start, end, type) of each source, in characters.
         targets: the translation of each source.
         language: of the targets, ISO 639-1.
+        target_file: the file of the targets, for messages.
     """
 
     sources: list[str]
@@ -53,6 +54,7 @@ class GoldPair:
     entities: list[list[Span]]
     targets: list[Target]
     language: str
+    target_file: str
 
 
 def read_gold_pair(
@@ -64,7 +66,20 @@ def read_gold_pair(
     source_language: str = "en",
     scheme: TagScheme = "bio2",
 ) -> GoldPair:
-    """Read both sides. Arguments and errors are those of `project_files`."""
+    """Read a CoNLL file with entities and its translation.
+
+    Args:
+        source: CoNLL with entities.
+        target: CoNLL with or without tags, or `.txt` with one sentence a line; as many sentences as `source`.
+        language: of the target, ISO 639-1.
+        tag_map: as in `read_conll`, for both sides.
+        types: as in `read_conll`, for both sides.
+        source_language: ISO 639-1.
+        scheme: as in `read_conll`, for both sides.
+
+    Raises:
+        UserError: the files differ in length, or as `read_conll` and `read_target`.
+    """
     gold = read_conll(source, source_language, tag_map, types, scheme=scheme)
     targets = read_target(target, language, tag_map, types, scheme)
     if len(gold) != len(targets):
@@ -79,31 +94,15 @@ def read_gold_pair(
         for sentence, (_, words) in zip(gold, texts_and_words, strict=True)
     ]
     sources, words = [text for text, _ in texts_and_words], [words for _, words in texts_and_words]
-    return GoldPair(sources, words, entities, targets, language)
+    return GoldPair(sources, words, entities, targets, language, str(target))
 
 
-def project_files(
-    model: str | Path | EntityProjector,
-    source: str | Path,
-    target: str | Path,
-    language: str = "de",
-    tag_map: Mapping[str, str] | None = None,
-    types: Sequence[str] | None = None,
-    source_language: str = "en",
-    scheme: TagScheme = "bio2",
-    lowercase: str = AUTO,
-) -> dict[str, Any]:
-    """Project the entities of a CoNLL file to a parallel file.
+def project_gold(model: str | Path | EntityProjector, pair: GoldPair, lowercase: str = AUTO) -> dict[str, Any]:
+    """Project the entities of source sentences to their translations, and score the result if these have tags.
 
     Args:
         model: a projector, or the folder of one.
-        source: CoNLL with entities.
-        target: CoNLL with or without tags, or `.txt` with one sentence a line; as many sentences as `source`.
-        language: of the target, ISO 639-1.
-        tag_map: as in `read_conll`, for both sides.
-        types: as in `read_conll`, for both sides.
-        source_language: ISO 639-1.
-        scheme: as in `read_conll`, for both sides.
+        pair: the sentences, see `read_gold_pair`.
         lowercase: type of a capitalized name that became a single lowercase word (`deutsche` of Germany). `keep`: its own type.
             `auto`: MISC where the source has entities of that type, because CoNLL labels English adjectives as MISC.
 
@@ -113,9 +112,8 @@ def project_files(
         precision, recall, f1 (percent), gold, predicted, correct: where the target has tags.
 
     Raises:
-        UserError: the files differ in length, or as `read_conll` and `read_target`.
+        UserError: the folder holds no projector, or it raises an error on a sentence.
     """
-    pair = read_gold_pair(source, target, language, tag_map, types, source_language, scheme)
     if isinstance(model, (str, Path)):
         from xner_ray.alignment.projector import Projector
 
@@ -126,9 +124,9 @@ def project_files(
 
     def project(rows: np.ndarray) -> list[list[Projection]]:
         sources, entities = [pair.sources[i] for i in rows], [pair.entities[i] for i in rows]
-        return projector.project_entities(sources, entities, [targets[i].text for i in rows], language)
+        return projector.project_entities(sources, entities, [targets[i].text for i in rows], pair.language)
 
-    projections = name_failing_row(project, len(targets), "sentence", target)
+    projections = name_failing_row(project, len(targets), "sentence", pair.target_file)
     adjective_type = lowercase_type(lowercase, pair.entities)
     rows = zip(pair.sources, targets, pair.entities, projections, strict=True)
     tags = [projected_tags(*row, adjective_type) for row in rows]
@@ -143,7 +141,7 @@ def project_files(
             "queries": sum(map(len, queries)),
             "mapped": sum(len({p.entity for p in row}) for row in projections),
         },
-        "sentences": [Sentence(t.tokens, row, language) for t, row in zip(targets, tags, strict=True)],
+        "sentences": [Sentence(t.tokens, row, pair.language) for t, row in zip(targets, tags, strict=True)],
     }
     if targets[0].tags is not None:
         result |= score_projection([t.tags or [] for t in targets], tags)
@@ -151,7 +149,7 @@ def project_files(
 
 
 def lowercase_type(lowercase: str, entities: Sequence[Sequence[Span]]) -> str | None:
-    """The type of the option `lowercase` of `project_files`. None: each entity keeps its own type.
+    """The type of the option `lowercase` of `project_gold`. None: each entity keeps its own type.
 
     Args:
         lowercase: a type, AUTO or KEEP.
