@@ -1,5 +1,7 @@
 """The engine equals a plain loop over rows, with any token budget, and survives exhausted memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,36 @@ def test_out_of_memory_halves_the_budget(tiny_encoder, texts, encode, monkeypatc
     monkeypatch.setattr(engine.model, "forward", small_device)
     assert np.allclose(engine.probabilities(encoded.ids), expected, atol=1e-5)
     assert engine.stats.oom_backoffs == 2
+
+
+def nan_below_fp32(engine, monkeypatch):
+    """Let the model give NaN in each precision but fp32."""
+    forward = engine.model.forward
+
+    def overflowing(**inputs):
+        out = forward(**inputs)
+        return out if out.logits.dtype == torch.float32 else replace(out, logits=out.logits * torch.nan)
+
+    monkeypatch.setattr(engine.model, "forward", overflowing)
+
+
+def test_values_that_are_not_finite_are_computed_again_in_fp32(tiny_encoder, texts, encode, monkeypatch):
+    encoded = encode(tiny_encoder, texts, precision="bf16")
+    expected = encode(tiny_encoder, texts, precision="fp32").engine.probabilities(encoded.ids)
+    engine = encoded.engine
+    nan_below_fp32(engine, monkeypatch)
+    assert np.allclose(engine.probabilities(encoded.ids), expected, atol=0.02)
+    assert engine.stats.fp32_repeats == 1
+    assert {p.dtype for p in engine.model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_values_that_stay_not_finite_are_an_error(tiny_encoder, encode, precision):
+    encoded = encode(tiny_encoder, ["anna"], precision=precision)
+    with torch.no_grad():
+        encoded.engine.model.classifier.bias.fill_(torch.nan)
+    with pytest.raises(ValueError, match="not finite"):
+        encoded.engine.probabilities(encoded.ids)
 
 
 def test_a_row_longer_than_the_model_is_an_error(tiny_encoder, encode):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-FUNCTION_ACTORS = ("LabelShards", "AlignShards", "ReadLabelAlignCommit")
+FUNCTION_ACTORS = ("LabelAndAlign", "ReadLabelAlignCommit")
 NAME = "null-run"
 
 CONFIG = """\

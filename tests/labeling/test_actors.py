@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from xner_ray.config import RulesConfig
 from xner_ray.errors import UserError
 from xner_ray.labeling import actors
 from xner_ray.labeling.actors import LabelingJob
+from xner_ray.labeling.isolation import SubprocessWorker
 from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
 from xner_ray.observability.shard_timer import LogContext
 from xner_ray.projection.filters import assign_verdicts
@@ -36,12 +38,16 @@ def sentence_pairs(rows: int) -> pa.Table:
     return pa.table(columns, schema=schema.PAIR)
 
 
-def descriptor(tmp_path: Path, table: pa.Table, name: str = "s-1") -> pa.Table:
-    """Write a shard; its descriptor as a row of the graph."""
+def descriptor(tmp_path: Path, table: pa.Table, name: str = "s-1") -> dict[str, Any]:
+    """Write a shard; its descriptor."""
     path = tmp_path / f"{name}.in"
     pq.write_table(table, path)
-    row = {"shard": name, "language": "de", "path": str(path), "rows": len(table), "input_hash": hash_file(path)}
-    return pa.Table.from_pylist([row])
+    return {"shard": name, "language": "de", "path": str(path), "rows": len(table), "input_hash": hash_file(path)}
+
+
+def chunk(*descriptors: dict[str, Any]) -> pa.Table:
+    """A row of the graph's input."""
+    return pa.table({"shards": [list(descriptors)]})
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +68,12 @@ def closing(*function_actors):
 
 
 @pytest.fixture(scope="module")
-def label_and_align(job) -> Iterator[tuple[actors.LabelShards, actors.AlignShards]]:
-    with closing(actors.LabelShards(job), actors.AlignShards(job)) as made:
-        yield made
+def label_and_align(job) -> Iterator[tuple[actors.LabelStep, actors.AlignStep]]:
+    """The two steps, each with a child process of its own."""
+    label, align = (SubprocessWorker(f, job.models) for f in (job.functions.label, job.functions.align))
+    yield actors.LabelStep(job, label), actors.AlignStep(job, align)
+    label.close()
+    align.close()
 
 
 def label_shard(tmp_path: Path, store: Path, *function_actors: Actor) -> Manifest:
@@ -114,19 +123,24 @@ def test_same_input_gives_same_bytes(tmp_path, label_and_align):
 
 def test_one_actor_for_all_steps_gives_same_bytes(tmp_path, job, label_and_align):
     whole = replace(job, store=str(tmp_path / "whole"))
+    shards = [descriptor(tmp_path, sentence_pairs(50), name) for name in ("s-0", "s-1")]
     with closing(actors.ReadLabelAlignCommit(whole)) as (actor,):
-        row = actor(descriptor(tmp_path, sentence_pairs(50)))
+        rows = list(actor(chunk(*shards)))
     second = ShardStore(whole.store).manifest("s-1")
     first = label_shard(tmp_path, tmp_path / "split", *label_and_align)
-    assert row["rows"].to_pylist() == [50]
+    assert [(row["shard"].to_pylist(), row["rows"].to_pylist()) for row in rows] == [(["s-0"], [50]), (["s-1"], [50])]
     assert (first.sha256, first.extra) == (second.sha256, second.extra)
     assert not ShardStore(whole.store).running()
 
 
 def test_pretokenized_shard_gives_same_bytes(tmp_path, job, label_and_align):
-    job = replace(job, pretokenized=True)
-    with closing(actors.TokenizeShards(job), actors.LabelShards(job), actors.AlignShards(job)) as pretokenizing:
-        second = label_shard(tmp_path, tmp_path / "b", *pretokenizing)
+    job = replace(job, pretokenized=True, store=str(tmp_path / "b"))
+    with closing(actors.PrepareShards(job), actors.LabelAndAlign(job)) as (prepare, models):
+        (batch,) = prepare(chunk(descriptor(tmp_path, sentence_pairs(50))))
+        batch = models(batch)
+    assert schema.PRETOKENIZED.name not in actors.unpack(batch)[2].column_names
+    actors.commit_shard(batch, job.store)
+    second = ShardStore(job.store).manifest("s-1")
     first = label_shard(tmp_path, tmp_path / "a", *label_and_align)
     assert (first.sha256, first.extra) == (second.sha256, second.extra)
 
@@ -149,7 +163,7 @@ def test_faults_reach_the_verdicts_and_notes_the_manifest(tmp_path, label_and_al
 
 
 def test_wrong_number_of_rows_is_an_error(tmp_path):
-    batch = descriptor(tmp_path, sentence_pairs(5)).set_column(3, "rows", pa.array([6]))
+    shard = {**descriptor(tmp_path, sentence_pairs(5)), "rows": 6}
     with pytest.raises(UserError, match="holds 5 rows, expected 6") as e:
-        actors.read_shard(batch, str(tmp_path / "store"))
+        actors.read_shard(shard, str(tmp_path / "store"))
     assert e.value.file == str(tmp_path / "s-1.in") and e.value.remedy

@@ -1,19 +1,23 @@
-"""Actor pools leave CPUs for reading and committing, and share GPUs and cores in proportion to the costs of label and align."""
+"""Actor pools leave CPUs for preparing and committing, share GPUs, and use one kind of GPU."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xner_ray.config import LabelConfig
-from xner_ray.labeling.pools import ALIGN_COST, plan_pools
+from xner_ray.errors import UserError
+from xner_ray.labeling.graph import CHUNKS_PER_ACTOR, MAX_CHUNK, chunk_size
+from xner_ray.labeling.pools import plan_pools
 from xner_ray.preflight.labeling_checks import check_placement
+
+A10, H100 = "accelerator_type:A10G", "accelerator_type:H100"
 
 
 @given(st.integers(1, 256), st.integers(1, 1000), st.none() | st.integers(1, 64))
 def test_cpu_pools_fit_the_machine(cpus, shards, workers):
     plan = plan_pools(LabelConfig(max_actors=workers), [{"CPU": float(cpus)}], shards)
-    assert plan.total("num_cpus") <= cpus and plan.total("num_gpus") == 0 and plan.all == [plan.label]
-    assert 1 <= plan.label.size <= min(shards, workers or cpus) and plan.align is None
+    assert plan.total("num_cpus") <= cpus and plan.total("num_gpus") == 0 and plan.all == [plan.model]
+    assert 1 <= plan.model.size <= min(shards, workers or cpus) and plan.prepare is None
     assert plan.num_threads == 1 and not plan.autoscaling
 
 
@@ -36,51 +40,70 @@ def test_every_actor_fits_on_a_node_without_gpus(cpus, shards):
 
 
 @pytest.mark.parametrize("shards", [1, 6])
-def test_at_most_one_actor_for_each_shard(shards):
-    assert plan_pools(LabelConfig(), [{"CPU": 64.0}], shards).label.size == shards
-    on_gpus = plan_pools(LabelConfig(), [{"CPU": 64.0, "GPU": 8.0}], shards)
-    assert on_gpus.align and on_gpus.align.size == shards
+@pytest.mark.parametrize("node", [{"CPU": 64.0}, {"CPU": 64.0, "GPU": 8.0}])
+def test_at_most_one_actor_for_each_shard(shards, node):
+    pools = plan_pools(LabelConfig(), [node], shards)
+    assert all(pool.size <= shards for pool in pools.all) and pools.model.size == shards
 
 
-def test_pool_sizes_are_proportional_to_costs():
-    plan = plan_pools(LabelConfig(), [{"CPU": 8.0, "GPU": 1.0}] * 16, 10_000)
-    assert plan.align
-    assert plan.align.size / plan.label.size == pytest.approx(ALIGN_COST, rel=0.1)
-
-
-def test_teacher_and_aligner_share_one_gpu():
-    plan = plan_pools(LabelConfig(num_gpus_per_actor=1.0), [{"CPU": 8.0, "GPU": 1.0}], 100)
-    assert plan.align
-    assert (plan.label.size, plan.align.size) == (1, 1)
-    assert plan.label.resources["num_gpus"] == plan.align.resources["num_gpus"] == 0.5
+def test_gpus_hold_as_many_actors_as_their_share_allows():
+    nodes = [{"CPU": 8.0, "GPU": 1.0}] * 16
+    sizes = {s: plan_pools(LabelConfig(num_gpus_per_actor=s), nodes, 10_000).model.size for s in (0.25, 0.4, 0.5, 1.0)}
+    assert sizes == {0.25: 64, 0.4: 32, 0.5: 32, 1.0: 16}
 
 
 @given(st.integers(0, 8), st.integers(1, 64), st.integers(1, 10_000), st.none() | st.integers(1, 64))
-def test_autoscaling_pools_start_with_one_gpu(up, max_gpus, shards, workers):
+def test_autoscaling_pools_start_with_one_actor(up, max_gpus, shards, workers):
     nodes = [{"CPU": 2.0}] + [{"CPU": 8.0, "GPU": 1.0}] * up
     plan = plan_pools(LabelConfig(max_actors=workers), nodes, shards, max_gpus)
     assert plan.autoscaling == (max_gpus > up)
     if plan.autoscaling:
-        assert plan.align
-        assert plan.label.size == plan.align.size == 1 and plan.total("num_gpus") == 1.0
-        assert plan.label.max_size + plan.align.max_size <= 2 * max_gpus
-        assert max(plan.label.max_size, plan.align.max_size) <= min(shards, workers or shards)
+        assert plan.model.size == 1 and plan.prepare and plan.prepare.size == 1
         full = plan_pools(LabelConfig(max_actors=workers), [{"CPU": 8.0, "GPU": 1.0}] * max_gpus, shards)
-        assert full.align
-        assert (plan.label.max_size, plan.align.max_size) == (full.label.size, full.align.size)
+        assert plan.model.max_size == full.model.size <= min(2 * max_gpus, shards, workers or shards)
+        assert len(plan.bundles()) == -(-full.model.size // 2) <= max_gpus
 
 
-def test_read_tokenize_and_commit_actors_use_no_gpu():
+def test_prepare_and_commit_actors_use_no_gpu():
     for nodes, max_gpus in (([{"CPU": 8.0, "GPU": 1.0}], 0), ([{"CPU": 2.0}], 8)):
         plan = plan_pools(LabelConfig(), nodes, 100, max_gpus)
-        assert plan.tokenize is not None
-        on_cpus = [plan.read.resources, plan.tokenize.resources, plan.commit.resources]
-        assert all(list(resources) == ["num_cpus"] for resources in on_cpus)
+        assert plan.prepare and plan.commit
         # Ray could fuse two stages with equal resources into one actor, which would then use the GPU for both.
-        assert plan.read.resources != plan.tokenize.resources != plan.commit.resources
+        assert list(plan.prepare.resources) == list(plan.commit.resources) == ["num_cpus"]
 
 
 def test_without_gpus_each_core_has_one_actor_for_all_steps():
     plan = plan_pools(LabelConfig(), [{"CPU": 8.0}], 100)
-    assert plan.tokenize is None and plan.align is None and plan.label.size == 8
+    assert plan.prepare is None and plan.model.size == 8
     assert str(plan) == "8 actors that label and align, 8 CPUs"
+
+
+def test_chosen_kind_of_gpu_is_used_even_if_fewer_are_up():
+    nodes = [{"CPU": 8.0, "GPU": 4.0, A10: 1.0}, {"CPU": 16.0, "GPU": 1.0, H100: 1.0}]
+    plan = plan_pools(LabelConfig(accelerator_type="H100"), nodes, 100)
+    assert (plan.accelerator_type, plan.model.size) == ("H100", 2)
+    assert (
+        plan_pools(LabelConfig(), nodes, 100).accelerator_type,
+        plan_pools(LabelConfig(), nodes, 100).model.size,
+    ) == (
+        "A10G",
+        8,
+    )
+
+
+def test_chosen_kind_is_requested_from_the_autoscaler():
+    plan = plan_pools(LabelConfig(accelerator_type="H100"), [{"CPU": 8.0, "GPU": 4.0, A10: 1.0}], 100, max_gpus=2)
+    assert plan.autoscaling and plan.bundles() == [{"GPU": 1.0, "CPU": 1.0, H100: 0.001}] * 2
+
+
+def test_kind_of_gpu_that_no_node_has_is_an_error():
+    with pytest.raises(UserError) as e:
+        plan_pools(LabelConfig(accelerator_type="H100"), [{"CPU": 8.0, "GPU": 4.0, A10: 1.0}], 100)
+    assert e.value.key == "label.accelerator_type" and e.value.remedy
+
+
+@given(st.integers(1, 300_000), st.integers(1, 256))
+def test_chunks_are_small_where_actors_would_wait_for_each_other(shards, actors):
+    size = chunk_size(shards, actors)
+    assert 1 <= size <= MAX_CHUNK
+    assert size == 1 or -(-shards // size) >= CHUNKS_PER_ACTOR * actors

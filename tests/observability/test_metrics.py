@@ -106,9 +106,9 @@ def test_gauges_are_set_again_until_ray_is_left(monkeypatch):
     monkeypatch.setattr(metrics_module, "_instrument", lambda name: gauge)
     # Other tests of this process may have set gauges of a Ray that still runs. The thread would set them again, too.
     monkeypatch.setattr(metrics_module, "_gauges", {})
-    Recorder("nightly").record("xner_model_actors", 1, stage="label", device="gpu")
+    Recorder("nightly").record("xner_model_actors", 1, device="gpu")
     assert gauge.third_time.wait(10)
-    labels = {"run": "nightly", "stage": "label", "device": "gpu"}
+    labels = {"run": "nightly", "device": "gpu"}
     assert all(value == (1.0, labels) for value in gauge.values)
     # The gauges of a Ray cluster that this process has left are not exported to the next.
     cleared = threading.Event()

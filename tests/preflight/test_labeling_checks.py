@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.labeling.pools import COMMIT_CPUS, READ_CPUS, Pool, Pools
+from xner_ray.labeling.pools import COMMIT_CPUS, Pool, Pools
 from xner_ray.preflight.labeling_checks import check_disk, check_object_store, check_placement, wait_for_resources
 
-HALF = Pool(2, {"num_gpus": 0.5, "num_cpus": 0.7})
-ON_GPUS = Pools(HALF, HALF, 1, "2 GPUs", num_readers=1)
-ON_CPUS = Pools(Pool(2, {"num_cpus": 1.0}), None, 1, "2 CPUs")
+MODELS, PREPARE = Pool(4, {"num_gpus": 0.5, "num_cpus": 0.7}), Pool(1, {"num_cpus": 0.05})
+ON_GPUS = Pools(MODELS, 1, "2 GPUs", PREPARE, Pool(1, {"num_cpus": COMMIT_CPUS}))
+ON_CPUS = Pools(Pool(2, {"num_cpus": 1.0}), 1, "2 CPUs")
 
 
 def test_full_disk_is_an_error(tmp_path):
@@ -24,7 +24,7 @@ def test_full_disk_is_an_error(tmp_path):
 
 def test_small_object_store_is_an_error():
     check_object_store({"object_store_memory": 1e9}, ON_GPUS, 10e6)
-    with pytest.raises(UserError, match="4 actors hold 1,144 MB") as e:
+    with pytest.raises(UserError, match="5 actors hold 1,431 MB") as e:
         check_object_store({"object_store_memory": 1e9}, ON_GPUS, 100e6)
     assert e.value.key == "ingest.shard_rows"
     check_object_store({"object_store_memory": 1e6}, ON_CPUS, 100e6)  # no shard passes through it
@@ -39,7 +39,7 @@ def test_gpu_without_cpus_on_its_node_is_an_error():
 
 
 def test_resources_of_a_dead_driver_are_awaited():
-    answers = iter([{"CPU": 0.5}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4 * 0.7 + READ_CPUS + COMMIT_CPUS, "GPU": 2.0}])
+    answers = iter([{"CPU": 0.5}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4 * 0.7 + 0.05 + COMMIT_CPUS, "GPU": 2.0}])
     wait_for_resources(ON_GPUS, lambda: next(answers), timeout=30)
     with pytest.raises(UserError, match=r"needs 2\.91 CPUs at once and the cluster has 2\.00 free"):
         wait_for_resources(ON_GPUS, lambda: {"CPU": 2.0, "GPU": 2.0}, timeout=0)

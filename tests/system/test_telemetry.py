@@ -221,8 +221,8 @@ def test_prometheus_answers_every_query_of_the_dashboard(observed):
 
 def test_actors_are_named_by_their_stage(observed):
     kinds = Counter(name.partition("#")[0] for name in observed.actors)
-    assert kinds.keys() >= {"read:shard", "tokenize:shard", "label:teacher", "align:aligner", "commit:shard"}
-    assert "label:teacher#1" in observed.actors
+    assert kinds.keys() >= {"prepare:shard", "model:shard", "commit:shard"}
+    assert "model:shard#1" in observed.actors
 
 
 def test_logs_are_json_with_run_stage_and_shard(observed):

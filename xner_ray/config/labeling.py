@@ -20,11 +20,17 @@ class LabelConfig(StrictModel):
     )
     max_actors: PositiveInt | None = Field(
         None,
-        description="Maximum number of aligner actors. With GPUs there are fewer teacher actors, because the teacher is"
-        " faster. On CPUs each actor runs both models. Default: as many as GPUs or CPU cores allow.",
+        description="Maximum number of actors with models. Each one runs teacher and aligner. Default: as many as GPUs or"
+        " CPU cores allow.",
     )
     num_gpus_per_actor: float = Field(
         0.5, gt=0, le=1, description="Fraction of a GPU per actor. Ignored without GPUs."
+    )
+    accelerator_type: str | None = Field(
+        None,
+        min_length=1,
+        description="Kind of GPU that labeling uses, by Ray's name, such as H100 or A10G. Other nodes get no actor with"
+        " models. Default: the only kind of GPU in the cluster.",
     )
     output_uri: str | None = Field(
         None, description="Folder or URL, such as s3://bucket/prefix, for labeled shards. Default: `out`."

@@ -93,7 +93,7 @@ class BatchedEngine(ABC):
 
     def _run_distinct(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         """Run rows that all differ."""
-        return self._run_batches(ids, segment_ids, forward, self.max_batch_tokens)
+        return require_finite(self._run_batches(ids, segment_ids, forward, self.max_batch_tokens))
 
     def _run_batches(
         self, ids: Ragged, segment_ids: Ragged | None, forward: Forward, max_batch_tokens: int
@@ -115,6 +115,22 @@ class BatchedEngine(ABC):
         self.stats.padded_tokens += round(float(lengths.sum()) / (1 - padding_ratio(lengths, batches)))
         assert out is not None
         return out
+
+
+def is_finite(result: np.ndarray) -> bool:
+    """Whether a result has neither NaN nor infinity."""
+    return bool(np.isfinite(result).all())
+
+
+def require_finite(result: np.ndarray) -> np.ndarray:
+    """The result of a model.
+
+    Raises:
+        ValueError: it has NaN or infinity. Decoding would find no entity in it, without an error.
+    """
+    if not is_finite(result):
+        raise ValueError("the model gives values that are not finite")
+    return result
 
 
 def max_sequence_length(config: Any) -> int:

@@ -19,6 +19,7 @@ class EngineStats:
         repeated_rows: rows that equal an earlier row of the same call; they are not run.
         windowed_rows: rows longer than the model, read through windows (see `windowing`).
         oom_backoffs: how often the token budget was halved because the device ran out of memory.
+        fp32_repeats: calls that were repeated in fp32, because the values of the lower precision were not finite.
         extra: further counters by name, such as those of the projector.
         seconds: by part, `tokenize` and `forward`.
         clock: source of `seconds`. Where processes share cores, a benchmark sets the clock of the process.
@@ -30,6 +31,7 @@ class EngineStats:
     repeated_rows: int = 0
     windowed_rows: int = 0
     oom_backoffs: int = 0
+    fp32_repeats: int = 0
     extra: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = time.perf_counter

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xner_ray.encoders.engine_base import BatchedEngine, Forward
+from xner_ray.encoders.engine_base import BatchedEngine, Forward, is_finite, require_finite
 from xner_ray.encoders.ragged import Ragged
 
 
@@ -26,6 +26,11 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
     multiplies_bf16 = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if multiplies_bf16 else torch.float32
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    """The precision of a dtype, as configs name it."""
+    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
 
 
 class TorchEngine(BatchedEngine):
@@ -71,6 +76,18 @@ class TorchEngine(BatchedEngine):
         return torch.softmax(logits.float(), dim=-1).cpu().numpy()
 
     def _run_distinct(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
+        result = self._run_in_memory(ids, segment_ids, forward)
+        if self.dtype == torch.float32 or is_finite(result):
+            return require_finite(result)
+        self.stats.fp32_repeats += 1
+        self.model.float()
+        try:
+            return require_finite(self._run_in_memory(ids, segment_ids, forward))
+        finally:
+            self.model.to(self.dtype)  # weights that were rounded to this dtype do not change
+
+    def _run_in_memory(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
+        """Run rows, with smaller batches if the memory of the device is exhausted."""
         max_batch_tokens = self.max_batch_tokens
         while True:
             try:

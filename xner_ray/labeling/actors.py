@@ -7,7 +7,7 @@ can kill the process (`xner_ray/labeling/isolation`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from xner_ray import schema
 from xner_ray.errors import UserError
 from xner_ray.labeling.isolation import Bisection, SubprocessWorker
 from xner_ray.labeling.shard_functions import LabelAndAlignFunction, LabelingModels, ShardFunctions
-from xner_ray.observability.shard_timer import LogContext, ShardTimer
+from xner_ray.observability.shard_timer import LogContext, ShardTimer, count_model_actor
 from xner_ray.storage.envelope import pack, repack, unpack
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.verify import read_table
@@ -48,11 +48,11 @@ class LabelingJob:
     pretokenized: bool = False
 
 
-def read_shard(batch: pa.Table, store: str) -> pa.Table:
+def read_shard(row: Mapping[str, Any], store: str) -> pa.Table:
     """Read a shard.
 
     Args:
-        batch: one row, a `ShardDescriptor`.
+        row: a `ShardDescriptor`.
         store: folder or URL of the shard store, which notes that the shard is in flight.
 
     Returns:
@@ -61,7 +61,6 @@ def read_shard(batch: pa.Table, store: str) -> pa.Table:
     Raises:
         UserError: the file is gone or damaged, or has another number of rows than the descriptor.
     """
-    row = batch.to_pylist()[0]
     table = read_table(row["path"], row["input_hash"], row["shard"])
     if table.num_rows != row["rows"]:
         raise UserError(
@@ -95,41 +94,19 @@ def commit_shard(batch: pa.Table, store: str) -> pa.Table:
     return pa.table({key: [value] for key, value in row.items()})
 
 
-class ReadShards:
-    """Actor: `read_shard`."""
-
-    def __init__(self, job: LabelingJob):
-        self.store, self.timer = job.store, ShardTimer(job.log_context, "read")
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        with self.timer.shard(batch):
-            return read_shard(batch, self.store)
-
-
-class CommitShards:
-    """Actor: `commit_shard`."""
-
-    def __init__(self, job: LabelingJob):
-        self.store, self.timer = job.store, ShardTimer(job.log_context, "commit")
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        with self.timer.shard(batch):
-            return commit_shard(batch, self.store)
-
-
-class _FunctionActor:
-    """Actor: adds a column to shards with a function in a child process.
+class FunctionStep:
+    """Adds a column to shards with a function in a child process. Actors are made of steps.
 
     Args:
         job: of the graph.
         worker: child process that runs the function.
 
     Attributes:
-        stage: name of the stage.
+        stage: name of the step.
         input_columns: columns that the function gets.
         output: field of the new column.
         has_model: the function runs a model. Its input can be pretokenized.
-        last: no later stage needs the pretokenized column.
+        last: no later step needs the pretokenized column.
     """
 
     stage: str
@@ -139,18 +116,20 @@ class _FunctionActor:
     last = False
 
     def __init__(self, job: LabelingJob, worker: SubprocessWorker):
-        self.worker = worker
         columns = [*self.input_columns]
         if job.pretokenized and self.has_model:
             columns.append(schema.PRETOKENIZED.name)
-        self.bisection = Bisection(self.stage, columns, self.output, self.worker, job.max_quarantined)
-        self.timer = ShardTimer(job.log_context, self.stage, model=self.has_model)
+        self.bisection = Bisection(self.stage, columns, self.output, worker, job.max_quarantined)
+        self.timer = ShardTimer(job.log_context, self.stage)
+        self.notes = {} if job.models.null_model or not self.has_model else {"precision": job.models.precision}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """The envelope of the shard with the new column."""
         with self.timer.shard(batch) as log_fields:
             _, language, table = unpack(batch)
             notes = _notes(table)
             table, new = self.bisection(table, language)
+            notes |= self.notes
             # The manifest of a shard is the same in every run, but seconds are not: they are only logged.
             log_fields |= {**new, "pairs": table.num_rows, "forward_seconds": new.pop("forward_seconds", 0.0)}
             notes = {**notes, **{f"{self.stage}.{key}": value for key, value in new.items()}}
@@ -159,46 +138,90 @@ class _FunctionActor:
             return repack(batch, table.replace_schema_metadata({_NOTES: json.dumps(notes)}))
 
 
-class TokenizeShards(_FunctionActor):
-    """Actor: computes subwords and words for the models. Only graphs with GPUs have it."""
+class TokenizeStep(FunctionStep):
+    """Computes subwords and words for the models. Only graphs with GPUs have it."""
 
     stage, input_columns, output, has_model = "tokenize", ("source", "target"), schema.PRETOKENIZED, False
 
-    def __init__(self, job: LabelingJob):
-        super().__init__(job, SubprocessWorker(job.functions.tokenize, job.models))
 
-
-class LabelShards(_FunctionActor):
-    """Actor: runs the teacher of each shard's language."""
+class LabelStep(FunctionStep):
+    """Runs the teacher of each shard's language."""
 
     stage, input_columns, output = "label", ("source",), schema.ENTITIES
 
-    def __init__(self, job: LabelingJob, worker: SubprocessWorker | None = None):
-        super().__init__(job, worker or SubprocessWorker(job.functions.label, job.models))
 
-
-class AlignShards(_FunctionActor):
-    """Actor: runs the aligner."""
+class AlignStep(FunctionStep):
+    """Runs the aligner."""
 
     stage, input_columns, output, last = "align", ("source", "target", "entities"), schema.PROJECTIONS, True
 
-    def __init__(self, job: LabelingJob, worker: SubprocessWorker | None = None):
-        super().__init__(job, worker or SubprocessWorker(job.functions.align, job.models))
+
+class PrepareShards:
+    """Actor: reads and tokenizes the shards of a chunk. Only graphs with GPUs have it."""
+
+    def __init__(self, job: LabelingJob):
+        self.store, self.timer = job.store, ShardTimer(job.log_context, "read")
+        self.worker = SubprocessWorker(job.functions.tokenize, job.models)
+        self.tokenize = TokenizeStep(job, self.worker)
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """The envelopes of the shards of one row of descriptors."""
+        for shard in chunk_of(batch):
+            yield self.tokenize(timed_read(shard, self.store, self.timer))
+
+
+class LabelAndAlign:
+    """Actor: runs teacher and aligner, both in one child process."""
+
+    def __init__(self, job: LabelingJob):
+        self.worker = SubprocessWorker(LabelAndAlignFunction, job.functions, job.models)
+        self.label, self.align = LabelStep(job, self.worker), AlignStep(job, self.worker)
+        count_model_actor(job.log_context)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """The envelope of a labeled and aligned shard."""
+        return self.align(self.label(batch))
+
+
+class CommitShards:
+    """Actor: `commit_shard`."""
+
+    def __init__(self, job: LabelingJob):
+        self.store, self.timer = job.store, ShardTimer(job.log_context, "commit")
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """The row of a committed shard."""
+        with self.timer.shard(batch):
+            return commit_shard(batch, self.store)
 
 
 class ReadLabelAlignCommit:
-    """Actor: all four steps, one shard after the other. Graphs without GPUs consist of it.
+    """Actor: all steps of the shards of a chunk, one shard after the other. Graphs without GPUs consist of it.
 
     Both models are in one child process, because a second one would need seconds and hundreds of megabytes to import torch.
     """
 
     def __init__(self, job: LabelingJob):
-        self.worker = SubprocessWorker(LabelAndAlignFunction, job.functions, job.models)
-        self.read, self.commit = ReadShards(job), CommitShards(job)
-        self.label, self.align = LabelShards(job, self.worker), AlignShards(job, self.worker)
+        self.store, self.timer = job.store, ShardTimer(job.log_context, "read")
+        self.models, self.commit = LabelAndAlign(job), CommitShards(job)
+        self.worker = self.models.worker
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return self.commit(self.align(self.label(self.read(batch))))
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """The rows of the committed shards of one row of descriptors."""
+        for shard in chunk_of(batch):
+            yield self.commit(self.models(timed_read(shard, self.store, self.timer)))
+
+
+def chunk_of(batch: pa.Table) -> list[dict[str, Any]]:
+    """The shard descriptors of one row of the graph's input."""
+    (shards,) = batch.column("shards").to_pylist()
+    return shards
+
+
+def timed_read(shard: Mapping[str, Any], store: str, timer: ShardTimer) -> pa.Table:
+    """`read_shard` with its time as a metric and a log line."""
+    with timer.named_shard(shard["shard"]):
+        return read_shard(shard, store)
 
 
 def _notes(table: pa.Table) -> dict[str, Any]:

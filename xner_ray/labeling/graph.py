@@ -1,17 +1,19 @@
 """The Ray Data graph of labeling: shards stream as envelopes through actor pools, and each is committed once.
 
-    shard descriptors -> read -> tokenize -> label pool (teacher) -> align pool (aligner) -> commit     on GPUs
-    shard descriptors -> one pool that reads, labels, aligns and commits                                on CPUs
+    chunks of shard descriptors -> prepare pool -> model pool -> commit pool     on GPUs
+    chunks of shard descriptors -> one pool that does all steps                  on CPUs
 
-On GPUs a pool of CPU actors tokenizes before the models; on CPUs the actor of a shard does it.
+On GPUs, CPU actors read and tokenize before the models, and commit after them. On CPUs, the actor of a shard does all of it.
 
 One row of the graph is one shard. Ray can therefore neither cut nor merge shards, and the file that a shard becomes is known
-before work starts. Only descriptors pass through the driver, and they go in waves, so that its memory does not grow with the
-corpus. What the actors do with a shard is in `actors.py`.
+before work starts. The whole run is one graph, because each start of the pools loads all models again. The input has a chunk of
+descriptors in each row, because Ray Data keeps a few kilobytes in the driver for every block. What the actors do with a shard is
+in `actors.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import warnings
 from collections import defaultdict
@@ -20,19 +22,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from xner_ray.labeling.actors import (
-    AlignShards,
-    CommitShards,
-    LabelingJob,
-    LabelShards,
-    ReadLabelAlignCommit,
-    ReadShards,
-    TokenizeShards,
-)
+from xner_ray.labeling.actors import CommitShards, LabelAndAlign, LabelingJob, PrepareShards, ReadLabelAlignCommit
 from xner_ray.labeling.pools import Pool, Pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 
-WAVE = 500  # shards of one graph: starting the pools again costs seconds, and a wave takes an hour
+MAX_CHUNK = 64  # shards
+CHUNKS_PER_ACTOR = 100  # so that all actors of a pool end at about the same time
+MAX_INIT_DEATHS = 3  # of the actors of a pool one after another, before the run fails
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
 
 
@@ -47,12 +43,35 @@ def label_shards(shards: Sequence[ShardDescriptor], pools: Pools, job: LabelingJ
     Yields:
         for each committed shard, the row that `actors.commit_shard` gives.
     """
-    for start in range(0, len(shards), WAVE):
-        yield from _graph(shards[start : start + WAVE], pools, job).iter_rows()
+    with requested_nodes(pools):
+        yield from _graph(shards, pools, job).iter_rows()
+
+
+@contextlib.contextmanager
+def requested_nodes(pools: Pools) -> Iterator[None]:
+    """Ask the autoscaler for all GPUs of a run at once, and take the request back at the end.
+
+    Without it, Ray Data asks for a few actors at a time, and each node starts to boot after the one before is busy.
+    """
+    if not pools.autoscaling:
+        yield
+        return
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=pools.bundles())
+    try:
+        yield
+    finally:
+        request_resources(bundles=[])
+
+
+def chunk_size(shards: int, actors: int) -> int:
+    """The number of shards in one row of the graph's input."""
+    return max(1, min(MAX_CHUNK, shards // (CHUNKS_PER_ACTOR * actors)))
 
 
 def _graph(shards: Sequence[ShardDescriptor], pools: Pools, job: LabelingJob) -> Any:
-    """The graph of one wave.
+    """The graph of a run.
 
     Reading and committing are actors too, or part of one. As tasks they would be many more processes than the node has CPUs: Ray
     ends the idle ones after a second and starts others, at four seconds of CPU each, two thirds of the time on two cores.
@@ -61,39 +80,63 @@ def _graph(shards: Sequence[ShardDescriptor], pools: Pools, job: LabelingJob) ->
 
     # Ray Data 2.60 has no other way to name an actor.
     warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
-    items = [asdict(shard) for shard in shards]
-    graph: Any = ray.data.from_items(items, override_num_blocks=len(items))
-    for name, actor, pool in _actors(pools):
-        graph = graph.map_batches(
-            actor,
-            fn_constructor_args=(job,),
-            compute=_strategy(pool),
-            batch_size=1,
-            batch_format="pyarrow",
-            ray_remote_args_fn=partial(actor_name, name),
-            **pool.resources,
-        )
+    stages = _stages(pools)
+    _, _, first = stages[0]
+    size = chunk_size(len(shards), max(first.size, first.max_size))
+    chunks = [
+        {"shards": [asdict(shard) for shard in shards[start : start + size]]} for start in range(0, len(shards), size)
+    ]
+    with _block_per_row():
+        graph: Any = ray.data.from_items(chunks, override_num_blocks=len(chunks))
+        for name, actor, pool in stages:
+            graph = graph.map_batches(
+                actor,
+                fn_constructor_args=(job,),
+                compute=_strategy(pool),
+                batch_size=1,
+                batch_format="pyarrow",
+                ray_remote_args_fn=partial(
+                    actor_options, name, pools.accelerator_type if pool is pools.model else None
+                ),
+                **pool.resources,
+            )
     return graph
 
 
-def _actors(pools: Pools) -> list[tuple[str, type, Pool]]:
+@contextlib.contextmanager
+def _block_per_row() -> Iterator[None]:
+    """Settings of Ray Data for the graph that is built in the context.
+
+    An actor gives many rows for a chunk. With a target size of one byte each of them is a block, so that the next pool gets it at
+    once, and not 128 MiB later.
+    """
+    from ray.data import DataContext
+
+    settings = DataContext.get_current()
+    before = settings.target_max_block_size, settings.max_consecutive_actor_init_deaths
+    settings.target_max_block_size, settings.max_consecutive_actor_init_deaths = 1, MAX_INIT_DEATHS
+    try:
+        yield  # a dataset copies the settings when it is made
+    finally:
+        settings.target_max_block_size, settings.max_consecutive_actor_init_deaths = before
+
+
+def _stages(pools: Pools) -> list[tuple[str, type, Pool]]:
     """Name, class and pool of each kind of actor, in the order of the graph."""
-    if not pools.align:
-        return [("whole:shard", ReadLabelAlignCommit, pools.label)]
-    tokenize = [("tokenize:shard", TokenizeShards, pools.tokenize)] if pools.tokenize else []
+    if not (pools.prepare and pools.commit):
+        return [("whole:shard", ReadLabelAlignCommit, pools.model)]
     return [
-        ("read:shard", ReadShards, pools.read),
-        *tokenize,
-        ("label:teacher", LabelShards, pools.label),
-        ("align:aligner", AlignShards, pools.align),
+        ("prepare:shard", PrepareShards, pools.prepare),
+        ("model:shard", LabelAndAlign, pools.model),
         ("commit:shard", CommitShards, pools.commit),
     ]
 
 
-def actor_name(name: str) -> dict[str, Any]:
-    """Arguments for the start of an actor: its name in Ray's dashboard, such as `label:teacher#3`."""
+def actor_options(name: str, accelerator_type: str | None) -> dict[str, Any]:
+    """Arguments for the start of an actor: its name in Ray's dashboard, such as `model:shard#3`, and its kind of GPU."""
     # Numbers continue from graph to graph, because the actors of the last one may still hold their names.
-    return {"name": f"{name}#{next(_NUMBERS[name])}"}
+    options = {"name": f"{name}#{next(_NUMBERS[name])}"}
+    return options | ({"accelerator_type": accelerator_type} if accelerator_type else {})
 
 
 def _strategy(pool: Pool) -> Any:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xner_ray.config import LabelConfig
+from xner_ray.errors import UserError
 
-READ_CPUS, COMMIT_CPUS = 0.05, 0.06  # of one actor; without this reserve the actors with models get no input
-MODEL_ACTORS_PER_READER = 8  # actors with models that one reader and one committer serve
-ALIGN_COST = 2.5  # to align a shard, where to label it costs 1: a pair has 1.7 queries, each longer than its sentence
-TOKENIZERS_PER_GPU = 2
+COMMIT_CPUS = (
+    0.06  # of one actor; without this reserve the actors with models could take all CPUs, and no shard would end
+)
+MODEL_ACTORS_PER_COMMITTER = 8
+TOKENIZERS_PER_GPU = 2  # one core tokenizes 2,400 to 2,900 pairs a second
 CPUS_ON_UNKNOWN_NODE = 0.5  # of one actor, while its node is not up and the number of its CPUs is unknown
+ACCELERATOR_TYPE = "accelerator_type:"  # prefix of the resource by which Ray names the kind of a node's GPUs
+ACCELERATOR_SHARE = 0.001  # of this resource; Ray asks for as much when an actor names its kind of GPU
 
 NodeResources = dict[str, float]  # by Ray's names (CPU, GPU)
 
@@ -45,69 +50,68 @@ class Pools:
     """The pools of a labeling graph.
 
     Attributes:
-        label: label actors. Without `align`, each of its actors does all steps of a shard.
-        align: align actors.
+        model: actors that hold teacher and aligner. Without `prepare`, each of them does all steps of a shard.
         num_threads: torch threads of each actor.
         device: the hardware, for log lines.
-        num_readers: number of read actors, and also of commit actors.
-        tokenize: tokenize actors, where `label` and `align` use GPUs.
+        prepare: actors that read and tokenize, where `model` uses GPUs.
+        commit: actors that commit, where `model` uses GPUs.
+        accelerator_type: kind of GPU that each model actor requests, such as H100; None: any.
     """
 
-    label: Pool
-    align: Pool | None
+    model: Pool
     num_threads: int
     device: str
-    num_readers: int = 0
-    tokenize: Pool | None = None
-
-    @property
-    def read(self) -> Pool:
-        """The read actors."""
-        return Pool(self.num_readers, {"num_cpus": READ_CPUS})
-
-    @property
-    def commit(self) -> Pool:
-        """The commit actors."""
-        return Pool(self.num_readers, {"num_cpus": COMMIT_CPUS})
+    prepare: Pool | None = None
+    commit: Pool | None = None
+    accelerator_type: str | None = None
 
     @property
     def with_functions(self) -> list[Pool]:
         """The pools whose actors run a shard function in a child process."""
-        return [pool for pool in (self.label, self.align, self.tokenize) if pool]
+        return [pool for pool in (self.model, self.prepare) if pool]
 
     @property
     def all(self) -> list[Pool]:
         """Every pool of the graph."""
-        return [*self.with_functions, *([self.read, self.commit] if self.num_readers else [])]
+        return [pool for pool in (self.model, self.prepare, self.commit) if pool]
 
     @property
     def autoscaling(self) -> bool:
         """The pools grow with the cluster, so the resources of all nodes are not known yet."""
-        return bool(self.label.max_size)
+        return bool(self.model.max_size)
 
     def total(self, resource: str) -> float:
         """Amount of `num_cpus` or `num_gpus` of all actors at the start."""
         return sum(pool.total(resource) for pool in self.all)
 
+    def bundles(self) -> list[dict[str, float]]:
+        """The resources of each GPU that an autoscaler has to provide, by Ray's names, for all model actors."""
+        share = self.model.resources["num_gpus"]
+        actors_per_gpu = int(1 / share + 1e-6)
+        gpus = -(-max(self.model.size, self.model.max_size) // actors_per_gpu)
+        bundle = {"GPU": 1.0, "CPU": actors_per_gpu * self.model.resources["num_cpus"]}
+        if self.accelerator_type:
+            bundle[f"{ACCELERATOR_TYPE}{self.accelerator_type}"] = ACCELERATOR_SHARE
+        return [bundle] * gpus
+
     def __str__(self) -> str:
-        if self.align is None:
-            return f"{self.label} actors that label and align, {self.device}"
-        return f"{self.label} label actors, {self.align} align actors, {self.device}"
+        return f"{self.model} actors that label and align, {self.device}"
 
 
 def plan_pools(config: LabelConfig, nodes: Sequence[NodeResources], shards: int, max_gpus: int = 0) -> Pools:
     """Plan the pools for a cluster.
 
-    With GPUs, teacher and aligner share them. The sizes of the two pools are proportional to their costs, so that both are
-    equally busy. The actors with models leave CPUs for the read and commit actors, because without these they would wait forever.
+    An actor runs teacher and aligner of a shard one after the other. Two pools, one for each model, would need a fixed ratio of
+    their sizes, but their costs depend on the corpus: subtitles have 0.2 entities a pair and news have 2. One of the pools would
+    then wait for the other. The price is that each actor holds both models in memory.
 
-    If more GPUs can come than are up, each pool starts with one actor. This makes the autoscaler start a node, and Ray Data adds
-    actors when shards queue. If all actors were requested at once, the label actors could take every new GPU, and no shard would
-    be finished.
+    With GPUs, pools of CPU actors read and tokenize before the models and commit after them. The model actors leave CPUs for
+    these, because without them they would wait forever.
 
-    Without GPUs, an actor does all steps of a shard. So no core waits for the labels of the first shard, or while the last shard
-    is aligned, and no process is started that does little. The price is that each actor holds both models in memory. Each actor
-    runs one thread, because two thread pools on the same cores slow each other down.
+    If more GPUs can come than are up, each pool starts with one actor and grows as nodes come up.
+
+    Without GPUs, an actor does all steps of a shard. So no core waits for the first shard, and no process is started that does
+    little. Each actor runs one thread, because two thread pools on the same cores slow each other down.
 
     Args:
         config: section `label` of the config.
@@ -118,39 +122,77 @@ def plan_pools(config: LabelConfig, nodes: Sequence[NodeResources], shards: int,
     Returns:
         The pools. Each actor fits on a node, if the nodes with GPUs have CPUs.
     """
-    cpus, gpus_up = _sum(nodes, "CPU"), int(_sum(nodes, "GPU"))
+    cpus, kind = _sum(nodes, "CPU"), choose_accelerator(config, nodes)
+    gpu_nodes = [n for n in nodes if n.get("GPU", 0.0) and (kind is None or kind in accelerator_types(n))]
+    gpus_up = int(_sum(gpu_nodes, "GPU"))
     if gpus := max(gpus_up, max_gpus):
-        return _plan_gpu_pools(config, nodes, shards, gpus, autoscaling=gpus > gpus_up)
+        return replace(_plan_gpu_pools(config, gpu_nodes, cpus, shards, gpus, gpus > gpus_up), accelerator_type=kind)
+    if config.accelerator_type:
+        raise UserError(
+            f"the cluster has no GPU of the kind {kind}",
+            key="label.accelerator_type",
+            remedy="name a kind that `ray status` shows, without `accelerator_type:`, or set ray.max_gpus",
+        )
     actors = min(config.max_actors or max(1, int(cpus)), shards)
     # At most one CPU, which its thread can use: few shards on many small nodes would else need an actor larger than any node.
     resources = {"num_cpus": _round_down(min(1.0, max(1.0, cpus) / actors))}
-    return Pools(Pool(actors, resources), None, 1, f"{cpus:.0f} CPUs")
+    return Pools(Pool(actors, resources), 1, f"{cpus:.0f} CPUs")
+
+
+def accelerator_types(node: NodeResources) -> list[str]:
+    """The kinds of GPU of a node, by the resources that Ray gives it."""
+    return [name.removeprefix(ACCELERATOR_TYPE) for name in node if name.startswith(ACCELERATOR_TYPE)]
+
+
+def choose_accelerator(config: LabelConfig, nodes: Sequence[NodeResources]) -> str | None:
+    """The kind of GPU that labeling uses.
+
+    All shards of a run come from one kind, because kinds differ in precision and in rounding.
+
+    Returns:
+        The kind of the config, else the kind with most GPUs; None: no node with a GPU has a known kind.
+    """
+    if config.accelerator_type:
+        return config.accelerator_type
+    gpus: Counter[str] = Counter()
+    for node in nodes:
+        for kind in accelerator_types(node):
+            gpus[kind] += int(node.get("GPU", 0.0))
+    return max(sorted(gpus), key=lambda kind: gpus[kind], default=None)
 
 
 def _plan_gpu_pools(
-    config: LabelConfig, nodes: Sequence[NodeResources], shards: int, gpus: int, autoscaling: bool
+    config: LabelConfig, gpu_nodes: Sequence[NodeResources], cpus: float, shards: int, gpus: int, autoscaling: bool
 ) -> Pools:
-    """A third of a node's CPUs for its actors with models, a third for tokenize actors, the rest for reading and committing."""
-    gpu_share = min(config.num_gpus_per_actor, gpus / 2)  # a single GPU must hold a label and an align actor
-    actors_per_gpu = int(1 / gpu_share + 1e-6)  # an actor uses one GPU: at 0.4 the last fifth of each GPU stays free
-    slots = actors_per_gpu * gpus
-    label = max(1, round(slots / (1 + ALIGN_COST)))
-    label, align = (min(n, config.max_actors or n, shards) for n in (label, slots - label))
-    cpu_shares = [node.get("CPU", 0.0) / (3 * actors_per_gpu * node["GPU"]) for node in nodes if node.get("GPU", 0.0)]
+    """A third of a node's CPUs for its model actors, a third for prepare actors, the rest for commits and Ray.
+
+    Args:
+        config: section `label` of the config.
+        gpu_nodes: resources of the nodes that are up and whose GPUs are used.
+        cpus: of the whole cluster.
+        shards: number of shards to label.
+        gpus: that are up or can come.
+        autoscaling: more GPUs can come than are up.
+    """
+    actors_per_gpu = int(
+        1 / config.num_gpus_per_actor + 1e-6
+    )  # an actor uses one GPU: at 0.4 a fifth of it stays free
+    actors = min(actors_per_gpu * gpus, config.max_actors or shards, shards)
+    cpu_shares = [node.get("CPU", 0.0) / (3 * actors_per_gpu * node["GPU"]) for node in gpu_nodes]
     num_cpus = min(CPUS_ON_UNKNOWN_NODE if autoscaling else 1.0, *cpu_shares, 1.0)
-    resources = {"num_gpus": gpu_share, "num_cpus": _round_down(num_cpus)}
-    cpus, tokenizers = _sum(nodes, "CPU"), min(TOKENIZERS_PER_GPU * gpus, shards)
-    readers = _num_readers(label + align, cpus)
+    resources: dict[str, Any] = {"num_gpus": config.num_gpus_per_actor, "num_cpus": _round_down(num_cpus)}
+    preparers = min(TOKENIZERS_PER_GPU * gpus, shards)
+    commit = Pool(_num_committers(actors, cpus), {"num_cpus": COMMIT_CPUS})
     if autoscaling:
-        tokenize = Pool(1, {"num_cpus": CPUS_ON_UNKNOWN_NODE}, tokenizers)
-        return Pools(Pool(1, resources, label), Pool(1, resources, align), 1, f"up to {gpus} GPUs", readers, tokenize)
-    tokenize = Pool(tokenizers, {"num_cpus": _round_down(min(1.0, cpus / (3 * tokenizers)))})
-    return Pools(Pool(label, resources), Pool(align, resources), 1, f"{gpus} GPUs", readers, tokenize)
+        prepare = Pool(1, {"num_cpus": CPUS_ON_UNKNOWN_NODE}, preparers)
+        return Pools(Pool(1, resources, actors), 1, f"up to {gpus} GPUs", prepare, commit)
+    prepare = Pool(preparers, {"num_cpus": _round_down(min(1.0, cpus / (3 * preparers)))})
+    return Pools(Pool(actors, resources), 1, f"{gpus} GPUs", prepare, commit)
 
 
-def _num_readers(actors: int, cpus: float) -> int:
-    """One reader and one committer for 8 actors with models, but at most a fifth of the CPUs for all of them."""
-    return max(1, min(-(-actors // MODEL_ACTORS_PER_READER), int(0.2 * cpus / (READ_CPUS + COMMIT_CPUS))))
+def _num_committers(actors: int, cpus: float) -> int:
+    """One for 8 model actors, but at most a tenth of the CPUs for all of them."""
+    return max(1, min(-(-actors // MODEL_ACTORS_PER_COMMITTER), int(0.1 * cpus / COMMIT_CPUS)))
 
 
 def _sum(nodes: Sequence[NodeResources], name: str) -> float:

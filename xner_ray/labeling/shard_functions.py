@@ -151,6 +151,10 @@ def _set_threads(models: LabelingModels) -> None:
 
 def _counts(stats: EngineStats) -> Counter[str]:
     """The numbers that are logged and written to the manifest of a shard."""
-    counts: dict[str, Any] = {"oom_backoffs": stats.oom_backoffs, "windowed_rows": stats.windowed_rows}
+    counts: dict[str, Any] = {
+        "oom_backoffs": stats.oom_backoffs,
+        "windowed_rows": stats.windowed_rows,
+        "fp32_repeats": stats.fp32_repeats,
+    }
     counts |= {"tokens": stats.tokens, "forward_seconds": stats.seconds.get("forward", 0.0), **stats.extra}
     return Counter(counts)

@@ -75,15 +75,13 @@ METRICS = {
     ),
     "xner_model_actors": Metric(
         "gauge",
-        "1 for each actor that holds a model; stage: label or align; device: gpu or cpu, as Ray assigned it. On CPUs one"
-        " actor does both stages.",
-        ("stage", "device"),
+        "1 for each actor that runs teacher and aligner; device: gpu or cpu, as Ray assigned it.",
+        ("device",),
     ),
     "xner_forward_seconds_total": Metric(
         "counter",
-        "Seconds in forward passes, counted at the end of each shard, failed attempts included. Its rate divided by the sum"
-        " of xner_model_actors is the utilization of a stage; on CPUs both stages share an actor, so their utilizations add"
-        " up.",
+        "Seconds in forward passes, counted at the end of each shard, failed attempts included. Its rate over both stages,"
+        " divided by the sum of xner_model_actors, is the utilization of the actors.",
         ("stage", "device"),
     ),
     "xner_shard_queue_seconds": Metric(

@@ -35,35 +35,41 @@ class ShardTimer:
     Args:
         context: of the run.
         stage: read, tokenize, label, align or commit.
-        model: whether the actor holds a model.
     """
 
-    def __init__(self, context: LogContext, stage: str, model: bool = False):
+    def __init__(self, context: LogContext, stage: str):
         self.context, self.stage = context, stage
         self.recorder = Recorder(context.run)
         is_actor, self.device = _this_actor()
         if is_actor:
             log_to_stderr(context.format)
-        if model:
-            self.recorder.record("xner_model_actors", 1, stage=stage, device=self.device)
 
     @contextmanager
     def shard(self, batch: pa.Table) -> Iterator[dict[str, Any]]:
         """Time the work on a shard inside the block.
 
         Args:
-            batch: one row with the columns `shard` (its name) and, after the first stage, `sent` (Unix time).
+            batch: its envelope, with the columns `shard` (its name) and `sent` (Unix time).
 
         Yields:
             a dict for further fields of the log line. `forward_seconds` in it is also counted as a metric.
         """
-        waited = 0.0
-        if "sent" in batch.column_names:
-            # The clocks of two nodes may differ by some milliseconds.
-            waited = max(0.0, time.time() - batch.column("sent")[0].as_py())
-            self.recorder.record("xner_shard_queue_seconds", waited, stage=self.stage)
+        # The clocks of two nodes may differ by some milliseconds.
+        waited = max(0.0, time.time() - batch.column("sent")[0].as_py())
+        self.recorder.record("xner_shard_queue_seconds", waited, stage=self.stage)
+        with self.named_shard(batch.column("shard")[0].as_py(), waited) as extra:
+            yield extra
+
+    @contextmanager
+    def named_shard(self, name: str, waited: float = 0.0) -> Iterator[dict[str, Any]]:
+        """`shard` of a shard that has no envelope yet.
+
+        Args:
+            name: of the shard.
+            waited: seconds in a queue.
+        """
         extra: dict[str, Any] = {}
-        with log_fields(run=self.context.run, stage=self.stage, shard=batch.column("shard")[0].as_py()):
+        with log_fields(run=self.context.run, stage=self.stage, shard=name):
             started = time.monotonic()
             yield extra
             seconds = time.monotonic() - started
@@ -74,6 +80,11 @@ class ShardTimer:
             fields = {"seconds": round(seconds, 3), "waited_seconds": round(waited, 3), **extra}
             with log_fields(**fields):
                 log.info("%s", ", ".join(f"{name} {value}" for name, value in fields.items()))
+
+
+def count_model_actor(context: LogContext) -> None:
+    """Count this process as an actor that holds models."""
+    Recorder(context.run).record("xner_model_actors", 1, device=_this_actor()[1])
 
 
 def _this_actor() -> tuple[bool, str]:

@@ -13,12 +13,11 @@ from typing import Any, Protocol
 
 from xner_ray.config import RayConfig
 from xner_ray.errors import UserError
-from xner_ray.labeling.pools import NodeResources
+from xner_ray.labeling.pools import NodeResources, accelerator_types
 from xner_ray.preflight.checks import Gpu
 from xner_ray.preflight.ray_session import connect
 
 NODE_TIMEOUT_SECONDS = 60.0  # for the answers of all nodes; starting a Ray worker on an idle node takes ten
-_GPU_TYPE = "accelerator_type:"  # prefix of the resource by which Ray names the GPU of a node
 
 
 class Machines(Protocol):
@@ -108,8 +107,8 @@ class RayCluster:
         node_of_kind: dict[str, str] = {}
         for node in self._alive:
             if node["Resources"].get("GPU", 0.0):
-                kinds = (k.removeprefix(_GPU_TYPE) for k in node["Resources"] if k.startswith(_GPU_TYPE))
-                node_of_kind.setdefault(next(kinds, "a GPU"), node["NodeID"])
+                kinds = accelerator_types(node["Resources"]) or ["a GPU"]
+                node_of_kind.setdefault(kinds[0], node["NodeID"])
         tasks = [self._submit(node, local_gpu, kind, num_gpus=0.01) for kind, node in node_of_kind.items()]
         return self._results(tasks, "no GPU was free for the check")
 

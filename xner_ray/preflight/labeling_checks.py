@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from xner_ray import schema
 from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.labeling.actors import LabelingJob
-from xner_ray.labeling.pools import NodeResources, Pools
+from xner_ray.labeling.pools import NodeResources, Pools, accelerator_types
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import AlignFunction
 from xner_ray.preflight.checks import check_gpu, check_precision, first_unplaced
@@ -37,9 +38,24 @@ SHARDS_PER_ACTOR = 3  # that an actor and its queue hold
 _RAY_NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}
 
 
+@dataclass(frozen=True)
+class ModelDevice:
+    """What the models of a labeling run on.
+
+    Attributes:
+        precision: fp32, bf16 or fp16.
+        text: precision and device for a log line, such as `bf16 on cuda`.
+        accelerator_type: kind of GPU, by Ray's name; None: no GPU, or Ray does not know its kind.
+    """
+
+    precision: str
+    text: str
+    accelerator_type: str | None = None
+
+
 def check_labeling(
     config: Config, pools: Pools, shards: list[ShardDescriptor], job: LabelingJob, log: Callable[[str], None]
-) -> str:
+) -> ModelDevice:
     """Run all checks of this module.
 
     Args:
@@ -50,7 +66,7 @@ def check_labeling(
         log: gets lines while an autoscaler starts a node with a GPU.
 
     Returns:
-        Precision and device of the models, for a log line.
+        What the models run on.
 
     Raises:
         UserError: a check failed.
@@ -60,7 +76,7 @@ def check_labeling(
     ShardStore(job.store).probe()
     sizes = [os.path.getsize(shard.path) for shard in shards]
     check_disk(job.store, sum(sizes) * LABELED_RATIO)
-    ratio = OBJECT_RATIO + (PRETOKENIZED_RATIO if pools.tokenize else 0.0)
+    ratio = OBJECT_RATIO + (PRETOKENIZED_RATIO if pools.prepare else 0.0)
     check_object_store(ray.cluster_resources(), pools, max(sizes) * ratio)
     if pools.autoscaling:
         wait_for_node(pools, log)
@@ -96,7 +112,7 @@ def check_object_store(resources: dict[str, float], pools: Pools, shard_bytes: f
         pools: actors of the graph.
         shard_bytes: size of the largest shard in memory.
     """
-    if not pools.align:
+    if not pools.prepare:
         return  # one actor does all steps, so that no shard passes through the object store
     room = resources.get("object_store_memory", 0.0) / 2
     actors = sum(pool.size for pool in pools.with_functions)
@@ -156,7 +172,7 @@ def wait_for_resources(pools: Pools, available: Callable[[], NodeResources], tim
 
 
 def wait_for_node(pools: Pools, log: Callable[[str], None], log_seconds: float = RELEASE_SECONDS) -> None:
-    """Request the resources of one label actor, and wait without limit until the autoscaler has started a node for it.
+    """Request the resources of one model actor, and wait without limit until the autoscaler has started a node for it.
 
     Args:
         pools: actors of the graph.
@@ -166,7 +182,7 @@ def wait_for_node(pools: Pools, log: Callable[[str], None], log_seconds: float =
     import ray
 
     start = time.monotonic()
-    task = ray.remote(**pools.label.resources)(_do_nothing).remote()
+    task = ray.remote(**_task_options(pools))(_do_nothing).remote()
     while not ray.wait([task], timeout=log_seconds)[0]:
         minutes = (time.monotonic() - start) / 60
         log(f"[label] no node with a free GPU for {minutes:.1f} min; `ray status` shows what the autoscaler does")
@@ -174,30 +190,38 @@ def wait_for_node(pools: Pools, log: Callable[[str], None], log_seconds: float =
     log(f"[label] a GPU was free after {time.monotonic() - start:.1f} s")
 
 
+def _task_options(pools: Pools) -> dict[str, Any]:
+    """Options of a task that runs where a model actor can run."""
+    kind = {"accelerator_type": pools.accelerator_type} if pools.accelerator_type else {}
+    return {**pools.model.resources, **kind}
+
+
 def _do_nothing() -> None:
     pass
 
 
-def _check_models_in_task(pools: Pools, job: LabelingJob, languages: list[str]) -> str:
+def _check_models_in_task(pools: Pools, job: LabelingJob, languages: list[str]) -> ModelDevice:
     """Run `check_models` in a Ray task with the resources of an actor."""
     import ray
 
     if job.models.null_model:
-        return "no model"
-    task = ray.remote(**pools.label.resources)(check_models)
+        return ModelDevice(job.models.precision, "no model", pools.accelerator_type)
+    task = ray.remote(**_task_options(pools))(check_models)
     return ray.get(task.remote(job, languages))
 
 
-def check_models(job: LabelingJob, languages: list[str]) -> str:
+def check_models(job: LabelingJob, languages: list[str]) -> ModelDevice:
     """Label and align one sentence pair with the models of each language.
 
     Returns:
-        Precision and device, such as `bf16 on cuda`.
+        What they run on in this process.
 
     Raises:
         UserError: the device cannot run the models, or their weights overflow.
     """
     import torch
+
+    from xner_ray.encoders.torch_engine import precision_name
 
     check_device(job.models.precision)
     label, align = job.functions.label(job.models), job.functions.align(job.models)
@@ -216,7 +240,19 @@ def check_models(job: LabelingJob, languages: list[str]) -> str:
                 key="label.precision",
                 remedy="set label.precision=fp32",
             )
-    return f"{str(engine.dtype).removeprefix('torch.')} on {engine.device}"
+    precision = precision_name(engine.dtype)
+    return ModelDevice(precision, f"{precision} on {engine.device}", this_accelerator_type())
+
+
+def this_accelerator_type() -> str | None:
+    """The kind of GPU of this process's node, by Ray's name; None: the node has no GPU, or Ray does not know its kind."""
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    here = ray.get_runtime_context().get_node_id()
+    resources = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == here)
+    return next(iter(accelerator_types(resources)), None)
 
 
 def check_device(precision: str) -> None:

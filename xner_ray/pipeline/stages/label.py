@@ -7,7 +7,7 @@ a prefix in an object store. A committed shard is not processed again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
 
-_NOT_IN_FINGERPRINT = {"max_actors", "num_gpus_per_actor", "output_uri", "max_quarantined", "null_model"}
+_NOT_IN_FINGERPRINT = {
+    "max_actors", "num_gpus_per_actor", "accelerator_type", "output_uri", "max_quarantined", "null_model",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Label(Stage):
             ctx.log(f"[label] {len(swept)} files of killed attempts were deleted")
         if left:
             with ctx.record_work("label", piece.path.name, pairs=sum(s.rows for s in left)):
-                self._label(ctx, models, left, root, len(shards))
+                self._label(ctx, models, left, root, len(shards), _precision_of(store, shards, missing))
         if still := store.missing(piece.piece.items):
             raise UserError(
                 f"{len(still)} shards were not committed, e.g. {still[0]}", file=root, remedy="run it again"
@@ -121,9 +123,24 @@ class Label(Stage):
         return Labeled(folder.name, _root(ctx.config, folder), frozenset(s.shard for s in inputs["ingest"].shards()))
 
     def _label(
-        self, ctx: Context, models: _Models, shards: Sequence[ShardDescriptor], root: str, planned: int
+        self,
+        ctx: Context,
+        models: _Models,
+        shards: Sequence[ShardDescriptor],
+        root: str,
+        planned: int,
+        precision: str | None,
     ) -> None:
-        """Check the cluster, and stream the shards through the graph. `planned`: number of all shards of the run."""
+        """Check the cluster, and stream the shards through the graph.
+
+        Args:
+            ctx: of the run.
+            models: teachers and aligner.
+            shards: that are not committed.
+            root: store of the shards.
+            planned: number of shards of the run, committed or not.
+            precision: of the committed shards; None: no shard is committed.
+        """
         settings = ctx.config.label
         pools = plan_pools(settings, ctx.executor.nodes(), len(shards), ctx.config.ray.max_gpus)
         job = LabelingJob(
@@ -135,17 +152,21 @@ class Label(Stage):
                 source_language=ctx.config.source_language,
                 null_model=self.null_model,
                 max_batch_tokens=settings.max_batch_tokens,
-                precision=settings.precision,
+                precision=precision or settings.precision,
                 num_threads=pools.num_threads,
             ),
             max_quarantined=settings.max_quarantined,
             log_context=LogContext.of(ctx.config.name),
-            pretokenized=pools.tokenize is not None,
+            pretokenized=pools.prepare is not None,
         )
-        precision = check_labeling(ctx.config, pools, list(shards), job, ctx.log)
-        if pools.tokenize:
-            ctx.log(f"[label] {pools.tokenize} actors tokenize on CPUs")
-        ctx.log(f"[label] {pools}; {precision}")
+        device = check_labeling(ctx.config, pools, list(shards), job, ctx.log)
+        # One precision and one kind of GPU for all shards of a run, whatever node an actor is on.
+        job = replace(job, models=replace(job.models, precision=device.precision))
+        pools = replace(pools, accelerator_type=device.accelerator_type)
+        if pools.prepare:
+            ctx.log(f"[label] {pools.prepare} actors read and tokenize on CPUs")
+        kind = f", {pools.accelerator_type}" if pools.accelerator_type else ""
+        ctx.log(f"[label] {pools}{kind}; {device.text}")
         pairs = sum(s.rows for s in shards)
         metrics = LabelMetrics(ctx.metrics, planned, len(shards), pairs)
         with ctx.progress("label", len(shards), pairs) as progress:
@@ -169,6 +190,13 @@ class Label(Stage):
             "teachers": {x: model_identity(folder) for x, folder in inputs["teacher"].teachers().items()},
             "aligner": [model_identity(aligner), hash_file(aligner / "projector.json")],
         }
+
+
+def _precision_of(store: ShardStore, shards: Sequence[ShardDescriptor], missing: set[str]) -> str | None:
+    """The precision of the shards that are committed. `auto` can mean another one on the machine that continues a run."""
+    done = next((shard.shard for shard in shards if shard.shard not in missing), None)
+    manifest = store.manifest(done) if done else None
+    return manifest.extra.get("precision") if manifest else None
 
 
 def check_conventions(config: Config, config_file: str, teachers: Mapping[str, str]) -> None:
