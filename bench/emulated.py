@@ -33,6 +33,7 @@ from xner_ray.labeling.pools import plan_pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import LabelingModels
 from xner_ray.observability.shard_timer import LogContext
+from xner_ray.storage.fingerprint import hash_file
 from xner_ray.training.backends.nodes import nodes_up
 
 GPUS = 4
@@ -103,7 +104,8 @@ def write_shards(folder: Path, shards: int, rows: int) -> list[ShardDescriptor]:
         "corpus_score": [None] * rows,
     }
     pq.write_table(pa.table(columns, schema=schema.PAIR), folder / "shard.parquet")
-    return [ShardDescriptor(f"s-{i:05d}", "de", str(folder / "shard.parquet"), rows, "in") for i in range(shards)]
+    sha256 = hash_file(folder / "shard.parquet")
+    return [ShardDescriptor(f"s-{i:05d}", "de", str(folder / "shard.parquet"), rows, sha256) for i in range(shards)]
 
 
 if __name__ == "__main__":
