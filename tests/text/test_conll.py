@@ -1,5 +1,7 @@
 """CoNLL files: what is read, and which lines are errors with file, line and remedy."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,7 +55,9 @@ def test_types_are_renamed_dropped_and_kept(write):
     [
         ("a\tO\nb\n", 2, ["missing column", "`b`"]),
         ("a\tO\n\nb c\tB-PER\n", 3, ["white space"]),
-        ("a\u00a0b O\n", 1, ["white space"]),
+        ("a\u3000b O\n", 1, ["white space"]),
+        ("a\tO\n\tNN\tO\n", 2, ["token is empty"]),
+        ("a\tO\nb\tM-PER\nc\tI-PER\n", 3, ["looks like IOBES"]),
         ("a\tO\nb\tX-PER\n", 2, ["`X-PER`", "BIO2"]),
         ("a\tPER\n", 1, ["`PER`"]),
         ("a\tB-\n", 1, ["`B-`"]),
@@ -61,7 +65,11 @@ def test_types_are_renamed_dropped_and_kept(write):
         ("a\tO\nb\tS-PER\n", 2, ["looks like IOBES", "`scheme: iobes`"]),
         ("a\tU-PER\n", 1, ["looks like BILOU"]),
         ("a\tB-ORG|B-LOC\n", 1, ["nested", "keep one layer"]),
-        ("1\ta\tO\n2\tb\tB-PER\n", None, ["first column counts tokens"]),
+        ("a\tO\tB-ORG\nb\tO\tO\n", None, ["columns 2 and 3 both hold tags", "awk '{print $1, $2}'"]),
+        ("x O\n" * 3000, 1, ["3,000 tokens", "blank line"]),
+        ('{"tokens": ["a"], "ner_tags": ["O"]}\n', None, ["JSON"]),
+        ('[\n{"a": 1}\n]\n', None, ["JSON"]),
+        (b"\x1f\x8b\x08\x00", None, ["compressed", "gunzip"]),
         ("a\tB-ORG\tO\nb\tI-ORG\tO\nc\tO\tB-ORG\n", None, ["nested", "ORG"]),
         ("a\tB-LOC\nb\tI-PER\n", 2, ["continues nothing", "`B-LOC`"]),
         (b"a\tO\n\xe4\tO\n", 2, ["UTF-8", "0xe4", "iconv"]),
@@ -74,6 +82,131 @@ def test_bad_lines_are_errors_with_line(write, data, line, words):
     assert error.line == line
     for word in words:
         assert word in str(error)
+
+
+RECOGNIZED = {
+    "CoNLL-2003": "Anna NNP B-NP B-PER\nin IN B-PP O\nRom NNP B-NP B-LOC\n",
+    "CoNLL-2002": "Anna B-PER\nin O\nRom B-LOC\n",
+    "UNER": "# sent_id = 1\n# text = Anna in Rom O\n1\tAnna\tB-PER\t-\tme\n2\tin\tO\t-\t\n3\tRom\tB-LOC\t-\t\n",
+    "UNER with a multiword token": "1\tAnna\tB-PER\t-\n2-3\tinRom\t_\t_\n2\tin\tO\t-\n3\tRom\tB-LOC\t-\n",
+    "GermEval": "#\thttp://x.org/a\t[2009-10-17]\n1\tAnna\tB-PER\tO\n2\tin\tO\tO\n3\tRom\tB-LOC\tB-PER\n",
+    "GermEval from 0": "0\tAnna\tB-PER\tO\n1\tin\tO\tO\n2\tRom\tB-LOC\tO\n",
+    "MultiCoNER": "# id 7e0b\tdomain=train\nAnna _ _ B-PER\nin _ _ O\nRom _ _ B-LOC\n",
+    "conlleval": "Anna NNP B-PER B-PER\nin IN O O\nRom NNP B-LOC B-LOC\n",
+    "conlleval with chunks": "Anna NNP B-NP B-PER B-PER\nin IN B-PP O B-PER\nRom NNP B-NP B-LOC B-LOC\n",
+    "conlleval without a prediction": "Anna B-PER O\nin O O\nRom B-LOC O\n",
+    "BMES": "Anna\tS-PER\nin\tO\nRom\tS-LOC\n\nNew\tB-LOC\nYork\tM-LOC\nCity\tE-LOC\n",
+    "trailing spaces": "Anna B-PER  \nin O \nRom B-LOC\n",
+    "trailing tabs": "Anna\tB-PER\t\nin\tO\nRom\tB-LOC\t\n",
+    "CR": "Anna\tB-PER\rin\tO\rRom\tB-LOC\r",
+    "empty fields": "Anna\t\tB-PER\nin\tX\tO\nRom\t\tB-LOC\n",
+    "padded fields": "Anna \t B-PER\nin \t O\nRom \t B-LOC\n",
+}
+
+
+@pytest.mark.parametrize("name", RECOGNIZED)
+def test_a_format_is_recognized_by_its_content(write, name):
+    first, *more = read_conll(write(RECOGNIZED[name]))
+    assert first == Sentence(["Anna", "in", "Rom"], ["B-PER", "O", "B-LOC"])
+    assert more == ([Sentence(["New", "York", "City"], ["B-LOC", "I-LOC", "I-LOC"])] if name == "BMES" else [])
+
+
+def test_what_was_recognized_is_said(write, caplog):
+    read_conll(write(RECOGNIZED["GermEval"]))
+    assert "an index, then the token; outer entities in column 3" in caplog.text
+    read_conll(write(RECOGNIZED["conlleval"]))
+    assert "gold in column 3, prediction in column 4" in caplog.text
+    read_conll(write(RECOGNIZED["BMES"]))
+    assert "tags of BMES" in caplog.text
+    caplog.clear()
+    read_conll(write(RECOGNIZED["CoNLL-2003"]))
+    assert not caplog.records
+
+
+def test_positions_of_weibo_are_removed(write, caplog):
+    path = write(
+        "官0\tB-PER.NOM\n员1\tI-PER.NOM\n去0\tO\n2 0\tO\n".replace("2 0", "20") + "\n北0\tB-GPE.NAM\n京1\tI-GPE.NAM\n"
+    )
+    assert [s.tokens for s in read_conll(path, "zh")] == [["官", "员", "去", "2"], ["北", "京"]]
+    assert "positions" in caplog.text
+
+
+@pytest.mark.parametrize("tokens", [["B1", "B2"], ["第1", "第2"], ["官0", "员"], ["A0", "A1"]])
+def test_tokens_with_digits_stay(write, tokens):
+    path = write("".join(f"{token}\tO\n" for token in tokens))
+    assert read_conll(path)[0].tokens == tokens
+
+
+def test_the_token_number_sign_is_no_comment(write):
+    for separator in "\t ":
+        lines = ["# O", "1 O", "# B-PER", "", "# id 5 domain=x", "#wien B-LOC", "# O"]
+        path = write("\n".join(line if "id" in line else line.replace(" ", separator) for line in lines) + "\n")
+        assert [s.tokens for s in read_conll(path)] == [["#", "1", "#"], ["#wien", "#"]]
+
+
+def test_a_no_break_space_is_content(write, tmp_path):
+    (one,) = read_conll(write("10\u00a0000 O\nBerlin B-LOC\n"))
+    assert one.tokens == ["10\u00a0000", "Berlin"]
+    write_conll(tmp_path / "y.conll", [one])
+    assert read_conll(tmp_path / "y.conll") == [one]
+
+
+def test_few_entities_that_begin_with_i_are_repaired_and_reported(write, caplog):
+    def lines(good, strays):
+        return "a\tB-PER\n\n" * good + "b\tO\nc\tI-PER\n\n" * strays
+
+    sentences = read_conll(write(lines(399, 1)))
+    assert sentences[-1].tags == ["O", "B-PER"] and "lines 800 begin with I-" in caplog.text
+    assert read_conll(write(lines(2998, 2)))[-1].tags == ["O", "B-PER"]
+    error = failure(write(lines(398, 2)))
+    assert error.line == 798 and "IOB1" in error.problem and "2 of 400" in error.problem
+    failure(write(lines(50, 1)))
+    failure(write(lines(399, 1).replace("a\tB-", "a\tS-")), scheme="iobes")
+
+
+def test_bmes_is_converted_on_request(write):
+    assert read_conll(write("a S-PER\nb B-LOC\nc E-LOC\n"), scheme="bmes")[0].tags == ["B-PER", "B-LOC", "I-LOC"]
+    assert "looks like BMES" in failure(write("a M-PER\n"), scheme="iobes").problem
+
+
+def test_parquet_is_recognized_without_its_suffix(tmp_path):
+    table = pa.table({"tokens": [["Wien"]], "ner_tags": [["B-LOC"]]})
+    pq.write_table(table, tmp_path / "gold.conll")
+    assert read_conll(tmp_path / "gold.conll")[0].tags == ["B-LOC"]
+
+
+FORMATS = [
+    "{t} {g}",
+    "{t}\t{g}",
+    "{t} NN {g}",
+    "{t} NN B-NP {g}",
+    "{i}\t{t}\t{g}\t-",
+    "{i}\t{t}\t{g}\tO",
+    "{t} {g} {g}",
+]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(["O", "B-PER", "B-LOC"]), min_size=2, max_size=5), min_size=1, max_size=4),
+    st.sampled_from(FORMATS),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.integers(0, 1),
+)
+def test_all_formats_give_the_same_sentences(tmp_path_factory, tags, form, newline, base):
+    if not any(tag != "O" for row in tags for tag in row):
+        tags[0][0] = "B-PER"
+    sentences = [Sentence([f"w{i}" for i in range(len(row))], row) for row in tags]
+    path = tmp_path_factory.mktemp("c") / "x.conll"
+    text = "".join(
+        "".join(
+            form.format(i=i, t=t, g=g) + newline for i, (t, g) in enumerate(zip(s.tokens, s.tags, strict=True), base)
+        )
+        + newline
+        for s in sentences
+    )
+    path.write_bytes(text.encode())
+    assert read_conll(path) == sentences
 
 
 def test_missing_file_is_an_error(tmp_path):

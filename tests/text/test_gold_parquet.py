@@ -73,6 +73,37 @@ def test_bad_table_is_an_error(tmp_path, tokens, tags, column, problem):
         read_conll(write(tmp_path / "g.parquet", tokens, tags, column=column))
 
 
+@pytest.mark.parametrize("wrap", [pa.large_list, lambda kind: pa.list_(kind, 2)])
+def test_other_kinds_of_lists_are_read(tmp_path, wrap):
+    table = pa.table(
+        {
+            "tokens": pa.array([["in", "Wien"]], wrap(pa.large_string())),
+            "ner_tags": pa.array([["O", "B-LOC"]], wrap(pa.string())),
+        }
+    )
+    pq.write_table(table, tmp_path / "g.parquet")
+    assert read_conll(tmp_path / "g.parquet")[0].tags == ["O", "B-LOC"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tags", "key", "problem"),
+    [
+        ([["a"], None], [[0], [0]], "tokens", "row 2 is null"),
+        ([["a"], ["b"]], [[0], None], "ner_tags", "row 2 is null"),
+        ([["a", None]], [[0, 0]], "tokens", "row 1 has a null at position 2"),
+        ([["a", "b"]], [[0, None]], "ner_tags", "row 1 has a null at position 2"),
+        ([["a"], ["b"]], [[0], [-1]], "ner_tags", "row 2 has class -1.*hidden"),
+        ([["a"], ["b"]], [[0], [4]], "ner_tags", "row 2 has class 4, but the file names 4"),
+        ([["a", ""]], [[0, 0]], "tokens", "row 1 .* empty"),
+    ],
+)
+def test_bad_values_are_errors_with_row_and_column(tmp_path, tokens, tags, key, problem):
+    told = {"info": {"features": {"ner_tags": [{"names": NAMES}]}}}
+    with pytest.raises(UserError, match=problem) as error:
+        read_conll(write(tmp_path / "g.parquet", tokens, tags, told))
+    assert error.value.key == key and error.value.file == tmp_path / "g.parquet" and error.value.remedy
+
+
 def test_other_file_is_an_error(tmp_path):
     (tmp_path / "g.parquet").write_text("Anna\tO\n")
     with pytest.raises(UserError, match="as Parquet"):

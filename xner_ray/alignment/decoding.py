@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WordPooling = Literal["first", "mean"]
 # Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
 # A word below this probability ends a span: docs/method.md has the measurement.
-MIN_GAP_PROBABILITY = 0.1
+MIN_GAP_PROBABILITY = 0.2
 DECODING_KEYS = ("threshold", "max_gap_words", "similarity_fallback_score", "exact_match_score", "one_to_one")
 
 

@@ -32,7 +32,7 @@ Types = Annotated[
 ]
 TagScheme = Annotated[
     str,
-    typer.Option("--scheme", metavar="NAME", help="Tag scheme of the files: bio2, iob1, iobes or bilou."),
+    typer.Option("--scheme", metavar="NAME", help="Tag scheme of the files: bio2, iob1, iobes, bilou or bmes."),
 ]
 JsonOut = Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Also write the scores to this file.")]
 

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from xner_ray.config.base import LanguageCode, StrictModel
 
-TagScheme = Literal["bio2", "iob1", "iobes", "bilou"]
+TagScheme = Literal["bio2", "iob1", "iobes", "bilou", "bmes"]
 
 
 class GoldConfig(StrictModel):
@@ -30,7 +30,9 @@ class GoldConfig(StrictModel):
     types: list[str] | None = Field(
         None, description="Entity types to keep. All others become O. Default: keep all types."
     )
-    scheme: TagScheme = Field("bio2", description="Tag scheme of the file. Other schemes are converted to BIO2.")
+    scheme: TagScheme = Field(
+        "bio2", description="Tag scheme of the file. Other schemes are converted to BIO2. BMES is recognized."
+    )
 
     _key: str = PrivateAttr("gold")
 

@@ -65,7 +65,7 @@ def read_target(
         sentences = read_conll(path, language, tag_map, types, scheme=scheme)
         targets = [_target_of(s.tokens, language, s.tags) for s in sentences]
     else:
-        targets = [_target_of([row[0] for row in rows], language) for _, rows in blocks(path)]
+        targets = [_target_of([row.columns[0] for row in rows], language) for rows in blocks(path)]
     if not targets:
         raise UserError("has no sentence", file=path, remedy="give a CoNLL file or a .txt with one sentence a line")
     return targets
@@ -79,12 +79,12 @@ def _target_of(tokens: list[str], language: str, tags: list[str] | None = None) 
 def _is_tagged(path: str | Path) -> bool:
     """Whether every line has a tag. Raises a UserError where only some have."""
     first_bare = first_tagged = None
-    for first, rows in blocks(path):
-        for number, row in enumerate(rows, first):
-            if len(row) > 1:
-                first_tagged = first_tagged or number
+    for rows in blocks(path):
+        for row in rows:
+            if len(row.columns) > 1:
+                first_tagged = first_tagged or row.number
             else:
-                first_bare = first_bare or number
+                first_bare = first_bare or row.number
         if first_bare and first_tagged:
             raise UserError(
                 f"has tags on some lines only (line {first_tagged} has one, line {first_bare} has none)",

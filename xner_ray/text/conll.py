@@ -1,25 +1,33 @@
 """CoNLL files: read strictly and written atomically.
 
-A line is a token and its tag, separated by a tab or spaces; columns between them are ignored. A blank line ends a
-sentence. Tags are BIO2 or of the scheme that the user names (`tag_schemes.py`). Reading is strict, because leniency
-would silently change F1: every unclear line is an error with file, line and remedy. Files are read whole, since gold
-files have at most megabytes.
+A line is a token and its tag, separated by a tab or spaces, with other columns between them, before or behind them
+(`gold_layout.py` recognizes them). A blank line ends a sentence. Lines of comments begin with `#` and hold no tag. Tags are
+BIO2 or of the scheme that the user names (`tag_schemes.py`). Reading is strict, because leniency would silently change F1:
+every unclear line is an error with file, line and remedy. Files are read whole, since gold files have at most megabytes.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from xner_ray.config import GoldConfig, TagScheme
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import replace_file
-from xner_ray.text.tag_schemes import ColumnCheck, to_bio2
+from xner_ray.text.gold_layout import Row, recognize
+from xner_ray.text.tag_schemes import TAG, scheme_of, to_bio2
 from xner_ray.text.words import CharSpan, detokenize, join_tokens
 
 logger = logging.getLogger(__name__)
+MAX_SENTENCE_TOKENS = 2000  # a longer one is a file without blank lines
+_NO_BREAK_SPACES = "\u00a0\u2007\u202f"  # content of a token: 10\u00a0000
+_KEY_VALUE = re.compile(r"#\s*[\w.:-]+\s*=")  # a comment of CoNLL-U: # text = O
+_REMEDY = "give a CoNLL file: token, tab, tag; a blank line between sentences"
 
 
 @dataclass(frozen=True)
@@ -68,38 +76,48 @@ def read_conll(
         UserError: a missing column, a tag that is not of the scheme, nested entities, bad UTF-8, no sentence at all; with file
             and line.
     """
-    if Path(path).suffix == ".parquet":
+    if _is_parquet(path):
         return _from_parquet(path, language, tag_map or {}, types, scheme)
-    sentences: list[Sentence] = []
-    column_check = ColumnCheck()
-    last_tag = "O"  # last tag of the sentence before
-    for first, rows in blocks(path):
-        raw: list[str] = []
-        for number, columns in enumerate(rows, first):
-            if len(columns) < 2:
-                raise UserError(
-                    f"missing column: `{columns[0][:40]}` has no tag",
-                    file=path,
-                    line=number,
-                    remedy="write token, tab, tag on each line, and a blank line between sentences",
-                )
-            if not raw and last_tag != "O" and columns[-1] == f"I{last_tag[1:]}":
-                # CoNLL-2002 contains such an error: a sentence break within an entity. As in conlleval, a new entity begins.
-                logger.warning(
-                    "%s:%d: a sentence break splits an entity; reading `%s` as B-", path, number, columns[-1]
-                )
-                columns[-1] = f"B{last_tag[1:]}"
-            raw.append(columns[-1])
-        column_check.add(rows)
-        tags = to_bio2(raw, scheme, path, range(first, first + len(raw)))
-        last_tag = tags[-1]
-        sentences.append(Sentence([columns[0] for columns in rows], rename(tags, tag_map or {}, types), language))
-    if not sentences:
-        raise UserError(
-            "holds no sentence", file=path, remedy="give a CoNLL file: token, tab, tag; a blank line between sentences"
-        )
-    column_check.check(path)
-    return sentences
+    found = _without_empty_ends(list(blocks(path)))
+    if not found:
+        raise UserError("holds no sentence", file=path, remedy=_REMEDY)
+    for row in (row for block in found for row in block):
+        if len(row.columns) < 2:
+            raise UserError(
+                f"missing column: `{row.columns[0][:40]}` has no tag", file=path, line=row.number, remedy=_REMEDY
+            )
+    layout = recognize(found, path)
+    sentences = [rows for block in found if (rows := layout.rows(block))]
+    for row in chain.from_iterable(sentences):
+        _check_token(row.columns[0], row.number, path)
+    tags = [[row.columns[1] for row in rows] for rows in sentences]
+    read_as = scheme_of(chain.from_iterable(tags), scheme)
+    for description in filter(None, (layout.description, f"tags of {read_as.upper()}" if read_as != scheme else "")):
+        logger.warning("%s: recognized %s", path, description)
+    lines = [[row.number for row in rows] for rows in sentences]
+    if scheme != "iob1":  # where an I- may begin an entity
+        _repair_split_entities(tags, path, lines)
+    return [
+        Sentence([row.columns[0] for row in rows], rename(own, tag_map or {}, types), language)
+        for rows, own in zip(sentences, to_bio2(tags, read_as, path, lines), strict=True)
+    ]
+
+
+def _without_empty_ends(found: list[list[Row]]) -> list[list[Row]]:
+    """Rows without empty columns at their ends, if they differ in their number of columns."""
+    if len({len(row.columns) for block in found for row in block}) > 1:
+        for row in chain.from_iterable(found):
+            while not row.columns[-1]:
+                row.columns.pop()
+    return found
+
+
+def _repair_split_entities(tags: Sequence[list[str]], path: str | Path, lines: Sequence[Sequence[int]]) -> None:
+    """Begin a new entity where a sentence break splits one, as in CoNLL-2002 and as conlleval does. In place."""
+    for before, own, numbers in zip(tags, tags[1:], lines[1:], strict=False):
+        if before[-1][:1] in ("B", "I") and own[0] == f"I{before[-1][1:]}":
+            logger.warning("%s:%d: a sentence break splits an entity; reading `%s` as B-", path, numbers[0], own[0])
+            own[0] = f"B{own[0][1:]}"
 
 
 def _from_parquet(
@@ -107,45 +125,91 @@ def _from_parquet(
 ) -> list[Sentence]:
     from xner_ray.text.gold_parquet import read_rows
 
-    sentences = []
-    for number, (tokens, own) in enumerate(read_rows(path), 1):
-        if tokens:
-            tags = to_bio2(own, scheme, path, [number] * len(own))
-            sentences.append(Sentence(tokens, rename(tags, tag_map, types), language))
-    if not sentences:
+    rows = [(number, tokens, own) for number, (tokens, own) in enumerate(read_rows(path), 1) if tokens]
+    if not rows:
         raise UserError("holds no sentence", file=path, remedy="give a file with rows")
-    return sentences
+    tags = [own for _, _, own in rows]
+    converted = to_bio2(
+        tags, scheme_of(chain.from_iterable(tags), scheme), path, [[number] * len(own) for number, _, own in rows]
+    )
+    return [
+        Sentence(tokens, rename(own, tag_map, types), language)
+        for (_, tokens, _), own in zip(rows, converted, strict=True)
+    ]
 
 
-def blocks(path: str | Path) -> Iterable[tuple[int, list[list[str]]]]:
-    """Sentences of a CoNLL-like file: the 1-based number of the first line, and the columns of each line."""
-    start = 1
-    rows: list[list[str]] = []
-    for number, line in enumerate(read_lines(path), 1):
-        docstart = line.startswith("-DOCSTART-")
-        if docstart or not line.strip(" \t"):
+def blocks(path: str | Path) -> Iterator[list[Row]]:
+    """The sentences of a CoNLL-like file, without comments.
+
+    Raises:
+        UserError: as `read_lines`; a token is empty or contains a space, a sentence is longer than `MAX_SENTENCE_TOKENS`, or
+            the file is JSON.
+    """
+    lines = read_lines(path)
+    _check_not_json(lines, path)
+    is_tabbed = 2 * sum("\t" in line for line in lines) > sum(map(bool, lines))
+    rows: list[Row] = []
+    for number, line in enumerate([*(line.rstrip(" ") for line in lines), ""], 1):
+        if line.startswith("-DOCSTART-") or not line.strip():
+            if len(rows) > MAX_SENTENCE_TOKENS:
+                problem = f"a sentence of {len(rows):,} tokens begins here"
+                raise UserError(
+                    problem, file=path, line=rows[0].number, remedy="write a blank line after each sentence"
+                )
             if rows:
-                yield start, rows
+                yield rows
             rows = []
-            continue
-        if not rows:
-            start = number
-        columns = [c for c in line.split("\t") if c] if "\t" in line else line.split(" ")
-        columns = [c for c in columns if c.strip(" ")]
-        if any(c.isspace() for c in columns[0]):
-            raise UserError(
-                f"the token `{columns[0][:40]}` holds white space",
-                file=path,
-                line=number,
-                remedy="split it into two tokens, or join its parts with an underscore",
-            )
-        rows.append(columns)
-    if rows:
-        yield start, rows
+        elif rows or not _is_comment(line, is_tabbed):
+            rows.append(Row(number, _columns(line, number, path)))
+
+
+def _columns(line: str, number: int, path: str | Path) -> list[str]:
+    columns = [c.strip(" ") for c in line.split("\t")] if "\t" in line else [c for c in line.split(" ") if c]
+    _check_token(columns[0], number, path)
+    return columns
+
+
+def _check_token(token: str, number: int, path: str | Path) -> None:
+    if not token:
+        raise UserError("the token is empty", file=path, line=number, remedy="write the token first")
+    if any(c.isspace() and c not in _NO_BREAK_SPACES for c in token):
+        remedy = "split it into two tokens, or join its parts with an underscore"
+        raise UserError(f"the token `{token[:40]}` holds white space", file=path, line=number, remedy=remedy)
+
+
+def _is_comment(line: str, is_tabbed: bool) -> bool:
+    """Whether the first line of a sentence is a comment, and not the token `#` with its tag."""
+    if not line.startswith("#") or line == "#":
+        return False
+    columns = line.split("\t") if "\t" in line else line.split()
+    has_tag = columns[-1] == "O" or TAG.fullmatch(columns[-1]) is not None
+    return not has_tag or (is_tabbed and "\t" not in line) or _KEY_VALUE.match(line) is not None
+
+
+def _check_not_json(lines: Sequence[str], path: str | Path) -> None:
+    first = next((line for line in lines if line.strip()), "")
+    if first.lstrip().startswith(("{", "[")):
+        try:
+            is_json = isinstance(json.loads(first), (dict, list)) and len(first) > 2
+        except ValueError:
+            is_json = first.strip() in ("{", "[") and len(lines) > 1 and lines[1].strip().startswith(('"', "{"))
+        if is_json:
+            remedy = "convert it: token, tab, tag on each line, a blank line after each sentence; or give Parquet"
+            raise UserError("holds JSON, not CoNLL", file=path, remedy=remedy)
+
+
+def _is_parquet(path: str | Path) -> bool:
+    if Path(path).suffix == ".parquet":
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False  # `read_lines` reports it
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Lines of a UTF-8 file, without line ends (LF or CRLF) and byte order mark.
+    """Lines of a UTF-8 file, without line ends (LF, CRLF, or CR alone) and byte order mark.
 
     Raises:
         UserError: the file cannot be read, or is not UTF-8 (with the line).
@@ -154,13 +218,15 @@ def read_lines(path: str | Path) -> list[str]:
         data = Path(path).read_bytes()
     except OSError as e:
         raise UserError(f"cannot be read: {e.strerror}", file=path, remedy="check the path") from e
+    if data[:2] in (b"\x1f\x8b", b"PK"):
+        raise UserError("is compressed", file=path, remedy="decompress it, e.g. with gunzip or unzip")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = e.object[: e.start].count(b"\n") + 1
         remedy = "convert it first, e.g. `iconv -f latin1 -t utf-8`"
         raise UserError(f"is not UTF-8: byte 0x{e.object[e.start]:02x}", file=path, line=line, remedy=remedy) from None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [line.removesuffix("\r") for line in text.split("\n" if "\n" in text else "\r")]
     return lines[:-1] if lines[-1] == "" else lines
 
 
@@ -196,7 +262,7 @@ def _lines(sentence: Sentence, number: int, path: Path) -> str:
             f"sentence {number} has {len(sentence.tokens)} tokens and {len(sentence.tags)} tags", file=path
         )
     for token in sentence.tokens:
-        if not token or any(c.isspace() for c in token):
+        if not token or any(c.isspace() and c not in _NO_BREAK_SPACES for c in token):
             raise UserError(
                 f"sentence {number} has the token {token!r}", file=path, remedy="tokens hold no white space"
             )
