@@ -16,6 +16,7 @@ from xner_ray.labeling.quarantine import quarantined_rows, retry_quarantined
 from xner_ray.labeling.status import status
 from xner_ray.projection.filters import assign_verdicts
 from xner_ray.projection.ledger import Ledger
+from xner_ray.storage.output_dir import claim_out
 from xner_ray.storage.shard_store import ShardStore
 
 ROWS = 10
@@ -34,7 +35,7 @@ def labeled(first: int, bad: list[int]) -> pa.Table:
 @pytest.fixture
 def out(tmp_path) -> Path:
     """A run with four planned shards. Two are labeled, one of them is filtered, and one is in flight."""
-    (tmp_path / "run.json").write_text('{"name": "x"}')
+    claim_out(tmp_path, "x", "x.yaml")
     folder, filtered = tmp_path / "label" / "f1", tmp_path / "filter" / "f2"
     folder.mkdir(parents=True)
     filtered.mkdir(parents=True)
@@ -47,11 +48,11 @@ def out(tmp_path) -> Path:
     for i, bad in enumerate([[], [3, 4]]):
         store.commit(f"de-{i}", labeled(100 * i, bad), str(i), {"quarantined": len(bad)})
     store.mark_running("de-2")
-    judge_shard(tmp_path, "de-1")
+    filter_shard(tmp_path, "de-1")
     return tmp_path
 
 
-def judge_shard(out: Path, shard: str) -> None:
+def filter_shard(out: Path, shard: str) -> None:
     store = ShardStore(out / "label" / "f1")
     sha = store.manifest(shard).sha256
     table, ledger = assign_verdicts(store.read(shard), RulesConfig()), Ledger()
@@ -86,11 +87,11 @@ def test_quarantined_rows_have_stage_reason_and_excerpt(out):
     }
 
 
-def test_retried_shard_is_missing_and_no_longer_judged(out):
+def test_retried_shard_is_missing_and_no_longer_filtered(out):
     assert retry_quarantined(out) == (1, 2)
     assert status(out)["shards"]["missing"] == 2 and status(out)["ledger"]["not_judged"] == 40
     ShardStore(out / "label" / "f1").commit("de-1", labeled(100, []), "1", {"quarantined": 0})
-    judge_shard(out, "de-1")
+    filter_shard(out, "de-1")
     ledger = status(out)["ledger"]
     assert ledger["kept_no_entity"] == 10 and ledger["quarantined"] == 0 and ledger["adds_up"]
     assert quarantined_rows(out).num_rows == 0 and retry_quarantined(out) == (0, 0)
@@ -99,6 +100,6 @@ def test_retried_shard_is_missing_and_no_longer_judged(out):
 def test_folder_without_a_labeling_is_an_error(tmp_path):
     with pytest.raises(UserError, match="not the output folder"):
         status(tmp_path)
-    (tmp_path / "run.json").write_text('{"name": "x"}')
+    claim_out(tmp_path, "x", "x.yaml")
     with pytest.raises(UserError, match="no labeling"):
         status(tmp_path)

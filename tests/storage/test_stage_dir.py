@@ -1,4 +1,4 @@
-"""Stage directories: fingerprints, completion markers, damage, and the claim on an output directory."""
+"""Stage directories: fingerprints, completion markers, and damage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from xner_ray.errors import UserError
 from xner_ray.storage.fingerprint import fingerprint
-from xner_ray.storage.stage_dir import MARKER, PARTS, StageDir, claim_out, commit_dir
+from xner_ray.storage.stage_dir import MARKER, PARTS, StageDir, commit_dir
 
 OLD = {"teacher": {"epochs": 3}, "version": 1}
 NEW = {"teacher": {"epochs": 4}, "version": 1}
@@ -126,50 +126,3 @@ def test_killed_while_committing(tmp_path, step):
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
     assert StageDir.of(tmp_path, "label", OLD).is_complete() == (step in ("named", "durable"))
-
-
-def test_an_out_belongs_to_one_name(tmp_path):
-    out = tmp_path / "deep" / "out"
-    claim_out(out, "demo", "demo.yaml")
-    (out / "label").mkdir()
-    claim_out(out, "demo", "demo-copy.yaml")
-    with pytest.raises(UserError, match="'demo', not to 'real'") as e:
-        claim_out(out, "real", "real.yaml")
-    assert e.value.file == "real.yaml" and e.value.key == "out" and "out=" in e.value.remedy
-
-
-def test_somebody_elses_folder_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(UserError, match=r"thesis\.tex") as e:
-        claim_out(tmp_path, "demo", "demo.yaml")
-    assert e.value.file == "demo.yaml" and e.value.key == "out" and e.value.remedy
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(UserError):
-        claim_out(tmp_path / "thesis.tex", "demo", "demo.yaml")
-
-
-def test_what_a_killed_claim_left_does_not_block(tmp_path):
-    (tmp_path / f"run.json.{'0' * 16}.tmp").write_text("{")
-    claim_out(tmp_path, "demo", "demo.yaml")
-    claim_out(tmp_path, "demo", "demo.yaml")
-
-
-def claim(out: Path, name: str, barrier, results) -> None:
-    barrier.wait()
-    try:
-        claim_out(out, name, f"{name}.yaml")
-        results.put(name)
-    except UserError as e:
-        results.put(None if "belongs to the run" in e.problem else str(e))
-
-
-def test_racing_claims_have_one_winner(tmp_path):
-    context = multiprocessing.get_context("fork")
-    barrier, results = context.Barrier(6), context.Queue()
-    processes = [context.Process(target=claim, args=(tmp_path / "o", f"r{i % 3}", barrier, results)) for i in range(6)]
-    for p in processes:
-        p.start()
-    answers = [results.get(timeout=60) for _ in processes]
-    for p in processes:
-        p.join(60)
-    assert answers.count(None) == 4 and len({a for a in answers if a}) == 1

@@ -65,8 +65,11 @@ def read_projector(folder: str | Path) -> ProjectorSettings:
     file = Path(folder) / FILE
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if (content["version"], content["kind"]) != (VERSION, KIND):
-            raise UserError(f"is of version {content['version']}, kind {content['kind']}", file=file, remedy=_REMEDY)
+        if content["kind"] != KIND:
+            raise UserError(f"is of kind `{content['kind']}`, not `{KIND}`", file=file, remedy=_REMEDY)
+        if content["version"] != VERSION:
+            problem = f"is of version {content['version']}, and this version of xner reads {VERSION}"
+            raise UserError(problem, file=file, remedy="train the aligner again: `xner aligner CONFIG`")
         decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
         return ProjectorSettings(decoding, int(content["similarity_layer"] or 0))
     except FileNotFoundError:

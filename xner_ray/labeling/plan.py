@@ -9,6 +9,7 @@ from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import write_json
+from xner_ray.storage.output_dir import RUN, check_format
 
 PLAN = "plan.json"
 
@@ -44,10 +45,11 @@ class LabelingPlan:
             The folder of the label stage, and its plan.
 
         Raises:
-            UserError: the folder is no output folder, or no labeling was started.
+            UserError: the folder is no output folder, another version wrote it, or no labeling was started.
         """
-        if not (out / "run.json").is_file():
+        if not (out / RUN).is_file():
             raise UserError("is not the output folder of a run", file=out, remedy="give the `out` of a config")
+        check_format(out)
         plans = sorted(out.glob(f"label/*/{PLAN}"), key=lambda path: (path.stat().st_mtime_ns, path))
         if not plans:
             raise UserError("no labeling was started here", file=out, remedy="start one with `xner label CONFIG`")

@@ -12,6 +12,7 @@ from typing import Any
 
 from xner_ray.labeling.plan import LabelingPlan
 from xner_ray.projection.ledger import Ledger, LedgerError
+from xner_ray.storage.output_dir import run_name
 from xner_ray.storage.shard_store import Manifest, ShardStore
 
 RATE_WINDOW_SECONDS = 600.0  # commits of this time count for pairs per second
@@ -44,7 +45,7 @@ def status(out: str | Path) -> dict[str, Any]:
     rate = _pairs_per_second(store, done)
     planned_pairs, done_pairs = sum(plan.shards.values()), sum(manifest.rows for manifest in done.values())
     return {
-        "name": json.loads((out / "run.json").read_text())["name"],
+        "name": run_name(out),
         "root": plan.store,
         "shards": {
             "planned": len(plan.shards),

@@ -22,7 +22,7 @@ from xner_ray.observability.work_log import log_work
 from xner_ray.pipeline.executors import Executor, RayExecutor
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.fingerprint import hash_file, hash_folder
-from xner_ray.storage.stage_dir import claim_out
+from xner_ray.storage.output_dir import check_format, claim_out
 from xner_ray.text.decontamination import EvaluationSentences
 
 
@@ -75,14 +75,16 @@ class Context:
             offline: see the attribute.
 
         Raises:
-            UserError: the output directory belongs to another run, or a corpus cannot be resolved.
+            UserError: the output directory belongs to another run or version, or a corpus cannot be resolved.
         """
         refuse_url(config.out)
         out, lines = Path(config.out).absolute(), log or run_logger(config.name)
         if offline and any(x.opus for x in config.corpora):
             config = config.model_copy(update={"opus": config.opus.model_copy(update={"catalog": "package"})})
         resolved = resolve_corpora(config, lines)
-        if not offline:
+        if offline:
+            check_format(out, config_file)
+        else:
             claim_out(out, config.name, config_file)
         bar = None if log is None else False
         runs_on = executor or RayExecutor(config.ray, out, lines)

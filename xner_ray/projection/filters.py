@@ -71,7 +71,7 @@ def assign_verdicts(
     """
     table = table.select(schema.ALIGNED.names).cast(schema.ALIGNED)
     sentences = evaluation_sentences or EvaluationSentences()
-    batches = [_judge_batch(batch, rules, sentences) for batch in table.to_batches() if batch.num_rows]
+    batches = [_filter_batch(batch, rules, sentences) for batch in table.to_batches() if batch.num_rows]
     return pa.Table.from_batches(batches, schema=schema.FILTERED)
 
 
@@ -134,7 +134,7 @@ def _entity_indices(batch: pa.RecordBatch, rows: np.ndarray, index: np.ndarray, 
     return result
 
 
-def _judge_batch(batch: pa.RecordBatch, rules: RulesConfig, sentences: EvaluationSentences) -> pa.RecordBatch:
+def _filter_batch(batch: pa.RecordBatch, rules: RulesConfig, sentences: EvaluationSentences) -> pa.RecordBatch:
     entities = _Entities.from_batch(batch)
     projections = _Projections.from_batch(batch, entities)
     verdicts = _verdict_codes(batch, entities, projections, rules, sentences)

@@ -14,10 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from xner_ray.config import Config
 from xner_ray.corpora.ingest_report import quarantine_files
 from xner_ray.errors import UserError
 from xner_ray.observability.work_log import read_work
+from xner_ray.storage.output_dir import check_format
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import check_contents
 from xner_ray.text.tags import label_list
@@ -60,12 +63,13 @@ class RunResults:
             out: the output folder of a finished run.
 
         Raises:
-            UserError: the file is missing or damaged.
+            UserError: the file is missing or damaged, or another version wrote the folder.
         """
         out = Path(out).absolute()
         if not (out / "results.json").is_file():
             problem = "holds no results.json of a finished run" if out.is_dir() else "no such folder"
             raise UserError(problem, file=out, key="OUT", remedy=RERUN)
+        check_format(out)
         return cls(out, _read(out / "results.json"))
 
     @cached_property
@@ -73,12 +77,15 @@ class RunResults:
         """The config of the run.
 
         Raises:
-            UserError: an older version wrote the results, without the config.
+            UserError: another version wrote the results, and this version cannot read their config.
         """
-        if "config" not in self.results:
-            problem = "has no config, because an older version wrote it"
-            raise UserError(problem, file=self.out / "results.json", remedy=RERUN)
-        return Config.model_validate(self.results["config"]).model_copy(update={"out": str(self.out)})
+        try:
+            config = Config.model_validate(self.results.get("config"))
+        except ValidationError as e:
+            keys = ", ".join(sorted({".".join(map(str, error["loc"])) or "config" for error in e.errors()}))
+            problem = f"another version of xner wrote the config of this run: {keys}"
+            raise UserError(problem, file=self.out / "results.json", remedy=RERUN) from e
+        return config.model_copy(update={"out": str(self.out)})
 
     @cached_property
     def datasets(self) -> dict[str, Path]:

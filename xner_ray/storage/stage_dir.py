@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
-from xner_ray.storage.atomic import TEMP, explained, make_folder, sync_tree, write_bytes
+from xner_ray.storage.atomic import TEMP, explained, sync_tree, write_bytes
 from xner_ray.storage.fingerprint import canonical_json, describe_change, fingerprint, hash_file
 from xner_ray.storage.verify import NOTE, damage_note
 
@@ -74,24 +74,24 @@ class StageDir:
         if not self._holds_parts():
             if self.fixed:
                 (self.path / MARKER).unlink(missing_ok=True)
-            write_bytes(self.path / PARTS, _pretty(self.parts), step="parts", if_absent=not self.fixed)
+            write_bytes(self.path / PARTS, pretty_json(self.parts), step="parts", if_absent=not self.fixed)
         with explained(self.path):
             os.utime(self.path / PARTS)  # `changes` compares with the directory that was used last
         return self
 
     def _holds_parts(self) -> bool:
-        return _read(self.path / PARTS) == self.parts
+        return read_json(self.path / PARTS) == self.parts
 
     def changes(self) -> list[str]:
         """What differs from the directory that was used last, one line a key; empty if this one exists or is the first."""
         if self.fixed:
-            before = _read(self.path / PARTS)
+            before = read_json(self.path / PARTS)
             return describe_change(before, self.parts) if before is not None and before != self.parts else []
         others = list(self.path.parent.glob(f"*/{PARTS}"))
         if self.path / PARTS in others:
             return []
         last = max(others, key=lambda p: (p.stat().st_mtime_ns, p), default=None)
-        return describe_change(_read(last) or {}, self.parts) if last else []
+        return describe_change(read_json(last) or {}, self.parts) if last else []
 
     def commit(self, items: Mapping[str, str] | None = None, files: Iterable[Path] | None = None) -> None:
         """Write the completion marker.
@@ -204,7 +204,7 @@ def commit_dir(path: Path, info: Mapping[str, Any], files: Iterable[Path] | None
         "sha256": {name: hash_file(p) for name, p in listed.items()},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_bytes(path / MARKER, _pretty(marker), step="done")
+    write_bytes(path / MARKER, pretty_json(marker), step="done")
 
 
 def digest(items: Mapping[str, str]) -> str:
@@ -212,39 +212,18 @@ def digest(items: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical_json(dict(items)).encode()).hexdigest()[:16]
 
 
-def claim_out(out: str | Path, name: str, config_file: str | Path) -> None:
-    """Reserve the output directory for the run `name`.
-
-    Raises:
-        UserError: it belongs to another run, or it holds files that no run wrote.
-    """
-    out = Path(out)
-    make_folder(out)
-    present = sorted(p.name for p in out.iterdir() if not TEMP.fullmatch(p.name) and p.name != "lost+found")
-    run = _read(out / "run.json")  # after the listing: a run that claims the directory now writes this file first
-    if run is None and present:
-        problem = f"the folder {out} holds {present[0]}, which no run of xner wrote"
-        raise UserError(problem, file=config_file, key="out", remedy="choose a new folder with out=...")
-    if run is None:
-        record = _pretty({"name": name, "config": str(config_file)})
-        write_bytes(out / "run.json", record, step="run", if_absent=True)
-        run = _read(out / "run.json") or {}
-    if run.get("name") != name:
-        problem = f"the folder {out} belongs to the run {run.get('name')!r}, not to {name!r}"
-        raise UserError(problem, file=config_file, key="out", remedy=f"choose another with out=... or delete {out}")
-
-
 def _temporary(path: Path) -> bool:
     return bool(TEMP.fullmatch(path.name)) or path.name.endswith(NOTE)
 
 
-def _pretty(value: Mapping[str, Any]) -> bytes:
+def pretty_json(value: Mapping[str, Any]) -> bytes:
+    """A JSON object with sorted keys and line breaks, for files that people read."""
     return (json.dumps(json.loads(canonical_json(dict(value))), indent=2, sort_keys=True) + "\n").encode()
 
 
 def _read_marker(path: Path) -> dict[str, Any] | None:
     """The completion marker; None if there is none. Raises: UserError if it is corrupt."""
-    marker = _read(path / MARKER)
+    marker = read_json(path / MARKER)
     sizes, hashes = (marker.get(key, {}) if marker else {} for key in ("files", "sha256"))
     is_valid = isinstance(sizes, dict) and isinstance(hashes, dict) and all(type(x) is int for x in sizes.values())
     if marker is not None and not (is_valid and "files" in marker and "items" in marker):
@@ -252,8 +231,8 @@ def _read_marker(path: Path) -> dict[str, Any] | None:
     return marker
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None if there is no such file."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None if there is no such file. Raises: UserError if it is corrupt."""
     try:
         value = json.loads(path.read_bytes())
         if not isinstance(value, dict):

@@ -13,7 +13,7 @@ from xner_ray.cli.main import app
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.errors import UserError
 from xner_ray.storage.lock import hold_output
-from xner_ray.storage.stage_dir import claim_out
+from xner_ray.storage.output_dir import claim_out
 from xner_ray.training.data import TrainSet
 from xner_ray.workflows.study.run import run_study, student_resources
 

@@ -9,6 +9,7 @@ from xner_ray.corpora.opus.download import HttpClient, ProgressListener, RetryPo
 from xner_ray.corpora.opus.resolve import Log
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.blob_store import open_blob_store
+from xner_ray.storage.output_dir import check_format
 from xner_ray.workflows.refresh.change_detection import detect_changes
 from xner_ray.workflows.refresh.cost_estimate import RefreshPlan, estimate_costs
 from xner_ray.workflows.refresh.refresh_report import RefreshReports
@@ -34,9 +35,13 @@ def plan_refresh(config: Config, log: Log, retry_policy: RetryPolicy | None = No
         config: the checked config.
         log: receives warnings.
         retry_policy: of requests.
+
+    Raises:
+        UserError: another version wrote the output folder, or the catalog lacks a corpus.
     """
     config = refresh_config(config)
     refuse_url(config.out)
+    check_format(config.out)
     with HttpClient(retry_policy) as http:
         changes = detect_changes(config, http, ProgressListener(), log, dry_run=True)
     return estimate_costs(config, changes, RefreshReports(open_blob_store(registry_root(config))).all())

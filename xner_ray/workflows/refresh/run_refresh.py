@@ -32,7 +32,7 @@ from xner_ray.preflight.checks import refuse_url
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.fingerprint import describe_change
 from xner_ray.storage.lock import Lock, hold_output
-from xner_ray.storage.stage_dir import claim_out
+from xner_ray.storage.output_dir import claim_out
 from xner_ray.training.backends.nodes import describe_resources
 from xner_ray.workflows.refresh.change_detection import DetectedChanges, detect_changes
 from xner_ray.workflows.refresh.compare import compare_students
