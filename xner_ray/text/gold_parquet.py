@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from xner_ray.errors import UserError
+from xner_ray.text.parquet_file import ParquetReader, explain_parquet_errors, is_text, text_lengths
 
 _REMOVE = "correct the word or remove the row"
 TOKENS, TAGS = ("tokens", "words"), ("ner_tags", "tags")
@@ -27,32 +27,51 @@ def read_rows(path: str | Path) -> list[tuple[list[str], list[str]]]:
         UserError: the file is not Parquet, lacks a column or the names of classes, or has a row of unequal lengths, a null, or a
             class without a name.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as e:
-        raise UserError(f"cannot be read as Parquet: {e}", file=path, remedy="check the path") from e
-    words, tags = (_column(table, names, path) for names in (TOKENS, TAGS))
-    words_by_row, tags_by_row = table.column(words).to_pylist(), table.column(tags).to_pylist()
-    names = None
-    if pa.types.is_integer(table.schema.field(tags).type.value_type):
-        names = _class_names(table.schema, tags, path)
-    rows = []
-    for number, (row, row_tags) in enumerate(zip(words_by_row, tags_by_row, strict=True), 1):
-        for column, values in ((words, row), (tags, row_tags)):
-            if values is None or None in values:
-                what = "is null" if values is None else f"has a null at position {values.index(None) + 1}"
-                raise UserError(f"row {number} {what}", file=path, key=column, remedy="fill the row or remove it")
-        if len(row) != len(row_tags):
-            raise UserError(
-                f"row {number} has {len(row)} words and {len(row_tags)} tags",
-                file=path,
-                key=tags,
-                remedy="give each word one tag",
-            )
-        if not all(isinstance(word, str) and word for word in row):
-            raise UserError(f"row {number} has a word that is no text or empty", file=path, key=words, remedy=_REMOVE)
-        rows.append((row, row_tags if names is None else _named(row_tags, names, number, tags, path)))
+    rows: list[tuple[list[str], list[str]]] = []
+    with explain_parquet_errors(str(path), None, "check the path"), Path(path).open("rb") as stream:
+        reader = ParquetReader(stream, str(path))
+        words, tags = (_column(reader.schema, names, path) for names in (TOKENS, TAGS))
+        names = None
+        if pa.types.is_integer(reader.schema.field(tags).type.value_type):
+            names = _class_names(reader.schema, tags, path)
+        for batch in reader.batches([words, tags]):
+            columns = [batch.column(words), batch.column(tags)]
+            for i, name in enumerate([words] if names is not None else [words, tags]):
+                columns[i] = _text_lists(reader, columns[i], name, path)
+            for row, row_tags in zip(*(column.to_pylist() for column in columns), strict=True):
+                number = len(rows) + 1
+                _check_row(row, row_tags, number, (words, tags), path)
+                rows.append((row, row_tags if names is None else _named(row_tags, names, number, tags, path)))
     return rows
+
+
+def _text_lists(reader: ParquetReader, lists: Any, name: str, path: str | Path) -> Any:
+    """Lists of plain text of lists of dictionary codes."""
+    values = lists.flatten()
+    if pa.types.is_null(values.type):  # all lists are empty, or hold nulls
+        return lists
+    if not is_text(values.type):
+        problem = f"holds lists of {values.type}, not of text"
+        raise UserError(problem, file=path, key=name, remedy="convert it to strings")
+    reader.count_text(int(text_lengths(values).sum()))
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    return lists.cast(pa.list_(kind))
+
+
+def _check_row(
+    row: list[Any] | None, row_tags: list[Any] | None, number: int, columns: tuple[str, str], path: str | Path
+) -> None:
+    """Raise for a null, for unequal lengths, and for a word that is no text or empty."""
+    words, tags = columns
+    for column, values in ((words, row), (tags, row_tags)):
+        if values is None or None in values:
+            what = "is null" if values is None else f"has a null at position {values.index(None) + 1}"
+            raise UserError(f"row {number} {what}", file=path, key=column, remedy="fill the row or remove it")
+    if row is not None and row_tags is not None and len(row) != len(row_tags):
+        problem = f"row {number} has {len(row)} words and {len(row_tags)} tags"
+        raise UserError(problem, file=path, key=tags, remedy="give each word one tag")
+    if not all(isinstance(word, str) and word for word in row or []):
+        raise UserError(f"row {number} has a word that is no text or empty", file=path, key=words, remedy=_REMOVE)
 
 
 def _named(classes: Sequence[int], names: Sequence[str], number: int, column: str, path: str | Path) -> list[str]:
@@ -69,14 +88,14 @@ def _named(classes: Sequence[int], names: Sequence[str], number: int, column: st
     return [names[i] for i in classes]
 
 
-def _column(table: pa.Table, names: tuple[str, ...], path: str | Path) -> str:
+def _column(schema: pa.Schema, names: tuple[str, ...], path: str | Path) -> str:
     for name in names:
-        if name in table.column_names and _is_list(table.schema.field(name).type):
+        if name in schema.names and _is_list(schema.field(name).type):
             return name
     raise UserError(
         f"has no column of lists named {' or '.join(names)}",
         file=path,
-        remedy=f"it has {', '.join(table.column_names)}; rename one",
+        remedy=f"it has {', '.join(schema.names)}; rename one",
     )
 
 
@@ -85,11 +104,13 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _class_names(schema: pa.Schema, column: str, path: str | Path) -> list[str]:
-    metadata: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    feature = metadata.get("info", {}).get("features", {}).get(column, {})
-    inner = feature[0] if isinstance(feature, list) else feature.get("feature", {})
-    names = inner.get("names") if isinstance(inner, dict) else None
-    if not names:
+    try:
+        metadata: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        feature = metadata["info"]["features"][column]
+        names = (feature[0] if isinstance(feature, list) else feature["feature"])["names"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         remedy = "save it with `Dataset.to_parquet`, which keeps the names, or give tags as strings"
         raise UserError("has classes without names", file=path, key=column, remedy=remedy)
-    return list(names)
+    return names

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from xner_ray.corpora.readers.archive import open_file
 from xner_ray.errors import UserError
+from xner_ray.text.parquet_file import ParquetReader, explain_parquet_errors, is_text, text_lengths
 
 ROWS = 8192
+CHUNK_BYTES = 64 << 20  # of the text of one chunk of rows
 
 
 def read_parquet(path: str, source: str, target: str, key: str) -> Iterator[tuple[Any, Any, Any]]:
@@ -30,21 +33,36 @@ def read_parquet(path: str, source: str, target: str, key: str) -> Iterator[tupl
     Yields:
         source, target and score, large_binary [rows] each; score is None where the file has none.
 
-
     Raises:
-        UserError: the file does not exist, is not Parquet, or lacks columns of the two languages.
+        UserError: the file does not exist, is not Parquet, lacks columns of the two languages, or is too large for its size.
     """
-    import fsspec
+    with open_file(path, key) as stream, explain_parquet_errors(path, key, "check path and `format`"):
+        reader = ParquetReader(stream, path, key)
+        columns, sides = _columns(reader.schema, source, target, path, key)
+        for batch in reader.batches(columns):
+            texts = [_side(batch, side) for side in sides]
+            for side, text in zip(sides, texts, strict=True):
+                if not is_text(text.type):
+                    name = ".".join(x for x in side if x)
+                    problem, remedy = f"column {name} holds {text.type}, not text", "convert it to strings"
+                    raise UserError(problem, file=path, key=key, remedy=remedy)
+            score = batch.column("score") if "score" in columns else None
+            lengths = sum(text_lengths(text) for text in texts)
+            for start, end in _chunks(np.asarray(lengths)):
+                reader.count_text(int(np.sum(lengths[start:end])))
+                chunk = [_bytes(text.slice(start, end - start)) for text in texts]
+                scores = None if score is None else _bytes(pc.cast(score.slice(start, end - start), pa.string()))
+                yield chunk[0], chunk[1], scores
 
-    try:
-        with fsspec.open(path, "rb") as stream, pq.ParquetFile(stream) as file:
-            columns, sides = _columns(file.schema_arrow, source, target, path, key)
-            for batch in file.iter_batches(ROWS, columns=columns):
-                texts = [_bytes(_side(batch, side)) for side in sides]
-                score = _bytes(pc.cast(batch.column("score"), pa.string())) if "score" in columns else None
-                yield texts[0], texts[1], score
-    except (OSError, pa.ArrowInvalid) as e:
-        raise UserError(f"cannot be read as Parquet: {e}", file=path, key=key, remedy="check path and `format`") from e
+
+def _chunks(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Ranges of at most ROWS rows and about CHUNK_BYTES bytes; a longer row is alone."""
+    start, ends = 0, np.cumsum(lengths)
+    while start < len(lengths):
+        limit = (ends[start - 1] if start else 0) + CHUNK_BYTES
+        end = min(start + ROWS, max(start + 1, int(np.searchsorted(ends, limit, side="right"))))
+        yield start, end
+        start = end
 
 
 def _columns(
@@ -73,4 +91,9 @@ def _side(batch: pa.RecordBatch, side: tuple[str, str | None]) -> Any:
 
 
 def _bytes(texts: Any) -> Any:
-    return texts.cast(pa.large_string()).cast(pa.large_binary())
+    """As large_binary. Bytes that are not UTF-8 stay as they are, and are quarantined later."""
+    if pa.types.is_dictionary(texts.type):
+        texts = texts.dictionary_decode()
+    if pa.types.is_string(texts.type):
+        texts = texts.cast(pa.large_string())
+    return texts.cast(pa.large_binary())
