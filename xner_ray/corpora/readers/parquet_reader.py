@@ -47,8 +47,8 @@ def read_parquet(path: str, source: str, target: str, key: str) -> Iterator[tupl
                     problem, remedy = f"column {name} holds {text.type}, not text", "convert it to strings"
                     raise UserError(problem, file=path, key=key, remedy=remedy)
             score = batch.column("score") if "score" in columns else None
-            lengths = sum(text_lengths(text) for text in texts)
-            for start, end in _chunks(np.asarray(lengths)):
+            lengths = text_lengths(texts[0]) + text_lengths(texts[1])
+            for start, end in _chunks(lengths):
                 reader.count_text(int(np.sum(lengths[start:end])))
                 chunk = [_bytes(text.slice(start, end - start)) for text in texts]
                 scores = None if score is None else _bytes(pc.cast(score.slice(start, end - start), pa.string()))
