@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -78,6 +79,30 @@ def test_numbers_increase(store):
             lock.check()
             assert lock.number == number
     assert sorted(store.list("lock")) == [f"lock/000003.{suffix}" for suffix in ("beat", "done", "json")]
+
+
+def test_the_number_is_larger_than_what_the_caller_knows(store):
+    with Lock(store, SECONDS, after=6) as lock:
+        assert lock.number == 7
+    with Lock(store, SECONDS, after=3) as lock:
+        assert lock.number == 8
+
+
+def test_a_holder_compares_its_token_and_not_its_number(store):
+    other = Holder.current("refresh").to_json()
+    with Lock(store, SECONDS) as lock:
+        store.write("lock/000001.json", other)  # of a second process, in a store that ignores If-None-Match
+        with pytest.raises(UserError, match="lost its lock") as e:
+            lock.check()
+    assert e.value.remedy and store.read("lock/000001.json") == other
+    assert not store.exists("lock/000001.done")  # the lock of the other one is not released
+
+
+def test_a_lock_whose_files_were_deleted_is_lost(store, tmp_path):
+    with Lock(store, SECONDS) as lock:
+        shutil.rmtree(tmp_path / "lock")
+        with pytest.raises(UserError, match="lost its lock"):
+            lock.check()
 
 
 def test_the_lock_records_its_holder(store):

@@ -11,17 +11,33 @@ from xner_ray.cli.console import echo, report_user_errors, show
 from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 
 if TYPE_CHECKING:
+    from xner_ray.config import Config
     from xner_ray.workflows.refresh.cost_estimate import RefreshPlan
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what a refresh would do and cost, and do nothing.")]
 
+Rollback = Annotated[
+    bool,
+    typer.Option(
+        "--rollback",
+        help="Make an older version current and pin it: `--rollback 7`, or without a number the one before the current.",
+    ),
+]
+Unpin = Annotated[bool, typer.Option("--unpin", help="Let refreshes promote again after a rollback.")]
+
 
 def refresh(
-    config: ConfigFile, overrides: Overrides = None, dry_run: DryRun = False, json_out: AsJson = False
+    config: ConfigFile,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    rollback: Rollback = False,
+    unpin: Unpin = False,
+    json_out: AsJson = False,
 ) -> None:
     """Fetch new and changed corpora, label their new pairs, retrain, and promote students if no language loses F1.
 
-    `xner preflight` runs first. After a failure the promoted students are unchanged.
+    `xner preflight` runs first. After a failure the promoted students are unchanged. A refresh does not replace a version that
+    `--rollback` pinned.
 
     Example: [cyan]xner refresh configs/paper.yaml data=/corpora --dry-run[/]
     """
@@ -29,7 +45,14 @@ def refresh(
         from xner_ray.config.load import load_config
         from xner_ray.workflows.refresh.dry_run import plan_refresh, refresh_config
 
-        loaded = load_config(config, overrides or ())
+        given, version = list(overrides or ()), None
+        if rollback and (numbers := [x for x in given if x.isdecimal()]):
+            version = int(numbers[0])
+            given.remove(numbers[0])
+        loaded = load_config(config, given)
+        if rollback or unpin:
+            _change_current(loaded, version, unpin=unpin)
+            return
         if dry_run:
             plan = plan_refresh(loaded, echo)
             typer.echo(_to_json(plan.to_json())) if json_out else _show_plan(plan)
@@ -42,6 +65,22 @@ def refresh(
         run_preflight(refresh_config(loaded), to_stderr=json_out)
         result = run_refresh(loaded, config, echo, Lines())
         typer.echo(_to_json(result) if json_out else markdown(result))
+
+
+def _change_current(config: Config, version: int | None, *, unpin: bool) -> None:
+    """Roll back to a version, or unpin the current one."""
+    from xner_ray.storage.blob_store import open_blob_store
+    from xner_ray.workflows.refresh.dry_run import registry_root
+    from xner_ray.workflows.refresh.model_registry import ModelRegistry
+
+    registry = ModelRegistry(open_blob_store(registry_root(config)))
+    if unpin:
+        echo(f"version {registry.unpin()} stays current until a refresh promotes another one", "green")
+        return
+    number = registry.roll_back(version)["version"]
+    echo(
+        f"version {number} is current and pinned; `xner refresh CONFIG --unpin` lets refreshes promote again", "green"
+    )
 
 
 def _to_json(content: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from xner_ray.errors import UserError
+from xner_ray.storage.atomic import random_id
 from xner_ray.storage.local_disk import LocalDisk
 from xner_ray.storage.object_store import SCHEMES, open_object_store
 
@@ -62,6 +63,28 @@ class BlobStore(Protocol):
     def delete(self, name: str) -> None:
         """Delete a file; nothing happens if there is none."""
         ...
+
+
+def check_create_if_absent(store: BlobStore, key: str = "out") -> None:
+    """Check that a store can be written, and can create a file only if it is absent.
+
+    Args:
+        store: the store.
+        key: the config key that names it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    name = (
+        f"probe.{random_id()}.tmp"  # the name of a temporary file, so that a sweep deletes what a killed probe leaves
+    )
+    try:
+        if [store.create_if_absent(name, b"probe", "probe") for _ in range(2)] != [True, False]:
+            problem = "this store cannot create a file only if it is absent, and commits depend on that"
+            remedy = "use a local disk, or a store that honors If-None-Match (S3 does since 2024)"
+            raise UserError(problem, file=store.path(""), key=key, remedy=remedy)
+    finally:
+        store.delete(name)
 
 
 def open_blob_store(root: str | Path) -> BlobStore:

@@ -84,6 +84,7 @@ class Lock:
         log: called with a line when another holder is waited for.
         heartbeat_s: seconds between heartbeats; default: a quarter of the timeout.
         remedy: what a user can do if another holder lives.
+        after: the number of this holder is larger, also where the files of earlier holders are gone.
         interrupt: interrupt the main thread when another process took the lock, so that the block ends with the error of
             `check`.
 
@@ -104,11 +105,12 @@ class Lock:
         log: Callable[[str], None] = lambda line: None,
         heartbeat_s: float | None = None,
         remedy: str = "wait until it has ended",
+        after: int = 0,
         interrupt: bool = False,
     ):
         self.store, self.timeout_s, self.name, self.wait, self.log = store, timeout_s, name, wait, log
         self.heartbeat_s = timeout_s / HEARTBEATS if heartbeat_s is None else heartbeat_s
-        self.remedy, self.interrupt = remedy, interrupt
+        self.remedy, self.after, self.interrupt = remedy, after, interrupt
         self.number = 0
         self._holder = Holder.current(name)
         self._released = threading.Event()
@@ -138,7 +140,8 @@ class Lock:
             self._released.set()
             if self._thread:
                 self._thread.join(self.timeout_s)
-            self.store.create_if_absent(_file(self.number, "done"), b"", "lock")
+            if self._holds_number():
+                self.store.create_if_absent(_file(self.number, "done"), b"", "lock")
         except KeyboardInterrupt:  # the heartbeat thread sent it just now
             if not self._interrupted:
                 raise
@@ -166,7 +169,7 @@ class Lock:
         last = max(self._numbers(), default=0)
         if last and not self._outlives(last):
             return False
-        self.number, self._holder = last + 1, Holder.current(self.name)
+        self.number, self._holder = max(last, self.after) + 1, Holder.current(self.name)
         data = self._holder.to_json()
         self.store.create_if_absent(_file(self.number, "json"), data, "lock")
         # The file is read again for two reasons. If the reply was lost, the store says only that the file exists. And holders
@@ -231,7 +234,11 @@ class Lock:
         self._last_heartbeat = began
 
     def _is_replaced(self) -> bool:
-        return max(self._numbers(), default=0) > self.number
+        return max(self._numbers(), default=0) > self.number or not self._holds_number()
+
+    def _holds_number(self) -> bool:
+        """Whether the file of this number is that of this holder: a store may let two of them create it, or a user delete it."""
+        return self.store.read(_file(self.number, "json")) == self._holder.to_json()
 
     def _is_replaced_safely(self) -> bool:
         with contextlib.suppress(Exception):

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, random_id
-from xner_ray.storage.blob_store import open_blob_store
+from xner_ray.storage.blob_store import check_create_if_absent, open_blob_store
 from xner_ray.storage.failpoints import failpoint
 from xner_ray.storage.fingerprint import canonical_json, hash_bytes
 from xner_ray.storage.verify import damaged, gone
@@ -292,14 +292,7 @@ class ShardStore:
 
     def probe(self) -> None:
         """Check that the store can be written, and can create a file only if it is absent. Raises: UserError if not."""
-        name = f"probe.{random_id()}.tmp"  # the name of a temporary file, so that a sweep deletes what a killed probe leaves
-        try:
-            if [self.blobs.create_if_absent(name, b"probe", "probe") for _ in range(2)] != [True, False]:
-                problem = "this store cannot create a file only if it is absent, and commits depend on that"
-                remedy = "use a local disk, or a store that honors If-None-Match (S3 does since 2024)"
-                raise UserError(problem, file=self.blobs.path(""), key="out", remedy=remedy)
-        finally:
-            self.blobs.delete(name)
+        check_create_if_absent(self.blobs)
 
     def _manifest_path(self, shard: str) -> str:
         return self.blobs.path(_manifest_file(shard))

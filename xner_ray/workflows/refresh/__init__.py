@@ -16,6 +16,7 @@ ETag, a pair by its key in the collection, a shard by its manifest, a model by t
 
     PUBLISH/current.json           the pointer: version, students, scores; replaced atomically
     PUBLISH/current                the same as a symlink, on a file system: `xner tag --model PUBLISH/current/de`
+    PUBLISH/rollback.json          the version that a user made current and pinned, where there is one
     PUBLISH/versions/000007.json   the commit of a promotion, with the number of its refresh
     PUBLISH/students/000007/de/    models
     PUBLISH/reports/000007.json    the report of the refresh, and the same as .md

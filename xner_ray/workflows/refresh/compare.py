@@ -9,7 +9,7 @@ from xner_ray.config import GoldConfig
 from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import gain
 from xner_ray.evaluation.tagger_scores import DRAWS
-from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages.dataset import silver_file
 from xner_ray.pipeline.stages.evaluate import ScoreModels
@@ -26,7 +26,7 @@ def compare_students(ctx: Context, trained: list[Student], current: dict[str, An
         current: the record of the current version; None before the first promotion.
 
     Raises:
-        UserError: the folder of a current student is missing.
+        UserError: the folder of a current student is missing, or was changed after the promotion.
     """
     folders = {s.language: (s.folder, _current_folder(ctx, current, s.language)) for s in trained}
     pairs: dict[tuple[str, str], GoldConfig] = {}
@@ -50,6 +50,11 @@ def _current_folder(ctx: Context, current: dict[str, Any] | None, language: str)
     if not folder.is_dir():
         remedy = f"copy it back from {student['path']}, where it was published"
         raise UserError(f"the current student of `{language}` is missing", file=folder, remedy=remedy)
+    if model_identity(folder) != student["identity"]:
+        remedy = f"put back the files of {student['path']}, where it was published"
+        raise UserError(
+            f"the current student of `{language}` was changed after its promotion", file=folder, remedy=remedy
+        )
     return folder
 
 

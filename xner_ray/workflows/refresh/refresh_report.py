@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from xner_ray.errors import UserError
 from xner_ray.storage.blob_store import BlobStore
 
 _NUMBER = re.compile(r"(?:.*/)?(\d{6})\.json")
+_REPORT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 class RefreshReports:
@@ -49,7 +53,14 @@ class RefreshReports:
     def all(self) -> list[dict[str, Any]]:
         """All reports, oldest first."""
         names = sorted(name for name in self.store.list("reports") if _NUMBER.fullmatch(name))
-        return [json.loads(data) for name in names if (data := self.store.read(name))]
+        reports = []
+        for name in names:
+            try:
+                reports.append(_REPORT.validate_json(self.store.read(name) or b""))
+            except ValidationError as e:
+                remedy = "delete this file: only its measured speeds are lost"
+                raise UserError("is damaged", file=self.store.path(name), remedy=remedy) from e
+        return reports
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -92,6 +103,8 @@ def _dataset(report: dict[str, Any]) -> Iterator[str]:
         yield f"| {language} | {row['available']:,} | {row['sentences']:,} | {row['entities']:,} |"
     yield ""
     yield f"Trained, because {'; '.join(report['reasons'])}." if report["reasons"] else "Nothing was trained."
+    if pinned := report.get("pinned"):
+        yield f"Version {pinned} is pinned: `xner refresh CONFIG --unpin` lets refreshes promote again."
 
 
 def _compared(report: dict[str, Any]) -> Iterator[str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from xner_ray.config import Config
 from xner_ray.corpora.collection import Collection
@@ -29,7 +31,7 @@ from xner_ray.pipeline.stages.ingest import collection_folder
 from xner_ray.pipeline.stages.sample import Sample
 from xner_ray.pipeline.stages.student import Student
 from xner_ray.preflight.checks import refuse_url
-from xner_ray.storage.blob_store import open_blob_store
+from xner_ray.storage.blob_store import check_create_if_absent, open_blob_store
 from xner_ray.storage.fingerprint import describe_change
 from xner_ray.storage.lock import Lock, hold_output
 from xner_ray.storage.output_dir import claim_out
@@ -39,7 +41,13 @@ from xner_ray.workflows.refresh.compare import compare_students
 from xner_ray.workflows.refresh.cost_estimate import model_names
 from xner_ray.workflows.refresh.dry_run import refresh_config, registry_root
 from xner_ray.workflows.refresh.model_registry import ModelRegistry
-from xner_ray.workflows.refresh.promotion import Comparison, comparison_rows, decide_promotion, reasons_to_train
+from xner_ray.workflows.refresh.promotion import (
+    Comparison,
+    Decision,
+    comparison_rows,
+    decide_promotion,
+    reasons_to_train,
+)
 from xner_ray.workflows.refresh.refresh_report import RefreshReports
 from xner_ray.workflows.refresh.silver import draw_silver_sets, silver_evaluation_sets
 from xner_ray.workflows.run import finalize
@@ -73,7 +81,9 @@ def run_refresh(
     refuse_url(config.out)
     claim_out(config.out, config.name, config_file)
     store = open_blob_store(registry_root(config))
-    with Lock(store, config.refresh.lock_timeout_s, name="refresh", log=log) as lock:
+    check_create_if_absent(store, "refresh.publish")
+    last = ModelRegistry(store).last_number()
+    with Lock(store, config.refresh.lock_timeout_s, name="refresh", log=log, after=last) as lock:
         reports = RefreshReports(store)
         report = reports.begin(lock.number, config.name, model_names(config))
         started = time.monotonic()
@@ -88,6 +98,24 @@ def run_refresh(
             report["seconds"] = round(time.monotonic() - started, 1)
             reports.write(report, log)
     return report
+
+
+@dataclass(frozen=True)
+class State:
+    """The content of `state.json`: what the last training used.
+
+    Attributes:
+        trained: candidate sentences by language.
+        recipe: its config.
+        used: folders of OUT, with the number of the last refresh that used each.
+    """
+
+    trained: dict[str, int] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+
+
+_STATE = TypeAdapter(State)
 
 
 class _Refresh:
@@ -165,7 +193,11 @@ class _Refresh:
         reasons = reasons_to_train(available, state["trained"], self.config.refresh.min_growth, changed)
         used = dict.fromkeys((train.parent for train in data.train.values()), self.lock.number)
         self.report["reasons"] = reasons
-        if not reasons:
+        if reasons and (pinned := self.registry.pinned()) is not None:
+            # The state stays as it is, so that the first refresh without a pin has the same reasons.
+            self.report |= {"status": "not trained", "reasons": [], "pinned": pinned}
+            self.log(f"[refresh] version {pinned} is pinned: nothing is trained until `xner refresh CONFIG --unpin`")
+        elif not reasons:
             grew = any(self.report["ingested"].values())
             self.report["status"] = "not trained" if grew else "nothing new"
         else:
@@ -173,8 +205,9 @@ class _Refresh:
                 self.log(f"[refresh] training, because {reason}")
             trained = runner.result("student")
             used |= dict.fromkeys((s.folder.parent for s in trained), self.lock.number)
-            state |= {"trained": available, "recipe": recipe}
             self._decide(runner, trained, before, list(used))
+            if "pinned" not in self.report:
+                state |= {"trained": available, "recipe": recipe}
         state["used"] |= {str(folder.relative_to(self.out)): number for folder, number in used.items()}
         self.lock.check()
         self._delete_unused(state)
@@ -188,6 +221,9 @@ class _Refresh:
         with timed(runner.ctx, "evaluate"):
             comparisons = compare_students(runner.ctx, trained, before)
         decision = decide_promotion(comparisons, self.config.refresh.max_f1_drop)
+        if (pinned := self.registry.pinned()) is not None:  # by a rollback while this refresh ran
+            self.report["pinned"] = pinned
+            decision = Decision(False, [f"version {pinned} was pinned meanwhile", *decision.reasons])
         self.report |= {"comparisons": comparison_rows(comparisons), "decision": decision.reasons}
         self.report["status"] = "promoted" if decision.promote else "not promoted"
         for reason in decision.reasons:
@@ -198,6 +234,12 @@ class _Refresh:
 
     def _promote(self, comparisons: list[Comparison], models: dict[str, dict[str, Any]], used: list[Path]) -> None:
         self.lock.check()
+        for language, model in models.items():
+            if model_identity(model["folder"]) != model["identity"]:
+                remedy = "run `xner refresh` again: it names the file that differs, and what to do"
+                raise UserError(
+                    f"the student of `{language}` was changed meanwhile", file=model["folder"], remedy=remedy
+                )
         folders = self.registry.upload(self.lock.number, {language: m["folder"] for language, m in models.items()})
         rows = {row["language"]: row for row in comparison_rows(comparisons)}
         record = {
@@ -217,12 +259,17 @@ class _Refresh:
         }
         self.lock.check()
         self.registry.commit(self.lock.number, record)
-        self.report["current"] = self.lock.number
+        current = self.registry.current()
+        self.report["current"] = current and current["version"]
 
     def _state(self) -> dict[str, Any]:
         """The last training: `trained` (candidate sentences by language), `recipe` (its config), and `used` (folders of OUT)."""
         data = self.lock.store.read(STATE)
-        return json.loads(data) if data else {"trained": {}, "recipe": {}, "used": {}}
+        try:
+            return asdict(_STATE.validate_json(data)) if data else asdict(State())
+        except ValidationError as e:
+            remedy = "delete this file: the next refresh then trains anew"
+            raise UserError("is damaged", file=self.lock.store.path(STATE), remedy=remedy) from e
 
     def _delete_unused(self, state: dict[str, Any]) -> None:
         """Delete the folders of earlier refreshes that no kept version was made from, and write the state."""
