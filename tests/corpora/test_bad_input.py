@@ -48,12 +48,12 @@ def reasons(tmp_path, item: dict, **keys) -> dict[str, int]:
 
 def test_missing_file_names_the_key(tmp_path):
     error = fails(tmp_path, corpus(tmp_path / "none.zip", "moses"))
-    assert error.key == "corpora.c.path" and "no such file" in error.problem
+    assert error.key == "corpora.0.path" and "no such file" in error.problem
     error = fails(tmp_path, corpus(tmp_path / "a.en", "lines", target_path=str(tmp_path / "a.de")))
-    assert error.key == "corpora.c.path"
+    assert error.key == "corpora.0.path"
     (tmp_path / "a.en").write_bytes(b"x\n")
     error = fails(tmp_path, corpus(tmp_path / "a.en", "lines", target_path=str(tmp_path / "a.de")))
-    assert error.key == "corpora.c.target_path"
+    assert error.key == "corpora.0.target_path"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
@@ -176,7 +176,7 @@ def test_empty_corpus_is_an_error(tmp_path, format):
     if format == "moses":
         moses(path, b"", b"")
     other = {"target_path": str(path)} if format == "lines" else {}
-    assert fails(tmp_path, corpus(path, format, **other)).key == "corpora.c.path"
+    assert fails(tmp_path, corpus(path, format, **other)).key == "corpora.0.path"
 
 
 def test_too_many_quarantined_rows_are_an_error(tmp_path):
@@ -199,7 +199,7 @@ def test_bad_scores_are_quarantined(tmp_path):
 
 def test_min_score_without_scores_is_an_error(tmp_path):
     item = corpus(good_moses(tmp_path / "a.zip"), "moses", min_score=1.0)
-    assert fails(tmp_path, item).key == "corpora.c.min_score"
+    assert fails(tmp_path, item).key == "corpora.0.min_score"
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_moses_counts_every_line(source, target, ingests):
 @RUNS
 @given(BYTES, st.sampled_from(["tsv", "wikimatrix"]), INGESTS)
 def test_tsv_counts_every_line(rest, format, ingests):
-    data = b"1.2\tfirst\terste\n" + rest
+    data = b"1.2\tfirst\terste\n" * 500 + rest  # these rows decide which columns the file has
     count = run(lambda path: path.write_bytes(data), format, ingests)
     assert count is not None and count.read == count_lines(data)
 

@@ -159,6 +159,9 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
             continue
         seconds = time.monotonic() - began
         show(_table(str(root), report))
+        for name, count in report.corpora.items():
+            for note in count.notes:
+                echo(f"{name}: {note}", "yellow" if note.startswith("warning") else "dim")
         echo(f"{sum(c.read for c in report.corpora.values()) / seconds:,.0f} lines per second", "dim")
         corpora = {name: vars(count) for name, count in report.corpora.items()}
         results[str(root)] = {"corpora": corpora, "rows": report.rows, "seconds": round(seconds, 2)}

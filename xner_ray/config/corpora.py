@@ -7,6 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, Seed, StrictModel
+from xner_ray.language_codes import normalize_language
+
+COLUMN_ROLES = ("id", "source", "target", "score", "skip")
 
 
 class SampleConfig(StrictModel):
@@ -41,14 +44,20 @@ class CorpusConfig(StrictModel):
         " Well-known OPUS corpora have their own default.",
     )
     format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines", "parquet"] = Field(
-        description="moses: OPUS zip. tmx: plain or gzip. tsv: id, source, target[, score]. wikimatrix: score, source,"
-        " target. lines: two line-aligned files (`path` and `target_path`). parquet: the Hugging Face column"
-        " `translation`, or columns `source` and `target`."
+        description="moses: OPUS zip. tmx: plain or compressed. tsv: id, source, target[, score]; other columns are"
+        " recognized by a header or by their content. wikimatrix: score and the two sides. lines: two line-aligned files"
+        " (`path` and `target_path`). parquet: the Hugging Face column `translation`, or columns `source` and `target`."
     )
     path: str = Field(
         description="File or fsspec URL. `{data}`, `{language}` and `{pair}` (sorted codes, e.g. de-en) are replaced."
     )
     target_path: str | None = Field(None, description="File of the target side, for format `lines`.")
+    columns: list[str] | None = Field(
+        None,
+        description="Columns of a tsv or wikimatrix file, in their order: source and target or the codes of the two"
+        " languages, id, score, skip. E.g. [de, en, score]. Default: recognized; the file name (`{pair}`, `de-en`) gives"
+        " the order of the languages, and without it the source comes first.",
+    )
     languages: list[LanguageCode] | None = Field(
         None, description="Target languages of this corpus. Default: all languages of the config."
     )
@@ -76,6 +85,10 @@ class CorpusConfig(StrictModel):
     def _check(self) -> CorpusConfig:
         if (self.format == "lines") != (self.target_path is not None):
             raise ValueError("format `lines` needs `target_path`, and no other format has it")
+        if self.columns is not None:
+            if self.format not in ("tsv", "wikimatrix"):
+                raise ValueError(f"`columns` is for tsv and wikimatrix, and the format is {self.format}")
+            self.columns = [x if x in COLUMN_ROLES else normalize_language(x) for x in self.columns]
         if self.format == "wikimatrix" and self.min_score is None:
             self.min_score = 1.05
         return self

@@ -36,6 +36,7 @@ from xner_ray.corpora.ingest_report import FILE as REPORT
 from xner_ray.corpora.ingest_report import IngestReport, load_report
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.corpora.readers.corpus_reader import Progress, Source
+from xner_ray.corpora.readers.tsv_layout import side_order
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, new_dir, write_bytes
 from xner_ray.storage.failpoints import failpoint
@@ -242,12 +243,14 @@ def source_identity(source: Source) -> dict[str, Any]:
     """The files and settings that determine a corpus's rows."""
     files = [file_identity(path) for path in (source.path, source.target_path) if path]
     ingest = source.ingest.fingerprint()
+    sides = side_order(source.corpus, source.path, source.languages)
     return {
         "files": files,
         "format": source.corpus.format,
         "domain": source.corpus.domain,
         "min_score": source.corpus.min_score,
         "rules": {"max_chars": ingest["max_chars"], "clean": ingest.get("clean")},
+        **({"sides": sides} if sides else {}),
     }
 
 

@@ -102,7 +102,7 @@ class _Sample:
                 good = reader.clean(chunk).pairs
                 tables.append(good)
                 orders.append(splitmix64(self._hashes(reader.source, good["pair_id"].to_numpy())))
-            reader.check_quarantined()
+            reader.finish()
         if tables:
             self._shuffle(pa.concat_tables(tables), np.concatenate(orders))
         return self.counts, self.writer.close()

@@ -34,6 +34,7 @@ class CorpusCount:
         unescaped: lines that can be used and had an escape such as `&amp;`, which was decoded.
         untagged: lines that can be used and had a tag such as `<i>`, which was removed.
         known: those of the duplicates that an earlier generation of the collection contains.
+        notes: what was recognized (columns, regional variants), and warnings of the language check.
     """
 
     read: int = 0
@@ -46,6 +47,7 @@ class CorpusCount:
     unescaped: int = 0
     untagged: int = 0
     known: int = 0
+    notes: list[str] = field(default_factory=list, compare=False)
 
     @property
     def num_quarantined(self) -> int:

@@ -105,7 +105,7 @@ def _read(source: Source, folder: Path, progress: Progress | None) -> tuple[Corp
         quarantine.close()
         if scores:
             scores.close()
-    reader.check_quarantined()
+    reader.finish()
     runs.close()
     return reader.count, segments.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 from xner_ray.config import Config, GoldConfig
 from xner_ray.corpora.opus.resolve import resolve_corpora
 from xner_ray.corpora.readers.archive import file_identity
+from xner_ray.corpora.readers.tsv_layout import side_order
 from xner_ray.encoders.load import encoder_folder, local_encoder
 from xner_ray.encoders.vocab_trimming import trimmed_folder, vocabulary_identity
 from xner_ray.errors import UserError
@@ -124,8 +125,11 @@ class Context:
         parts = []
         for corpus in self.config.corpora_of(language):
             files = [self.config.fill(p, language) for p in (corpus.path, corpus.target_path) if p]
-            settings = corpus.model_dump(exclude={"path", "target_path", "languages"})
-            parts.append({"corpus": settings, "files": [file_identity(f) for f in files]})
+            settings = corpus.model_dump(exclude={"path", "target_path", "languages", "columns"})
+            sides = side_order(corpus, files[0], (self.config.source_language, language))
+            parts.append(
+                {"corpus": settings, "files": [file_identity(f) for f in files]} | ({"sides": sides} if sides else {})
+            )
         return parts
 
     def encoder_parts(self, encoder: str) -> dict[str, str]:

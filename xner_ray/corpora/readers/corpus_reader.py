@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from xner_ray.config import Config, CorpusConfig, IngestConfig
 from xner_ray.corpora.filters.cjk_spacing import remove_cjk_spaces
+from xner_ray.corpora.filters.language_check import LanguageCheck
 from xner_ray.corpora.filters.quality_filters import decide, score_pairs
 from xner_ray.corpora.filters.validity_filters import (
     REASONS,
@@ -27,13 +28,14 @@ from xner_ray.corpora.filters.validity_filters import (
     parse_scores,
 )
 from xner_ray.corpora.ingest_report import CorpusCount
-from xner_ray.corpora.readers.formats import Chunk, read_corpus
+from xner_ray.corpora.readers.formats import Chunk, read_corpus, swap_remedy
 from xner_ray.corpora.shard_writer import as_pairs
 from xner_ray.errors import UserError
 from xner_ray.schema import PAIR, QUALITY_FILTERS, QUARANTINE
 from xner_ray.text.languages import get_language
 
 Progress = Callable[[str, int], None]
+_INSPECTED = 2000  # rows that `inspect` decodes
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class CorpusReader:
     progress: Progress | None = None
     count: CorpusCount = field(default_factory=CorpusCount)
 
+    def __post_init__(self) -> None:
+        self._languages = LanguageCheck(self.source.languages)
+
     def read(self) -> Iterator[Chunk]:
         """The pairs that are not below `min_score`.
 
@@ -109,7 +114,7 @@ class CorpusReader:
             UserError: the corpus is missing, damaged, empty, or has no scores to compare with `min_score`.
         """
         source, count = self.source, self.count
-        for chunk in read_corpus(source.corpus, *source.languages, source.path, source.target_path):
+        for chunk in read_corpus(source.corpus, *source.languages, source.path, source.target_path, count.notes):
             count.read += len(chunk)
             if source.corpus.min_score is not None:
                 if chunk.score is None:
@@ -124,11 +129,14 @@ class CorpusReader:
                 self.progress(source.label, count.read)
         if not count.read:
             remedy = "remove the corpus from the config or fetch it again"
-            key = f"corpora.{source.corpus.name}.path"
-            raise UserError("holds no pair", file=source.path, key=key, remedy=remedy)
+            raise UserError("holds no pair", file=source.path, key=f"{source.corpus.key}.path", remedy=remedy)
 
     def clean(self, chunk: Chunk) -> CleanedChunk:
-        """Apply validity filters, then quality filters, and write the invalid lines into the quarantine."""
+        """Apply validity filters, then quality filters, and write the invalid lines into the quarantine.
+
+        Raises:
+            UserError: a side is in the wrong script, or the sides look swapped.
+        """
         pairs = decode_pairs(chunk)
         reasons = first_reasons(pairs, Limits(self.source.ingest.max_chars, self.source.corpus.min_score is not None))
         good = reasons < 0
@@ -138,6 +146,8 @@ class CorpusReader:
         if not good.all():
             self._quarantine(to_chunk(to_table(chunk).filter(pa.array(~good))), reasons[~good])
         rows = _valid_rows(self.source, chunk, pairs, good)
+        if self._languages.add(rows["source"], rows["target"]):
+            _check_languages(self.source, self._languages)
         cleaned = self._apply_quality_filters(rows)
         self.count.rows += cleaned.pairs.num_rows
         return cleaned
@@ -162,17 +172,61 @@ class CorpusReader:
         columns += [pa.array(excerpts(chunk), pa.string())]
         self.quarantine.write_table(pa.Table.from_arrays(columns, schema=QUARANTINE))
 
-    def check_quarantined(self) -> None:
-        """Raise a UserError if a larger ratio than `ingest.max_quarantined` of the sampled pairs cannot be used."""
+    def finish(self) -> None:
+        """Note the warnings of the language check, and check the number of quarantined pairs.
+
+        Raises:
+            UserError: a larger ratio than `ingest.max_quarantined` of the sampled pairs cannot be used.
+        """
+        self.count.notes += [f"warning: {x}" for x in _check_languages(self.source, self._languages)]
         count, limit = self.count, self.source.ingest.max_quarantined
         if count.num_quarantined > limit * count.sampled:
             reasons = ", ".join(f"{reason} {n}" for reason, n in count.quarantined.items())
             raise UserError(
                 f"{count.num_quarantined} of {count.sampled} sampled pairs cannot be used: {reasons}",
                 file=self.source.path,
-                key=f"corpora.{self.source.corpus.name}",
+                key=self.source.corpus.key,
                 remedy=f"check `format` and the encoding, or raise ingest.max_quarantined (now {limit})",
             )
+
+
+def inspect(source: Source) -> list[str]:
+    """Read the first rows of a corpus, and check columns and languages.
+
+    Returns:
+        What was recognized, and warnings.
+
+    Raises:
+        UserError: the corpus cannot be read, its columns are not clear, a side is in the wrong script, or the sides look
+            swapped.
+    """
+    notes: list[str] = []
+    chunks = read_corpus(source.corpus, *source.languages, source.path, source.target_path, notes)
+    chunk = next((chunk for chunk in chunks if len(chunk)), None)
+    if chunk is None:
+        remedy = "remove the corpus from the config or fetch it again"
+        raise UserError("holds no pair", file=source.path, key=f"{source.corpus.key}.path", remedy=remedy)
+    chunk = to_chunk(to_table(chunk).slice(0, _INSPECTED))
+    if source.corpus.min_score is not None and (chunk.score is None or chunk.score.null_count == len(chunk)):
+        raise _no_scores(source)
+    pairs = decode_pairs(chunk)
+    good = first_reasons(pairs, Limits(source.ingest.max_chars)) < 0
+    check = LanguageCheck(source.languages)
+    check.add(pairs.source.filter(pa.array(good)), pairs.target.filter(pa.array(good)))
+    return notes + [f"warning: {x}" for x in _check_languages(source, check)]
+
+
+def _check_languages(source: Source, check: LanguageCheck) -> tuple[str, ...]:
+    """The warnings of the language check; its problem is raised."""
+    verdict = check.verdict()
+    if verdict.problem is None:
+        return verdict.warnings
+    key = source.corpus.key
+    if verdict.swapped:
+        key, remedy = swap_remedy(source.corpus, source.languages, source.path)
+    else:
+        remedy = "correct `languages` or the path; a language in another script is named with it, such as `hi_Latn`"
+    raise UserError(verdict.problem, file=source.path, key=key, remedy=remedy)
 
 
 def _add_counts(counts: dict[str, int], codes: np.ndarray, names: Sequence[str]) -> None:
@@ -226,6 +280,6 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _no_scores(source: Source) -> UserError:
-    key = f"corpora.{source.corpus.name}.min_score"
+    key = f"{source.corpus.key}.min_score"
     what = "there is a `min_score`, but the corpus has no scores"
     return UserError(what, file=source.path, key=key, remedy="remove `min_score`")

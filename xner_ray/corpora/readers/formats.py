@@ -2,15 +2,16 @@
 
 A reader splits lines and counts them. It does not decide whether a row can be used: bytes stay bytes, a missing side is
 null, and `validity_filters.py` gives the reason. Each line becomes one row, so the counts of all outcomes add up.
-`pair_id` is the 0-based line number (in TMX, the number of the unit) in every format. The id column of TSV is required
-but ignored, because in real corpora ids are text or not unique.
+`pair_id` is the 0-based line number (in TMX, the number of the unit) in every format. An id column of TSV is
+ignored, because in real corpora ids are text or not unique.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,9 @@ from xner_ray.corpora.readers.archive import Stream, entry_names, open_entry, op
 from xner_ray.corpora.readers.line_reader import align_lines, field, split_fields, split_lines, text_blocks
 from xner_ray.corpora.readers.parquet_reader import read_parquet
 from xner_ray.corpora.readers.tmx import read_units
+from xner_ray.corpora.readers.tsv_layout import find_layout, source_first, swapped
 from xner_ray.errors import UserError
+from xner_ray.language_codes import known_language, plain_language, select_variant
 
 
 @dataclass(frozen=True)
@@ -46,36 +49,61 @@ class Chunk:
 
 
 def read_corpus(
-    corpus: CorpusConfig, source: str, target: str, path: str, target_path: str | None = None
+    corpus: CorpusConfig,
+    source: str,
+    target: str,
+    path: str,
+    target_path: str | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[Chunk]:
     """All pairs of a corpus, in the order of its lines.
 
     Args:
         corpus: its config, with the format.
-        source: source language, ISO 639-1.
-        target: target language, ISO 639-1.
+        source: source language, a normalized code.
+        target: target language, a normalized code.
         path: file or URL, with placeholders filled in.
         target_path: of the target side, for format `lines`.
+        notes: receives what was recognized: columns, and regional variants with their counts.
 
     Raises:
         UserError: the file as a whole cannot be read; with file, line or entry, key and remedy.
     """
-    key = f"corpora.{corpus.name}.path"
+    key, notes = f"{corpus.key}.path", [] if notes is None else notes
     if corpus.format == "moses":
-        return _moses(path, source, target, key)
+        return _moses(path, source, target, key, notes)
     if corpus.format == "tmx":
-        return _tmx(path, source, target, key)
+        return _tmx(path, source, target, key, notes)
     if corpus.format == "lines":
         assert target_path is not None  # checked by the config
-        return _lines(path, target_path, corpus.name)
+        return _lines(path, target_path, corpus.key)
     if corpus.format == "parquet":
         return _parquet(path, source, target, key)
-    columns = (0, 1, 2) if corpus.format == "wikimatrix" else (3, 1, 2)
-    return _tsv(path, *columns, key=key)
+    return _tsv(path, corpus, (source, target), notes)
 
 
-def _moses(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:
+def swap_remedy(corpus: CorpusConfig, languages: tuple[str, str], path: str) -> tuple[str, str]:
+    """How to exchange the sides of a corpus: the config key, and what to do."""
+    if corpus.format in ("tsv", "wikimatrix"):
+        with open_text(path, f"{corpus.key}.path") as stream:
+            layout = find_layout(next(text_blocks(stream)), corpus, languages, path)
+        key = f"{corpus.key}.columns"
+        return key, f"set {key}={swapped(layout)}"
+    if corpus.format == "lines":
+        return corpus.key, "exchange `path` and `target_path`"
+    ways = {
+        "moses": "the archive names its entries wrongly: unzip it, and give the two files with format `lines`",
+        "tmx": "the file has wrong language codes: exchange them, e.g. with sed on xml:lang",
+        "parquet": "exchange the names of its two columns",
+    }
+    return f"{corpus.key}.path", ways[corpus.format]
+
+
+def _moses(path: str, source: str, target: str, key: str, notes: list[str]) -> Iterator[Chunk]:
     names = moses_entries(path, entry_names(path, key), source, target, key)
+    for language, name in zip((source, target), names, strict=False):
+        if known_language(suffix := name.rpartition(".")[2]) != language:
+            notes.append(f"`{language}` is read from the variant {suffix}")
     with ExitStack() as stack:
         yield from _side_by_side([stack.enter_context(open_entry(path, name, key)) for name in names])
 
@@ -105,9 +133,9 @@ def moses_entries(path: str, names: list[str], source: str, target: str, key: st
         stems.setdefault(stem, {})[suffix] = name
     matches = []
     for by_suffix in stems.values():
-        sides = [_suffix(by_suffix, language) for language in (source, target)]
-        if all(sides):
-            matches.append([by_suffix[x] for x in sides if x] + [by_suffix[x] for x in ("scores",) if x in by_suffix])
+        sides = [_suffixes(by_suffix, language) for language in (source, target)]
+        for pair in product(*sides):
+            matches.append([by_suffix[x] for x in pair] + [by_suffix[x] for x in ("scores",) if x in by_suffix])
     if len(matches) == 1:
         return matches[0]
     entries = ", ".join(sorted(names)[:12]) or "nothing"
@@ -116,21 +144,31 @@ def moses_entries(path: str, names: list[str], source: str, target: str, key: st
         f"{what} for the languages {source} and {target}; it holds {entries}",
         file=path,
         key=key,
-        remedy=f"give an archive with one NAME.{source} and one NAME.{target}",
+        remedy=_entries_remedy(matches, {x for by_suffix in stems.values() for x in by_suffix}, source, target),
     )
 
 
-def _suffix(suffixes: dict[str, str], language: str) -> str | None:
-    """The suffix of a language: the code itself, or a code with a region (zh_CN, zh-cn); for zh simplified Chinese first."""
-    if language in suffixes:
-        return language
-    regional = [x for x in suffixes if x.lower().replace("-", "_").startswith(f"{language.lower()}_")]
-    return min(regional, key=lambda x: ("cn" not in x.lower(), x), default=None)
+def _suffixes(suffixes: Iterable[str], language: str) -> list[str]:
+    """The suffixes of a language; the one that is spelled like the code, if there is one."""
+    found = select_variant(language, suffixes)
+    return [language] if language in found else found
 
 
-def _lines(path: str, target_path: str, name: str) -> Iterator[Chunk]:
+def _entries_remedy(matches: list[list[str]], suffixes: set[str], source: str, target: str) -> str:
+    variants = {known for x in suffixes if (known := known_language(x))} - {source, target}
+    near = [x for x in sorted(variants) for code in (source, target) if plain_language(x) == plain_language(code)]
+    if near:
+        return (
+            f"a regional variant is a language of its own: write {' or '.join(f'`{x}`' for x in near)} in the config"
+        )
+    if len(matches) > 1:
+        return "give an archive of one corpus"
+    return f"give an archive with one NAME.{source} and one NAME.{target}"
+
+
+def _lines(path: str, target_path: str, key: str) -> Iterator[Chunk]:
     with ExitStack() as stack:
-        sides = ((path, f"corpora.{name}.path"), (target_path, f"corpora.{name}.target_path"))
+        sides = ((path, f"{key}.path"), (target_path, f"{key}.target_path"))
         yield from _side_by_side([stack.enter_context(open_text(*side)) for side in sides])
 
 
@@ -141,26 +179,28 @@ def _side_by_side(streams: list[Stream]) -> Iterator[Chunk]:
         at += len(columns[0])
 
 
-def _tsv(path: str, score: int, source: int, target: int, key: str) -> Iterator[Chunk]:
-    at = 0
-    with open_text(path, key) as stream:
+def _tsv(path: str, corpus: CorpusConfig, languages: tuple[str, str], notes: list[str]) -> Iterator[Chunk]:
+    at, layout = 0, None
+    with open_text(path, f"{corpus.key}.path") as stream:
         for block in text_blocks(stream):
             fields, first, count = split_fields(block)
-            if at == 0 and count[0] < 3:
-                expected = "score, source, target" if score == 0 else "id, source, target[, score]"
-                raise UserError(
-                    f"the first line has {count[0]} of the columns {expected}",
-                    file=path,
-                    line=1,
-                    key=key,
-                    remedy="separate the columns by tabs, or correct `format`",
-                )
-            scores = field(fields, first, count, score) if score == 0 or (count > score).any() else None
+            skipped = 0
+            if layout is None:
+                layout = find_layout(block, corpus, languages, path)
+                skipped = int(layout.header)
+                if layout.recognized or not source_first(path, languages):
+                    notes.append(f"recognized columns: {layout}")
+            first, count = first[skipped:], count[skipped:]
+            at += skipped
+            count = np.where(count > layout.max_fields, 0, count)  # a tab in the text would shift the columns
+            score = layout.score
+            if score is not None and score >= layout.columns and not (count > score).any():
+                score = None
             yield Chunk(
                 np.arange(at, at + len(first)),
-                field(fields, first, count, source),
-                field(fields, first, count, target),
-                pa.nulls(len(first), pa.large_binary()) if scores is None else scores,
+                field(fields, first, count, layout.source),
+                field(fields, first, count, layout.target),
+                field(fields, first, count, score) if score is not None else pa.nulls(len(first), pa.large_binary()),
             )
             at += len(first)
 
@@ -172,10 +212,10 @@ def _parquet(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:
         at += len(columns[0])
 
 
-def _tmx(path: str, source: str, target: str, key: str) -> Iterator[Chunk]:
+def _tmx(path: str, source: str, target: str, key: str, notes: list[str]) -> Iterator[Chunk]:
     at = 0
     with open_text(path, key) as stream:
-        for units in read_units(stream, source, target):
+        for units in read_units(stream, source, target, key, notes):
             yield Chunk(
                 np.arange(at, at + len(units.sources)),
                 pa.array(units.sources, pa.large_binary()),

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from xner_ray.corpora.readers.archive import open_file
 from xner_ray.errors import UserError
+from xner_ray.language_codes import select_variant
 from xner_ray.text.parquet_file import ParquetReader, explain_parquet_errors, is_text, text_lengths
 
 ROWS = 8192
@@ -71,11 +72,11 @@ def _columns(
     """Columns to read, and for each side its column and the field of a struct column."""
     score = ["score"] if "score" in schema.names else []
     if "translation" in schema.names and pa.types.is_struct(schema.field("translation").type):
-        fields = {f.name for f in schema.field("translation").type}
-        if {source, target} <= fields:
-            return ["translation", *score], [("translation", source), ("translation", target)]
-    for names in ((source, target), ("source", "target")):
-        if set(names) <= set(schema.names):
+        sides = _sides_by_language([f.name for f in schema.field("translation").type], source, target)
+        if sides:
+            return ["translation", *score], [("translation", name) for name in sides]
+    for names in (_sides_by_language(schema.names, source, target), ["source", "target"]):
+        if names and set(names) <= set(schema.names):
             return [*names, *score], [(name, None) for name in names]
     raise UserError(
         f"has no pairs of {source} and {target}; its columns are {', '.join(schema.names)}",
@@ -83,6 +84,12 @@ def _columns(
         key=key,
         remedy=f"give a struct `translation` with {source} and {target}, or columns `source` and `target`",
     )
+
+
+def _sides_by_language(names: list[str], source: str, target: str) -> list[str] | None:
+    """The names of both sides, if each language has exactly one."""
+    sides = [select_variant(language, names) for language in (source, target)]
+    return [side[0] for side in sides] if all(len(side) == 1 for side in sides) else None
 
 
 def _side(batch: pa.RecordBatch, side: tuple[str, str | None]) -> Any:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from html.entities import name2codepoint
 from typing import NamedTuple
 from xml.parsers import expat
@@ -21,6 +22,7 @@ from xml.parsers import expat
 from xner_ray.corpora.readers.archive import Stream
 from xner_ray.corpora.readers.line_reader import BLOCK, MAX_LINE, strip_bom, too_long_line
 from xner_ray.errors import UserError
+from xner_ray.language_codes import known_language, plain_language, select_variant
 
 _MARK = "\U0010fffd"  # last private character of Unicode; text that contains it is counted as bad_utf8
 _BROKEN = re.compile("[\ud800-\udfff]+")
@@ -53,23 +55,47 @@ class Units(NamedTuple):
     malformed: list[bool]
 
 
-def read_units(stream: Stream, source: str, target: str) -> Iterator[Units]:
+def read_units(
+    stream: Stream, source: str, target: str, key: str | None = None, notes: list[str] | None = None
+) -> Iterator[Units]:
     """Read translation units.
 
     Args:
         stream: the file.
         source: source language code.
         target: target language code.
+        key: config key of the path, for errors.
+        notes: at the end of the file, receives how many units had which regional variants.
 
     Raises:
-        UserError: the file is truncated, is no XML outside of its units, is not UTF-8 or declares entities.
+        UserError: the file is truncated, is no XML outside of its units, is not UTF-8 or declares entities, or no unit has
+            one of the languages.
     """
-    document = _Document(stream, _Handler(stream.name, source.lower(), target.lower()))
+    handler = _Handler(stream.name, source, target)
+    document = _Document(stream, handler)
     while document.parse_piece():
-        if len(document.handler.units.sources) >= _ROWS:
-            yield document.handler.take()
-    if document.handler.units.sources:
-        yield document.handler.take()
+        if len(handler.units.sources) >= _ROWS:
+            yield handler.take()
+    if handler.units.sources:
+        yield handler.take()
+    for language in handler.languages:
+        taken = handler.taken[language]
+        if handler.well_formed and not taken and handler.seen:
+            raise missing_language(stream.name, language, handler.seen, key)
+        if notes is not None and any(known_language(code) != language for code in taken):
+            counts = ", ".join(f"{code} {n:,}" for code, n in taken.most_common())
+            notes.append(f"`{language}` is read from the variants {counts}")
+
+
+def missing_language(name: str, language: str, found: Iterable[str], key: str | None) -> UserError:
+    """The error for a file without text in a language, with the codes that it has."""
+    codes = list(dict.fromkeys(found))
+    near = [x for code in codes if (x := known_language(code)) and plain_language(x) == plain_language(language)]
+    write = (
+        f"write `{near[0]}` instead of `{language}`" if near else "correct `languages`, `source_language` or the path"
+    )
+    shown = ", ".join(codes[:12]) + (", ..." if len(codes) > 12 else "")
+    return UserError(f"has no text in `{language}`; it has {shown}", file=name, key=key, remedy=write)
 
 
 class _MalformedUnitError(Exception):
@@ -193,6 +219,10 @@ class _Handler:
 
     def __init__(self, name: str, source: str, target: str):
         self.name, self.languages, self.has_dtd = name, (source, target), False
+        self.seen: Counter[str] = Counter()  # codes of all variants of the file
+        self.well_formed = 0  # units
+        self.taken: dict[str, Counter[str]] = {source: Counter(), target: Counter()}
+        self._matches: dict[str, str | None] = {}
         self.units = Units([], [], [])
         self._start_parser()
 
@@ -212,8 +242,9 @@ class _Handler:
 
     def _start_parser(self, lines: int = 0) -> None:
         self.lines, self.unit_start, self.depth, self.native, self.gap = lines, 0, 0, 0, False
-        self.unit: dict[str, bytes] | None = None
+        self.unit: dict[str, tuple[bytes, str]] | None = None  # text and code, by language
         self.language: str | None = None
+        self.code = ""
         self.seg: list[str] | None = None
         self.parser = parser = expat.ParserCreate("utf-8")
         parser.buffer_text = True
@@ -248,25 +279,39 @@ class _Handler:
                 raise _MalformedUnitError("no </tu>")
             self.unit, self.unit_start = {}, self.parser.CurrentByteIndex
         elif tag == "tuv" and self.unit is not None:
-            code = attributes.get("xml:lang", attributes.get("lang", "")).lower().replace("_", "-")
-            self.language = next((x for x in self.languages if code == x or code.startswith(f"{x}-")), None)
+            self.code = attributes.get("xml:lang", attributes.get("lang", ""))
+            self.language = self._language_of(self.code)
+            self.seen[self.code] += 1
         elif tag == "seg" and self.language is not None:
             self.seg, self.native, self.gap = [], 0, False
         elif tag in _NATIVE:
             self.native += 1
             self.gap |= tag in _STANDALONE
 
+    def _language_of(self, code: str) -> str | None:
+        """The language of the pair that a code names."""
+        if code not in self._matches:
+            self._matches[code] = next((x for x in self.languages if select_variant(x, [code])), None)
+        return self._matches[code]
+
     def end(self, tag: str) -> None:
         self.depth -= 1
         if tag == "tu" and self.unit is not None:
             source, target = self.languages
-            self.units.sources.append(self.unit.get(source))
-            self.units.targets.append(self.unit.get(target))
+            for language, side in ((source, self.units.sources), (target, self.units.targets)):
+                text, code = self.unit.get(language, (None, ""))
+                side.append(text)
+                if text is not None:
+                    self.taken[language][code] += 1
             self.units.malformed.append(False)
+            self.well_formed += 1
             self.unit = self.language = self.seg = None
         elif tag == "seg" and self.seg is not None and self.unit is not None and self.language is not None:
-            raw = "".join(self.seg).encode()
-            self.unit.setdefault(self.language, raw.replace(_MARK.encode(), b"\xff"))  # the first of several variants
+            raw = "".join(self.seg).encode().replace(_MARK.encode(), b"\xff")
+            before = self.unit.get(self.language)
+            # The first of several variants, but the plain language before all of them.
+            if before is None or select_variant(self.language, [before[1], self.code]) == [self.code]:
+                self.unit[self.language] = raw, self.code
             self.seg = None
         elif tag == "tuv":
             self.language = None

@@ -161,7 +161,7 @@ def _ingest(ctx: Context, piece: PieceDir) -> None:
         report = ingest(ctx.config, piece.key, folder, mapper=mapper)
         amount["pairs"] = sum(c.read for c in report.corpora.values())
     record_ingest(ctx.metrics, report.language, report.corpora.values())
-    ctx.log(f"[ingest] {piece.key}: {summary(report)}")
+    _log(ctx, piece.key, report, summary(report))
 
 
 def _extend(ctx: Context, piece: PieceDir) -> None:
@@ -175,7 +175,15 @@ def _extend(ctx: Context, piece: PieceDir) -> None:
         amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
     if added:
         record_ingest(ctx.metrics, added.language, added.corpora.values())
-        ctx.log(f"[ingest] {piece.key}: new are {summary(added)}")
+        _log(ctx, piece.key, added, f"new are {summary(added)}")
+
+
+def _log(ctx: Context, language: str, report: IngestReport, line: str) -> None:
+    """Log what was ingested, then what was recognized in each corpus, and its warnings."""
+    ctx.log(f"[ingest] {language}: {line}")
+    for corpus, count in report.corpora.items():
+        for note in count.notes:
+            ctx.log(f"[ingest] {language} {corpus}: {note}")
 
 
 def summary(report: IngestReport) -> str:
