@@ -3,7 +3,7 @@
 import pytest
 
 from xner_ray.errors import UserError
-from xner_ray.evaluation.projection_scores import read_target
+from xner_ray.evaluation.projection_scores import is_plain_text, read_target
 
 
 def write(folder, name, text):
@@ -31,6 +31,24 @@ def test_each_line_of_a_text_file_is_a_sentence(tmp_path):
     assert [t.tokens for t in target] == [["In", "Bonn", ",", "ja", "."], [], ["Nein"]]
     assert [t.text for t in target] == ["In Bonn, ja.", "", "Nein"]
     assert all(t.text[a:b] == token for t in target for token, (a, b) in zip(t.tokens, t.spans, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentences", "plain"),
+    [
+        ("x.de", "In Bonn, ja.\nNein\n", None, True),
+        ("x.de", "Ja\nNein\n", 2, True),  # as many lines as the source has sentences
+        ("x.zh", "北京很大。\n\n好\n", 3, True),
+        ("x.de", "In\tO\nBonn\tB-LOC\n\n", 1, False),
+        ("x.de", "In O\nBonn B-LOC\n\nJa O\n", 2, False),
+        ("train.txt", "In\tO\nBonn\tB-LOC\n\n", 1, False),
+        ("x.de", "In\nBonn\n\nJa\n\n", 2, False),
+        ("x.conll", "Ja\nNein\n", 2, False),
+        ("de", "Wir O und ihr\nIn Bonn\n", None, True),
+    ],
+)
+def test_plain_text_is_recognized_by_content(tmp_path, name, text, sentences, plain):
+    assert is_plain_text(write(tmp_path, name, text), sentences) == plain
 
 
 def test_tags_on_some_lines_are_an_error(tmp_path):

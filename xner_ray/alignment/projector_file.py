@@ -76,3 +76,14 @@ def read_projector(folder: str | Path) -> ProjectorSettings:
         raise UserError("no such file, so the folder holds no projector", file=file, remedy=_REMEDY) from None
     except (ValueError, KeyError, TypeError) as e:
         raise UserError(f"cannot be read: {type(e).__name__} {e}", file=file, remedy=_REMEDY) from e
+
+
+def read_languages(folder: str | Path) -> tuple[str | None, list[str]]:
+    """The source language of a projector, and the languages of its translations; None and empty where the file lacks them.
+
+    Raises:
+        UserError: as `read_projector`.
+    """
+    read_projector(folder)  # its errors
+    facts = json.loads((Path(folder) / FILE).read_text(encoding="utf-8")).get("facts", {})
+    return facts.get("source_language"), list(facts.get("languages", ()))

@@ -28,7 +28,7 @@ def export(
 
     hf is Parquet for `datasets.load_dataset`. For gliner, types should be words: --map PER=person,LOC=location.
 
-    Example: [cyan]xner export out/demo --format spacy --out demo-spacy[/]
+    Example: [cyan]xner export out/demo --out demo-hf[/]
     """
     from xner_ray.results.export.dataset import export_run
     from xner_ray.results.export.export_types import ExportOptions
@@ -49,7 +49,7 @@ def export_model(
 ) -> None:
     """Export a tagger to ONNX, and check that ONNX Runtime agrees with torch within 0.001.
 
-    Example: [cyan]xner export-model out/demo/student/de/0123456789ab/model --out tagger-onnx[/]
+    Example: [cyan]xner export-model out/demo/student/de/current --out tagger-onnx[/]
     """
     from xner_ray.results.export.onnx import export_onnx
 

@@ -16,6 +16,7 @@ from xner_ray.cli.console import report_user_errors
 from xner_ray.cli.corpus import corpus
 from xner_ray.cli.corpus_ingest import ingest
 from xner_ray.cli.study import study
+from xner_ray.cli.text_command import TextCommand
 
 RUN, STAGE, DATA, EXPORT = "Runs", "Single stages", "Models and data", "Export"
 
@@ -60,7 +61,8 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in _COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        cls = TextCommand if command is models.tag else None
+        app.command(name, cls=cls, rich_help_panel=panel)(command)
 
 corpus.command("ingest")(ingest)
 app.add_typer(corpus, name="corpus", rich_help_panel=DATA)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xner_ray.cli.console import echo, show, write_json
+from xner_ray.cli.model_options import Language, Model, RunOut, choose_model, needed_language, one_language
 from xner_ray.cli.options import (
     ModelFolder,
     TagMap,
@@ -17,15 +19,8 @@ from xner_ray.cli.options import (
     language_list,
     model_folder,
 )
+from xner_ray.errors import UserError
 
-Language = Annotated[
-    str,
-    typer.Option(
-        "--language",
-        metavar="CODE",
-        help="Language code, such as de or zh. Tokens are joined by spaces, except in languages without spaces (zh, ja).",
-    ),
-]
 Types = Annotated[
     str | None,
     typer.Option("--types", metavar="TYPE,...", help="Entity types to keep. Default: all."),
@@ -38,11 +33,12 @@ JsonOut = Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Als
 
 
 def evaluate(
-    model: ModelFolder,
     data: Annotated[
         Path, typer.Option("--data", metavar="FILE.conll", help="Gold: token, tab, tag.", show_default=False)
     ],
-    language: Language = "en",
+    model: Model = None,
+    out: RunOut = None,
+    language: Language = None,
     tag_map: TagMap = None,
     types: Types = None,
     scheme: TagScheme = "bio2",
@@ -50,11 +46,11 @@ def evaluate(
 ) -> None:
     """Score a tagger on gold sentences: entity precision, recall and F1 in percent, overall and by type.
 
-    Example: [cyan]xner evaluate --model out/mine/student-de --data de.conll --language de --types PER,ORG,LOC[/]
+    Example: [cyan]xner evaluate --out out/demo --language de --data out/demo/sample/gold/de.eval.conll --types PER,ORG,LOC[/]
     """
-    folder, mapping = model_folder(model, allow_spacy=True), _parse_map(tag_map)
-    language = language_code(language)
+    (folder, language), mapping = choose_model(model, out, language), _parse_map(tag_map)
     existing_file(data, "--data", "give a CoNLL file: token, tab, tag; a blank line between sentences")
+    language = needed_language(folder, language)
     from xner_ray.evaluation.tagger_scores import evaluate_model
     from xner_ray.results.report.table import scores_table
     from xner_ray.text.tag_schemes import as_scheme
@@ -75,11 +71,19 @@ def project(
         typer.Option(
             "--target",
             metavar="TGT",
-            help="The translations: CoNLL, or .txt with one sentence per line.",
+            help="The translations: text with one sentence per line, or CoNLL.",
             show_default=False,
         ),
     ],
-    language: Language = "en",
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Language of the translations. Default: the ending of the file (NAME.de), or the aligner's only language.",
+            show_default=False,
+        ),
+    ] = None,
     tag_map: TagMap = None,
     types: Types = None,
     scheme: TagScheme = "bio2",
@@ -99,17 +103,23 @@ def project(
 ) -> None:
     """Project the gold entities of source sentences to their translations. If these have tags, score the projection.
 
-    Example: [cyan]xner project --model out/aligner --source en.conll --target de.txt --language de --out de.conll[/]
+    Example: [cyan]xner project --model out/demo/aligner/current --source en.conll --target talks.de --out talks.de.conll[/]
     """
-    folder, mapping, language = model_folder(model), _parse_map(tag_map), language_code(language)
+    folder, mapping = model_folder(model), _parse_map(tag_map)
     existing_file(source, "--source")
     existing_file(target, "--target")
+    from xner_ray.alignment.projector_file import read_languages
+
+    source_language, languages = read_languages(folder)
+    language = _target_language(target, language, languages)
     from xner_ray.evaluation.project_files import project_gold, read_gold_pair
     from xner_ray.results.report.table import scores_table
     from xner_ray.text.conll import write_conll
     from xner_ray.text.tag_schemes import as_scheme
 
-    pair = read_gold_pair(source, target, language, mapping, comma_list(types), scheme=as_scheme(scheme))
+    pair = read_gold_pair(
+        source, target, language, mapping, comma_list(types), source_language or "en", as_scheme(scheme)
+    )
     result = project_gold(folder, pair, lowercase)
     sentences = result.pop("sentences")
     if "f1" in result:
@@ -123,27 +133,42 @@ def project(
         write_json(json_out, result)
 
 
+def _target_language(target: Path, given: str | None, known: Sequence[str]) -> str:
+    """The language of a target file. Raises a UserError where neither the option, the file nor the aligner says it."""
+    from xner_ray.language_codes import known_language
+
+    suffix = known_language(target.suffix.removeprefix("."))
+    code = language_code(given) if given else suffix if suffix in known else None
+    language = one_language(known, code)
+    if language is None:
+        problem = "the aligner does not say its languages"
+        raise UserError(problem, key="--language", remedy="add --language CODE, e.g. --language de")
+    return language
+
+
 def tag(
-    model: ModelFolder,
+    model: Model = None,
+    out: RunOut = None,
     texts: Annotated[
         list[str] | None,
         typer.Argument(metavar="TEXT", help="Sentences. - or none: read stdin.", show_default=False),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Tag the lines of this file.")] = None,
-    language: Annotated[
-        str, typer.Option(metavar="CODE", help="Language of the sentences. Only models from elsewhere need it.")
-    ] = "en",
+    language: Language = None,
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print a JSON object per line: text, and entities with character offsets.")
     ] = False,
 ) -> None:
     """Mark the entities of sentences: in color on a terminal, else as \\[Berlin LOC].
 
-    Example: [cyan]xner tag --model german-tagger "Angela Merkel besucht Paris."[/]
+    A text may begin with a dash and a space. Write -- before texts such as -Anna.
+
+    Example: [cyan]xner tag --out out/demo --language de "Angela Merkel besucht Paris."[/]
     """
+    folder, code = choose_model(model, out, language)
     from xner_ray.cli.tag import tag_lines
 
-    tag_lines(model_folder(model, allow_spacy=True), texts or [], file, language_code(language), json_lines)
+    tag_lines(folder, texts or [], file, code, json_lines)
 
 
 def sample(

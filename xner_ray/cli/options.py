@@ -71,7 +71,7 @@ def model_folder(path: Path, allow_spacy: bool = False) -> str:
     folder = Path(str(path).removeprefix("spacy:")) if allow_spacy else path
     if not (folder / "config.json").is_file():
         problem = "holds no model (no config.json)" if folder.is_dir() else "no such folder"
-        remedy = "give the folder of a trained model; `xner run` prints the folders of its models"
+        remedy = "give the folder of a trained model, such as OUT/student/LANGUAGE/current"
         raise UserError(problem, file=path, key="--model", remedy=remedy)
     return str(path)
 

@@ -88,10 +88,12 @@ def run_stages(
 
         run_preflight(config)
         results = run(config, config_file, stages=stages, wait=wait)
-        if results.get("languages") and not logs_json():
+        if results and not logs_json():
             from xner_ray.results.report.table import results_table
 
             show(results_table(results, config.out))
         else:
             echo(f"done: {', '.join(stages or ['all stages'])}; the results are in {config.out}", "green")
+            if "student" in (stages or ()):
+                echo(f"next: xner tag --out {config.out} --language {config.languages[0]} TEXT")
         return results

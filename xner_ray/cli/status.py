@@ -14,14 +14,14 @@ MAX_TABLE_ROWS = 50
 
 quarantine = command_group(
     "List the rows that could not be read, labeled or aligned, and try them again.\n\n"
-    "Example: [cyan]xner quarantine list out/mine[/]"
+    "Example: [cyan]xner quarantine list out/demo[/]"
 )
 
 
 def status(out: RunFolder, json_out: AsJson = False) -> None:
     """Print the progress of labeling: shards, pairs per second, and the ledger. It works during a run.
 
-    Example: [cyan]xner status out/mine[/]
+    Example: [cyan]xner status out/demo[/]
     """
     from xner_ray.labeling.status import status as read_status
 
@@ -36,7 +36,7 @@ def status(out: RunFolder, json_out: AsJson = False) -> None:
 def list_rows(out: RunFolder, json_out: AsJson = False) -> None:
     """List quarantined rows with their reasons: a table of the first 50, or with --json all of them, one per line.
 
-    Example: [cyan]xner quarantine list out/mine --json > rows.jsonl[/]
+    Example: [cyan]xner quarantine list out/demo --json > rows.jsonl[/]
     """
     from xner_ray.labeling.quarantine import quarantined_rows
 
@@ -60,7 +60,7 @@ def list_rows(out: RunFolder, json_out: AsJson = False) -> None:
 def retry_rows(out: RunFolder) -> None:
     """Mark the shards with quarantined rows, so that the next `xner label` or `xner run` labels them again.
 
-    Example: [cyan]xner quarantine retry out/mine && xner label mine.yaml[/]
+    Example: [cyan]xner quarantine retry out/demo && xner label configs/demo.yaml[/]
     """
     from xner_ray.labeling.quarantine import retry_quarantined
 

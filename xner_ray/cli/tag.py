@@ -6,13 +6,15 @@ The model gets chunks of 256 lines. The engine sorts a chunk by length, and each
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from xner_ray.cli.model_options import needed_language
 from xner_ray.cli.options import existing_file
 from xner_ray.errors import UserError
 from xner_ray.results.report.palette import type_color
@@ -25,16 +27,35 @@ if TYPE_CHECKING:
 
 Entity = tuple[int, int, str, float]  # character start and end, type, score
 CHUNK = 256
+_CONVERT = (
+    "these lines have no entities. Convert the input: iconv -f ISO-8859-1 -t UTF-8 for Western European text, or"
+    " iconv -f UTF-8 -t UTF-8 -c to leave broken bytes out"
+)
 
 
-def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str, as_json: bool) -> None:
+class _Line(NamedTuple):
+    """A line of the input, and why it cannot be tagged."""
+
+    text: str
+    fault: str = ""
+
+
+def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str | None, as_json: bool) -> None:
     """Tag texts, or the lines of a file, or the lines of stdin, and print each with its entities.
 
+    Args:
+        model: see `open_named_tagger`.
+        texts: may be empty, or `-` for stdin.
+        file: of lines.
+        language: of the texts; None: not known, which is an error for a tagger that cuts words before it tags.
+        as_json: print JSON lines.
+
     Raises:
-        UserError: both texts and a file are given, or neither and stdin is a terminal, or the input is not UTF-8. After all
-            lines are printed: the model fails on some of them. These are printed without entities, as JSON with a `fault`.
+        UserError: both texts and a file are given, or neither and stdin is a terminal, or the language is missing. After all
+            lines are printed: some are not UTF-8, or the model fails on them. These are printed without entities, as JSON
+            with a `fault`.
     """
-    lines = _lines(texts, file)
+    source, lines = _open_lines(texts, file)
     from rich.console import Console
 
     from xner_ray.encoders.row_guard import without_failing_rows
@@ -42,23 +63,36 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
 
     # fp32 gives the same entities as `transformers.pipeline`; bf16 would be faster, but may differ.
     tagger = open_named_tagger(model, precision="fp32")
+    if tagger.tags_words:
+        language = needed_language(model, language)
     console = Console(highlight=False)
     colored = console.is_terminal and console.color_system is not None and not console.no_color
-    number, failed = 0, []
+    number = 0
+    broken: list[tuple[int, str]] = []
+    failed: list[tuple[int, str]] = []
     while chunk := list(islice(lines, CHUNK)):
-        guarded = without_failing_rows(partial(_tag, tagger, chunk, language), len(chunk))
-        found = dict(zip(guarded.rows.tolist(), guarded.result, strict=True))
-        failed += [(number + i + 1, reason) for i, reason in sorted(guarded.faults.items())]
+        good = [i for i, line in enumerate(chunk) if not line.fault]
+        guarded = without_failing_rows(
+            partial(_tag, tagger, [chunk[i].text for i in good], language or "en"), len(good)
+        )
+        found = {good[row]: entities for row, entities in zip(guarded.rows.tolist(), guarded.result, strict=True)}
+        faults = {good[row]: reason for row, reason in guarded.faults.items()}
+        failed += [(number + i + 1, reason) for i, reason in sorted(faults.items())]
+        broken += [(number + i + 1, line.fault) for i, line in enumerate(chunk) if line.fault]
         number += len(chunk)
-        for i, text in enumerate(chunk):
+        for i, (text, fault) in enumerate(chunk):
             entities = found.get(i, ())
             if as_json:
-                sys.stdout.write(as_json_line(text, entities, guarded.faults.get(i)) + "\n")
+                _write(as_json_line(text, entities, fault or faults.get(i)))
             elif colored:
                 console.print(in_color(text, entities), soft_wrap=True)
             else:
-                sys.stdout.write(in_brackets(text, entities) + "\n")
+                _write(in_brackets(text, entities))
         sys.stdout.flush()
+    if broken:
+        first, reason = broken[0]
+        problem = reason + (f"; {len(broken)} lines of {number} are not" if len(broken) > 1 else "")
+        raise UserError(problem, file=source, line=first, remedy=_CONVERT)
     if failed:
         line, reason = failed[0]
         problem = f"the model fails on {len(failed)} of {number} texts, the first one is number {line}: {reason}"
@@ -69,25 +103,38 @@ def _tag(tagger: BaseTagger, texts: Sequence[str], language: str, rows: np.ndarr
     return tagger.tag([texts[i] for i in rows], language)
 
 
-def _lines(texts: Sequence[str], file: Path | None) -> Iterator[str]:
+def _write(line: str) -> None:
+    try:
+        sys.stdout.write(line + "\n")
+    except UnicodeEncodeError as e:
+        problem = f"the output has the encoding {e.encoding}, which lacks `{e.object[e.start]}`"
+        raise UserError(problem, file="stdout", remedy="set the variable PYTHONIOENCODING=utf-8") from None
+
+
+def _open_lines(texts: Sequence[str], file: Path | None) -> tuple[str, Iterator[_Line]]:
+    """The name of the input, and its lines."""
     if texts and list(texts) != ["-"]:
         if file:
             raise UserError("both TEXT and --file were given", remedy="give one of them")
-        return iter(texts)
+        return "TEXT", _decoded(map(os.fsencode, texts), "TEXT")
     if file and str(file) != "-":
-        return _decoded(existing_file(file, "--file").open("rb"), str(file))
+        return str(file), _decoded(existing_file(file, "--file").open("rb"), str(file))
     if not texts and not file and sys.stdin.isatty():
         raise UserError("nothing to tag", remedy="give sentences, --file FILE, or - to type them")
-    return _decoded(sys.stdin.buffer, "stdin")
+    return "stdin", _decoded(sys.stdin.buffer, "stdin")
 
 
-def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
+def _decoded(lines: Iterable[bytes], name: str) -> Iterator[_Line]:
     for number, line in enumerate(lines, 1):
+        if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise UserError("is UTF-16", file=name, remedy="convert it: iconv -f UTF-16 -t UTF-8")
+        line = line.rstrip(b"\r\n")
+        encoding = "utf-8-sig" if number == 1 else "utf-8"
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            yield _Line(line.decode(encoding))
         except UnicodeDecodeError as e:
-            problem = f"is not UTF-8: byte 0x{e.object[e.start]:02x}"
-            raise UserError(problem, file=name, line=number, remedy="convert it first, e.g. with iconv") from None
+            fault = f"is not UTF-8: byte 0x{e.object[e.start]:02x}"
+            yield _Line(line.decode(encoding, "replace"), fault)
 
 
 def as_json_line(text: str, entities: Iterable[Entity], fault: str | None = None) -> str:

@@ -70,7 +70,7 @@ def read_gold_pair(
 
     Args:
         source: CoNLL with entities.
-        target: CoNLL with or without tags, or `.txt` with one sentence a line; as many sentences as `source`.
+        target: CoNLL with or without tags, or text with one sentence a line; as many sentences as `source`.
         language: of the target, ISO 639-1.
         tag_map: as in `read_conll`, for both sides.
         types: as in `read_conll`, for both sides.
@@ -81,7 +81,7 @@ def read_gold_pair(
         UserError: the files differ in length, or as `read_conll` and `read_target`.
     """
     gold = read_conll(source, source_language, tag_map, types, scheme=scheme)
-    targets = read_target(target, language, tag_map, types, scheme)
+    targets = read_target(target, language, tag_map, types, scheme, len(gold))
     if len(gold) != len(targets):
         raise UserError(
             f"{len(targets)} sentences, {len(gold)} in {source}",

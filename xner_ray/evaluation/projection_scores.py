@@ -1,11 +1,13 @@
 """The target side of `xner project`, and scores of projected entities against its gold.
 
-A target file is CoNLL, with tags or with tokens alone, or plain text with one sentence a line. Projectors read raw text, so each
+A target file is CoNLL, with tags or with tokens alone, or plain text with one sentence a line. Its content decides, because OPUS
+names plain text by language (`NAME.de`). Projectors read raw text, so each
 sentence has its text, and the character spans of its words lead back to tokens.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ from xner_ray.evaluation.scores import check_aligned
 from xner_ray.text.conll import blocks, read_conll, read_lines
 from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.words import CharSpan, detokenize, tokenize_words
+
+_CONLL_SUFFIXES = {".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio", ".bio2", ".bioes", ".parquet"}
+_TAGGED = re.compile(r"\s(?:O|[BIESLUM]-\S+)\s*$")
 
 
 @dataclass(frozen=True)
@@ -42,21 +47,23 @@ def read_target(
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
     scheme: TagScheme = "bio2",
+    num_sentences: int | None = None,
 ) -> list[Target]:
     """Read a target file.
 
     Args:
-        path: a `.txt` file has one sentence a line, and an empty line is an empty sentence, so that lines stay parallel. Any
-            other file is CoNLL, with a tag on every line or on none.
+        path: plain text has one sentence a line, and an empty line is an empty sentence, so that lines stay parallel. CoNLL has
+            a tag on every line or on none. See `is_plain_text`.
         language: ISO 639-1; decides on spaces and words.
         tag_map: as in `read_conll`.
         types: as in `read_conll`.
         scheme: as in `read_conll`.
+        num_sentences: of the source.
 
     Raises:
         UserError: as `read_conll`, or tags on some lines only, or no sentence.
     """
-    if Path(path).suffix == ".txt":
+    if is_plain_text(path, num_sentences):
         targets = []
         for line in read_lines(path):
             spans = tokenize_words(line, language)
@@ -67,8 +74,27 @@ def read_target(
     else:
         targets = [_target_of([row.columns[0] for row in rows], language) for rows in blocks(path)]
     if not targets:
-        raise UserError("has no sentence", file=path, remedy="give a CoNLL file or a .txt with one sentence a line")
+        raise UserError("has no sentence", file=path, remedy="give CoNLL, or text with one sentence a line")
     return targets
+
+
+def is_plain_text(path: str | Path, num_sentences: int | None = None) -> bool:
+    """Whether a file has a sentence on each line instead of a token.
+
+    Args:
+        path: the file.
+        num_sentences: a file with as many lines is plain text.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in _CONLL_SUFFIXES:
+        return False
+    lines = read_lines(path)
+    if len(lines) == num_sentences:
+        return True
+    full = [line for line in lines if line.strip()]
+    has_columns = all("\t" in line.strip() or _TAGGED.search(line) for line in full)
+    one_token = len(full) < len(lines) and all(len(line.split()) == 1 for line in full)
+    return not (has_columns or one_token)
 
 
 def _target_of(tokens: list[str], language: str, tags: list[str] | None = None) -> Target:

@@ -26,6 +26,11 @@ class BaseTagger(ABC):
     def types(self) -> list[str]:
         """The entity types that the tagger can predict, sorted."""
 
+    @property
+    def tags_words(self) -> bool:
+        """Whether `tag` cuts texts into words, which depends on their language."""
+        return True
+
     @abstractmethod
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts.

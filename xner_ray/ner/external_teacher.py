@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.encoders.load import TOKENIZER_FILES, encoder_folder
+from xner_ray.encoders.model_languages import languages_entry
 from xner_ray.errors import UserError
 from xner_ray.ner.label_normalizer import (
     NORMALIZED_LABELS,
@@ -87,13 +88,16 @@ def normalized_labels(folder: Path, label_map: Mapping[str, str], drop_types: Se
     return normalize_labels(original_labels(folder), label_map, drop_types, are_types=is_pipeline(folder))
 
 
-def adopt_model(folder: Path, out: Path, label_map: Mapping[str, str], drop_types: Sequence[str]) -> Path:
+def adopt_model(
+    folder: Path, out: Path, label_map: Mapping[str, str], drop_types: Sequence[str], languages: Sequence[str] = ()
+) -> Path:
     """Copy a model to `out`, with its normalized labels in config.json. The folder appears atomically.
 
     Args:
         folder: of the model, see `resolve_model`.
         out: of the copy.
         label_map, drop_types: see `normalize_labels`.
+        languages: of the model.
 
     Returns:
         `out`.
@@ -113,6 +117,7 @@ def adopt_model(folder: Path, out: Path, label_map: Mapping[str, str], drop_type
             for file in {f for pattern in _COPIED_FILES for f in folder.glob(pattern)}:
                 shutil.copyfile(file, draft / file.name)
             config = {**read_config(folder), NORMALIZED_LABELS: normalized}
+        config |= languages_entry(languages)
         (draft / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
 
     return create_dir_once(out, write)

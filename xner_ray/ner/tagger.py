@@ -96,6 +96,11 @@ class Tagger(BaseTagger):
         return sorted({label[2:] for label in self.labels} - {""})
 
     @property
+    def tags_words(self) -> bool:
+        """See `BaseTagger.tags_words`."""
+        return self.label_projection is not None
+
+    @property
     def stats(self) -> EngineStats:
         """Counters and timings of the engine; `windowed_rows` counts the texts longer than the model."""
         return self.engine.stats
@@ -127,9 +132,9 @@ class Tagger(BaseTagger):
 
         Args:
             texts: raw strings.
-            language: ISO 639-1; decides what a word is.
+            language: ISO 639-1; decides what a word is. Without effect unless `tags_words`.
         """
-        if self.label_projection is not None:
+        if self.tags_words:
             return super().tag(texts, language)
         tokens = self._tokenize(texts, trim_spaces=False)
         scores = self.probabilities(tokens)

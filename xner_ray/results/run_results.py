@@ -25,6 +25,7 @@ from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import check_contents
 from xner_ray.text.tags import label_list
 
+CURRENT = "current"  # below OUT/student/LANGUAGE: a link to the student of the last run
 RERUN = "run `xner run CONFIG` to its end; finished stages are skipped"
 
 
@@ -41,6 +42,33 @@ class Student:
     name: str
     language: str
     folder: Path
+
+
+def find_student(out: str | Path, language: str | None) -> Path:
+    """The student of a run: of several encoders and seeds the first one.
+
+    Args:
+        out: the output folder of the run.
+        language: of the student; None: there is one language.
+
+    Raises:
+        UserError: there is no such student, or `language` is None and there are students of several languages.
+    """
+    out = Path(out)
+    found = {p.parent.name: p.resolve() for p in sorted(out.glob(f"student/*/{CURRENT}"))}
+    if (out / "results.json").is_file():  # a file system without symlinks has no links to students
+        for student in RunResults.open(out).students:
+            found.setdefault(student.language, student.folder)
+    if not found:
+        problem = "holds no student" if out.is_dir() else "no such folder"
+        raise UserError(problem, file=out, key="--out", remedy="train one with `xner run CONFIG`, or give --model DIR")
+    listed = ", ".join(found)
+    if language is None and len(found) > 1:
+        remedy = f"add --language {next(iter(found))}"
+        raise UserError(f"has students of several languages: {listed}", file=out, key="--language", remedy=remedy)
+    if language is not None and language not in found:
+        raise UserError(f"has no student of {language}", file=out, key="--language", remedy=f"it has {listed}")
+    return found[language or next(iter(found))]
 
 
 @dataclass(frozen=True)

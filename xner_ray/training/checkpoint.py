@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xner_ray.encoders.load import save_tokenizer
+from xner_ray.encoders.model_languages import store_languages
 from xner_ray.storage.atomic import replace_dir
 from xner_ray.storage.stage_dir import MARKER, commit_dir
 from xner_ray.training.job import Result, TrainJob
@@ -40,6 +41,7 @@ def save_model(model, job: TrainJob, result: Result) -> None:
         model.save_pretrained(folder)
         if not list(folder.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
+        store_languages(folder, job.languages)
         save_tokenizer(job.start, folder)
         summary = {"job": job.identity(), "steps": result.steps, "tokens": result.tokens}
         summary |= {"seconds": round(result.seconds, 1), "losses": [round(x, 5) for x in result.losses]}

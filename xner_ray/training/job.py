@@ -27,6 +27,7 @@ class TrainJob:
         distill_from: folder of a model with the same labels, whose probabilities are mixed into the targets, see
             `losses.soft_targets`; None: the labels are the targets.
         distill_weight: weight of those probabilities, 0..1.
+        languages: of the result, see `encoders.model_languages`; empty: it is no tagger.
         marker: content of the completion marker of the parent folder of `out`. The process that saves the model commits that
             folder as soon as the model is complete, see `storage.stage_dir.commit_dir`. None: nothing is committed.
     """
@@ -40,6 +41,7 @@ class TrainJob:
     out: str
     distill_from: str | None = None
     distill_weight: float = 0.0
+    languages: list[str] = field(default_factory=list)
     marker: dict[str, Any] | None = None
 
     @property

@@ -6,6 +6,7 @@ it works. A second run on the same directory stops with an error that names the 
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,8 @@ from xner_ray.labeling.shard_functions import ShardFunctions
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.pipeline import build_pipeline, describe
 from xner_ray.pipeline.runner import Runner
-from xner_ray.storage.atomic import write_json
+from xner_ray.results.run_results import CURRENT
+from xner_ray.storage.atomic import replace_symlink, write_json
 from xner_ray.storage.lock import hold_output
 
 RESULTS = "results.json"
@@ -61,11 +63,37 @@ def run(
         if "sample" in runner.stages and "sample" not in names:
             names.insert(0, "sample")
         runner.run(names)
-        return finalize(runner) if "evaluate" in names else {}
+        if "evaluate" in names:
+            return finalize(runner)
+        link_models(runner, names)
+        return {}
+
+
+def link_models(runner: Runner, names: Sequence[str]) -> None:
+    """Let OUT/student/LANGUAGE/current and OUT/aligner/current point to the models of this run, so that their paths are stable.
+
+    Of several encoders and seeds, the first student of a language is the current one.
+
+    Args:
+        runner: of the run.
+        names: stages that are done.
+    """
+    out, models = runner.ctx.out, {}
+    if {"aligner", "label", "filter", "dataset", "student", "evaluate"} & set(names):
+        models[out / "aligner" / CURRENT] = Path(runner.result("aligner"))
+    if {"student", "evaluate"} & set(names):
+        for student in runner.result("student"):
+            models.setdefault(out / "student" / student.language / CURRENT, student.folder)
+    for link, folder in models.items():
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            replace_symlink(link, os.path.relpath(folder, link.parent))
+        except OSError as e:  # a file system without symlinks, or a folder has the name
+            runner.ctx.log(f"warning: {link} does not point to {folder}: {e.strerror}")
 
 
 def finalize(runner: Runner) -> dict[str, Any]:
-    """Write model cards, `results.json` and `report.html` of a run whose stages are done.
+    """Write model cards, links to models, `results.json` and `report.html` of a run whose stages are done.
 
     Returns:
         the content of `results.json`.
@@ -76,6 +104,7 @@ def finalize(runner: Runner) -> dict[str, Any]:
 
     ctx = runner.ctx
     results = collect(runner)
+    link_models(runner, ["evaluate"])
     write_json(ctx.out / RESULTS, results)
     write_model_cards(RunResults(ctx.out, results))
     ctx.log(f"[report] {write_report(ctx.out)}")

@@ -52,7 +52,8 @@ def test_all_results_are_shown():
     assert "Teacher on en-dev: F1 90.0" in text
     assert "adds up" in text and "NOT" not in text
     assert "out/mine/results.json" in text and "xner run mine.yaml" in text
-    assert "xner tag --model 'out/mine/student x' " in text
+    assert "Student of de: out/mine/student/de/current" in text
+    assert "xner tag --out out/mine --language de " in text
     assert "teacher 1 min 05 s, label 1 h 06 min; total 1 h 07 min" in text
 
 
@@ -61,6 +62,15 @@ def test_ledger_that_does_not_add_up_is_reported():
     results["ledger"]["kept"] -= 1
     text = printed(results_table(results))
     assert "does NOT add up: 999 of 1,000" in text
+
+
+def test_a_run_without_evaluation_sets_ends_with_ledger_teacher_students_and_a_next_step():
+    results = {**RESULTS, "sets": {}, "languages": {}, "folders": {"students": {"de": "x", "es": "y"}}}
+    text = printed(results_table(results, "out/my run"))
+    assert "No evaluation set" in text and "Teacher on en-dev: F1 90.0" in text and "adds up" in text
+    assert "Student of es: out/my run/student/es/current" in text
+    assert "xner tag --out 'out/my run' --language de 'A sentence" in text
+    assert "xner evaluate --out 'out/my run' --language de --data GOLD.conll" in text
 
 
 def test_empty_run_is_shown():

@@ -171,6 +171,8 @@ class _Document:
         """
         handler, in_unit = self.handler, self.handler.unit is not None
         start = self._needed() if in_unit else max(handler.parser.ErrorByteIndex + self.origin, 0)
+        if self.buffer[start - 2 : start] == b"</":
+            start -= 2  # of an end tag without a start tag, expat reports the name
         found = self._search(_UNIT_EDGE, start + 1) if in_unit else self._search(_UNIT_START, start)
         if found is None:
             if self.recovered and not in_unit and _CLOSING_TAGS.fullmatch(self.buffer, start):
@@ -340,7 +342,8 @@ class _Handler:
         )
 
     def check_encoding(self, _version: str, encoding: str | None, _standalone: int) -> None:
-        if (encoding or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        # Tools that convert a file from UTF-16 leave its declaration. It is wrong, because it could be read.
+        if (encoding or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be"):
             remedy = f"convert it: iconv -f {encoding} -t UTF-8, and change its first line"
             raise UserError(f"is encoded in {encoding}", file=self.name, line=1, remedy=remedy)
 

@@ -116,7 +116,8 @@ def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -
         _link_tree(paths[TRAINED] / "model", folder)
         if SIMILARITY in paths:
             _link_tree(paths[SIMILARITY] / FOLDER, folder / FOLDER)
-        facts = {"languages": ctx.config.languages, "run": ctx.config.name}
+        languages = {"source_language": ctx.config.source_language, "languages": ctx.config.languages}
+        facts = {**languages, "run": ctx.config.name}
         save_projector(folder, Decoding.from_config(settings), settings.similarity_layer, str(start), **facts)
 
     replace_dir(out, write)

@@ -208,7 +208,7 @@ def _piece(ctx: Context, key: str, spec: ModelSpec) -> Piece:
 def _adopt(ctx: Context, folder: Path, spec: ModelSpec, model: str) -> None:
     """Copy a trained tagger, with its labels mapped."""
     source = resolve_model(model)
-    adopt_model(source, folder, dict(spec.label_map), spec.drop_types)
+    adopt_model(source, folder, dict(spec.label_map), spec.drop_types, [ctx.config.source_language])
     types = {x[2:] for x in normalized_labels(source, dict(spec.label_map), spec.drop_types) if x != "O"}
     ctx.log(f"[teacher] {model} labels {' '.join(sorted(types))}")
     unknown = types - set(entity_types(read_gold(ctx.config.gold, ctx.config.fill, spec.drop_types)))
@@ -229,13 +229,19 @@ def _job(ctx: Context, piece: PieceDir, spec: ModelSpec) -> TrainJob:
     ctx.log(f"[{spec.name}] {size}, labels {' '.join(x[2:] for x in labels if x.startswith('B-'))}")
     if truncated:
         ctx.log(f"[{spec.name}] {truncated} sentences are longer than {limit} tokens and were truncated")
-    return train_job(piece, spec.name, start, labels, spec.training, seed)
+    return train_job(piece, spec.name, start, labels, spec.training, seed, [ctx.config.source_language])
 
 
 def train_job(
-    piece: PieceDir, name: str, start: Path, labels: list[str], training: TrainingConfig, seed: int
+    piece: PieceDir,
+    name: str,
+    start: Path,
+    labels: list[str],
+    training: TrainingConfig,
+    seed: int,
+    languages: Sequence[str] = (),
 ) -> TrainJob:
     """Return a training that reads its data from the piece's directory, and commits the piece when the model is saved."""
     marker = {"items": digest(piece.piece.items)}
     data, out = str(piece.path / "data.npz"), str(piece.path / "model")
-    return TrainJob(name, str(start), labels, training, seed, data, out, marker=marker)
+    return TrainJob(name, str(start), labels, training, seed, data, out, languages=list(languages), marker=marker)

@@ -185,4 +185,4 @@ def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: 
     ctx.log(f"[{name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {text}")
     if truncated:
         ctx.log(f"[{name}] {truncated} sentences are longer than the model and were truncated")
-    return train_job(piece, name, start, labels, training, seed)
+    return train_job(piece, name, start, labels, training, seed, [language])

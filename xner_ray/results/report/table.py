@@ -19,6 +19,9 @@ MAX_REASONS = 4  # lines of a stage in the plan
 METRICS = ("precision", "recall", "f1")
 # Without frames a table fits 80 columns and can be pasted into an issue.
 _PLAIN: dict[str, Any] = {"title_justify": "left", "caption_justify": "left", "box": None, "pad_edge": False}
+_NO_SETS = (
+    "No evaluation set, so the students have no scores. The key `evaluation` names gold of the target languages."
+)
 _NO_WRAP: dict[str, Any] = {"no_wrap": True, "overflow": "ignore"}  # keeps a command on one line, so it can be copied
 
 
@@ -27,11 +30,12 @@ def results_table(results: Mapping[str, Any], out: str | None = None) -> Rendera
 
     Args:
         results: the content of results.json: `sets` (evaluation set -> language, zero_transfer, student, sentences), or
-            without it `languages` (language -> the same of its first set). `source_sets`, `ledger`, `seconds` and `folders` are
-            optional.
+            without it `languages` (language -> the same of its first set). Both are empty without evaluation sets.
+            `source_sets`, `ledger`, `seconds` and `folders` are optional.
         out: the run's output folder; None omits the next steps.
     """
-    parts: list[RenderableType] = [_gains(results.get("sets") or results["languages"])]
+    sets = results.get("sets") or results["languages"]
+    parts: list[RenderableType] = [_gains(sets) if sets else Text(_NO_SETS)]
     parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("source_sets", {}).items()]
     if results.get("held_out_gold"):
         parts.append(
@@ -106,15 +110,24 @@ def duration(seconds: float) -> str:
 
 
 def _next_steps(results: Mapping[str, Any], out: str) -> Text:
-    students = results.get("folders", {}).get("students", {})
-    model = next(iter(students.values()), f"{out}/STUDENT")
-    return Text.assemble(
-        "\nNext steps: try a student, then run on your own data. README.md describes the file formats.\n",
-        (f"  xner tag --model {shlex.quote(str(model))} 'A sentence of its language.'\n", "cyan"),
-        ("  cp configs/demo.yaml mine.yaml  # remove `sample`, add your gold, corpora, evaluation\n", "cyan"),
-        ("  xner plan mine.yaml data=DIR && xner run mine.yaml data=DIR", "cyan"),
-        **_NO_WRAP,
+    languages = list(dict.fromkeys(name.partition("-")[0] for name in results.get("folders", {}).get("students", {})))
+    folder = shlex.quote(str(out))
+    lines = [f"Student of {language}: {out}/student/{language}/current\n" for language in languages]
+    tag = (
+        f"  xner tag --out {folder} --language {languages[0] if languages else 'CODE'} 'A sentence of its language.'\n"
     )
+    score = f"  xner evaluate --out {folder} --language {languages[0] if languages else 'CODE'} --data GOLD.conll\n"
+    if results.get("sets") or results.get("languages"):
+        own = [
+            ("  cp configs/demo.yaml mine.yaml  # remove `sample`, add your gold, corpora, evaluation\n", "cyan"),
+            ("  xner plan mine.yaml data=DIR && xner run mine.yaml data=DIR", "cyan"),
+        ]
+        steps = "try a student, then run on your own data. README.md describes the file formats."
+    else:
+        own = [(score.rstrip("\n"), "cyan")]
+        steps = "try a student, look at projected sentences, and measure a student on sentences that you label."
+        own.insert(0, (f"  xner show {folder}\n", "cyan"))
+    return Text.assemble("\n", *lines, f"\nNext steps: {steps}\n", (tag, "cyan"), *own, **_NO_WRAP)
 
 
 def plan_table(stages: Iterable[StagePlan], out: str) -> Table:
