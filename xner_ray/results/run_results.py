@@ -55,6 +55,7 @@ def find_student(out: str | Path, language: str | None) -> Path:
         UserError: there is no such student, or `language` is None and there are students of several languages.
     """
     out = Path(out)
+    check_format(out)
     found = {p.parent.name: p.resolve() for p in sorted(out.glob(f"student/*/{CURRENT}"))}
     if (out / "results.json").is_file():  # a file system without symlinks has no links to students
         for student in RunResults.open(out).students:
