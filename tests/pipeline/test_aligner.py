@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,17 @@ def test_a_missing_or_empty_examples_file_is_named(make, tmp_path, content):
     with pytest.raises(UserError) as e:
         complete(ctx, STAGE, inputs)
     assert str(e.value.file) == str(file) and e.value.remedy and e.value.key == "aligner.examples_file"
+
+
+def test_a_corpus_without_any_example_is_an_error(tiny_encoder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "N.zip", "w") as archive:
+        for language, word in (("en", "bird"), ("de", "Vogel")):
+            archive.writestr(f"N.{language}", "".join(f"{i} {word}\n" for i in range(20)))
+    ctx = stage_context(tmp_path, tiny_encoder)  # its only source of examples are names of countries
+    inputs = {"ingest": complete(ctx, Ingest(), {}), "teacher": complete(ctx, TrainSourceModels(), {})}
+    with pytest.raises(UserError) as e:
+        complete(ctx, STAGE, inputs)
+    assert e.value.key == "aligner.example_sources" and "ingest" in e.value.remedy
+    config = ctx.config.aligner.model_copy(update={"example_sources": {"bootstrap": 1.0}})  # the remedy works
+    ctx = ctx.with_config(ctx.config.model_copy(update={"aligner": config}))
+    assert (complete(ctx, STAGE, inputs) / "model.safetensors").exists()

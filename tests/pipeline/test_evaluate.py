@@ -131,7 +131,7 @@ def test_a_missing_set_is_named_with_its_key(make, tmp_path):
     ctx, inputs = make(evaluation=[{"path": missing, "language": "de"}])
     with pytest.raises(UserError) as e:
         complete(ctx, STAGE, inputs)
-    assert e.value.file == missing and e.value.key == "gold.path" and "data" in e.value.remedy
+    assert e.value.file == missing and e.value.key == "evaluation.0.path" and "data" in e.value.remedy
 
 
 @pytest.mark.parametrize("content", ["", "\n\n"])

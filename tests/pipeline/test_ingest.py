@@ -19,6 +19,8 @@ from xner_ray.pipeline.stages.dataset import excluded_rows
 from xner_ray.pipeline.stages.ingest import Ingest, Ingested
 from xner_ray.text.tags import parse_map
 
+INCREMENTAL = {"max_pairs_per_language": None, "incremental": True}
+
 
 def archive(path: Path, english: list[str], german: list[str]) -> None:
     with zipfile.ZipFile(path, "w") as file:
@@ -123,3 +125,26 @@ def squares(n: int, threads: int):
 
 def add(n: int, threads: int) -> int:
     return n + threads
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"max_pairs_per_language": None}, INCREMENTAL], ids=["sample", "all", "grow"]
+)
+@pytest.mark.parametrize("lines", ["", "\n\n", "the same on both sides\n"], ids=["empty", "blank", "filtered"])
+def test_a_corpus_without_a_usable_pair_is_an_error(tmp_path, settings, lines):
+    with zipfile.ZipFile(tmp_path / "a", "w") as file:
+        for language in ("en", "de"):
+            file.writestr(f"N.{language}", lines)
+    corpora = [{"name": "a", "format": "moses", "path": str(tmp_path / "a")}]
+    config = Config(
+        name="t",
+        out=str(tmp_path / "out"),
+        languages=["de"],
+        gold=[{"path": "g"}],
+        corpora=corpora,
+        ingest={"clean": {}, **settings},
+    )
+    for _ in range(2):  # a second run does not pass either
+        with pytest.raises(UserError) as e:
+            complete(context(config), Ingest(), {})
+        assert (e.value.key or "").startswith("corpora") and e.value.remedy

@@ -111,7 +111,7 @@ def test_a_missing_gold_file_is_named_with_its_key(tiny_encoder, tmp_path):
     ctx = stage_context(tmp_path, tiny_encoder, gold=[{"path": str(tmp_path / "none.conll")}])
     with pytest.raises(UserError) as e:
         complete(ctx, STAGE, {})
-    assert (e.value.file, e.value.key) == (str(tmp_path / "none.conll"), "gold.path") and "data" in e.value.remedy
+    assert (e.value.file, e.value.key) == (str(tmp_path / "none.conll"), "gold.0.path") and "data" in e.value.remedy
 
 
 def test_a_truncated_encoder_is_named(tiny_encoder, tmp_path):
@@ -154,3 +154,20 @@ def test_a_config_without_entities_in_gold_is_an_error(tiny_encoder, tmp_path):
     assert e.value.key == "gold" and "tag" in e.value.remedy
     assert not list((tmp_path / "out").rglob("done.json"))
     assert json.loads((tmp_path / "out" / "run.json").read_text())["name"] == "t"
+
+
+@pytest.mark.parametrize(("name", "key"), [("en.train", "gold"), ("en.dev", "dev"), ("de.eval", "evaluation")])
+def test_an_empty_gold_file_is_named_before_any_training(tiny_encoder, tmp_path, name, key):
+    (tmp_path / f"{name}.conll").write_text("\n")
+    with pytest.raises(UserError) as e:
+        complete(stage_context(tmp_path, tiny_encoder), STAGE, {})
+    assert (str(e.value.file), e.value.key) == (str(tmp_path / f"{name}.conll"), f"{key}.0.path") and e.value.remedy
+    assert not list((tmp_path / "out" / "teacher").rglob("data.npz"))
+
+
+def test_gold_that_is_also_evaluated_is_an_error_of_its_own(tiny_encoder, tmp_path):
+    for name in ("en.train", "en.dev"):
+        write_gold(tmp_path / f"{name}.conll")
+    with pytest.raises(UserError) as e:
+        complete(stage_context(tmp_path, tiny_encoder), STAGE, {})
+    assert e.value.key == "gold" and "evaluation" in e.value.problem and "dev" in e.value.remedy

@@ -60,7 +60,7 @@ def ingest(
                 counts, shards = sample.draw(config.ingest.max_pairs_per_language, progress)
         report = IngestReport(language, config.seed, counts, shards, made_from)
         if not report.rows:
-            remedy = "check the files and `min_score`"
+            remedy = "check the files, `min_score` and the filters under `ingest.clean`"
             raise UserError(f"no pair of `{language}` is left: {_summary(counts)}", key="corpora", remedy=remedy)
         report.save(folder)
     return report

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -116,7 +117,7 @@ class Context:
             path = self.config.fill(item.path)
             if not Path(path).is_file():
                 remedy = "check the path and the key `data`"
-                raise UserError("no such gold file", file=path, key="gold.path", remedy=remedy)
+                raise UserError("no such gold file", file=path, key=self._gold_key(path), remedy=remedy)
             parts.append({"sha256": hash_file(path), **item.fingerprint()})
         return parts
 
@@ -161,10 +162,10 @@ class Context:
     @cached_property
     def excluded_gold(self) -> list[int]:
         """Indices of gold sentences that also occur in an evaluation file. No model is trained on them."""
-        if not {item.language for item in self.config.gold} & {item.language for item in self.evaluated_gold}:
-            return []
-        gold = read_gold(self.config.gold, self.config.fill)
-        excluded = self.held_out.indices_in(gold)
+        held_out = self.held_out  # read first, so that a wrong evaluation file is an error before any training
+        with self._named_gold():
+            gold = read_gold(self.config.gold, self.config.fill)
+        excluded = held_out.indices_in(gold)
         if excluded:
             line = (
                 f"{len(excluded):,} of {len(gold):,} gold sentences are left out, because evaluation files have them"
@@ -176,7 +177,24 @@ class Context:
     def held_out(self) -> EvaluationSentences:
         """The sentences of all evaluation files. No model is trained on them."""
         self.gold_parts(self.evaluated_gold)
-        return EvaluationSentences.from_gold((gold, self.config.fill(gold.path)) for gold in self.evaluated_gold)
+        with self._named_gold():
+            return EvaluationSentences.from_gold((gold, self.config.fill(gold.path)) for gold in self.evaluated_gold)
+
+    @contextmanager
+    def _named_gold(self) -> Iterator[None]:
+        """Add the config key to errors about gold files."""
+        try:
+            yield
+        except UserError as e:
+            e.key = e.key or self._gold_key(e.file)
+            raise
+
+    def _gold_key(self, file: object) -> str | None:
+        """The config key of a gold file; None if the config does not name the file."""
+        sections = {key: getattr(self.config, key) for key in ("gold", "dev", "evaluation")}
+        keys = [f"{key}.{n}.path" for key, gold in sections.items() for n, item in enumerate(gold)
+                if self.config.fill(item.path) == str(file)]  # fmt: skip
+        return keys[0] if keys else None
 
 
 def model_identity(folder: str | Path) -> str:

@@ -228,6 +228,11 @@ def make_examples(
             "missing": report.missing,
             "skipped": skipped,
         }
+    if not any(example.spans for example in all_examples):
+        pairs = sum(shard.rows for shard in shards)
+        problem = f"no example to train on was found in {pairs:,} pairs"
+        remedy = "read more pairs (`ingest.max_pairs_per_language`), or add `bootstrap` or another source"
+        raise UserError(problem, key="aligner.example_sources", remedy=remedy)
     data, too_long = encode_examples(Tokenizer(str(start)), all_examples, model_max_length(start))
     write_examples(out.with_name("examples.jsonl"), all_examples)
     data.save(out)  # the last file, because `run` does not make existing data again

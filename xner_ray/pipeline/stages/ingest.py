@@ -121,6 +121,11 @@ class Ingest(Stage):
         incremental = ctx.config.ingest.incremental
         folders = {x: collection_folder(ctx.out, x) if incremental else d.path / "shards" for x, d in done.items()}
         reports = {x: Collection(f).merged_report() if incremental else _report(f) for x, f in folders.items()}
+        for language, report in reports.items():
+            if not report.rows:
+                remedy = "check the files, `min_score` and the filters under `ingest.clean`"
+                problem = f"no pair of `{language}` is left"
+                raise UserError(problem, file=folders[language], key="corpora", remedy=remedy)
         domains = {(x, c.name): c.domain for x in ctx.config.languages for c in ctx.config.corpora_of(x)}
         return Ingested(reports, folders, incremental, domains)
 

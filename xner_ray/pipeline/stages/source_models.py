@@ -15,6 +15,7 @@ from typing import Any
 from xner_ray.config import Config, TrainingConfig
 from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.errors import UserError
 from xner_ray.ner.external_teacher import adopt_model, hash_model, normalized_labels, resolve_model
 from xner_ray.ner.source_gold import encode_gold, entity_types, gold_labels, read_gold
 from xner_ray.pipeline.context import Context, NotAvailableOffline
@@ -177,6 +178,9 @@ def training_gold(ctx: Context, drop: Sequence[str]) -> list[Sentence]:
     """Return the gold sentences to train on. The types `drop` become O."""
     excluded = set(ctx.excluded_gold)
     gold = read_gold(ctx.config.gold, ctx.config.fill, drop)
+    if len(excluded) == len(gold):
+        problem = f"all {len(gold):,} gold sentences are also in evaluation files, so none is left to train on"
+        raise UserError(problem, key="gold", remedy="name other files under `dev` and `evaluation`")
     return [sentence for i, sentence in enumerate(gold) if i not in excluded]
 
 
