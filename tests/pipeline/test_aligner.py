@@ -50,7 +50,8 @@ def test_the_projector_holds_both_models_and_its_settings(make, trained):
     ctx, _ = make()
     assert read_projector(trained).similarity_layer == 1
     assert (trained / FOLDER / "model.safetensors").exists()
-    assert json.loads((trained / FILE).read_text())["facts"] == {"languages": ["de"], "run": "t"}
+    facts = json.loads((trained / FILE).read_text())["facts"]
+    assert facts == {"languages": ["de"], "run": "t", "source_language": "en"}
     assert Projector.load(trained).engine.model.config.id2label[1] == "INSIDE"
     assert ctx.config.aligner.encoder in STAGE.describe(ctx.config)
 
