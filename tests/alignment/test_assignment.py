@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.alignment.assignment import assign_shared_spans, select_disjoint
+from xner_ray.alignment.assignment import assign_shared_spans, drop_inner_candidates, select_disjoint
 from xner_ray.alignment.candidates import Candidates
 from xner_ray.alignment.queries import Mentions, Queries
 
@@ -43,10 +43,32 @@ def test_an_unaligned_query_may_share_the_exact_span_of_another_one():
     assert len(assign_shared_spans(shared, candidates, queries)) == 2
 
 
+def test_a_place_in_the_name_of_an_organization_is_no_mention_of_it():
+    # 中国银行在中国: China twice, the Bank of China once, with a lower score; Beijing only inside of a longer name.
+    candidates = Candidates.create(np.array([0, 0, 1, 2]), np.array([0, 5, 0, 1]), np.array([2, 7, 4, 2]), 0.9)
+    kept = drop_inner_candidates(candidates, np.zeros(4, np.int64))
+    assert list(zip(kept.query_ids, kept.starts, kept.ends, strict=True)) == [(0, 5, 7), (1, 0, 4), (2, 1, 2)]
+    assert len(drop_inner_candidates(Candidates.empty(), np.zeros(0, np.int64))) == 0
+
+
 CANDIDATES = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 8), st.integers(1, 4), st.integers(0, 2)),
     max_size=12,
 )
+
+
+@given(CANDIDATES)
+def test_inner_candidates_agree_with_a_loop(candidates):
+    rows = [(p, 3 * p + q, a, a + n) for p, q, a, n, _ in candidates]
+    inner = [any(p == p2 and c <= a and b <= d and b - a < d - c for p2, _, c, d in rows) for p, _, a, b in rows]
+    expected = [
+        row
+        for row, drop in zip(rows, inner, strict=True)
+        if not (drop and any(q == row[1] and not i for (_, q, _, _), i in zip(rows, inner, strict=True)))
+    ]
+    pairs, query_ids, starts, ends = np.array(rows, np.int64).reshape(-1, 4).T
+    kept = drop_inner_candidates(Candidates.create(query_ids, starts, ends, 1.0), pairs)
+    assert [r[1:] for r in expected] == list(zip(kept.query_ids, kept.starts, kept.ends, strict=True))
 
 
 @settings(max_examples=200, deadline=None)

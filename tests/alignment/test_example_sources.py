@@ -57,6 +57,7 @@ def test_a_lexicon_finds_whole_words_longest_first():
         ("Papua", (35, 40)),
     ]
     assert list(Lexicon([("Germany", "德国")], "zh").find("他在德国。")) == [("Germany", (2, 4))]
+    assert list(Lexicon([("China", "中国")], "zh").find("中国银行在中国")) == [("China", (5, 7))]
 
 
 def test_the_source_must_contain_the_source_name():

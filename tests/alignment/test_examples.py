@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from xner_ray import schema
 from xner_ray.alignment.examples.bootstrap import bidirectional_agreement, equal_spans
-from xner_ray.alignment.examples.builder import build_examples, draw_negatives
+from xner_ray.alignment.examples.builder import _short_pairs, build_examples, draw_negatives
 from xner_ray.alignment.examples.encode_examples import encode_examples
 from xner_ray.alignment.examples.example import Example, write_examples
+from xner_ray.alignment.examples.inner_names import outermost
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import AlignerConfig
 from xner_ray.training.losses import IGNORE_INDEX
@@ -137,6 +138,26 @@ def test_equal_spans_are_whole_words():
     assert equal_spans("Rom, Roms Rom", 0, 3, "de") == [(0, 3), (10, 13)]
     assert equal_spans("中国在中国", 3, 5, "zh") == [(0, 2), (3, 5)]
     assert equal_spans("aXa", 0, 2, "de") == [(0, 2)]
+
+
+def test_a_place_in_the_name_of_an_organization_is_no_mention_of_it():
+    for text in ("中国银行在中国", "中国人民银行在中国"):
+        end = len(text)
+        assert equal_spans(text, end - 2, end, "zh") == [(end - 2, end)]
+    assert equal_spans("中国人去中国", 4, 6, "zh") == [(0, 2), (4, 6)]
+    assert equal_spans("日本銀行は日本", 5, 7, "ja") == [(5, 7)]
+    assert equal_spans("中国银行", 0, 2, "zh") == [(0, 2)]  # the span itself stays
+
+
+def test_an_occurrence_inside_a_longer_name_of_the_pair_is_no_mention():
+    assert outermost([(0, 5), (10, 15)], [(0, 5), (10, 20), (10, 15)]) == [(0, 5)]
+    assert outermost([(0, 5)], []) == [(0, 5)]
+
+
+def test_only_logographic_scripts_have_a_third_of_the_characters():
+    long = "ก" * 250
+    for language, kept in (("th", 1), ("km", 1), ("my", 1), ("lo", 1), ("de", 1), ("zh", 0), ("ja", 0)):
+        assert _short_pairs(pa.table({"source": ["a"], "target": [long]}), language).num_rows == kept
 
 
 @given(st.text(alphabet="ab ", min_size=1, max_size=12), st.data())

@@ -29,6 +29,7 @@ from xner_ray.text.tags import spans_to_bio2
         (["B-PER", "M-PER", "E-PER", "S-PER", "O"], {}, (), ["B-PER", "I-PER", "I-PER", "B-PER", "O"]),  # BMES
         (["O", "B-PER", "E-PER"], {}, (), ["O", "B-PER", "I-PER"]),  # B and E without I
         (["PER-B", "PER-I", "O"], {"PER": "PERSON"}, (), ["B-PERSON", "I-PERSON", "O"]),
+        (["B-O", "I-O", "B-PER", "I-PER"], {}, (), ["O", "O", "B-PER", "I-PER"]),  # transformers issue 30028
         (["o", "b-per", "i-per"], {}, (), ["O", "B-per", "I-per"]),
         (["O", "BPER", "IPER"], {}, (), ["O", "B-PER", "I-PER"]),
         (

@@ -98,6 +98,7 @@ RECOGNIZED = {
     "BMES": "Anna\tS-PER\nin\tO\nRom\tS-LOC\n\nNew\tB-LOC\nYork\tM-LOC\nCity\tE-LOC\n",
     "trailing spaces": "Anna B-PER  \nin O \nRom B-LOC\n",
     "trailing tabs": "Anna\tB-PER\t\nin\tO\nRom\tB-LOC\t\n",
+    "a tab on blank lines": "Anna\tB-PER\nin\tO\nRom\tB-LOC\n\t\n \n",
     "CR": "Anna\tB-PER\rin\tO\rRom\tB-LOC\r",
     "empty fields": "Anna\t\tB-PER\nin\tX\tO\nRom\t\tB-LOC\n",
     "padded fields": "Anna \t B-PER\nin \t O\nRom \t B-LOC\n",

@@ -15,6 +15,27 @@ from xner_ray.alignment.queries import Queries, QueryTexts
 from xner_ray.text.arrow_kernels import dictionary_codes, group_starts
 
 
+def drop_inner_candidates(candidates: Candidates, row_ids: np.ndarray) -> Candidates:
+    """Drop candidates inside a longer candidate of their pair, if their query has another one: the 中国 of 中国银行.
+
+    Args:
+        candidates: of all queries of a table.
+        row_ids: int64 [candidates], the sentence pair.
+    """
+    if not len(candidates):
+        return candidates
+    spans, span_ids = np.unique(
+        np.stack([row_ids, candidates.starts, -candidates.ends], axis=1), axis=0, return_inverse=True
+    )
+    rows, _, ends = spans.T
+    end_keys = rows * (int(candidates.ends.max()) + 1) - ends
+    is_inner = np.zeros(len(spans), bool)
+    is_inner[1:] = (rows[1:] == rows[:-1]) & (np.maximum.accumulate(end_keys)[:-1] >= end_keys[1:])
+    inner = is_inner[span_ids.ravel()]
+    has_other = ~candidates.take(~inner).unaligned_queries(int(candidates.query_ids.max()) + 1)
+    return candidates.take(~(inner & has_other[candidates.query_ids]))
+
+
 def assign_one_to_one(
     candidates: Candidates, queries: Queries, texts: QueryTexts, assigned: Candidates | None = None
 ) -> Candidates:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray import schema
-from xner_ray.alignment.assignment import assign_one_to_one, assign_shared_spans
+from xner_ray.alignment.assignment import assign_one_to_one, assign_shared_spans, drop_inner_candidates
 from xner_ray.alignment.candidates import Candidates, Projection
 from xner_ray.alignment.decoding import Decoding, decode_spans
 from xner_ray.alignment.ensemble import FOLDER, extend_truncated_spans, similarity_candidates
@@ -141,6 +141,7 @@ class Projector:
             return aligned.for_queries(rest).concatenate(exact).sorted()
         similar = self._similarity_candidates(rest_queries, rest_texts)
         aligned = extend_truncated_spans(aligned, similar, rest_texts).for_queries(rest)
+        aligned = drop_inner_candidates(aligned, queries.rows[aligned.query_ids])
         assigned = assign_one_to_one(aligned, queries, texts, assigned=exact)
         assigned = assign_one_to_one(similar.for_queries(rest), queries, texts, assigned=assigned)
         return assign_shared_spans(assigned, aligned, queries)

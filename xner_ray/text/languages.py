@@ -66,6 +66,8 @@ class Language:
         code: ISO 639-1, or 639-3 where there is none.
         script: code point ranges of the letters in addition to Latin; empty: Latin alone; None: not known.
         uses_spaces: words are separated by spaces. Otherwise each character is a word.
+        logographic: a character is a morpheme, so a sentence has about a third of the characters of its translation.
+        organization_heads: nouns behind a place that make it the name of an organization (中国银行).
         capitalizes_nouns: every noun starts with a capital letter, so a capital letter does not suggest a name.
         capital_marks_name: in a compound with a hyphen, a last part in capitals belongs to the name.
         articles: articles in lower case that can stand before a name.
@@ -86,6 +88,8 @@ class Language:
     code: str
     script: Ranges | None = None
     uses_spaces: bool = True
+    logographic: bool = False
+    organization_heads: tuple[str, ...] = ()
     capitalizes_nouns: bool = False
     capital_marks_name: bool = False
     articles: tuple[str, ...] = ()
@@ -119,6 +123,16 @@ another same own again once ever never always often still already even well quit
 please yes said says say told tell got get gets go goes went make makes made take takes took come comes came see saw
 know knew
 """
+
+# With the adjectives that stand between a place and its bank or company; simplified and traditional.
+_CHINESE_ORGANIZATION_HEADS = tuple(
+    adjective + head
+    for adjective in ("", *_words("人民 国家 國家 中央 农业 農業 工商 建设 建設 国际 國際 民用 联合 聯合"))
+    for head in _words(
+        "银行 銀行 大学 大學 学院 學院 科学院 科學院 公司 集团 集團 航空 电视台 電視台 移动 电信 電信 石油 石化"
+        " 日报 日報 时报 時報 通讯社 通訊社 新闻社 协会 協會 足协 联盟 聯盟 共产党 共產黨 国民党 國民黨"
+    )
+)
 
 # Languages of which only the script is known.
 _SCRIPT_ONLY: tuple[tuple[str, Ranges], ...] = (
@@ -186,7 +200,13 @@ _ROWS = (
         articles=("il", "lo", "la", "i", "gli", "le"),
         elision=r"(?i:\b(?:[cdlmnstv]|un|all|dell|dall|nell|sull|quell|quest|gl|coll|bell|sant)['’](?=\w))",
     ),
-    Language("ja", script=_HAN + _KANA, uses_spaces=False),
+    Language(
+        "ja",
+        script=_HAN + _KANA,
+        uses_spaces=False,
+        logographic=True,
+        organization_heads=_words("銀行 大学 航空 放送 新聞 電力 製鉄 赤十字 協会 連盟 党"),
+    ),
     Language("km", uses_spaces=False),
     Language("lb", capitalizes_nouns=True),
     Language("lo", uses_spaces=False),
@@ -203,11 +223,13 @@ _ROWS = (
     Language("pt", script=(), articles=("o", "a", "os", "as")),
     Language("sv", script=(), colon_suffixes=True),
     Language("th", script=_THAI, uses_spaces=False),
-    Language("yue", uses_spaces=False),
+    Language("yue", uses_spaces=False, logographic=True, organization_heads=_CHINESE_ORGANIZATION_HEADS),
     Language(
         "zh",
         script=_HAN,
         uses_spaces=False,
+        logographic=True,
+        organization_heads=_CHINESE_ORGANIZATION_HEADS,
         particles=Particles(
             before=tuple("在对與与是和从向到为于由把被让將将给该各这那也就等的"),
             after=(*"的在和是与了对等也都人", "人民", "主义"),

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray.alignment.examples.example import Example
+from xner_ray.alignment.examples.inner_names import continues_as_organization, outermost
 from xner_ray.alignment.examples.noun_phrases import capitalized_spans, noun_phrases
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.alignment.span_cleanup import clean_edges
@@ -216,15 +217,23 @@ def _agreed_examples(
     for row, start, end, target_start, target_end, kind in zip(*(c.tolist() for c in columns), strict=True):
         found = spans.setdefault((row, sources[row][start:end], kind), set())
         found.update(equal_spans(targets[row], target_start, target_end, language))
+    names_of_row: dict[int, set[tuple[int, int]]] = {}
+    for (row, _, kind), found in spans.items():
+        if kind != PHRASE:
+            names_of_row.setdefault(row, set()).update(found)
+    for (row, _, _), found in spans.items():
+        found.intersection_update(outermost(found, names_of_row.get(row, ())))
     return [
         Example(name, targets[row], tuple(sorted(found)), language, BOOTSTRAP, kind, sources[row])
         for (row, name, kind), found in spans.items()
-        if all(a[1] <= b[0] for a, b in pairwise(sorted(found)))
+        if found and all(a[1] <= b[0] for a, b in pairwise(sorted(found)))
     ]
 
 
 def equal_spans(text: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
     """Occurrences of a span's text as whole words, without overlap. The aligner must find all of them.
+
+    The 中国 of 中国银行 is no occurrence, unless it is the given span.
 
     Returns:
         Half-open character spans, sorted; the given span is among them.
@@ -234,7 +243,10 @@ def equal_spans(text: str, start: int, end: int, language: str) -> list[tuple[in
     while (position := text.find(surface, position + 1)) >= 0:
         after = position + len(surface)
         is_part_of_word = text[position - 1 : position].isalnum() or text[after : after + 1].isalnum()
-        is_whole = not uses_spaces or position == start or not is_part_of_word
+        if uses_spaces:
+            is_whole = position == start or not is_part_of_word
+        else:
+            is_whole = position == start or not continues_as_organization(text, after, language)
         if is_whole and (not found or found[-1][1] <= position):
             found.append((position, after))
     return found if (start, end) in found else [(start, end)]

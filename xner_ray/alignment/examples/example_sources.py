@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from xner_ray.alignment.examples.example import Example
+from xner_ray.alignment.examples.inner_names import continues_as_organization
 from xner_ray.encoders.row_guard import without_failing_rows
 from xner_ray.errors import UserError
 from xner_ray.text.conll import read_lines
@@ -105,7 +106,9 @@ class Lexicon:
             for size in range(self._longest.get(texts[position], 0), 0, -1):
                 name = self._names.get(tuple(texts[position : position + size]))
                 if name is not None and position + size <= len(texts):
-                    yield name, (words[position][0], words[position + size - 1][1])
+                    end = words[position + size - 1][1]
+                    if not continues_as_organization(sentence, end, self.language):
+                        yield name, (words[position][0], end)
                     position += size - 1
                     break
             position += 1
