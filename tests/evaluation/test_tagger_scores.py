@@ -39,11 +39,31 @@ def test_gold_without_a_type_of_the_model_is_an_error_whose_map_fits(tmp_path):
 
 def test_some_types_that_the_model_lacks_are_a_warning(caplog):
     check_types(TYPES, gold("B-PER", "I-PER", "B-DATE", "O"), "gold.conll")
-    assert "DATE, so 1 gold entities" in caplog.text and "--map DATE=O" in caplog.text
+    assert "DATE, so 1 gold entities are missed" in caplog.text and "--map DATE=O" in caplog.text
     caplog.clear()
     check_types(TYPES, gold("B-PER", "O"), "gold.conll")
-    check_types(TYPES, gold("O"), "gold.conll")
     assert not caplog.records
+
+
+def test_the_remedy_works_with_the_given_map_and_types(tmp_path):
+    path = tmp_path / "gold.conll"
+    path.write_text("Anna\tB-HUM\nWien\tB-GPE\nMontag\tB-DATE\n")
+    tag_map, types = {"HUM": "PERSON"}, ["PERSON", "GPE"]
+    with pytest.raises(UserError, match="no gold type") as error:
+        check_types(TYPES, read_conll(path, tag_map=tag_map), str(path), tag_map, types)
+    words = error.value.remedy.split()
+    new_map, new_types = parse_map(words[words.index("--map") + 1]), words[words.index("--types") + 1].split(",")
+    check_types(TYPES, read_conll(path, tag_map=new_map), str(path), new_map, new_types)
+    assert read_conll(path, tag_map=new_map, types=new_types)[0].tags == ["B-PER", "B-LOC", "O"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "types", "key"), [("B-PER", ["LOC"], "--types"), ("O", None, "--types"), ("B-DISH", None, "--map")]
+)
+def test_gold_without_an_entity_to_score_is_an_error(tags, types, key):
+    with pytest.raises(UserError, match="the model has LOC, MISC, ORG, PER") as error:
+        check_types(TYPES, gold(tags), "gold.conll", {}, types)
+    assert error.value.key == key and error.value.remedy and "DISH=O" not in error.value.remedy
 
 
 def test_a_type_fits_by_case_alias_and_kind():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,31 +68,52 @@ def evaluate_model(
     check_contents(Path(model).parent)
     sentences = read_conll(data, language, tag_map, types, scheme=scheme)
     tagger = open_named_tagger(model)
-    check_types(tagger.types, sentences, data)
+    check_types(tagger.types, read_conll(data, language, tag_map, scheme=scheme), data, tag_map, types)
     return without_draws(evaluate_tagger(tagger, sentences, types))
 
 
-def check_types(model_types: Sequence[str], sentences: Sequence[Sentence], data: str) -> None:
+def check_types(
+    model_types: Sequence[str],
+    sentences: Sequence[Sentence],
+    data: str,
+    tag_map: Mapping[str, str] | None = None,
+    types: Sequence[str] | None = None,
+) -> None:
     """Compare the types of a tagger with those of gold. A warning in the log names gold types that the tagger lacks.
 
     Args:
         model_types: of the tagger.
-        sentences: gold.
+        sentences: gold with all its types, after `tag_map`.
         data: the gold file, for messages.
+        tag_map: that gold was read with.
+        types: that will be scored; default: all.
 
     Raises:
-        UserError: no gold type is a type of the tagger.
+        UserError: gold has no entity of these types, or none of a type of the tagger.
     """
-    gold_types = sorted({tag[2:] for s in sentences for tag in s.tags if tag != "O"})
-    missing = [kind for kind in gold_types if kind not in model_types]
+    found = Counter(tag[2:] for s in sentences for tag in s.tags if tag.startswith("B-"))
+    scored = sorted(kind for kind in found if types is None or kind in types)
+    both = f"gold has {', '.join(sorted(found)) or 'no entity'}; the model has {', '.join(model_types)}"
+    if not scored:
+        remedy = f"write --types {','.join(sorted(found))} or leave it out" if found else "give another gold file"
+        raise UserError(f"gold has no entity to score: {both}", file=data, key="--types", remedy=remedy)
+    missing = [kind for kind in scored if kind not in model_types]
     if not missing:
         return
-    both = f"gold has {', '.join(gold_types)}; the model has {', '.join(model_types)}"
-    remedy = f"add --map {','.join(f'{old}={new}' for old, new in fitting_map(missing, model_types).items())}"
-    if len(missing) == len(gold_types):
+    fitting = fitting_map(missing, model_types)
+    # Each gold type is renamed once, so the map that was given has to lead to the new names.
+    new_map = {old: fitting.get(new, new) for old, new in (tag_map or {}).items()} | fitting
+    remedy = f"use --map {','.join(f'{old}={new}' for old, new in new_map.items())}"
+    if types is not None:
+        kept = dict.fromkeys(fitting.get(kind, kind) for kind in types)
+        remedy += f" --types {','.join(kind for kind in kept if kind != 'O')}"
+    if len(missing) == len(scored):
+        if set(fitting.values()) == {"O"}:
+            remedy = "choose a model or a gold file with the same types, or rename gold types with --map OLD=NEW"
         raise UserError(f"no gold type is a type of the model: {both}", file=data, key="--map", remedy=remedy)
-    entities = sum(tag.startswith("B-") and tag[2:] in missing for s in sentences for tag in s.tags)
-    problem = f"the model cannot predict {', '.join(missing)}, so {entities} gold entities count as missed"
+    problem = (
+        f"the model cannot predict {', '.join(missing)}, so {sum(found[x] for x in missing)} gold entities are missed"
+    )
     logger.warning("%s: %s: %s. Remedy: %s", data, problem, both, remedy)
 
 
