@@ -39,7 +39,7 @@ SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
 class TrainAligner(Stage):
     """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
-    name, version = "aligner", 3
+    name, version = "aligner", 4
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("ingest", "teacher")
 
