@@ -3,8 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-# Tests start their own Ray. A Ray token file in the user's home must not change their result.
-export RAY_AUTH_MODE ?= disabled
 
 .PHONY: demo test test-system test-interop lint docs bench clean
 

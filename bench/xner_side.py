@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -35,16 +34,19 @@ def warm_ray(cores: list[int], device: str, work: Path) -> Iterator[None]:
     """Start Ray on these cores for all rounds. Its processes inherit the core affinity."""
     event_folder = work / "events"
     event_folder.mkdir(parents=True, exist_ok=True)
-    os.environ |= {timed.FOLDER: str(event_folder), timed.DEVICE: device, "RAY_AUTH_MODE": "disabled"}
+    os.environ |= {timed.FOLDER: str(event_folder), timed.DEVICE: device}
     os.environ |= {"RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-    os.environ.pop("RAY_ADDRESS", None)
     import ray
 
+    from xner_ray.preflight.ray_session import start_local
+
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            num_cpus=len(cores), num_gpus=None if device == "cuda" else 0, include_dashboard=False, _temp_dir=folder,
-            object_store_memory=400 * 2**20, log_to_driver=False, logging_level=logging.WARNING,
-        )  # fmt: skip
+        start_local(
+            num_cpus=len(cores),
+            num_gpus=None if device == "cuda" else 0,
+            object_store_memory=400 * 2**20,
+            _temp_dir=folder,
+        )
         try:
             yield
         finally:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Before anything imports ray or tokenizers: a token file in the user's home must not lock the tests out, and forked
-# workers must not inherit the tokenizer's threads.
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+# Before anything imports ray or tokenizers: forked workers must not inherit the tokenizer's threads.
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -19,7 +17,9 @@ def ray_session():
     """A local Ray with 2 CPUs for all; tests that need another cluster start it in a process of their own."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    from xner_ray.preflight.ray_session import start_local
+
+    start_local(num_cpus=2, configure_logging=False)
     yield ray
     ray.shutdown()
 

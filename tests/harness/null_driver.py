@@ -70,15 +70,17 @@ def start_ray(failpoint: str | None, local: bool, store_mb: int) -> None:
     """
     import ray
 
+    from xner_ray.preflight.ray_session import start_local
+
     variables = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     if failpoint:
         variables["XNER_FAILPOINT"] = f"{failpoint}:{os.getpid()}"
-    common = {"runtime_env": {"env_vars": variables}, "log_to_driver": False, "logging_level": logging.WARNING}
+    runtime_env = {"env_vars": variables}
     if local:
-        os.environ.pop("RAY_ADDRESS", None)
-        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=store_mb * 2**20, **common)
+        start_local(num_cpus=2, object_store_memory=store_mb * 2**20, runtime_env=runtime_env)
     else:
-        ray.init(address=os.environ["RAY_ADDRESS"], **common)
+        address = os.environ["RAY_ADDRESS"]
+        ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.WARNING)
 
 
 if __name__ == "__main__":

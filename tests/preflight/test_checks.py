@@ -105,7 +105,7 @@ def test_every_precision_of_a_config_is_checked():
 @pytest.mark.parametrize(
     ("address", "mode", "token", "message"),
     [
-        (None, None, None, "local Ray needs no token"),
+        (None, None, None, "local Ray has a token of its own"),
         ("auto", "token", "RAY_AUTH_TOKEN", "token, from RAY_AUTH_TOKEN"),
         ("auto", "TOKEN", "RAY_AUTH_TOKEN", "token, from RAY_AUTH_TOKEN"),
         ("auto", "disabled", None, "disabled"),

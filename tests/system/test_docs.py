@@ -76,7 +76,7 @@ def test_tutorial_works_as_written(tmp_path):
     work.mkdir()
     env = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "XNER_OPUS_URL")}
     env |= {"PATH": f"{shims(tmp_path / 'bin')}:{env['PATH']}", "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
-    env |= {"RAY_AUTH_MODE": "disabled", "COLUMNS": "120"}
+    env |= {"COLUMNS": "120"}
     page, log = tmp_path / "page.sh", tmp_path / "log"
     page.write_text(script(parts), encoding="utf-8")
     with log.open("w") as output:

@@ -183,7 +183,7 @@ def test_first_refresh_labels_all_pairs_and_promotes(refreshed):
 def test_refresh_without_new_pairs_changes_nothing(refreshed):
     """The refresh runs as a job, with its preflight."""
     before = refreshed.current(), refreshed.labeled(), refreshed.trained(), refreshed.silver()
-    env = {**os.environ, "RAY_AUTH_MODE": "disabled", "NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "jobs/refresh.py", str(refreshed.config)]
     plan = subprocess.run([*command, "--dry-run"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert plan.returncode == 0 and "all" in plan.stdout, plan.stderr

@@ -33,7 +33,7 @@ def work():
 def command(work: Path, study: str, *more: str) -> tuple[list[str], dict[str, str]]:
     arguments = [sys.executable, "-m", "xner_ray.cli", "study", study, "configs/tiny.yaml", f"out={work / 'out'}"]
     env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    env |= {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(work / "ray"), "RAY_AUTH_MODE": "disabled", "COLUMNS": "200"}
+    env |= {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(work / "ray"), "COLUMNS": "200"}
     (work / "ray").mkdir(exist_ok=True)
     # The null model labels. Other tests train a teacher and an aligner under Ray Train.
     return [*arguments, "ray.num_cpus=2", "languages=[de]", "label.null_model=true", *more], env

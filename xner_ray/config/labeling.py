@@ -47,7 +47,9 @@ class RayConfig(StrictModel):
     """Ray cluster and its resources."""
 
     address: str | None = Field(
-        None, description="Address of the cluster to join. Default: the surrounding cluster, else a local one."
+        None,
+        description="Address of the cluster to join. Default: RAY_ADDRESS, which Ray sets in a submitted job. Without"
+        " either, or with `local`, a local Ray is started.",
     )
     num_cpus: PositiveInt | None = Field(
         None, description="CPUs of a local cluster. Default: all CPUs of the machine."

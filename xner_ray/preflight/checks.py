@@ -77,7 +77,7 @@ def check_auth(address: str | None, mode: str | None, token: str | None) -> str:
         remedy = f"set it to {' or '.join(AUTH_MODES)}, as the cluster was started"
         raise UserError(f"unknown authentication mode `{mode}`", key="RAY_AUTH_MODE", remedy=remedy)
     if address is None:
-        return "a local Ray needs no token"
+        return "a local Ray has a token of its own"
     if mode is None:
         default = f"token, since there is {token}" if token else "disabled, since there is no token"
         return f"RAY_AUTH_MODE is not set; Ray uses {default}"

@@ -19,6 +19,7 @@ from xner_ray.preflight import checks
 from xner_ray.preflight.checks import CheckResult, refuse_url, run_check
 from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
+from xner_ray.preflight.ray_session import cluster_address
 from xner_ray.storage.atomic import random_id
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.shard_store import ShardStore
@@ -28,7 +29,7 @@ MANY_SHARDS = 1_000_000  # assumed where the config does not limit the pairs
 
 def run_checks(config: Config) -> Iterator[CheckResult]:
     """Run every check, and yield its result as soon as it is known."""
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(config.ray)
     auth = run_check("auth", checks.check_auth, address, os.environ.get("RAY_AUTH_MODE"), token_source())
     yield auth
     machines = None

@@ -1,19 +1,34 @@
-"""The Ray session of this process: a cluster, or a local Ray."""
+"""The Ray session of this process: a cluster that the user named, or a local Ray of its own.
+
+A local Ray executes code for whoever reaches its ports and has its token. So it listens on the loopback interface only, and its
+token is known to this process and its children alone. Ray 2.60 has no public option for the first: it replaces
+`_node_ip_address="127.0.0.1"` by the address of the network. It has a switch that is meant for Windows and macOS.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import logging
 import os
+import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from xner_ray.config import RayConfig
 from xner_ray.errors import UserError
 
 
+def cluster_address(settings: RayConfig) -> str | None:
+    """The cluster to join: `ray.address`, else RAY_ADDRESS, which Ray sets in a submitted job; None: a local Ray."""
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    return None if address in (None, "", "local") else address
+
+
 def connect(settings: RayConfig) -> None:
     """Connect to a Ray cluster or start a local Ray, once in each process.
 
-    The cluster is `ray.address` of the config, else RAY_ADDRESS. Without either, a local Ray is started.
+    The cluster is `cluster_address`. Without one a local Ray is started, whatever else runs on this machine.
 
     Args:
         settings: section `ray` of the config.
@@ -30,16 +45,13 @@ def connect(settings: RayConfig) -> None:
     import ray
     import ray.data
 
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    address = cluster_address(settings)
     if ray.is_initialized():
         pass  # the caller connected
     elif address:
-        ray.init(address=address, **common)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     else:
-        # Ray 2.60 writes a token file at its first use and then requires the token; a local session needs none.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=settings.num_cpus, include_dashboard=False, **common)
+        start_local(num_cpus=settings.num_cpus)
         if settings.max_gpus > ray.cluster_resources().get("GPU", 0.0):
             remedy = "set ray.address to a cluster with an autoscaler, or remove ray.max_gpus"
             raise UserError("a local Ray has only the GPUs of this machine", key="ray.max_gpus", remedy=remedy)
@@ -50,3 +62,51 @@ def connect(settings: RayConfig) -> None:
     context.enable_progress_bars = False
     context.raise_original_map_exception = True  # Ray Data's own exception arrives without the one that it wraps
     context.issue_detectors_config.detectors = []
+
+
+def start_local(**options: Any) -> None:
+    """Start a local Ray that only this process and its children can use: on the loopback interface, with a token of its own.
+
+    RAY_AUTH_MODE and the tokens of clusters do not count for it.
+
+    Args:
+        options: further arguments of `ray.init`.
+
+    Raises:
+        RuntimeError: this version of Ray listens on a network interface, or requires no token. The Ray is shut down.
+    """
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    # The processes of Ray inherit the variables. Others do not get them: they may start a cluster.
+    with _environment(**token, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"):
+        import ray
+        from ray._private import ray_constants
+        from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, Config, get_authentication_mode
+
+        # Where Ray was imported before, it has read the variables.
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
+        clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+        common = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.WARNING}
+        try:
+            ray.init(address="local", **common | options)
+        finally:
+            ray_constants.ENABLE_RAY_CLUSTER = clusters
+    host = ray.util.get_node_ip_address()
+    if not ipaddress.ip_address(host).is_loopback or get_authentication_mode() != AuthenticationMode.TOKEN:
+        ray.shutdown()
+        raise RuntimeError(f"the local Ray is not protected: it listens on {host}, {get_authentication_mode()}")
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set environment variables, and restore their values at the end."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
