@@ -53,6 +53,7 @@ def site(monkeypatch):
 def xner(site):
     def run(*args: object):
         env = {"COLUMNS": "160", "XNER_OPUS_API": OFFLINE, "XNER_OPUS_URL": site.url, "NO_PROXY": "127.0.0.1"}
+        env["XNER_ALLOW_PRIVATE_HOSTS"] = "1"
         result = CliRunner().invoke(app, ["corpus", *map(str, args)], env=env)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -205,7 +206,7 @@ def test_killed_and_resumed(site, tmp_path):
     site.faults = [Fault(stall=60.0)]
     env = {**os.environ, "XNER_OPUS_API": OFFLINE, "NO_PROXY": "127.0.0.1", "XNER_OPUS_URL": site.url}
     command = [sys.executable, "-m", "xner_ray.cli", "corpus", "fetch", "TED2013", "--target", "de"]
-    command += ["--catalog", "package", "--out", str(tmp_path)]
+    command += ["--catalog", "package", "--out", str(tmp_path), "--allow-private-hosts"]
     part = tmp_path / "TED2013/v1.1/moses/de-en.txt.zip.part"
     child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:

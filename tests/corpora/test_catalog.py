@@ -129,17 +129,17 @@ def api(monkeypatch, package):
 
 
 def test_api_and_package_give_the_same_archives(package, api):
-    live = open_catalog("auto", f"{api.url}/opusapi/")
+    live = open_catalog("auto", f"{api.url}/opusapi/", allow_private_hosts=True)
     assert live.name == f"{api.url}/opusapi/" and live.note is None
     for target in ("de", "zh", "zh_TW"):
         assert live.archives("en", target) == package.archives("en", target)
 
 
 def test_package_replaces_an_unreachable_api():
-    found = open_catalog("auto", "http://127.0.0.1:1/")
+    found = open_catalog("auto", "http://127.0.0.1:1/", allow_private_hosts=True)
     assert found.name.startswith("opustools ") and "cannot be reached" in found.note
     with pytest.raises(UserError, match="cannot be reached"):
-        open_catalog("api", "http://127.0.0.1:1/").archives("en", "de")
+        open_catalog("api", "http://127.0.0.1:1/", allow_private_hosts=True).archives("en", "de")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_package_replaces_an_unreachable_api():
 def test_unexpected_data_of_the_api_is_an_error(api, answer):
     api.api = lambda _: answer
     with pytest.raises(UserError, match=r"queried|returned"):
-        open_catalog("api", f"{api.url}/").archives("en", "de")
+        open_catalog("api", f"{api.url}/", allow_private_hosts=True).archives("en", "de")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_api_cannot_lead_out_of_the_folder(api, end):
     }
     api.api = lambda _: {"corpora": [row | {"url": f"https://h/{end}"}]}
     with pytest.raises(UserError, match="is not a valid archive name"):
-        open_catalog("api", f"{api.url}/").archives("en", "de")
+        open_catalog("api", f"{api.url}/", allow_private_hosts=True).archives("en", "de")
 
 
 def test_missing_package_is_an_error(monkeypatch):

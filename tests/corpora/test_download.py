@@ -42,7 +42,7 @@ def site(monkeypatch) -> Iterator[Site]:
 
 def get(site: Site, folder: Path, policy: RetryPolicy = FAST) -> tuple[bytes, Recorder]:
     listener = Recorder()
-    with HttpClient(policy) as http:
+    with HttpClient(policy, allow_private_hosts=True) as http:
         http.download(f"{site.url}/f", folder / "f.part", listener)
     return (folder / "f.part").read_bytes(), listener
 
@@ -135,14 +135,14 @@ def test_temporary_errors_are_retried_and_others_are_not(site, tmp_path):
 
 
 def test_missing_server_and_bad_url_are_errors(tmp_path):
-    with HttpClient(FAST) as http:
+    with HttpClient(FAST, allow_private_hosts=True) as http:
         for url, words in (("http://127.0.0.1:1/f", "no response.*gave up"), ("ftp:/x", "not an HTTP address")):
             with pytest.raises(UserError, match=words):
                 http.download(url, tmp_path / "f.part", ProgressListener())
 
 
 def test_head_gives_size_and_etag(site):
-    with HttpClient(FAST) as http:
+    with HttpClient(FAST, allow_private_hosts=True) as http:
         remote = http.head(f"{site.url}/f", ProgressListener())
         assert (remote.size, remote.etag) == (len(OLD), site.etag(OLD))
         with pytest.raises(UserError, match="does not exist"):
@@ -158,7 +158,7 @@ def test_second_process_is_refused(site, tmp_path):
                 with pytest.raises(UserError, match="another process downloads"):
                     get(site, tmp_path)
 
-    with HttpClient(FAST) as http:
+    with HttpClient(FAST, allow_private_hosts=True) as http:
         http.download(f"{site.url}/f", tmp_path / "f.part", SecondDownload())
     assert (tmp_path / "f.part").read_bytes() == OLD
 
@@ -180,7 +180,7 @@ folder = Path({str(tmp_path)!r})
 for size in ("128k", "4m"):
     subprocess.run(["mount", "-o", f"remount,size={{size}}", str(folder)], check=True)
     try:
-        with HttpClient() as http:
+        with HttpClient(allow_private_hosts=True) as http:
             http.download("{site.url}/f", folder / "f.part", ProgressListener())
         sys.stdout.write(str((folder / "f.part").stat().st_size))
     except UserError as e:

@@ -59,7 +59,7 @@ def site(monkeypatch):
 
 
 def fetch_one(site: Site, folder: Path, overwrite: bool = False) -> tuple[FetchItem, dict]:
-    with HttpClient(FAST) as http:
+    with HttpClient(FAST, allow_private_hosts=True) as http:
         item = plan_fetch(archive_of(), folder, site.url, http, ProgressListener(), overwrite)
         return item, fetch_archive(item, http, ProgressListener(), "a test")
 
@@ -148,7 +148,7 @@ def test_wrong_length_leaves_no_archive(site, tmp_path):
 
 def test_size_comes_from_the_server_or_the_catalog(site, tmp_path):
     site.head = False
-    with HttpClient(FAST) as http:
+    with HttpClient(FAST, allow_private_hosts=True) as http:
         assert plan_fetch(archive_of(size=777), tmp_path, site.url, http, ProgressListener()).remaining == 777
         assert plan_fetch(archive_of(), tmp_path, site.url, http, ProgressListener()).size is None
         site.head = True

@@ -21,7 +21,7 @@ def config(data, corpora: list[dict], languages=("de",), **opus) -> Config:
         "out": str(data / "out"),
         "data": str(data),
         "gold": [{"path": "g"}],
-        "ingest": {"max_pairs_per_language": 20},
+        "ingest": {"max_pairs_per_language": 20, "allow_private_hosts": True},
     }
     return Config(**keys, languages=list(languages), corpora=corpora, opus=opus)
 

@@ -29,6 +29,8 @@ class Fault:
         stitch: send the rest although If-Range does not match.
         shift: bytes by which the partial response starts at another position.
         swap: replace the file by these bytes before the response.
+        redirect: answer with this Location instead of the file.
+        endless: send the file without a length, and bytes after it until the client closes the connection.
     """
 
     status: int | None = None
@@ -40,6 +42,8 @@ class Fault:
     stitch: bool = False
     shift: int = 0
     swap: bytes | None = field(default=None, repr=False)
+    redirect: str | None = None
+    endless: bool = False
 
 
 @dataclass
@@ -90,8 +94,12 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.site.faults.pop(0) if self.site.faults else Fault()
         if fault.status:
             return self._plain(fault.status, after=fault.retry_after)
+        if fault.redirect is not None:
+            return self._plain(302, location=fault.redirect)
         if self.path not in self.site.files:
             return self._plain(404)
+        if fault.endless:
+            return self._endless(self.site.files[self.path])
         if fault.swap is not None:
             self.site.files[self.path] = fault.swap
         return self._file(self.site.files[self.path], fault)
@@ -138,8 +146,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
 
-    def _plain(self, status: int, body: bytes = b"", after: str | None = None) -> None:
+    def _endless(self, data: bytes) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        while True:  # until the write fails
+            self.wfile.write(data)
+
+    def _plain(self, status: int, body: bytes = b"", after: str | None = None, location: str | None = None) -> None:
         self.send_response(status)
+        if location is not None:
+            self.send_header("Location", location)
         self.send_header("Content-Length", str(len(body)))
         if after is not None:
             self.send_header("Retry-After", after)

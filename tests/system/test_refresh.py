@@ -42,7 +42,7 @@ languages: [de, zh]
 gold: [{{path: "{{data}}/gold/en.train.conll"}}]
 corpora: [{{opus: News}}, {{opus: Talks}}]
 opus: {{catalog: api, api: "{url}/api", base_url: "{url}"}}
-ingest: {{shard_rows: 50}}
+ingest: {{shard_rows: 50, allow_private_hosts: true}}
 teacher:
   encoder: tiny
   training: {{epochs: 8, learning_rate: 3.0e-3, loss: cross_entropy, tokens_per_step: 256, freeze_embeddings: false}}

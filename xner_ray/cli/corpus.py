@@ -17,6 +17,7 @@ from xner_ray.errors import UserError
 
 if TYPE_CHECKING:
     from xner_ray.corpora.opus.catalog import Archive, Catalog
+    from xner_ray.corpora.opus.download import HttpClient
     from xner_ray.corpora.opus.fetch import FetchItem
 
 GB = 1_000_000_000
@@ -38,6 +39,15 @@ Api = Annotated[
     typer.Option("--api", metavar="URL", envvar="XNER_OPUS_API", help="URL of the online index.", show_default=False),
 ]
 
+PrivateHosts = Annotated[
+    bool,
+    typer.Option(
+        "--allow-private-hosts",
+        envvar="XNER_ALLOW_PRIVATE_HOSTS",
+        help="Connect to private and loopback addresses too. In a config: `ingest.allow_private_hosts`.",
+    ),
+]
+
 corpus = command_group(
     "List, fetch and ingest parallel corpora.\n\nExample: [cyan]xner corpus list --source en --target de[/]"
 )
@@ -57,6 +67,7 @@ def list_corpora(
     format: Format = "moses",
     catalog: Which = "auto",
     api: Api = None,
+    private: PrivateHosts = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of a table. Sizes are in bytes.")
     ] = False,
@@ -69,7 +80,7 @@ def list_corpora(
     from xner_ray.corpora.opus.catalog import newest_versions
 
     source = language_code(source, "--source")
-    opened = _catalog(catalog or "auto", api, format)
+    opened = _catalog(catalog or "auto", api, format, private)
     wanted = {x.lower() for x in names or []}
     found: list[Archive] = []
     missing: dict[str, list[str]] = {}
@@ -147,6 +158,7 @@ def fetch_corpora(
     format: Format = "moses",
     catalog: Which = None,
     api: Api = None,
+    private: PrivateHosts = False,
 ) -> None:
     """Fetch archives of OPUS, check them, and write URL, ETag, sha256 and license beside each.
 
@@ -155,6 +167,7 @@ def fetch_corpora(
     Example: [cyan]xner corpus fetch TED2013 Europarl/v8 --target de --out data/opus[/]
     """
     from xner_ray.corpora.opus.archive_selection import archives_by_name, archives_of_config
+    from xner_ray.corpora.opus.download import HttpClient, RetryPolicy
 
     with report_user_errors(resumable=True):
         overrides = [x for x in names or [] if "=" in x]
@@ -166,24 +179,26 @@ def fetch_corpora(
             out = out or Path(loaded.fill(loaded.opus.folder))
             base_url = base_url or loaded.opus.base_url
             limit = loaded.opus.limit_gb if limit is None else limit
-            opened = _catalog(catalog or loaded.opus.catalog, api or loaded.opus.api, format)
+            private = private or loaded.ingest.allow_private_hosts
+            opened = _catalog(catalog or loaded.opus.catalog, api or loaded.opus.api, format, private)
             archives = archives_of_config(loaded, opened, chosen, _languages(target), echo)
         else:
             if overrides or not chosen or not target:
                 raise UserError("nothing to fetch", remedy="give NAME[/VERSION] and --target CODE, or --config CONFIG")
-            opened = _catalog(catalog or "auto", api, format)
+            opened = _catalog(catalog or "auto", api, format, private)
             source = language_code(source, "--source")
             archives = archives_by_name(opened, chosen, source, _languages(target), format, base_url, echo)
         _print_catalog(opened)
-        _fetch(
-            archives, out or Path("opus"), base_url, 1.0 if limit is None else limit, yes, dry_run, again, opened.name
-        )
+        with HttpClient(RetryPolicy(first_pause=FIRST_PAUSE), private) as http:
+            limit = 1.0 if limit is None else limit
+            _fetch(archives, out or Path("opus"), base_url, http, limit, yes, dry_run, again, opened.name)
 
 
 def _fetch(
     archives: Sequence[Archive],
     folder: Path,
     base_url: str | None,
+    http: HttpClient,
     limit: float,
     yes: bool,
     dry_run: bool,
@@ -193,33 +208,31 @@ def _fetch(
     from rich.filesize import decimal
 
     from xner_ray.cli.corpus_tables import Lines, bars, items_table
-    from xner_ray.corpora.opus.download import HttpClient, RetryPolicy
     from xner_ray.corpora.opus.fetch import check_disk_space, fetch_archive, plan_fetch
 
     failed: list[str] = []
-    with HttpClient(RetryPolicy(first_pause=FIRST_PAUSE)) as http:
-        items: list[FetchItem] = []
-        for archive in archives:
+    items: list[FetchItem] = []
+    for archive in archives:
+        with _collecting(failed):
+            items.append(plan_fetch(archive, folder, base_url, http, Lines(), again))
+    left = sum(x.remaining for x in items)
+    show(items_table(items))
+    echo(f"to fetch: {decimal(left)}, into {folder}")
+    if dry_run:
+        return _end(failed)
+    unknown = ", ".join(str(x.archive) for x in items if x.size is None)
+    if unknown and not yes:
+        raise UserError(f"the size of these archives is unknown: {unknown}", remedy="add --yes to fetch them")
+    if left > limit * GB and not yes:
+        raise UserError(
+            f"{decimal(left)} is more than the limit of {limit:g} GB", remedy="add --yes, or a higher --limit GB"
+        )
+    check_disk_space(items, folder)
+    with bars(items) as watching:
+        for item in items:
             with _collecting(failed):
-                items.append(plan_fetch(archive, folder, base_url, http, Lines(), again))
-        left = sum(x.remaining for x in items)
-        show(items_table(items))
-        echo(f"to fetch: {decimal(left)}, into {folder}")
-        if dry_run:
-            return _end(failed)
-        unknown = ", ".join(str(x.archive) for x in items if x.size is None)
-        if unknown and not yes:
-            raise UserError(f"the size of these archives is unknown: {unknown}", remedy="add --yes to fetch them")
-        if left > limit * GB and not yes:
-            raise UserError(
-                f"{decimal(left)} is more than the limit of {limit:g} GB", remedy="add --yes, or a higher --limit GB"
-            )
-        check_disk_space(items, folder)
-        with bars(items) as watching:
-            for item in items:
-                with _collecting(failed):
-                    receipt = fetch_archive(item, http, watching, catalog)
-                    watching.done(item, receipt)
+                receipt = fetch_archive(item, http, watching, catalog)
+                watching.done(item, receipt)
     return _end(failed)
 
 
@@ -238,14 +251,14 @@ def _end(failed: list[str]) -> None:
         raise UserError(f"{len(failed)} could not be fetched, see above", remedy="the others are there; run it again")
 
 
-def _catalog(choice: str, api: str | None, format: str) -> Catalog:
+def _catalog(choice: str, api: str | None, format: str, allow_private_hosts: bool) -> Catalog:
     from xner_ray.corpora.opus.catalog import open_catalog
 
     if choice not in ("auto", "package", "api"):
         raise UserError(f"no such catalog: {choice}", key="--catalog", remedy="auto, package or api")
     if format not in ("moses", "tmx"):
         raise UserError(f"OPUS has no format `{format}` that could be read", key="--format", remedy="moses or tmx")
-    return open_catalog(choice, api)  # type: ignore[arg-type]
+    return open_catalog(choice, api, allow_private_hosts=allow_private_hosts)  # type: ignore[arg-type]
 
 
 def _languages(text: str | None) -> list[str]:

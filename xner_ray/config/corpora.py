@@ -148,6 +148,11 @@ class IngestConfig(StrictModel):
     clean: CleanConfig | None = Field(
         None, description="Filters that drop bad pairs. Default: only unreadable pairs are dropped."
     )
+    allow_private_hosts: bool = Field(
+        False,
+        description="Fetch and read corpora over HTTP from private and loopback addresses too, e.g. from a mirror. Else"
+        " such an address is an error, also after a redirect.",
+    )
     incremental: bool = Field(
         False,
         description="Write the pairs to collections, OUT/corpus/LANGUAGE, to which a changed corpus only adds its new"
@@ -161,5 +166,5 @@ class IngestConfig(StrictModel):
         return self
 
     def fingerprint(self) -> dict[str, Any]:
-        """Keys that change the pairs; `incremental` changes only where they are stored."""
-        return self.model_dump(mode="json", exclude={"incremental"})
+        """Keys that change the pairs; the others change only where they come from and where they are stored."""
+        return self.model_dump(mode="json", exclude={"incremental", "allow_private_hosts"})

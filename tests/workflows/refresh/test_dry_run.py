@@ -112,7 +112,7 @@ def config(tmp_path, url: str, **refresh) -> Config:
 def test_states_of_a_corpus(tmp_path):
     """A corpus is new, unchanged after ingest, changed after a change on the server, and then unchanged again."""
     path = "/TED2013/v1.1/moses/de-en.txt.zip"
-    with serving() as site, HttpClient(IMPATIENT) as http:
+    with serving() as site, HttpClient(IMPATIENT, allow_private_hosts=True) as http:
         site.files[path] = good_moses(tmp_path / "x").read_bytes()
         refreshed, lines = config(tmp_path, site.url), []
 
@@ -154,7 +154,7 @@ def test_states_of_a_corpus(tmp_path):
 
 def test_date_is_compared_if_there_is_no_etag(tmp_path):
     path = "/TED2013/v1.1/moses/de-en.txt.zip"
-    with serving() as site, HttpClient(IMPATIENT) as http:
+    with serving() as site, HttpClient(IMPATIENT, allow_private_hosts=True) as http:
         site.etag, site.date = (lambda data: None), (lambda data: "Mon, 01 Jan 2024 00:00:00 GMT")
         site.files[path] = good_moses(tmp_path / "x").read_bytes()
         refreshed = config(tmp_path, site.url)
@@ -185,7 +185,7 @@ def test_rates_come_from_the_largest_earlier_refresh(tmp_path):
         ("2 CPUs", "other + other"): 500.0,
         ("1 GPUs (V100)", "embedded + embedded"): 9.0,
     }
-    with serving() as site, HttpClient(IMPATIENT) as http:
+    with serving() as site, HttpClient(IMPATIENT, allow_private_hosts=True) as http:
         changes = detect_changes(config(tmp_path, site.url), http, ProgressListener(), print, dry_run=True)
     costs = estimate_costs(config(tmp_path, "http://x"), changes, reports).costs
     pairs = changes.corpora[0].pairs

@@ -214,7 +214,10 @@ class Catalog:
 
 
 def open_catalog(
-    choice: CatalogChoice = "auto", api: str | None = None, timeout: tuple[float, float] = (2.0, 10.0)
+    choice: CatalogChoice = "auto",
+    api: str | None = None,
+    timeout: tuple[float, float] = (2.0, 10.0),
+    allow_private_hosts: bool = False,
 ) -> Catalog:
     """Open the live catalog or the catalog of the package `opustools`.
 
@@ -222,13 +225,14 @@ def open_catalog(
         choice: `api`: the live one; `package`: that of the package; `auto`: the live one if it responds.
         api: URL of another API.
         timeout: seconds to connect, seconds without data.
+        allow_private_hosts: connect to private and loopback addresses, too.
 
     Raises:
         UserError: the catalog is not available.
     """
     if choice == "package":
         return Catalog(PackageIndex())
-    live = LiveIndex(api or API, timeout)
+    live = LiveIndex(api or API, timeout, allow_private_hosts)
     if choice == "api":
         return Catalog(live)
     try:

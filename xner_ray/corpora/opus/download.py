@@ -35,6 +35,7 @@ from xner_ray.corpora.opus.http_responses import (
     remote_file,
     status_error,
 )
+from xner_ray.corpora.public_hosts import PrivateAddressError, public_session
 from xner_ray.errors import UserError
 
 T = TypeVar("T")
@@ -76,11 +77,16 @@ class ProgressListener:
 
 
 class HttpClient:
-    """An HTTP session that retries temporary failures."""
+    """An HTTP session that retries temporary failures.
 
-    def __init__(self, retry_policy: RetryPolicy | None = None):
+    Args:
+        retry_policy: timeouts and pauses.
+        allow_private_hosts: connect to private and loopback addresses, too.
+    """
+
+    def __init__(self, retry_policy: RetryPolicy | None = None, allow_private_hosts: bool = False):
         self.retry_policy = retry_policy or RetryPolicy()
-        self._session = requests.Session()
+        self._session = public_session(allow_private_hosts)
 
     def __enter__(self) -> HttpClient:
         return self
@@ -104,15 +110,21 @@ class HttpClient:
 
         return self._with_retries(request, url, listener, lambda: 0)
 
-    def download(self, url: str, part: Path, listener: ProgressListener) -> RemoteFile:
+    def download(self, url: str, part: Path, listener: ProgressListener, max_bytes: int | None = None) -> RemoteFile:
         """Download a file to `part`, continuing an earlier download of the same file.
+
+        Args:
+            url: of the file.
+            part: where its bytes are written.
+            listener: receives progress and warnings.
+            max_bytes: that the file may have. More are an error; None: no limit.
 
         Returns:
             The server's description of the file that `part` holds.
 
         Raises:
-            UserError: the file cannot be had, the disk is full, another process downloads it, or `max_tries` tries made no
-                progress. The part is kept, except bytes of another file.
+            UserError: the file cannot be had or is larger than `max_bytes`, the disk is full, another process downloads it,
+                or `max_tries` tries made no progress. The part is kept, except bytes of another file.
         """
         with _locked(part) as file:
             saved = _load_metadata(part, url)
@@ -121,10 +133,12 @@ class HttpClient:
             elif saved.size is not None and _length(file) == saved.size:
                 return saved
             return self._with_retries(
-                lambda: self._download_rest(url, part, file, listener), url, listener, lambda: _length(file)
+                lambda: self._download_rest(url, part, file, listener, max_bytes), url, listener, lambda: _length(file)
             )
 
-    def _download_rest(self, url: str, part: Path, file: BinaryIO, listener: ProgressListener) -> RemoteFile:
+    def _download_rest(
+        self, url: str, part: Path, file: BinaryIO, listener: ProgressListener, max_bytes: int | None
+    ) -> RemoteFile:
         """Append the body of one response; the file is complete when this returns."""
         saved, received, headers = _load_metadata(part, url), _length(file), {}
         if received and saved and saved.validator:
@@ -147,7 +161,7 @@ class HttpClient:
                 _save_metadata(part, remote)
             else:
                 raise status_error(response, url)
-            _append_body(response, file, remote, listener)
+            _append_body(response, file, remote, listener, max_bytes)
         return _check_length(file, remote)
 
     @contextmanager
@@ -158,7 +172,10 @@ class HttpClient:
                 method, url, headers=_HEADERS | headers, stream=True, timeout=timeouts, allow_redirects=True
             )
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-            raise UserError("is not an HTTP address", file=url, remedy="check the base URL") from None
+            remedy = "use an address of http or https that leads to such an address"
+            raise UserError("is not an HTTP address, or leads to one that is not", file=url, remedy=remedy) from None
+        except PrivateAddressError as e:
+            raise e.user_error(url) from e
         except requests.RequestException as e:
             raise RetryableError(f"no response ({error_reason(e)})") from e
         with response:
@@ -226,10 +243,18 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _append_body(response: requests.Response, file: BinaryIO, remote: RemoteFile, listener: ProgressListener) -> None:
+def _append_body(
+    response: requests.Response, file: BinaryIO, remote: RemoteFile, listener: ProgressListener, max_bytes: int | None
+) -> None:
     done = _length(file)
     listener.on_progress(done, remote.size)
     for chunk in _chunks(response):
+        if max_bytes is not None and done + len(chunk) > max_bytes:
+            file.truncate(0)
+            problem = f"sends more than the {max_bytes:,} bytes that were announced"
+            raise UserError(
+                problem, file=remote.url, remedy="run it again, which asks for the size again; or do not trust it"
+            )
         left = memoryview(chunk)
         try:
             while left:

@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from xner_ray.storage.fingerprint import hash_file
 
 _BLOCK = 1 << 20
 _LICENSE_BYTES = 1 << 16
+MAX_UNKNOWN_BYTES = 64 << 30  # of an archive whose size neither server nor catalog knows
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FetchItem:
         size: bytes; None where neither server nor catalog knows them.
         received: bytes on disk.
         state: `fetched` (with its receipt), `present` (a file without receipt), `partial` or `absent`.
+        announced: whether `size` is that of the server. The catalog's is rounded.
     """
 
     archive: Archive
@@ -47,11 +49,19 @@ class FetchItem:
     size: int | None
     received: int
     state: Literal["fetched", "present", "partial", "absent"]
+    announced: bool = False
 
     @property
     def remaining(self) -> int:
         """Bytes to fetch; 0 where the size is not known."""
         return 0 if self.state in ("fetched", "present") else max((self.size or 0) - self.received, 0)
+
+    @property
+    def max_bytes(self) -> int:
+        """More bytes are not accepted from the server."""
+        if self.size is None:
+            return MAX_UNKNOWN_BYTES
+        return self.size if self.announced else self.size + self.size // 10 + _BLOCK
 
     @property
     def part(self) -> Path:
@@ -105,9 +115,10 @@ def plan_fetch(
             problem = f"has {received:,} bytes, the archive has {announced:,}"
             raise UserError(problem, file=path, remedy="--again replaces it")
         return FetchItem(archive, url, path, size, received, "present")
-    part = FetchItem(archive, url, path, size, 0, "partial").part
+    absent = FetchItem(archive, url, path, size, 0, "absent", announced is not None)
+    part = absent.part
     received = part.stat().st_size if part.exists() and metadata_path(part).exists() else 0
-    return FetchItem(archive, url, path, size, received, "partial" if received else "absent")
+    return replace(absent, received=received, state="partial") if received else absent
 
 
 def check_disk_space(items: Iterable[FetchItem], folder: Path) -> None:
@@ -142,7 +153,7 @@ def fetch_archive(item: FetchItem, client: HttpClient, listener: ProgressListene
     resumed = item.received > 0
     while True:
         listener.on_start(str(item.archive), "fetching")
-        remote = client.download(item.url, item.part, listener)
+        remote = client.download(item.url, item.part, listener, item.max_bytes)
         try:
             entries = check_archive(item.part, item.path.name, str(item.archive), listener)
             break

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import importlib.metadata
 import importlib.util
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from xner_ray.errors import UserError
 from xner_ray.storage.user_cache import create_file_once
 
 API = "https://opus.nlpl.eu/opusapi/"
+_MAX_RESPONSE_BYTES = 256 << 20
 _COLUMNS = ("corpus", "version", "source", "target", "url", "size", "alignment_pairs", "latest")
 Row = dict[str, Any]
 
@@ -82,16 +84,27 @@ def _unpack(packed: Path, out: Path) -> None:
         index.execute("CREATE INDEX by_corpus ON opusfile (corpus)")
 
 
+def _read(response: Any) -> bytes:
+    """The body, which a server must not make larger than memory."""
+    body = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        body += chunk
+        if len(body) > _MAX_RESPONSE_BYTES:
+            raise ValueError(f"more than {_MAX_RESPONSE_BYTES:,} bytes")
+    return bytes(body)
+
+
 class LiveIndex:
     """The API of OPUS, or of a mirror with the same API.
 
     Args:
         url: of the API.
         timeout: seconds to connect, seconds without data.
+        allow_private_hosts: connect to private and loopback addresses, too.
     """
 
-    def __init__(self, url: str = API, timeout: tuple[float, float] = (2.0, 10.0)):
-        self.name, self._timeout = url, timeout
+    def __init__(self, url: str = API, timeout: tuple[float, float] = (2.0, 10.0), allow_private_hosts: bool = False):
+        self.name, self._timeout, self._allow_private_hosts = url, timeout, allow_private_hosts
 
     def rows(self, sources: list[str], targets: list[str], format: str) -> list[Row]:
         """As `PackageIndex.rows`. Raises: UserError if the API cannot be reached or returns unexpected data."""
@@ -110,10 +123,17 @@ class LiveIndex:
     def _get(self, query: dict[str, str], key: str) -> Iterable[Any]:
         import requests
 
+        from xner_ray.corpora.public_hosts import PrivateAddressError, public_session
+
         try:
-            response = requests.get(self.name, params=query, timeout=self._timeout)
-            response.raise_for_status()
-            items = response.json()[key]
+            with (
+                public_session(self._allow_private_hosts) as session,
+                session.get(self.name, params=query, timeout=self._timeout, stream=True) as response,
+            ):
+                response.raise_for_status()
+                items = json.loads(_read(response))[key]
+        except PrivateAddressError as e:
+            raise e.user_error(self.name) from e
         except (requests.ConnectionError, requests.Timeout) as e:
             raise self._error("cannot be reached") from e
         except (requests.RequestException, ValueError, KeyError, TypeError) as e:

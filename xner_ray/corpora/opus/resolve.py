@@ -65,7 +65,7 @@ def resolve_corpora(config: Config, log: Log) -> Config:
     """
     if not any(x.opus for x in config.corpora):
         return config
-    catalog = open_catalog(config.opus.catalog, config.opus.api)
+    catalog = open_catalog(config.opus.catalog, config.opus.api, allow_private_hosts=config.ingest.allow_private_hosts)
     return with_archive_paths(config, find_archives(config, catalog, log), catalog.name, log)
 
 

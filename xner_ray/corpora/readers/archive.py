@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from xner_ray.corpora.public_hosts import PrivateAddressError, remote_options
 from xner_ray.errors import UserError
 from xner_ray.storage.fingerprint import hash_file
 
@@ -70,8 +71,10 @@ def open_file(path: str, key: str | None = None) -> BinaryIO:
     import fsspec
 
     try:
-        return fsspec.open(path, "rb").open()
-    except FileNotFoundError:
+        return fsspec.open(path, "rb", **remote_options(path)).open()
+    except FileNotFoundError as e:
+        if isinstance(e.__cause__, PrivateAddressError):
+            raise e.__cause__.user_error(path) from e
         raise UserError("no such file", file=path, key=key, remedy="check the URL") from None
     except ImportError as e:
         raise UserError(

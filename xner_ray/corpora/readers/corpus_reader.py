@@ -28,6 +28,7 @@ from xner_ray.corpora.filters.validity_filters import (
     parse_scores,
 )
 from xner_ray.corpora.ingest_report import CorpusCount
+from xner_ray.corpora.public_hosts import allow_private_hosts
 from xner_ray.corpora.readers.formats import Chunk, read_corpus, swap_remedy
 from xner_ray.corpora.shard_writer import as_pairs
 from xner_ray.errors import UserError
@@ -114,6 +115,7 @@ class CorpusReader:
             UserError: the corpus is missing, damaged, empty, or has no scores to compare with `min_score`.
         """
         source, count = self.source, self.count
+        allow_private_hosts(source.ingest.allow_private_hosts)
         for chunk in read_corpus(source.corpus, *source.languages, source.path, source.target_path, count.notes):
             count.read += len(chunk)
             if source.corpus.min_score is not None:

@@ -120,7 +120,9 @@ def detect_changes(
     """
     catalog, archives, with_paths = None, [], config
     if any(x.opus for x in config.corpora):
-        opened = open_catalog(config.opus.catalog, config.opus.api)
+        opened = open_catalog(
+            config.opus.catalog, config.opus.api, allow_private_hosts=config.ingest.allow_private_hosts
+        )
         catalog, archives = opened.name, find_archives(config, opened, log)
         with_paths = with_archive_paths(config, archives, catalog, lambda line: None)
     distinct = dict.fromkeys(x.archive for x in archives)

@@ -42,6 +42,6 @@ def plan_refresh(config: Config, log: Log, retry_policy: RetryPolicy | None = No
     config = refresh_config(config)
     refuse_url(config.out)
     check_format(config.out)
-    with HttpClient(retry_policy) as http:
+    with HttpClient(retry_policy, config.ingest.allow_private_hosts) as http:
         changes = detect_changes(config, http, ProgressListener(), log, dry_run=True)
     return estimate_costs(config, changes, RefreshReports(open_blob_store(registry_root(config))).all())

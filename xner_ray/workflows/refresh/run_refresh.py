@@ -132,7 +132,7 @@ class _Refresh:
         self.report["current"] = before and before["version"]
         if self.config.sample:
             complete(Context.open(self.config, self.config_file, self.log), Sample(), {})
-        with HttpClient(retry_policy) as http:
+        with HttpClient(retry_policy, self.config.ingest.allow_private_hosts) as http:
             changes = detect_changes(self.config, http, listener, self.log)
             self.report["corpora"] = [c.to_json() for c in changes.corpora if c.state != "unchanged"]
             self._fetch(changes, http, listener)
