@@ -8,6 +8,7 @@ token is known to this process and its children alone. Ray 2.60 has no public op
 from __future__ import annotations
 
 import contextlib
+import importlib
 import ipaddress
 import logging
 import os
@@ -80,21 +81,22 @@ def start_local(**options: Any) -> None:
     with _environment(**token, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"):
         import ray
         from ray._private import ray_constants
-        from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, Config, get_authentication_mode
+
+        core: Any = importlib.import_module("ray._raylet")  # compiled, without types
 
         # Where Ray was imported before, it has read the variables.
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        core.Config.initialize("")
+        core.AuthenticationTokenLoader.instance().reset_cache()
         clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
         common = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.WARNING}
         try:
             ray.init(address="local", **common | options)
         finally:
             ray_constants.ENABLE_RAY_CLUSTER = clusters
-    host = ray.util.get_node_ip_address()
-    if not ipaddress.ip_address(host).is_loopback or get_authentication_mode() != AuthenticationMode.TOKEN:
+    host, mode = ray.util.get_node_ip_address(), core.get_authentication_mode()
+    if not ipaddress.ip_address(host).is_loopback or mode != core.AuthenticationMode.TOKEN:
         ray.shutdown()
-        raise RuntimeError(f"the local Ray is not protected: it listens on {host}, {get_authentication_mode()}")
+        raise RuntimeError(f"the local Ray is not protected: it listens on {host}, and the mode is {mode}")
 
 
 @contextlib.contextmanager
