@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from tests.harness.opus_server import Fault, serving
 from xner_ray.cli import corpus as cli_corpus
+from xner_ray.cli.corpus_ingest import _format_of
 from xner_ray.cli.corpus_tables import Bars
 from xner_ray.cli.main import app
 from xner_ray.corpora.opus.catalog import Archive
@@ -222,3 +223,20 @@ def test_killed_and_resumed(site, tmp_path):
     assert done.returncode == 0, done.stderr
     assert part.with_name("de-en.txt.zip").read_bytes() == data and site.ranges() == [None, f"bytes={there}-"]
     assert "%" in done.stdout, "how much is here is shown"
+
+
+@pytest.mark.parametrize(
+    ("path", "format"),
+    [
+        ("TED2013/v1.1/moses/de-en.txt.zip", "moses"),
+        ("de-en.zip", "moses"),
+        ("de-en.tmx", "tmx"),
+        ("de-en.tmx.gz", "tmx"),
+        ("http://host/de-en.tmx.xz", "tmx"),
+        ("de-en.tmx.zip", "tmx"),
+        ("de-en.tsv.zst", "tsv"),
+        ("de-en.txt", None),
+    ],
+)
+def test_the_format_follows_from_the_name_of_an_archive(path, format):
+    assert _format_of(path) == format

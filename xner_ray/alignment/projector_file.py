@@ -15,7 +15,7 @@ from xner_ray.errors import UserError
 from xner_ray.storage.atomic import write_json
 
 FILE, VERSION, KIND = "projector.json", 7, "aligner"
-_REMEDY = "give the folder of a trained aligner, e.g. OUT/aligner/.../model"
+_REMEDY = "give the folder of a trained aligner, e.g. OUT/aligner/current"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from xner_ray.cli.options import language_code
 from xner_ray.errors import UserError
 
 _OPUS = re.compile(r"(?:OPUS-)?(?P<name>[^/]+)/(?P<version>[^/]+)/(?:moses|tmx|tsv)/[^/]+$")
-_FORMATS = {".zip": "moses", ".tmx": "tmx", ".tsv": "tsv"}
+_FORMATS = {".tmx": "tmx", ".tsv": "tsv"}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 Inputs = Annotated[
     list[str], typer.Argument(metavar="CONFIG [KEY=VALUE...] | ARCHIVE...", help="A YAML config, or files and URLs.")
@@ -116,14 +117,21 @@ def _corpus(path: str, name: str | None, format: str | None, domain: str, min_sc
 
     found = _OPUS.search(path)
     label = name or (f"{found['name']}/{found['version']}" if found else Path(path).name.split(".")[0])
-    suffix = Path(path.removesuffix(".gz")).suffix
-    kind = format or _FORMATS.get(suffix)
+    kind = format or _format_of(path)
     keys = {"name": label.split("/")[0], "domain": domain, "format": kind, "path": path, "min_score": min_score}
     try:
         return CorpusConfig.model_validate(keys), label
     except ValidationError as e:
         remedy = "give --format moses, tmx, tsv or wikimatrix"
         raise UserError(e.errors()[0]["msg"], file=path, key="--format", remedy=remedy) from None
+
+
+def _format_of(path: str) -> str | None:
+    """The format by the name of a file, e.g. `x.tmx.xz`, `x.tmx.zip`, `de-en.txt.zip`; None: not known."""
+    name = Path(path)
+    while name.suffix in _COMPRESSED:
+        name = name.with_suffix("")
+    return _FORMATS.get(name.suffix) or ("moses" if path.endswith(".zip") else None)
 
 
 def _source(corpus: Any, label: str, languages: tuple[str, str], keys: dict[str, Any]) -> Any:

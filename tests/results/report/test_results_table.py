@@ -71,6 +71,7 @@ def test_a_run_without_evaluation_sets_ends_with_ledger_teacher_students_and_a_n
     assert "Student of es: out/my run/student/es/current" in text
     assert "xner tag --out 'out/my run' --language de 'A sentence" in text
     assert "xner evaluate --out 'out/my run' --language de --data GOLD.conll" in text
+    assert "teacher has no score" in " ".join(printed(results_table({**results, "source_sets": {}}, "out")).split())
 
 
 def test_empty_run_is_shown():

@@ -37,6 +37,8 @@ def results_table(results: Mapping[str, Any], out: str | None = None) -> Rendera
     sets = results.get("sets") or results["languages"]
     parts: list[RenderableType] = [_gains(sets) if sets else Text(_NO_SETS)]
     parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("source_sets", {}).items()]
+    if not sets and not results.get("source_sets"):
+        parts.append(Text("The teacher has no score. The key `dev` names gold of the source language."))
     if results.get("held_out_gold"):
         parts.append(
             Text(f"{results['held_out_gold']:,} gold sentences were excluded, because evaluation files contain them")
