@@ -72,15 +72,8 @@ def measure(folder: Path, density: float, shards: int, shard_rows: int) -> dict[
     )
     try:
         pools = plan_pools(LabelConfig(), nodes_up(), shards)
-        job = LabelingJob(
-            store=str(folder / "store"),
-            functions=EMULATED,
-            models=LabelingModels({}, "", "en", True, 4096, "fp32", 1),
-            max_quarantined=0.0,
-            log_context=LogContext("emulated"),
-            pretokenized=True,
-        )
-        commits = [time.time() for _ in label_shards(write_shards(folder, shards, shard_rows), pools, job)]
+        shard_list = write_shards(folder, shards, shard_rows)
+        commits = [time.time() for _ in label_shards(shard_list, pools, emulated_job(folder))]
     finally:
         ray.shutdown()
     busy = [json.loads(line) for file in folder.glob("gpu-*.jsonl") for line in file.read_text().splitlines()]
@@ -91,6 +84,18 @@ def measure(folder: Path, density: float, shards: int, shard_rows: int) -> dict[
         "pairs_per_second": round(shards * shard_rows / seconds, 1),
         "largest_gap": round(max(b - a for a, b in itertools.pairwise(commits)), 1),
     }
+
+
+def emulated_job(folder: Path) -> LabelingJob:
+    """A labeling with emulated models into a store in the folder."""
+    return LabelingJob(
+        store=str(folder / "store"),
+        functions=EMULATED,
+        models=LabelingModels({}, "", "en", True, 4096, "fp32", 1),
+        max_quarantined=0.0,
+        log_context=LogContext("emulated"),
+        pretokenized=True,
+    )
 
 
 def write_shards(folder: Path, shards: int, rows: int) -> list[ShardDescriptor]:

@@ -101,6 +101,7 @@ def test_shard_is_labeled_aligned_and_committed(tmp_path, label_and_align):
     assert extra["label.tokens"] > 50 and extra["align.tokens"] > extra["label.tokens"]
     assert row == {
         "shard": "s-1",
+        "undone": "",
         "language": "de",
         "rows": 50,
         "entities": len(table["entities"].combine_chunks().values),

@@ -7,6 +7,8 @@ can kill the process (`xner_ray/labeling/isolation`).
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +18,14 @@ import pyarrow.compute as pc
 
 from xner_ray import schema
 from xner_ray.errors import UserError
-from xner_ray.labeling.isolation import Bisection, SubprocessWorker
+from xner_ray.labeling.isolation import (
+    Bisection,
+    ChildStartError,
+    DeviceLostError,
+    SubprocessWorker,
+    device_name,
+    other_device,
+)
 from xner_ray.labeling.shard_functions import LabelAndAlignFunction, LabelingModels, ShardFunctions
 from xner_ray.observability.shard_timer import LogContext, ShardTimer, count_model_actor
 from xner_ray.storage.envelope import pack, repack, unpack
@@ -24,7 +33,20 @@ from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.verify import read_table
 
 _NOTES = b"xner.notes"  # metadata key of the notes of earlier stages
+_UNDONE = b"xner.undone"  # metadata key: the device that could not label the shard
+MAX_DEVICE_DEATHS = 3  # of the child of an actor, before its device is left out
 FUNCTION_STAGES = ("tokenize", "label", "align")  # stages that can quarantine rows
+
+
+log = logging.getLogger(__name__)
+# A row that shows whether a device works.
+SOUND = pa.table(
+    {
+        "source": ["Anna Keller went to Vienna."],
+        "target": ["Anna Keller fuhr nach Wien."],
+        "entities": pa.array([[{"start": 0, "end": 11, "type": "PER", "score": 1.0}]], schema.ENTITIES.type),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +59,9 @@ class LabelingJob:
         models: argument of the functions.
         max_quarantined: largest allowed ratio of failed rows in a shard.
         log_context: for the log lines and metrics of the actors.
-        pretokenized: the graph has a tokenize stage before the models.
+        pretokenized: the graph has a tokenize stage before the models. Only graphs with GPUs have it.
+        left_out: devices of which an earlier graph of this run showed that they do not work.
+        left_out_seconds: an actor whose device is left out gives back one shard in this time.
     """
 
     store: str
@@ -46,6 +70,8 @@ class LabelingJob:
     max_quarantined: float
     log_context: LogContext
     pretokenized: bool = False
+    left_out: frozenset[str] = frozenset()
+    left_out_seconds: float = 30.0
 
 
 def read_shard(row: Mapping[str, Any], store: str) -> pa.Table:
@@ -78,15 +104,17 @@ def commit_shard(batch: pa.Table, store: str) -> pa.Table:
         store: folder or URL of the shard store.
 
     Returns:
-        One row with the shard's name and counts.
+        One row with the shard's name and counts. If it was not labeled, `undone` names the device and nothing is committed.
     """
     shard, language, table = unpack(batch)
+    if device := (table.schema.metadata or {}).get(_UNDONE):
+        return pa.table({"shard": [shard], "undone": [device.decode()]})
     input_hash = batch.column("input_hash")[0].as_py()
     entities = int(pc.sum(pc.list_value_length(table.column("entities"))).as_py() or 0)
     counts = {"entities": entities, "quarantined": table.num_rows - table.column("fault").null_count}
     notes = _notes(table)
     ShardStore(store).commit(shard, table.select(schema.ALIGNED.names), input_hash, {**counts, **notes})
-    row: dict[str, Any] = {"shard": shard, "language": language, "rows": table.num_rows, **counts}
+    row: dict[str, Any] = {"shard": shard, "undone": "", "language": language, "rows": table.num_rows, **counts}
     for stage in FUNCTION_STAGES:
         faults = pc.starts_with(table.column("fault"), f"{stage}: ")
         row[f"{stage}.quarantined"] = pc.sum(faults).as_py() or 0
@@ -119,7 +147,8 @@ class FunctionStep:
         columns = [*self.input_columns]
         if job.pretokenized and self.has_model:
             columns.append(schema.PRETOKENIZED.name)
-        self.bisection = Bisection(self.stage, columns, self.output, worker, job.max_quarantined)
+        sound = SOUND.select(self.input_columns) if job.pretokenized and self.has_model else None
+        self.bisection = Bisection(self.stage, columns, self.output, worker, job.max_quarantined, sound)
         self.timer = ShardTimer(job.log_context, self.stage)
         self.notes = {} if job.models.null_model or not self.has_model else {"precision": job.models.precision}
 
@@ -171,16 +200,45 @@ class PrepareShards:
 
 
 class LabelAndAlign:
-    """Actor: runs teacher and aligner, both in one child process."""
+    """Actor: runs teacher and aligner, both in one child process.
+
+    After three deaths of the child for sound rows, the device is left out: the actor gives shards back as they are, slowly, so
+    that the other actors get nearly all of them. `graph.label_shards` sends them through a second graph. The actor stays alive,
+    because Ray would start another one on the same device.
+    """
 
     def __init__(self, job: LabelingJob):
+        self.device, self.deaths, self.left_out_seconds = device_name(), 0, job.left_out_seconds
+        if job.pretokenized and self.device in job.left_out:
+            self.deaths = MAX_DEVICE_DEATHS
+            return
         self.worker = SubprocessWorker(LabelAndAlignFunction, job.functions, job.models)
         self.label, self.align = LabelStep(job, self.worker), AlignStep(job, self.worker)
         count_model_actor(job.log_context)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """The envelope of a labeled and aligned shard."""
-        return self.align(self.label(batch))
+        """The envelope of a labeled and aligned shard, or of a shard that could not be labeled here."""
+        if self.deaths >= MAX_DEVICE_DEATHS:
+            time.sleep(self.left_out_seconds)
+        while self.deaths < MAX_DEVICE_DEATHS:
+            try:
+                return self.align(self.label(batch))
+            except DeviceLostError as e:
+                self._replace_child(str(e))
+        _, _, table = unpack(batch)
+        return repack(batch, table.replace_schema_metadata({_UNDONE: self.device}))
+
+    def _replace_child(self, problem: str) -> None:
+        """Count a death, and start a child on another device of the node if there is one."""
+        started = False
+        while not started and self.deaths < MAX_DEVICE_DEATHS:
+            self.deaths += 1
+            log.warning("%s: death %d of %d: %s", self.device, self.deaths, MAX_DEVICE_DEATHS, problem)
+            try:
+                self.worker.restart(other_device())
+                started = True
+            except ChildStartError as e:
+                problem = str(e)
 
 
 class CommitShards:

@@ -15,19 +15,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from xner_ray.errors import UserError
 from xner_ray.labeling.actors import CommitShards, LabelAndAlign, LabelingJob, PrepareShards, ReadLabelAlignCommit
 from xner_ray.labeling.pools import Pool, Pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 
+log = logging.getLogger(__name__)
+
 MAX_CHUNK = 64  # shards
 CHUNKS_PER_ACTOR = 100  # so that all actors of a pool end at about the same time
+MAX_PASSES_WITHOUT_COMMIT = 3  # while a device is left out and others should work
 MAX_INIT_DEATHS = 3  # of the actors of a pool one after another, before the run fails
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
 
@@ -42,9 +47,30 @@ def label_shards(shards: Sequence[ShardDescriptor], pools: Pools, job: LabelingJ
 
     Yields:
         for each committed shard, the row that `actors.commit_shard` gives.
+
+    Raises:
+        UserError: no device can run the models.
     """
     with requested_nodes(pools):
-        yield from _graph(shards, pools, job).iter_rows()
+        passes_without_commit = 0
+        while shards:
+            undone: set[str] = set()
+            for row in _graph(shards, pools, job).iter_rows():
+                device = row["undone"]
+                if not device:
+                    yield row
+                    continue
+                if device not in job.left_out:
+                    log.warning("[label] %s is left out: its process dies for sound rows too", device)
+                    job = replace(job, left_out=job.left_out | {device})
+                undone.add(row["shard"])
+            passes_without_commit = 0 if len(undone) < len(shards) else passes_without_commit + 1
+            if passes_without_commit and (
+                len(job.left_out) >= len(pools.bundles()) or passes_without_commit == MAX_PASSES_WITHOUT_COMMIT
+            ):
+                remedy = "look at the devices with nvidia-smi, replace or exclude their nodes, and run it again"
+                raise UserError(f"no device can run the models: {', '.join(sorted(job.left_out))}", remedy=remedy)
+            shards = [shard for shard in shards if shard.shard in undone]
 
 
 @contextlib.contextmanager

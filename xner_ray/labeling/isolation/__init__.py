@@ -12,6 +12,15 @@ death.
 """
 
 from xner_ray.labeling.isolation.bisection import Bisection
-from xner_ray.labeling.isolation.subprocess_worker import ShardFunction, SubprocessWorker
+from xner_ray.labeling.isolation.devices import DeviceLostError, device_name, other_device
+from xner_ray.labeling.isolation.subprocess_worker import ChildStartError, ShardFunction, SubprocessWorker
 
-__all__ = ["Bisection", "ShardFunction", "SubprocessWorker"]
+__all__ = [
+    "Bisection",
+    "ChildStartError",
+    "DeviceLostError",
+    "ShardFunction",
+    "SubprocessWorker",
+    "device_name",
+    "other_device",
+]

@@ -5,6 +5,8 @@ because each death costs the start of a process: one bad row in a shard of 2,000
 
 A shard that hangs is tried once more before it is split, in a new process and on another GPU where the node has one, because a
 hang is more often a fault of the machine than of a row.
+
+A shard that kills its process on a GPU is split only if a sound row still runs. If it does not, the GPU is the fault.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.errors import UserError
-from xner_ray.labeling.isolation.devices import other_device
-from xner_ray.labeling.isolation.subprocess_worker import Done, Failed, SubprocessWorker
+from xner_ray.labeling.isolation.devices import DeviceLostError, other_device
+from xner_ray.labeling.isolation.subprocess_worker import ChildStartError, Done, Failed, SubprocessWorker
 from xner_ray.schema import FAULT
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Bisection:
         output: field of the new column, a list.
         worker: runs the function.
         max_quarantined: largest allowed ratio of failed rows in a shard. If more rows fail, the models or the input are wrong.
+        sound: a table with a row that never fails on a device that works; None: the device is not in question.
     """
 
     def __init__(
@@ -47,9 +50,10 @@ class Bisection:
         output: pa.Field,
         worker: SubprocessWorker,
         max_quarantined: float,
+        sound: pa.Table | None = None,
     ):
         self.stage, self.input_columns, self.output = stage, list(input_columns), output
-        self.worker, self.max_quarantined = worker, max_quarantined
+        self.worker, self.max_quarantined, self.sound = worker, max_quarantined, sound
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Table, dict[str, Any]]:
         """Run the function over the rows that have no fault yet.
@@ -63,6 +67,7 @@ class Bisection:
 
         Raises:
             UserError: the function raised it, or too many rows fail.
+            DeviceLostError: the process dies for a sound row too, or cannot start again.
             RuntimeError: the shard fails, but none of its rows fails alone.
         """
         faults = _faults(table)
@@ -78,6 +83,8 @@ class Bisection:
                 answer = self._run(table, rows, language)
             if isinstance(answer, Done):
                 break
+            if answer.died:
+                self._check_device(language)
             num_before = len(faults)
             self._find_faults(table, rows, language, faults)
             unexplained += num_before == len(faults)
@@ -92,7 +99,22 @@ class Bisection:
 
     def _run(self, table: pa.Table, rows: np.ndarray, language: str) -> Done | Failed:
         inputs = table.select(self.input_columns)
-        return self.worker.run(inputs.take(pa.array(rows)) if len(rows) < len(table) else inputs, language)
+        try:
+            return self.worker.run(inputs.take(pa.array(rows)) if len(rows) < len(table) else inputs, language)
+        except ChildStartError as e:
+            if self.sound is None:
+                raise
+            raise DeviceLostError(str(e)) from e
+
+    def _check_device(self, language: str) -> None:
+        if self.sound is None:
+            return
+        try:
+            answer = self.worker.run(self.sound, language)
+        except ChildStartError as e:
+            raise DeviceLostError(str(e)) from e
+        if isinstance(answer, Failed) and answer.died:
+            raise DeviceLostError(f"a sound row {answer.reason}")
 
     def _find_faults(self, table: pa.Table, rows: np.ndarray, language: str, faults: dict[int, str]) -> None:
         """Add the rows that fail alone to `faults`."""

@@ -1,14 +1,34 @@
-"""Another GPU of the node, for a shard whose child process hung."""
+"""The GPU of an actor: its name for messages, another one of the node, and the error for one that no longer works."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _DRIVER = Path("/proc/driver/nvidia/gpus")
+
+
+class DeviceLostError(Exception):
+    """The device of a child process fails for sound rows too."""
+
+
+def device_name() -> str:
+    """Host, number and UUID of the GPU of this process, as far as they are known."""
+    visible = os.environ.get(VISIBLE, "")
+    return f"GPU {visible or '?'} of {socket.gethostname()}{_uuid(visible)}"
+
+
+def _uuid(visible: str) -> str:
+    """The UUID that NVIDIA's driver shows for a number; empty where there is no such driver."""
+    folders = sorted(_DRIVER.iterdir()) if _DRIVER.is_dir() else []
+    if not visible.isdecimal() or int(visible) >= len(folders):
+        return ""
+    lines = (folders[int(visible)] / "information").read_text(errors="replace").splitlines()
+    return next((f" ({line.partition(':')[2].strip()})" for line in lines if line.startswith("GPU UUID")), "")
 
 
 def other_gpu(visible: str, node_gpus: int, machine_gpus: int) -> str | None:

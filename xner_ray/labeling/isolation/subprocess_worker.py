@@ -75,6 +75,10 @@ class Failed:
     hung: bool = False
 
 
+class ChildStartError(RuntimeError):
+    """A child process died or hung while it started."""
+
+
 class SubprocessWorker:
     """One child process that runs a shard function. A child that dies or hangs is replaced.
 
@@ -85,7 +89,8 @@ class SubprocessWorker:
 
     Raises:
         UserError: the constructor raised it. `run` can raise it too, when it replaces a child.
-        RuntimeError: the constructor raised another error, or the child died or hung while it started.
+        ChildStartError: the child died or hung while it started.
+        RuntimeError: the constructor raised another error.
     """
 
     def __init__(self, function: Callable[..., ShardFunction], *arguments: Any, deadline: Deadline | None = None):
@@ -135,9 +140,9 @@ class SubprocessWorker:
         child_end.close()
         kind, *answer = self._exchange((self.function, self.arguments), self.deadline.start_seconds)
         if kind == "hung":
-            raise RuntimeError(f"{self._name} did not start in {self.deadline.start_seconds:.0f} seconds")
+            raise ChildStartError(f"{self._name} did not start in {self.deadline.start_seconds:.0f} seconds")
         if kind == "died":
-            raise RuntimeError(f"{self._name} {answer[0]} while it started")
+            raise ChildStartError(f"{self._name} {answer[0]} while it started")
         if kind == "user_error":
             raise answer[0]
         if kind != "ready":

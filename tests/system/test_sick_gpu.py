@@ -1,0 +1,48 @@
+"""A GPU whose processes die is left out, and the run finishes on the other one; a run without a device that works ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.emulated import emulated_job, write_shards
+from tests.harness.emulated_gpu import DENSITY, FOLDER, SICK
+from tests.harness.null_runs import ray_head
+from xner_ray.config import LabelConfig
+from xner_ray.errors import UserError
+from xner_ray.labeling.graph import label_shards
+from xner_ray.labeling.pools import plan_pools
+from xner_ray.storage.shard_store import ShardStore
+from xner_ray.training.backends.nodes import nodes_up
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+SHARDS = 12
+
+
+def label(folder, gpus: int, sick: str) -> list[dict]:
+    """Label shards on emulated GPUs, of which one is sick; the rows of committed shards."""
+    import ray
+
+    variables = {FOLDER: str(folder), DENSITY: "1", SICK: sick}
+    with ray_head(4, f"--num-gpus={gpus}") as head:
+        ray.init(head.address, runtime_env={"env_vars": variables}, log_to_driver=False)
+        try:
+            pools = plan_pools(LabelConfig(num_gpus_per_actor=1.0), nodes_up(), SHARDS)
+            job = replace(emulated_job(folder), left_out_seconds=2.0)
+            return list(label_shards(write_shards(folder, SHARDS, 200), pools, job))
+        finally:
+            ray.shutdown()
+
+
+def test_run_finishes_on_the_other_gpu(tmp_path, caplog):
+    rows = label(tmp_path, 2, "1")
+    assert sorted(row["shard"] for row in rows) == sorted(ShardStore(tmp_path / "store").committed())
+    assert len(rows) == SHARDS and not any(row["quarantined"] for row in rows)
+    assert any("GPU 1 of" in r.message and "left out" in r.message for r in caplog.records)
+
+
+def test_run_without_a_device_that_works_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no device can run the models: GPU 0 of") as e:
+        label(tmp_path, 1, "0")
+    assert e.value.remedy and not ShardStore(tmp_path / "store").committed()
