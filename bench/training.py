@@ -130,7 +130,7 @@ def bare_side(job: Any, model: Any = None) -> tuple[int, float, Callable[[], flo
     model = (model or load_model(job.start, job.labels)).float().to(device).train()
     freeze(model, training.freeze_embeddings, training.num_frozen_layers)
     if device.type == "cpu":
-        use_byte_dropout(model, job.seed)
+        use_byte_dropout(model, np.random.Generator(np.random.SFC64(job.seed)))
     dtype = choose_precision(training.precision, device)
     data = TrainSet.load(Path(job.data))
     lengths = data.ids.lengths

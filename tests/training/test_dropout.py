@@ -22,7 +22,7 @@ def test_rate_and_mean_are_those_of_dropout():
 def test_restored_modules_are_those_from_before(tiny_encoder):
     model = load_model(tiny_encoder, ["O", "B-X", "I-X"])
     before = [type(m) for m in model.modules()]
-    use_byte_dropout(model, 1)
+    use_byte_dropout(model, np.random.default_rng(1))
     assert sum(isinstance(m, ByteDropout) for m in model.modules()) >= 5
     restore_dropout(model)
     assert [type(m) for m in model.modules()] == before

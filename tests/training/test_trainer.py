@@ -8,9 +8,13 @@ import pytest
 import torch
 
 from tests.harness.tiny_job import SilentBackend, make_job, without_dropout
+from xner_ray.encoders.load import save_tokenizer
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.torch_engine import TorchEngine
+from xner_ray.training.checkpoint import TrainState
 from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet
+from xner_ray.training.job import Result
+from xner_ray.training.optimizer import build_optimizer
 from xner_ray.training.trainer import Trainer, train
 
 
@@ -40,9 +44,9 @@ def test_the_loss_falls(job):
     assert np.mean(result.losses[-5:]) < 0.5 * np.mean(result.losses[:3])
 
 
-def test_a_resumed_training_ends_as_an_uninterrupted_one(job):
+def test_a_resumed_training_with_dropout_ends_as_an_uninterrupted_one(job):
     job.training = job.training.model_copy(update={"epochs": 2})
-    whole, uninterrupted = train(without_dropout(job), SilentBackend(), device="cpu")
+    whole, uninterrupted = train(job, SilentBackend(), device="cpu")
     with pytest.raises(KeyboardInterrupt):
         train(job, InterruptedBackend(5), device="cpu")
     resumed, result = train(job, SilentBackend(), device="cpu")
@@ -52,11 +56,35 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(job):
         assert torch.allclose(a, b, atol=1e-5), name
 
 
+def test_ranks_draw_different_dropout_masks(job):
+    def loss(rank: int) -> float:
+        trainer = Trainer(job, SilentBackend(rank, 2), device="cpu")
+        trainer.backend.rank = 0  # the same rows, with the random numbers of the rank
+        return trainer.forward_backward(np.arange(8))
+
+    assert loss(0) == loss(0) and loss(1) == loss(1) and loss(0) != loss(1)
+
+
+def test_every_tensor_of_a_loaded_optimizer_is_where_its_parameter_is(job, tmp_path):
+    trainer = Trainer(job, SilentBackend(), device="cpu")
+    trainer.forward_backward(np.arange(8))
+    trainer.optimizer.step()
+    TrainState(trainer.model, trainer.optimizer, trainer.schedule, trainer.scaler, trainer.random, Result()).save(
+        tmp_path
+    )
+    model = Trainer(job, SilentBackend(), device="cpu").model.to("meta")  # stands for a GPU
+    optimizer, schedule = build_optimizer(model, job.training, 10)
+    TrainState(model, optimizer, schedule, trainer.scaler, trainer.random, Result()).load(tmp_path)
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    assert states and {value.device.type for value in states} == {"meta"}
+
+
 def test_a_teacher_sets_the_targets_of_tokens_without_a_label(job):
     """A student without labels tags as its teacher does. With labels its probabilities lie between both."""
     teacher_folder = Path(job.out).with_name("teacher")
     teacher, _ = train(job, SilentBackend(), device="cpu")
     teacher.save_pretrained(teacher_folder)
+    save_tokenizer(job.start, teacher_folder)
     data, folder = TrainSet.load(Path(job.data)), Path(job.data).parent
     labeled = data.labels >= 0
 

@@ -18,6 +18,8 @@ from xner_ray.training.job import Result, TrainJob
 if TYPE_CHECKING:
     import torch
 
+    from xner_ray.training.random_state import RandomState
+
 
 def is_trained(job: TrainJob) -> bool:
     """Whether the job is done: its stage folder is committed or, for a job without a marker, its model folder is complete."""
@@ -59,7 +61,7 @@ class TrainState:
 
     Attributes:
         model: not wrapped.
-        optimizer, schedule, scaler: of the loop.
+        optimizer, schedule, scaler, random: of the loop.
         result: figures so far.
     """
 
@@ -67,18 +69,20 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     scaler: torch.amp.GradScaler
+    random: RandomState
     result: Result
 
     def save(self, folder: Path) -> None:
-        """Write trained weights and optimizer moments as safetensors, counters and the result as JSON."""
+        """Write trained weights, optimizer moments and random states as safetensors, counters and the result as JSON."""
         from safetensors.torch import save_file
 
         tensors = {f"model.{name}": _copy(p) for name, p in self.model.named_parameters() if p.requires_grad}
         for i, parameter in enumerate(self._parameters()):
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{i}.{key}"] = _copy(value).cpu()
-        save_file(tensors, folder / "state.safetensors")
+        save_file(tensors | self.random.tensors(), folder / "state.safetensors")
         counters = {"schedule": self.schedule.last_epoch, "scaler": self.scaler.state_dict()}
+        counters["random"] = self.random.counters()
         (folder / "state.json").write_text(json.dumps({**counters, "result": asdict(self.result)}))
 
     def load(self, folder: Path) -> None:
@@ -94,8 +98,8 @@ class TrainState:
                     parameter.copy_(tensors[f"model.{name}"])
         for i, parameter in enumerate(self._parameters()):
             for key in ("step", "exp_avg", "exp_avg_sq"):
-                value = tensors[f"optimizer.{i}.{key}"]
-                self.optimizer.state[parameter][key] = value.to(parameter.device) if key != "step" else value
+                # `step` too: a fused optimizer on a GPU takes no counter that is on the CPU.
+                self.optimizer.state[parameter][key] = tensors[f"optimizer.{i}.{key}"].to(parameter.device)
         self.schedule.last_epoch = counters["schedule"]
         groups = zip(self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)
         for group, base, factor in groups:
@@ -103,6 +107,7 @@ class TrainState:
         if counters["scaler"]:
             self.scaler.load_state_dict(counters["scaler"])
         self.result = Result(**counters["result"])
+        self.random.load(tensors, counters["random"], self.result.steps)
 
     def _parameters(self) -> Iterator[torch.nn.Parameter]:
         for group in self.optimizer.param_groups:

@@ -32,9 +32,8 @@ class ByteDropout(nn.Module):
         return x * mask.to(x.dtype).mul_(256 / (256 - self.threshold))
 
 
-def use_byte_dropout(model: nn.Module, seed: int) -> None:
+def use_byte_dropout(model: nn.Module, random: np.random.Generator) -> None:
     """Replace the dropout modules of a model. Those of fused attention stay, because it only reads their `p`."""
-    random = np.random.Generator(np.random.SFC64(seed))
     for name, module in list(model.named_modules()):
         parent, _, last = name.rpartition(".")
         if type(module) is nn.Dropout and not parent.endswith(("attention.self", "self_attn", "self_attention")):

@@ -28,6 +28,7 @@ from xner_ray.training.freezing import freeze
 from xner_ray.training.job import Result, TrainJob
 from xner_ray.training.losses import LOSSES, soft_targets
 from xner_ray.training.optimizer import build_optimizer
+from xner_ray.training.random_state import RandomState
 
 LOG_SECONDS = 10.0  # between progress lines
 
@@ -66,8 +67,9 @@ class Trainer:
 
         self.model = load_model(job.start, job.labels).float().to(self.device).train()
         freeze(self.model, training.freeze_embeddings, training.num_frozen_layers)
+        self.random = RandomState(job.seed, backend.rank, self.device)
         if self.device.type == "cpu":
-            use_byte_dropout(self.model, job.seed)
+            use_byte_dropout(self.model, self.random.numpy)
         self.optimizer, self.schedule = build_optimizer(self.model, training, len(self.steps))
         self.dtype = choose_precision(training.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -79,7 +81,7 @@ class Trainer:
     def train(self) -> tuple[torch.nn.Module, Result]:
         """Run the steps that no checkpoint has yet; returns the trained model and the result of the whole training."""
         job, backend, num_steps = self.job, self.backend, len(self.steps)
-        state = TrainState(self.model, self.optimizer, self.schedule, self.scaler, Result())
+        state = TrainState(self.model, self.optimizer, self.schedule, self.scaler, self.random, Result())
         checkpoint = backend.load_checkpoint(job)
         if checkpoint is not None:
             state.load(checkpoint)
