@@ -59,8 +59,8 @@ class RayConfig(StrictModel):
     )
     train_workers: PositiveInt = Field(
         1,
-        description="Ray Train workers that train one model together. With 1 and no GPU, each model is a Ray task, and"
-        " several are trained at a time.",
+        description="Ray Train workers that train one model together. With 1, each model is a Ray task on one GPU or on CPUs,"
+        " and several are trained at a time.",
     )
     min_train_workers: PositiveInt | None = Field(
         None,

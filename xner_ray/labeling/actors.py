@@ -60,7 +60,6 @@ class LabelingJob:
         max_quarantined: largest allowed ratio of failed rows in a shard.
         log_context: for the log lines and metrics of the actors.
         pretokenized: the graph has a tokenize stage before the models. Only graphs with GPUs have it.
-        left_out: devices of which an earlier graph of this run showed that they do not work.
         left_out_seconds: an actor whose device is left out gives back one shard in this time.
     """
 
@@ -70,7 +69,6 @@ class LabelingJob:
     max_quarantined: float
     log_context: LogContext
     pretokenized: bool = False
-    left_out: frozenset[str] = frozenset()
     left_out_seconds: float = 30.0
 
 
@@ -209,9 +207,6 @@ class LabelAndAlign:
 
     def __init__(self, job: LabelingJob):
         self.device, self.deaths, self.left_out_seconds = device_name(), 0, job.left_out_seconds
-        if job.pretokenized and self.device in job.left_out:
-            self.deaths = MAX_DEVICE_DEATHS
-            return
         self.worker = SubprocessWorker(LabelAndAlignFunction, job.functions, job.models)
         self.label, self.align = LabelStep(job, self.worker), AlignStep(job, self.worker)
         count_model_actor(job.log_context)

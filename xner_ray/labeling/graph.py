@@ -18,13 +18,14 @@ import itertools
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.labeling.actors import CommitShards, LabelAndAlign, LabelingJob, PrepareShards, ReadLabelAlignCommit
+from xner_ray.labeling.isolation import device_name
 from xner_ray.labeling.pools import Pool, Pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 MAX_CHUNK = 64  # shards
 CHUNKS_PER_ACTOR = 100  # so that all actors of a pool end at about the same time
-MAX_PASSES_WITHOUT_COMMIT = 3  # while a device is left out and others should work
 MAX_INIT_DEATHS = 3  # of the actors of a pool one after another, before the run fails
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
 
@@ -51,26 +51,60 @@ def label_shards(shards: Sequence[ShardDescriptor], pools: Pools, job: LabelingJ
     Raises:
         UserError: no device can run the models.
     """
-    with requested_nodes(pools):
-        passes_without_commit = 0
+    left_out: set[str] = set()
+    with requested_nodes(pools), contextlib.ExitStack() as stack:
         while shards:
             undone: set[str] = set()
+            new: set[str] = set()
             for row in _graph(shards, pools, job).iter_rows():
                 device = row["undone"]
                 if not device:
                     yield row
                     continue
-                if device not in job.left_out:
-                    log.warning("[label] %s is left out: its process dies for sound rows too", device)
-                    job = replace(job, left_out=job.left_out | {device})
                 undone.add(row["shard"])
-            passes_without_commit = 0 if len(undone) < len(shards) else passes_without_commit + 1
-            if passes_without_commit and (
-                len(job.left_out) >= len(pools.bundles()) or passes_without_commit == MAX_PASSES_WITHOUT_COMMIT
-            ):
+                if device not in new:
+                    log.warning("[label] %s is left out: its process dies for sound rows too", device)
+                new.add(device)
+            if undone and not stack.enter_context(occupied(new, len(left_out))):
                 remedy = "look at the devices with nvidia-smi, replace or exclude their nodes, and run it again"
-                raise UserError(f"no device can run the models: {', '.join(sorted(job.left_out))}", remedy=remedy)
+                raise UserError(f"no device can run the models: {', '.join(sorted(left_out | new))}", remedy=remedy)
+            left_out |= new
+            pools = pools.without(len(new))
             shards = [shard for shard in shards if shard.shard in undone]
+
+
+@contextlib.contextmanager
+def occupied(devices: Collection[str], num_occupied: int) -> Iterator[int]:
+    """Keep Ray from using some GPUs, by actors that hold them. It waits until no graph holds a GPU.
+
+    Args:
+        devices: by `device_name`.
+        num_occupied: number of other GPUs that are kept from use.
+
+    Yields:
+        the number of other GPUs.
+    """
+    import ray
+
+    count = int(ray.cluster_resources().get("GPU", 0)) - num_occupied
+    holders: list[Any] = [ray.remote(num_gpus=1, num_cpus=0)(_Holder).remote() for _ in range(count)]
+    held = dict(zip(holders, ray.get([holder.device.remote() for holder in holders]), strict=True))
+    for holder, device in held.items():
+        if device not in devices:
+            ray.kill(holder)
+    try:
+        yield sum(device not in devices for device in held.values())
+    finally:
+        for holder, device in held.items():
+            if device in devices:
+                ray.kill(holder)
+
+
+class _Holder:
+    """Actor: holds a GPU."""
+
+    def device(self) -> str:
+        return device_name()
 
 
 @contextlib.contextmanager

@@ -94,6 +94,14 @@ class Pools:
             bundle[f"{ACCELERATOR_TYPE}{self.accelerator_type}"] = ACCELERATOR_SHARE
         return [bundle] * gpus
 
+    def without(self, gpus: int) -> Pools:
+        """The pools with so many GPUs less, and at least one actor with models."""
+        if not gpus:
+            return self
+        fewer = gpus * int(1 / self.model.resources["num_gpus"] + 1e-6)
+        size, max_size = (max(1, n - fewer) if n else 0 for n in (self.model.size, self.model.max_size))
+        return replace(self, model=replace(self.model, size=size, max_size=max_size))
+
     def __str__(self) -> str:
         return f"{self.model} actors that label and align, {self.device}"
 

@@ -90,8 +90,8 @@ class TrainResources:
     """What Ray may use to train.
 
     Attributes:
-        workers: Ray Train workers per model: one GPU each where there are GPUs, else as many CPUs as fit. With 1 and no GPU,
-            models are trained in Ray tasks, several at the same time.
+        workers: Ray Train workers per model: one GPU each where there are GPUs, else as many CPUs as fit. With 1, models are
+            trained in Ray tasks, several at the same time.
         min_workers: elastic training starts with this number while nodes are missing; None: always `workers`.
         max_gpus: GPUs that an autoscaler may add up to; 0: no autoscaler.
     """

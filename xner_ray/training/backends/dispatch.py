@@ -21,9 +21,9 @@ def train_on_ray(
 ) -> None:
     """Train the models that are not trained yet. Returns when all of them are saved.
 
-    With GPUs or several workers per model they are trained in a Ray Train worker group (`ray_train.py`), otherwise in Ray tasks
-    (`ray_tasks.py`). Each model is saved, and its stage folder committed (`TrainJob.marker`), by its worker as soon as it is
-    trained. So a driver that is killed loses no finished model.
+    With several workers per model they are trained in a Ray Train worker group (`ray_train.py`), otherwise in Ray tasks
+    (`ray_tasks.py`), on a GPU each where there are GPUs. Each model is saved, and its stage folder committed
+    (`TrainJob.marker`), by its worker as soon as it is trained. So a driver that is killed loses no finished model.
 
     Args:
         jobs: models to train. None of them needs another one.
@@ -47,10 +47,10 @@ def train_on_ray(
     name = f"train-{fingerprint({'jobs': [job.identity() for job in jobs]})}"
     progress = storage / f"{name}.log"
     progress.write_text("")
-    if resources.workers == 1 and not resources.use_gpu(nodes):
+    if resources.workers == 1:
         from xner_ray.training.backends.ray_tasks import train_in_tasks
 
-        train_in_tasks(todo, nodes, progress, log, checkpoint_seconds)
+        train_in_tasks(todo, nodes, progress, log, checkpoint_seconds, resources.use_gpu(nodes))
     else:
         from xner_ray.training.backends.ray_train import train_in_worker_group
 

@@ -1,8 +1,11 @@
-"""Training in Ray tasks: on CPUs with one worker per model.
+"""Training in Ray tasks, with one worker per model: on CPUs, or on one GPU each.
 
 A Ray Train group starts five processes besides its workers, which takes half a minute of CPU time. A task needs one process,
 which Ray keeps for the next task, with torch imported. If the process of a task dies, the task runs again and continues at the
 last checkpoint of its model.
+
+On CPUs there are as many tasks as models fit at the same time, and each trains its part of the models. On GPUs there is a task
+for each model, so that Ray places it on whichever GPU is free, and an autoscaler sees how many are missing.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ def train_in_tasks(
     progress: Path,
     log: Callable[[str], None],
     checkpoint_seconds: float,
+    use_gpu: bool = False,
 ) -> None:
     """Train models, several at the same time. Returns when all of them are saved.
 
@@ -35,6 +39,7 @@ def train_in_tasks(
         progress: file for progress lines, seen by all nodes. Files beside it count tries.
         log: called with each progress line.
         checkpoint_seconds: time between checkpoints.
+        use_gpu: each model trains on one GPU.
 
     Raises:
         UserError: a task raised one, or its process died too often. Any other error of a task arrives as it is. After an
@@ -42,14 +47,15 @@ def train_in_tasks(
     """
     import ray
 
-    count = max_parallel_jobs(nodes, len(jobs), max(map(_memory_bytes, jobs)))
+    count = len(jobs) if use_gpu else max_parallel_jobs(nodes, len(jobs), max(map(_memory_bytes, jobs)))
     parts = [[jobs[i] for i in part] for part in balanced_split([_cost(job) for job in jobs], count)]
-    cpus = cpus_per_worker(nodes, count)
+    cpus = 1 if use_gpu else cpus_per_worker(nodes, count)
     for number in range(count):
         _tries_file(progress, number).unlink(missing_ok=True)
     models = f"{len(jobs)} model{'s'[: len(jobs) > 1]} to train"
-    log(f"[{jobs[0].name}] {models}, {count} at a time on {cpus} CPU{'s'[: cpus > 1]}")
-    task = ray.remote(num_cpus=cpus, max_retries=MAX_TRIES)(_train_part)
+    where = "one GPU each" if use_gpu else f"{count} at a time on {cpus} CPU{'s'[: cpus > 1]}"
+    log(f"[{jobs[0].name}] {models}, {where}")
+    task = ray.remote(num_cpus=cpus, num_gpus=int(use_gpu), max_retries=MAX_TRIES)(_train_part)
     running = [
         task.options(name=f"train:{part[0].name}").remote(part, progress, number, cpus, checkpoint_seconds)
         for number, part in enumerate(parts)

@@ -1,4 +1,4 @@
-"""Training in a Ray Train worker group: with GPUs, or with several workers per model.
+"""Training in a Ray Train worker group: with several workers per model.
 
 A worker group takes 20 to 40 seconds to start, because each worker imports torch and transformers. So all models of a call share
 one group: its workers train one model after another, together. A model that was interrupted continues at the step of its last
