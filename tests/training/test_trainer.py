@@ -11,6 +11,7 @@ from tests.harness.tiny_job import SilentBackend, make_job, without_dropout
 from xner_ray.encoders.load import save_tokenizer
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.torch_engine import TorchEngine
+from xner_ray.errors import UserError
 from xner_ray.training.checkpoint import TrainState
 from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX, TrainSet
 from xner_ray.training.job import Result
@@ -128,3 +129,24 @@ def test_data_without_rows_are_an_error(job, tmp_path):
     TrainSet(Ragged.from_rows([]), np.zeros(0, np.int32)).save(tmp_path / "data.npz")
     with pytest.raises(ValueError, match="no training examples"):
         train(job, SilentBackend(), device="cpu")
+
+
+@pytest.mark.parametrize("damage", ["weights", "learning_rate"])
+def test_a_training_that_diverges_is_an_error(job, damage):
+    trainer = Trainer(job, SilentBackend(), device="cpu")
+    if damage == "weights":
+        with torch.no_grad():
+            next(p for p in trainer.model.parameters() if p.requires_grad).fill_(float("nan"))
+    else:
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = 1e38
+        trainer.schedule.base_lrs = [1e38 for _ in trainer.schedule.base_lrs]
+    with pytest.raises(UserError, match="not finite at step") as e:
+        trainer.train()
+    assert e.value.key == "training.learning_rate" and "precision" in e.value.remedy and not Path(job.out).exists()
+
+
+def test_a_very_high_learning_rate_alone_is_no_error(job):
+    job.training = job.training.model_copy(update={"learning_rate": 0.5})
+    _, result = train(job, SilentBackend(), device="cpu")
+    assert np.isfinite(result.losses).all()

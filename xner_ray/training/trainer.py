@@ -8,6 +8,7 @@ it. A training that was interrupted continues at the step of its last checkpoint
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from xner_ray.encoders.batching import pad_batch
 from xner_ray.encoders.load import load_model
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.torch_engine import choose_precision
+from xner_ray.errors import UserError
 from xner_ray.training.backends.base import TrainBackend
 from xner_ray.training.checkpoint import TrainState
 from xner_ray.training.data import IGNORE_INDEX, TrainSet, micro_batches_for_rank, plan_epoch
@@ -43,7 +45,7 @@ def train(job: TrainJob, backend: TrainBackend, device: str | None = None) -> tu
 
     Raises:
         ValueError: the training data has no rows.
-        UserError: `num_frozen_layers` is more than the model has.
+        UserError: `num_frozen_layers` is more than the model has, or the loss or the gradient is not finite.
     """
     return Trainer(job, backend, device).train()
 
@@ -93,7 +95,8 @@ class Trainer:
             loss = self.forward_backward(self.steps[n])
             self.scaler.unscale_(self.optimizer)
             trained = [p for p in self.model.parameters() if p.requires_grad]
-            torch.nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
+            norm = torch.nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
+            self._check_finite(n + 1, loss, norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.optimizer.zero_grad(set_to_none=True)
@@ -146,6 +149,14 @@ class Trainer:
         if self.teacher is None:
             return batch.labels
         return soft_targets(batch.labels, self.teacher(**batch.inputs).logits, self.job.distill_weight)
+
+    def _check_finite(self, step: int, loss: float, norm: torch.Tensor) -> None:
+        """Stop before weights become NaN. GradScaler skips steps with infinite gradients of fp16, so these are no error."""
+        if math.isfinite(loss) and (self.scaler.is_enabled() or bool(torch.isfinite(norm))):
+            return
+        problem = f"the training of `{self.job.name}` diverged: its loss or gradient is not finite at step {step}"
+        remedy = "lower learning_rate, raise warmup_ratio, or set precision to fp32"
+        raise UserError(problem, file=self.job.out, key="training.learning_rate", remedy=remedy)
 
     def _log(self, line: str) -> None:
         if self.backend.rank == 0:
