@@ -33,7 +33,8 @@ class UserError(Exception):
     def __str__(self) -> str:
         parts = []
         if self.file is not None:
-            parts.append(f"{self.file}:{self.line}" if self.line is not None else str(self.file))
+            file = str(self.file).replace("\n", "\\n")  # a file name must not add a line, such as a remedy
+            parts.append(f"{file}:{self.line}" if self.line is not None else file)
         elif self.line is not None:
             parts.append(f"line {self.line}")
         if self.key is not None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.observability import logs
+from xner_ray.observability.safe_text import safe_text
 
 
 @contextlib.contextmanager
@@ -72,7 +75,7 @@ def echo(text: str, style: str | None = None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False).print(Text(text, style=style or ""), soft_wrap=True)
+    Console(stderr=True, highlight=False).print(Text(safe_text(text), style=style or ""), soft_wrap=True)
 
 
 def logs_json() -> bool:
@@ -81,10 +84,28 @@ def logs_json() -> bool:
 
 
 def show(result: Any) -> None:
-    """Print a table or text to stdout."""
+    """Print a table or text to stdout. Control characters in it are escaped."""
     from rich.console import Console
 
-    Console(highlight=False).print(result, crop=False)
+    Console(highlight=False).print(_Safe(result), crop=False)
+
+
+class _Safe:
+    """Anything that rich prints, with the foreign text in it made safe."""
+
+    def __init__(self, content: Any):
+        self.content = content
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        for segment in console.render(self.content, options):
+            yield segment if segment.control else Segment(safe_text(segment.text), segment.style)
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of a bug on stderr, as `sys.excepthook`. Exceptions of libraries may quote a token."""
+    sys.stderr.write(safe_text("".join(traceback.format_exception(kind, error, trace))))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import typer
 from xner_ray.cli.console import echo, report_user_errors, show
 from xner_ray.cli.options import command_group, language_code, language_list
 from xner_ray.errors import UserError
+from xner_ray.observability.safe_text import escape_controls
 
 if TYPE_CHECKING:
     from xner_ray.corpora.opus.catalog import Archive, Catalog
@@ -95,7 +96,7 @@ def list_corpora(
     found.sort(key=lambda x: -(x.pairs or 0))
     if as_json:
         tree = {"catalog": opened.name, "corpora": [_row(x) for x in found], "missing": missing}
-        sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
+        sys.stdout.write(escape_controls(json.dumps(tree, ensure_ascii=False, indent=1)) + "\n")
     else:
         show(archives_table(found))
     _print_catalog(opened)

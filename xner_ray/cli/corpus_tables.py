@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from xner_ray.cli.console import echo
 from xner_ray.corpora.opus.catalog import Archive
 from xner_ray.corpora.opus.download import ProgressListener
 from xner_ray.corpora.opus.fetch import FetchItem
+from xner_ray.observability.safe_text import safe_text
 
 
 class Lines(ProgressListener):
@@ -45,11 +47,11 @@ class Bars(Lines):
         self._fetching = False
 
     def line(self, text: str, style: str) -> None:
-        self._progress.console.print(Text(text, style), soft_wrap=True)  # above the bars, not into them
+        self._progress.console.print(Text(safe_text(text), style), soft_wrap=True)  # above the bars, not into them
 
     def on_start(self, name: str, step: str) -> None:
         self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(f"{step} {name}", total=None)
+        self._task = self._progress.add_task(escape(f"{step} {safe_text(name)}"), total=None)
         self._last, self._fetching = None, step == "fetching"
 
     def on_progress(self, done: int, total: int | None) -> None:

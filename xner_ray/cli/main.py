@@ -6,13 +6,14 @@ Each command is a few lines over a function that tests call too. Heavy modules a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import typer
 import typer.core
 
 from xner_ray.cli import export, models, preflight, refresh, report, run, status
-from xner_ray.cli.console import report_user_errors
+from xner_ray.cli.console import print_traceback, report_user_errors
 from xner_ray.cli.corpus import corpus
 from xner_ray.cli.corpus_ingest import ingest
 from xner_ray.cli.study import study
@@ -72,6 +73,7 @@ app.add_typer(study, name="study", rich_help_panel=RUN)
 
 def main() -> None:
     """The entry point of the script `xner`."""
+    sys.excepthook = print_traceback
     app()
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xner_ray.cli.model_options import needed_language
 from xner_ray.cli.options import existing_file
 from xner_ray.errors import UserError
+from xner_ray.observability.safe_text import escape_controls
 from xner_ray.results.report.palette import type_color
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _tag(tagger: BaseTagger, texts: Sequence[str], language: str, rows: np.ndarr
 
 def _write(line: str) -> None:
     try:
-        sys.stdout.write(line + "\n")
+        # A pipe gets the text as it is. A terminal must not act on it.
+        sys.stdout.write((escape_controls(line) if sys.stdout.isatty() else line) + "\n")
     except UnicodeEncodeError as e:
         problem = f"the output has the encoding {e.encoding}, which lacks `{e.object[e.start]}`"
         raise UserError(problem, file="stdout", remedy="set the variable PYTHONIOENCODING=utf-8") from None
@@ -154,6 +156,7 @@ def in_color(text: str, entities: Iterable[Entity]) -> Text:
 
     marked = Text()
     for part, kind in _parts(text, entities):
+        part = escape_controls(part)
         if kind:
             color = type_color(kind)
             marked.append(part, f"bold underline {color}").append(f" {kind}", f"dim {color}")

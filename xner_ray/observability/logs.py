@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from xner_ray.errors import UserError
+from xner_ray.observability.safe_text import escape_controls, redact, safe_text
 
 VARIABLE = "XNER_LOG"
 FORMATS = ("lines", "json")
@@ -56,7 +57,8 @@ def json_line(level: str, message: str, **fields: Any) -> str:
     """A log record as a JSON object: time (UTC), level, the fields of `log_fields`, the given fields, and the message."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = {"time": now, "level": level, **_FIELDS.get(), **fields, "message": message}
-    return json.dumps(record, ensure_ascii=False, default=str)
+    safe = {name: redact(value) if isinstance(value, str) else value for name, value in record.items()}
+    return escape_controls(json.dumps(safe, ensure_ascii=False, default=str))
 
 
 class JsonFormatter(logging.Formatter):
@@ -77,7 +79,7 @@ class PlainFormatter(logging.Formatter):
         stage = f"[{fields['stage']}] " if "stage" in fields else ""
         shard = f"{fields['shard']}: " if "shard" in fields else ""
         text = f"{self.formatTime(record)} {record.levelname} {stage}{shard}{record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return safe_text(f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text)
 
 
 def run_logger(run: str) -> Log:
@@ -92,7 +94,7 @@ def run_logger(run: str) -> Log:
         UserError: XNER_LOG names an unknown format.
     """
     if log_format() == "lines":
-        return lambda line: print(line, flush=True)  # noqa: T201
+        return lambda line: print(safe_text(line), flush=True)  # noqa: T201
     log_to_stderr("json")
 
     def log(line: str) -> None:

@@ -22,7 +22,7 @@ class Hub(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Authorization") != "Bearer hf_test":
-            return self.answer({"error": "no token"}, 401)
+            return self.answer({"error": f"refused: {self.headers.get('Authorization')}"}, 401)
         if self.path == "/api/repos/create":
             request = json.loads(body)
             self.server.created.append(request)
@@ -101,6 +101,17 @@ def test_rejected_upload_is_an_error(run, hub, monkeypatch):
     write_model_cards(run)
     with pytest.raises(UserError, match="me/x"):
         upload_all([prepare_upload("me/x", "model", run.students[0].folder)], private=False, endpoint=hub.url)
+
+
+def test_an_error_of_the_hub_does_not_show_the_token(run, hub, monkeypatch):
+    """The hub quotes the header, and the address of the hub has a password."""
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    write_model_cards(run)
+    upload = prepare_upload("me/x", "model", run.students[0].folder)
+    for endpoint in (hub.url, hub.url.replace("//", "//me:hf_wrong@"), "http://me:hf_wrong@127.0.0.1:1"):
+        with pytest.raises(UserError) as error:
+            upload_all([upload], private=False, endpoint=endpoint)
+        assert "hf_wrong" not in str(error.value), str(error.value)
 
 
 def test_dry_run_lists_files_and_sends_nothing(run, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
+from xner_ray.observability.safe_text import redact
 
 MODEL_FILES = (
     *("README.md", "config.json", "*.safetensors", "*.safetensors.index.json", "*.onnx", "*.onnx.data"),
@@ -79,7 +80,7 @@ def upload_all(uploads: Iterable[Upload], private: bool, endpoint: str | None = 
     Raises:
         UserError: the hub cannot be reached, or it rejects an upload.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api, commits = HfApi(endpoint=endpoint), []
@@ -93,10 +94,10 @@ def upload_all(uploads: Iterable[Upload], private: bool, endpoint: str | None = 
                 allow_patterns=[name for name, _ in upload.files],
                 commit_message=f"{upload.kind} from xner_ray",
             )
-        except (HFValidationError, HfHubHTTPError, OSError) as e:
+        # The bases are OSError and all errors of the client's HTTP library, whose name depends on the version.
+        except (HFValidationError, *HfHubHTTPError.__bases__) as e:
             remedy = "log in with `hf auth login` or HF_TOKEN, and check the name; --dry-run sends nothing"
-            raise UserError(
-                f"the hub rejected the upload: {str(e).splitlines()[0]}", key=upload.repo, remedy=remedy
-            ) from e
+            reason = redact(next(iter(str(e).splitlines()), type(e).__name__), {"TOKEN": get_token() or ""})
+            raise UserError(f"the hub rejected the upload: {reason}", key=upload.repo, remedy=remedy) from e
         commits.append(str(commit.commit_url))
     return commits
