@@ -83,6 +83,8 @@ def upload_all(uploads: Iterable[Upload], private: bool, endpoint: str | None = 
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    # OSError, and all errors of the client's HTTP library, whose name depends on its version.
+    http_errors: Any = HfHubHTTPError.__bases__
     api, commits = HfApi(endpoint=endpoint), []
     for upload in uploads:
         try:
@@ -94,8 +96,7 @@ def upload_all(uploads: Iterable[Upload], private: bool, endpoint: str | None = 
                 allow_patterns=[name for name, _ in upload.files],
                 commit_message=f"{upload.kind} from xner_ray",
             )
-        # The bases are OSError and all errors of the client's HTTP library, whose name depends on the version.
-        except (HFValidationError, *HfHubHTTPError.__bases__) as e:
+        except (HFValidationError, *http_errors) as e:
             remedy = "log in with `hf auth login` or HF_TOKEN, and check the name; --dry-run sends nothing"
             reason = redact(next(iter(str(e).splitlines()), type(e).__name__), {"TOKEN": get_token() or ""})
             raise UserError(f"the hub rejected the upload: {reason}", key=upload.repo, remedy=remedy) from e
