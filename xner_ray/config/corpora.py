@@ -44,9 +44,10 @@ class CorpusConfig(StrictModel):
         " Well-known OPUS corpora have their own default.",
     )
     format: Literal["moses", "tmx", "tsv", "wikimatrix", "lines", "parquet"] = Field(
-        description="moses: OPUS zip. tmx: plain or compressed. tsv: id, source, target[, score]; other columns are"
+        description="moses: OPUS zip. tmx: translation memory. tsv: id, source, target[, score]; other columns are"
         " recognized by a header or by their content. wikimatrix: score and the two sides. lines: two line-aligned files"
         " (`path` and `target_path`). parquet: the Hugging Face column `translation`, or columns `source` and `target`."
+        " tmx, tsv, wikimatrix and lines may be plain, gz, bz2, xz, zst, or a zip with one file."
     )
     path: str = Field(
         description="File or fsspec URL. `{data}`, `{language}` and `{pair}` (sorted codes, e.g. de-en) are replaced."
