@@ -1,4 +1,4 @@
-"""`xner` from the outside: fast help, mistakes that end in a remedy, and commands that do what they say."""
+"""`xner` from the outside: fast help, mistakes that end in a remedy, and the output of commands."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_user_errors_come_back_from_ray():
     from ray.exceptions import RayTaskError
     from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
-    ours = UserError("bad", file="x", remedy="mend it")
+    ours = UserError("bad", file="x", remedy="repair it")
     task = RayTaskError("f", "Traceback of f", ours).as_instanceof_cause()
     for wrapped in (task, WorkerGroupError("failed", {0: task}), ControllerError(task)):
         assert find_user_error(wrapped) is ours
@@ -258,4 +258,4 @@ def test_jobs_are_thin_and_print_mistakes():
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         assert done.returncode == 2 and "remedy: " in done.stderr and "Traceback" not in done.stderr, script
-        assert f"jobs/{script.name}" in script.read_text(), "the docstring says how to submit it"
+        assert f"jobs/{script.name}" in script.read_text(), "the docstring shows how to submit it"

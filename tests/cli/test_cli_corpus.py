@@ -85,9 +85,9 @@ def test_list(xner):
 
 def test_list_as_json(xner):
     done = xner("list", "WMT-News", "Europarl", "--target", "de,nl", "--json", "--catalog", "package")
-    told = json.loads(done.stdout)
-    assert told["catalog"].startswith("opustools") and told["missing"] == {"de": [], "nl": ["WMT-News"]}
-    found = {(x["corpus"], x["target"]): x for x in told["corpora"]}
+    listed = json.loads(done.stdout)
+    assert listed["catalog"].startswith("opustools") and listed["missing"] == {"de": [], "nl": ["WMT-News"]}
+    found = {(x["corpus"], x["target"]): x for x in listed["corpora"]}
     assert set(found) == {("WMT-News", "de"), ("Europarl", "de"), ("Europarl", "nl")}
     one = found["WMT-News", "de"]
     assert (one["version"], one["pairs"], one["domain"], one["latest"]) == ("v2019", 45913, "news", True)

@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the code checks, and says something about every key."""
+"""docs/configuration.md agrees with the code, and describes every key."""
 
 from pathlib import Path
 

@@ -12,15 +12,15 @@ from xner_ray.pipeline.stages.label import check_conventions
 
 @pytest.fixture
 def teachers(tmp_path):
-    told = {
+    configs = {
         "de": {"id2label": {"0": "O", "1": "B-LOC", "2": "I-LOC", "3": "B-MISC", "4": "I-MISC"}},
         "nl": {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "xner_labels": ["O", "B-MISC"]},
         "es": {"xner_spacy": {"GPE": "LOC", "NORP": "MISC", "DATE": "O"}},
     }
-    for language, config in told.items():
+    for language, config in configs.items():
         (tmp_path / language).mkdir()
         (tmp_path / language / "config.json").write_text(json.dumps(config))
-    return {language: str(tmp_path / language) for language in told}
+    return {language: str(tmp_path / language) for language in configs}
 
 
 def check(teachers, **rules):

@@ -1,4 +1,4 @@
-"""The commit protocol with real processes that race, die, hang, and run out of room."""
+"""The commit protocol with real processes that race, die, hang, and run out of disk space."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_a_full_disk(tmp_path):
         pytest.skip("may not mount a tmpfs here")
     try:
         check_no_room(tmp_path)
-        # Room for the data, none for the manifest: the data goes too.
+        # The disk has space for the data, but not for the manifest: the data is deleted, too.
         store = ShardStore(tmp_path)
         small = noise(100)
         size = ShardStore(tmp_path).commit("s-4", small, "in").size

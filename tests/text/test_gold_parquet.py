@@ -15,9 +15,9 @@ from xner_ray.text.conll import read_conll
 NAMES = ["O", "B-person", "I-person", "B-place"]
 
 
-def write(path, tokens, tags, told=None, column="ner_tags"):
+def write(path, tokens, tags, features=None, column="ner_tags"):
     table = pa.table({"tokens": tokens, column: tags})
-    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(told)}) if told else table, path)
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}) if features else table, path)
     return path
 
 
@@ -25,8 +25,8 @@ def write(path, tokens, tags, told=None, column="ner_tags"):
     "inner", [{"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "List"}, [{"names": NAMES}]]
 )
 def test_class_numbers_become_tags(tmp_path, inner):
-    told = {"info": {"features": {"ner_tags": inner}}}
-    path = write(tmp_path / "g.parquet", [["Anna", "Bo", "in", "Wien"], []], [[1, 2, 0, 3], []], told)
+    features = {"info": {"features": {"ner_tags": inner}}}
+    path = write(tmp_path / "g.parquet", [["Anna", "Bo", "in", "Wien"], []], [[1, 2, 0, 3], []], features)
     (one,) = read_conll(path, "de", {"person": "PER", "place": "LOC"})
     assert one.tokens == ["Anna", "Bo", "in", "Wien"] and one.tags == ["B-PER", "I-PER", "O", "B-LOC"]
 
@@ -98,9 +98,9 @@ def test_other_kinds_of_lists_are_read(tmp_path, wrap):
     ],
 )
 def test_bad_values_are_errors_with_row_and_column(tmp_path, tokens, tags, key, problem):
-    told = {"info": {"features": {"ner_tags": [{"names": NAMES}]}}}
+    features = {"info": {"features": {"ner_tags": [{"names": NAMES}]}}}
     with pytest.raises(UserError, match=problem) as error:
-        read_conll(write(tmp_path / "g.parquet", tokens, tags, told))
+        read_conll(write(tmp_path / "g.parquet", tokens, tags, features))
     assert error.value.key == key and error.value.file == tmp_path / "g.parquet" and error.value.remedy
 
 

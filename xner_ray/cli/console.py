@@ -25,7 +25,7 @@ def report_user_errors(resumable: bool = False) -> Iterator[None]:
     """Turn a UserError and Ctrl-C into a line on stderr and an exit code.
 
     Args:
-        resumable: the command skips finished work. The message after Ctrl-C then says how to continue.
+        resumable: the command skips finished work. The message after Ctrl-C then explains how to continue.
 
     Raises:
         SystemExit: 2 after a UserError, also after one from a Ray worker; 130 after Ctrl-C.

@@ -32,8 +32,8 @@ class Lines(ProgressListener):
     def done(self, item: FetchItem, receipt: dict[str, Any]) -> None:
         license = receipt.get("license") or {}
         named = license.get("name") or ("see " + license["file"] if license else "not in the archive")
-        told = f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., license: {named}"
-        self.line(told, "green")
+        text = f"{item.path}: {decimal(receipt['bytes'])}, sha256 {receipt['sha256'][:12]}..., license: {named}"
+        self.line(text, "green")
 
 
 class Bars(Lines):

@@ -84,7 +84,11 @@ def check_auth(address: str | None, mode: str | None, token: str | None) -> str:
     if mode.lower() == "token" and token is None:
         remedy = "put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token; `ray get-auth-token` on the head prints it"
         raise UserError("the mode is token, but there is no token on this machine", key="RAY_AUTH_MODE", remedy=remedy)
-    return f"token, from {token}" if mode.lower() == "token" else "disabled: whoever reaches the head runs code on it"
+    return (
+        f"token, from {token}"
+        if mode.lower() == "token"
+        else "disabled: any process that reaches the head can run code on it"
+    )
 
 
 def check_gpu(gpu: Gpu) -> str:

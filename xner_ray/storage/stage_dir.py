@@ -3,8 +3,8 @@
     parts.json   what the result depends on; the fingerprint in the path is its hash
     done.json    the completion marker, written last, when every other file is on the disk
 
-Results of different configs, inputs or stage versions never mix, because their directories have different names. The price is
-disk: results of an older config stay until a user deletes them.
+Results of different configs, inputs or stage versions never mix, because their directories have different names. The cost is
+disk space: results of an older config stay until a user deletes them.
 
 A directory without a marker is unfinished. Its stage runs again and may reuse what lies there. The marker lists the files that
 it vouches for with their sizes and hashes. If one of them is gone or changed, or the marker is corrupt, the result is damaged:
