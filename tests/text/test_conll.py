@@ -135,7 +135,7 @@ def test_positions_of_weibo_are_removed(write, caplog):
 @pytest.mark.parametrize("tokens", [["B1", "B2"], ["第1", "第2"], ["官0", "员"], ["A0", "A1"]])
 def test_tokens_with_digits_stay(write, tokens):
     path = write("".join(f"{token}\tO\n" for token in tokens))
-    assert read_conll(path)[0].tokens == tokens
+    assert read_conll(path, "zh")[0].tokens == tokens
 
 
 def test_the_token_number_sign_is_no_comment(write):

@@ -1,9 +1,10 @@
-"""`xner preflight`: one line for each check of cluster, storage and models, and exit code 2 if one found a problem."""
+"""`xner preflight`: one line for each check of cluster, storage, models and files, and exit code 2 if one found a problem."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -27,22 +28,23 @@ def preflight(config: ConfigFile, overrides: Overrides = None, json_out: AsJson 
 
     loaded = load_config(config, overrides or ())
     if not json_out:
-        run_preflight(loaded)
+        run_preflight(loaded, config)
         return
     from xner_ray.preflight.probes import run_checks
 
-    results = list(run_checks(loaded))
+    results = list(run_checks(loaded, config))
     ok = all(result.ok for result in results)
     typer.echo(json.dumps({"ok": ok, "checks": [asdict(x) for x in results]}, ensure_ascii=False))
     if not ok:
         raise SystemExit(2)
 
 
-def run_preflight(config: Config, to_stderr: bool = False) -> None:
+def run_preflight(config: Config, config_file: str | Path = "", to_stderr: bool = False) -> None:
     """Run all checks and print each result as soon as it is known.
 
     Args:
         config: the checked config.
+        config_file: for messages.
         to_stderr: print to stderr, because stdout holds JSON.
 
     Raises:
@@ -51,7 +53,7 @@ def run_preflight(config: Config, to_stderr: bool = False) -> None:
     from xner_ray.preflight.probes import run_checks
 
     ok = True
-    for result in run_checks(config):
+    for result in run_checks(config, config_file):
         typer.echo(format_result(result), err=to_stderr)
         ok = ok and result.ok
     if not ok:

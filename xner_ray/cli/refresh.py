@@ -62,7 +62,7 @@ def refresh(
         from xner_ray.workflows.refresh.refresh_report import markdown
         from xner_ray.workflows.refresh.run_refresh import run_refresh
 
-        run_preflight(refresh_config(loaded), to_stderr=json_out)
+        run_preflight(refresh_config(loaded), config, to_stderr=json_out)
         result = run_refresh(loaded, config, echo, Lines())
         typer.echo(_to_json(result) if json_out else markdown(result))
 

@@ -42,6 +42,9 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
 
     result = plan_run(loaded, config, echo)
     show(plan_table(result.stages, loaded.out))
+    echo(f"languages: {result.languages}")
+    for warning in result.warnings:
+        echo(f"warning: {warning.removeprefix('warning: ')}", "yellow")
     for problem in result.problems:
         echo(f"error: {problem}", "red")
     if result.problems:
@@ -86,7 +89,7 @@ def run_stages(
         from xner_ray.cli.preflight import run_preflight
         from xner_ray.workflows.run import run
 
-        run_preflight(config)
+        run_preflight(config, config_file)
         results = run(config, config_file, stages=stages, wait=wait)
         if results and not logs_json():
             from xner_ray.results.report.table import results_table

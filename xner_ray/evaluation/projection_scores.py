@@ -17,6 +17,7 @@ from xner_ray.config import TagScheme
 from xner_ray.errors import UserError
 from xner_ray.evaluation.scores import check_aligned
 from xner_ray.text.conll import blocks, read_conll, read_lines
+from xner_ray.text.gold_language import check_spacing
 from xner_ray.text.tags import bio2_to_spans
 from xner_ray.text.words import CharSpan, detokenize, tokenize_words
 
@@ -73,6 +74,7 @@ def read_target(
         targets = [_target_of(s.tokens, language, s.tags) for s in sentences]
     else:
         targets = [_target_of([row.columns[0] for row in rows], language) for rows in blocks(path)]
+    check_spacing([target.tokens for target in targets], language, path)
     if not targets:
         raise UserError("has no sentence", file=path, remedy="give CoNLL, or text with one sentence a line")
     return targets

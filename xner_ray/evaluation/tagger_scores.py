@@ -97,6 +97,9 @@ def check_types(
     if not scored:
         remedy = f"write --types {','.join(sorted(found))} or leave it out" if found else "give another gold file"
         raise UserError(f"gold has no entity to score: {both}", file=data, key="--types", remedy=remedy)
+    if unknown := [kind for kind in types or () if kind not in found and kind not in model_types]:
+        remedy = f"choose types of the model or of gold, not {', '.join(unknown)}"
+        raise UserError(f"types that neither has: {both}", file=data, key="--types", remedy=remedy)
     missing = [kind for kind in scored if kind not in model_types]
     if not missing:
         return

@@ -15,7 +15,6 @@ from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.corpora.readers.tsv_layout import side_order
 from xner_ray.encoders.load import encoder_folder, local_encoder
 from xner_ray.encoders.vocab_trimming import trimmed_folder, vocabulary_identity
-from xner_ray.errors import UserError
 from xner_ray.ner.source_gold import read_gold
 from xner_ray.observability.logs import Log, run_logger
 from xner_ray.observability.metrics import Recorder
@@ -23,6 +22,7 @@ from xner_ray.observability.progress import Progress
 from xner_ray.observability.work_log import log_work
 from xner_ray.pipeline.executors import Executor, RayExecutor
 from xner_ray.preflight.checks import refuse_url
+from xner_ray.preflight.input_checks import missing_file
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 from xner_ray.storage.output_dir import check_format, claim_out
 from xner_ray.text.decontamination import EvaluationSentences
@@ -116,8 +116,7 @@ class Context:
         for item in gold:
             path = self.config.fill(item.path)
             if not Path(path).is_file():
-                remedy = "check the path and the key `data`"
-                raise UserError("no such gold file", file=path, key=self._gold_key(path), remedy=remedy)
+                raise missing_file(path, f"{item.key}.path", self.config_file)
             parts.append({"sha256": hash_file(path), **item.fingerprint()})
         return parts
 

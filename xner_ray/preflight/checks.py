@@ -59,8 +59,14 @@ def run_check(name: str, check: Callable[..., str], *arguments: Any) -> CheckRes
     try:
         return CheckResult(name, True, check(*arguments))
     except UserError as e:
-        where = ", ".join([*([str(e.file)] if e.file is not None else []), *([f"key '{e.key}'"] if e.key else [])])
-        return CheckResult(name, False, f"{where}: {e.problem}" if where else e.problem, e.remedy)
+        return failed(name, e)
+
+
+def failed(name: str, error: UserError) -> CheckResult:
+    """The result of a check that found a problem."""
+    file = f"{error.file}:{error.line}" if error.line is not None else str(error.file)
+    where = ", ".join([*([file] if error.file is not None else []), *([f"key '{error.key}'"] if error.key else [])])
+    return CheckResult(name, False, f"{where}: {error.problem}" if where else error.problem, error.remedy)
 
 
 def check_auth(address: str | None, mode: str | None, token: str | None) -> str:

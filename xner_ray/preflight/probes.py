@@ -1,4 +1,4 @@
-"""The checks of `xner preflight`, in order: cluster, actors, training, GPUs, storage, models.
+"""The checks of `xner preflight`, in order: files, cluster, actors, training, GPUs, storage, models.
 
 A preflight reserves, trains and downloads nothing, and it deletes what it writes. The checks go on after a problem, so that one
 preflight shows all problems. Checks that need the shards or the models run later, in the labeling stage (`labeling_checks.py`).
@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xner_ray.config import Config
+from xner_ray.corpora.opus.resolve import resolve_corpora
 from xner_ray.errors import UserError
 from xner_ray.labeling.pools import plan_pools
 from xner_ray.preflight import checks
 from xner_ray.preflight.checks import CheckResult, refuse_url, run_check
 from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
+from xner_ray.preflight.input_checks import check_inputs, describe_languages
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
 from xner_ray.preflight.ray_session import cluster_address
 from xner_ray.storage.atomic import random_id
@@ -27,8 +29,14 @@ from xner_ray.storage.shard_store import ShardStore
 MANY_SHARDS = 1_000_000  # assumed where the config does not limit the pairs
 
 
-def run_checks(config: Config) -> Iterator[CheckResult]:
-    """Run every check, and yield its result as soon as it is known."""
+def run_checks(config: Config, config_file: str | Path = "") -> Iterator[CheckResult]:
+    """Run every check, and yield its result as soon as it is known.
+
+    Args:
+        config: the checked config.
+        config_file: for messages.
+    """
+    yield from _check_files(config, config_file)
     address = cluster_address(config.ray)
     auth = run_check("auth", checks.check_auth, address, os.environ.get("RAY_AUTH_MODE"), token_source())
     yield auth
@@ -51,6 +59,22 @@ def run_checks(config: Config) -> Iterator[CheckResult]:
         yield run_check("refresh.publish", check_storage, publish, machines)
     for key, model in checks.configured_models(config).items():
         yield run_check(key, check_model, key, model)
+
+
+def _check_files(config: Config, config_file: str | Path) -> Iterator[CheckResult]:
+    """The files of the config, and whether its parts fit together."""
+    if any(corpus.opus for corpus in config.corpora) and config.opus.catalog == "package":
+        try:
+            config = resolve_corpora(config, lambda line: None)
+        except UserError as e:
+            yield checks.failed("corpora", e)
+    report = check_inputs(config, config_file)
+    for warning in report.warnings:
+        yield CheckResult("files", True, f"warning: {warning}")
+    for problem in report.problems:
+        yield checks.failed("files", problem)
+    if not report.problems:
+        yield CheckResult("files", True, f"{report.files} files fit together; {describe_languages(config)}")
 
 
 def token_source() -> str | None:

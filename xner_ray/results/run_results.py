@@ -135,6 +135,13 @@ class RunResults:
                 labels += _read(student.folder / "config.json")["id2label"].values()
         return label_list(x[2:] for x in labels if x.startswith("B-"))
 
+    def entity_types(self) -> list[str]:
+        """The types of all source models and students, sorted."""
+        folders = [self._relocated(path) for path in self.results["folders"].get("source_models", {}).values()]
+        folders += [student.folder for student in self.students]
+        labels = [_read(folder / "config.json")["id2label"].values() for folder in folders if folder.is_dir()]
+        return sorted({label[2:] for row in labels for label in row if label != "O"})
+
     def sets(self, language: str) -> dict[str, Any]:
         """The scores of zero-transfer and students on each evaluation set of a language, by the name of the set."""
         return {name: row for name, row in self.results.get("sets", {}).items() if row["language"] == language}

@@ -19,6 +19,7 @@ from pathlib import Path
 from xner_ray.config import GoldConfig, TagScheme
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import replace_file
+from xner_ray.text.gold_language import check_spacing
 from xner_ray.text.gold_layout import Row, recognize
 from xner_ray.text.tag_schemes import TAG, scheme_of, to_bio2
 from xner_ray.text.words import CharSpan, detokenize, join_tokens
@@ -97,6 +98,7 @@ def read_conll(
     lines = [[row.number for row in rows] for rows in sentences]
     if scheme != "iob1":  # where an I- may begin an entity
         _repair_split_entities(tags, path, lines)
+    check_spacing([[row.columns[0] for row in rows] for rows in sentences], language, path)
     return [
         Sentence([row.columns[0] for row in rows], rename(own, tag_map or {}, types), language)
         for rows, own in zip(sentences, to_bio2(tags, read_as, path, lines), strict=True)
@@ -128,6 +130,7 @@ def _from_parquet(
     rows = [(number, tokens, own) for number, (tokens, own) in enumerate(read_rows(path), 1) if tokens]
     if not rows:
         raise UserError("holds no sentence", file=path, remedy="give a file with rows")
+    check_spacing([tokens for _, tokens, _ in rows], language, path)
     tags = [own for _, _, own in rows]
     converted = to_bio2(
         tags, scheme_of(chain.from_iterable(tags), scheme), path, [[number] * len(own) for number, _, own in rows]

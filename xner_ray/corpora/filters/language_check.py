@@ -54,9 +54,11 @@ class LanguageCheck:
 
     Attributes:
         languages: normalized codes of source and target.
+        lines: number of lines of the first chunk.
     """
 
     languages: tuple[str, str]
+    lines: int = LINES
     _lines: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     _chunks: int = 0
 
@@ -73,7 +75,7 @@ class LanguageCheck:
         self._chunks += 1
         if self._chunks & (self._chunks - 1) or not len(source):
             return False
-        size = LINES if self._chunks == 1 else FURTHER_LINES
+        size = self.lines if self._chunks == 1 else FURTHER_LINES
         rows = np.unique(np.linspace(0, len(source) - 1, min(size, len(source))).astype(np.int64))
         for lines, side in zip(self._lines, (source, target), strict=True):
             lines += [text[:_MAX_CHARS] for text in side.take(pa.array(rows)).to_pylist() if text]

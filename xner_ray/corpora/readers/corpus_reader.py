@@ -36,7 +36,7 @@ from xner_ray.schema import PAIR, QUALITY_FILTERS, QUARANTINE
 from xner_ray.text.languages import get_language
 
 Progress = Callable[[str, int], None]
-_INSPECTED = 2000  # rows that `inspect` decodes
+_INSPECTED, _INSPECTED_LINES = 2000, 100  # rows that `inspect` decodes, and lines whose language it checks
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def inspect(source: Source) -> list[str]:
         raise _no_scores(source)
     pairs = decode_pairs(chunk)
     good = first_reasons(pairs, Limits(source.ingest.max_chars)) < 0
-    check = LanguageCheck(source.languages)
+    check = LanguageCheck(source.languages, lines=_INSPECTED_LINES)
     check.add(pairs.source.filter(pa.array(good)), pairs.target.filter(pa.array(good)))
     return notes + [f"warning: {x}" for x in _check_languages(source, check)]
 

@@ -36,6 +36,7 @@ def find_examples(out: str | Path, row_filter: RowFilter, n: int, seed: int) -> 
     _check("--verdict", row_filter.verdict, list(VERDICTS))
     _check("--language", row_filter.language, list(run.datasets))
     _check("--corpus", row_filter.corpus, sorted({cell["corpus"] for cell in run.ledger["cells"]}))
+    _check("--type", row_filter.type, run.entity_types())
     rows, total = sample_rows(run.filtered_shards, row_filter, n, seed)
     selected = pairs_in_training(rows, run.datasets.values())
     return [example_from_row(row, run.rules, pair_key(row) in selected) for row in rows], total
