@@ -24,8 +24,9 @@ _HEAD = """# All keys of a config
 
 Written by `make docs` from `xner_ray/config/`; change it there. Unknown keys, wrong types and contradictions are
 errors that name file, line, key and remedy. `student.seeds=[1,2]` or `corpora.0.path=...` on the command line
-overrides a key.
+overrides a key; `corpora.NAME.path=...` is the same for the corpus of this name.
 In paths `{data}` is replaced by the key `data`, `{language}` by the target language, and `{pair}` by, e.g., `de-en`.
+Relative paths are relative to the working directory of the command.
 """
 _BOUNDS = ((Ge, "ge", ">="), (Gt, "gt", ">"), (Le, "le", "<="), (Lt, "lt", "<"))
 

@@ -15,6 +15,7 @@ from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.corpora.readers.tsv_layout import side_order
 from xner_ray.encoders.load import encoder_folder, local_encoder
 from xner_ray.encoders.vocab_trimming import trimmed_folder, vocabulary_identity
+from xner_ray.errors import UserError
 from xner_ray.ner.source_gold import read_gold
 from xner_ray.observability.logs import Log, run_logger
 from xner_ray.observability.metrics import Recorder

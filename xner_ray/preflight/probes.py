@@ -1,4 +1,4 @@
-"""The checks of `xner preflight`, in order: files, cluster, actors, training, GPUs, storage, models.
+"""The checks of `xner preflight`, in order: cluster, actors, training, GPUs, files, storage, models.
 
 A preflight reserves, trains and downloads nothing, and it deletes what it writes. The checks go on after a problem, so that one
 preflight shows all problems. Checks that need the shards or the models run later, in the labeling stage (`labeling_checks.py`).
@@ -36,7 +36,6 @@ def run_checks(config: Config, config_file: str | Path = "") -> Iterator[CheckRe
         config: the checked config.
         config_file: for messages.
     """
-    yield from _check_files(config, config_file)
     address = cluster_address(config.ray)
     auth = run_check("auth", checks.check_auth, address, os.environ.get("RAY_AUTH_MODE"), token_source())
     yield auth
@@ -52,6 +51,7 @@ def run_checks(config: Config, config_file: str | Path = "") -> Iterator[CheckRe
         yield run_check("labeling", check_actors, config, machines)
         yield run_check("training", checks.check_training, machines.nodes, *workers)
         yield from _check_gpus(config, machines)
+    yield from _check_files(config, config_file)
     yield run_check("out", check_storage, config.out, machines, True)
     if store := config.label.output_uri:
         yield run_check("label.output_uri", check_storage, store, machines)
