@@ -120,3 +120,16 @@ def test_tombstones_are_verified(grown, tmp_path):
     with pytest.raises(UserError) as e:
         collection.tombstones()
     assert e.value.file == dead
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "7"])
+def test_settings_of_a_collection_are_written_again(grown, text):
+    collection, sources = grown
+    file = collection.root / "collection.json"
+    content = file.read_bytes()
+    file.write_text(text)
+    with pytest.raises(UserError) as e:
+        collection.add(sources)
+    assert e.value.file == file and "delete this file" in e.value.remedy
+    file.unlink()
+    assert collection.add(sources) is None and file.read_bytes() == content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -103,3 +104,39 @@ def test_folder_without_a_labeling_is_an_error(tmp_path):
     claim_out(tmp_path, "x", "x.yaml")
     with pytest.raises(UserError, match="no labeling"):
         status(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"store": 1, "shards": {}, "ledger": []}'])
+def test_a_damaged_plan_is_named(out, text):
+    file = out / "label" / "f1" / "plan.json"
+    file.write_text(text)
+    for read in (status, quarantined_rows, retry_quarantined):
+        with pytest.raises(UserError) as e:
+            read(out)
+        assert e.value.file == file and "xner label CONFIG" in e.value.remedy
+
+
+def test_damaged_lines_of_the_work_log_are_counted(out):
+    (out / "work.jsonl").write_text('{"stage": ')
+    (out / "filter" / "f2" / "parts.json").write_text("{")  # only the ledger misses these shards
+    assert status(out)["damaged_log_lines"] == 1
+
+
+def test_a_copy_uses_its_own_shards(out, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("copy") / "out"
+    shutil.copytree(out, copy)
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*") if p.is_file()}
+    assert str(out) not in (copy / "label" / "f1" / "plan.json").read_text()
+    assert status(copy)["root"] == str(copy / "label" / "f1") and len(quarantined_rows(copy)) == 2
+    assert retry_quarantined(copy) == (1, 2)
+    assert status(copy)["shards"]["done"] == 1 and status(out)["shards"]["done"] == 2
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*") if p.is_file()} == before
+    shutil.rmtree(out)
+    assert status(copy)["shards"]["done"] == 1
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/label/f1", "/elsewhere/label/f1"])
+def test_a_store_outside_of_out_is_found_from_a_copy(out, store):
+    folder = out / "label" / "f1"
+    LabelingPlan(store, {}, []).save(folder)
+    assert LabelingPlan.latest(out)[1].store == store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xner_ray.observability.work_log import log_work, read_work
+from xner_ray.observability.work_log import FILE, count_damaged, log_work, read_work
 
 
 def test_finished_work_is_logged_and_failed_work_is_not(tmp_path):
@@ -19,3 +19,16 @@ def test_finished_work_is_logged_and_failed_work_is_not(tmp_path):
         ("dataset", "def", {}),
     ]
     assert all(0 <= row["seconds"] < 60 for row in rows)
+
+
+@pytest.mark.parametrize("torn", [b'{"stage": "label", "o', b"\xff\xfe", b"[]", b"null", b'{"stage": 7}'])
+def test_a_torn_line_is_skipped_and_counted(tmp_path, torn):
+    with log_work(tmp_path, "label", "abc", pairs=8):
+        pass
+    with open(tmp_path / FILE, "ab") as file:
+        file.write(torn)  # by a process that was killed
+    assert [row["of"] for row in read_work(tmp_path)] == ["abc"] and count_damaged(tmp_path) == 1
+    with log_work(tmp_path, "label", "def", pairs=9):
+        pass
+    assert [row["of"] for row in read_work(tmp_path)] == ["abc", "def"] and count_damaged(tmp_path) == 1
+    assert (tmp_path / FILE).read_bytes().count(b"\n") == 3

@@ -14,6 +14,8 @@ from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.labeling.actors import read_shard
 from xner_ray.labeling.plan import PLAN
+from xner_ray.labeling.quarantine import quarantined_rows
+from xner_ray.labeling.status import status
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.executors import InProcess
 from xner_ray.pipeline.runner import Runner
@@ -208,3 +210,22 @@ def test_a_model_that_is_gone_or_truncated_is_trained_again(tmp_path, damage):
     damage(directory.path / "model" / "model.safetensors")
     assert directory.problem(sizes_only=TrainStudents.sizes_only)
     assert directory.discard_damaged(TrainStudents.sizes_only) and directory.problem() == "unfinished"
+
+
+def test_a_copied_folder_is_complete_and_never_touches_the_original(done, tmp_path):
+    made, before = done
+    out, copy = Path(made.out), tmp_path / "copy"
+    shutil.copytree(out, copy)
+    original = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*") if p.is_file()}
+    moved = made.model_copy(update={"out": str(copy)})
+    shards = {p: p.stat().st_mtime_ns for p in copy.rglob("*.parquet")}
+    run(moved)
+    assert {p: p.stat().st_mtime_ns for p in copy.rglob("*.parquet")} == shards  # nothing was made again
+    assert status(copy)["root"].startswith(str(copy)) and len(quarantined_rows(copy)) == 0
+    for stage in FILES:
+        file_of(moved, stage).unlink()
+    run(moved)
+    assert contents(moved) == before
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*") if p.is_file()} == original
+    out.rename(tmp_path / "gone")
+    run(moved.model_copy(update={"rules": made.rules.model_copy(update={"min_entity_score": 0.1})}))

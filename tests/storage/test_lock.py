@@ -105,6 +105,17 @@ def test_a_lock_whose_files_were_deleted_is_lost(store, tmp_path):
             lock.check()
 
 
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"{}"])
+def test_a_damaged_lock_is_named(store, text):
+    store.write("lock/000001.json", text)
+    with pytest.raises(UserError) as e:
+        Lock(store, SECONDS).__enter__()
+    assert e.value.file == store.path("lock/000001.json") and "delete this file" in e.value.remedy
+    store.delete("lock/000001.json")
+    with Lock(store, SECONDS) as lock:
+        assert lock.number == 1
+
+
 def test_the_lock_records_its_holder(store):
     with Lock(store, SECONDS, name="study"):
         holder = Holder.from_json(store.read("lock/000001.json"))

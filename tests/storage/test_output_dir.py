@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from tests.harness.study_tables import TINY
 from xner_ray.cli.main import app
 from xner_ray.errors import UserError
-from xner_ray.storage.output_dir import RUN, check_format, claim_out
+from xner_ray.storage.output_dir import RUN, check_format, claim_out, run_name
+from xner_ray.storage.stage_dir import StageDir
 
 
 def test_an_out_belongs_to_one_name(tmp_path):
@@ -60,6 +61,40 @@ def test_racing_claims_have_one_winner(tmp_path):
     for p in processes:
         p.join(60)
     assert answers.count(None) == 4 and len({a for a in answers if a}) == 1
+
+
+TORN = ("", "{", "[]", "null", "{}", '{"name": ["demo"]}')
+
+
+@pytest.mark.parametrize("text", TORN)
+def test_a_torn_run_json_costs_no_result(tmp_path, text):
+    claim_out(tmp_path, "demo", "demo.yaml")
+    results = StageDir.of(tmp_path, "label", {"a": 1}).create()
+    results.commit()
+    (tmp_path / RUN).write_text(text)
+    for read in (run_name, check_format):
+        with pytest.raises(UserError) as e:
+            read(tmp_path)
+        assert e.value.file == tmp_path / RUN and f"xner run CONFIG out={tmp_path}" in e.value.remedy
+    claim_out(tmp_path, "demo", "demo.yaml")
+    assert run_name(tmp_path) == "demo" and results.is_complete()
+
+
+def test_a_deleted_run_json_is_written_again(tmp_path):
+    claim_out(tmp_path, "old", "demo.yaml")
+    StageDir.of(tmp_path, "student/de", {"a": 1}).create().commit()
+    with pytest.raises(UserError) as e:
+        claim_out(tmp_path, "new", "demo.yaml")
+    assert f"delete {tmp_path / RUN}" in e.value.remedy  # after a change of the key `name`
+    (tmp_path / RUN).unlink()
+    claim_out(tmp_path, "new", "demo.yaml")
+    assert run_name(tmp_path) == "new"
+
+
+def test_a_folder_without_run_json_has_no_name(tmp_path):
+    with pytest.raises(UserError) as e:
+        run_name(tmp_path)
+    assert e.value.file == tmp_path and e.value.remedy
 
 
 @pytest.fixture

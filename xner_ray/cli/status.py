@@ -89,5 +89,7 @@ def _table(progress: dict[str, Any]) -> Any:
         table.add_row("", f"{ledger[name]:,} {name}")
     for reason, count in ledger["dropped"].items():
         table.add_row("", f"{count:,} dropped: {reason}")
+    if progress["damaged_log_lines"]:
+        table.add_row("work log", f"{progress['damaged_log_lines']:,} damaged lines were skipped")
     table.add_row("", "[green]adds up[/]" if ledger["adds_up"] else "[bold red]does NOT add up[/]")
     return table

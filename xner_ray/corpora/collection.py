@@ -218,12 +218,18 @@ class Collection:
             "keys": PAIR_KEY_VERSION,
         }
         file = self.root / "collection.json"
-        # A process that was killed here may have left a temporary file.
+        # A process that was killed here may have left a temporary file. A deleted file is written again.
         foreign = [p for p in self.root.glob("*") if not TEMP.fullmatch(p.name)]
-        if foreign and not file.exists():
+        if foreign and not file.exists() and not self.generations():
             raise UserError("holds files but is not a collection", file=self.root, remedy="choose another folder")
+        if not file.exists() and any(report.language != source.languages[1] for report in self.reports()):
+            raise UserError("holds pairs of another language", file=self.root, remedy="choose another folder")
         write_bytes(file, (json.dumps(given) + "\n").encode(), if_absent=True)
-        stored = json.loads(file.read_text("utf-8"))
+        try:
+            stored = dict(json.loads(file.read_bytes()))
+        except (ValueError, TypeError) as e:
+            remedy = "delete this file, and run again: it is written with the settings of the config"
+            raise UserError(f"is damaged: {e}", file=file, remedy=remedy) from e
         for change in describe_change(stored, given):
             remedy = "choose another folder, or use the settings of the collection"
             raise UserError(f"was made with other settings: {change}", file=self.root, remedy=remedy)

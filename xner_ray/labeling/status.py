@@ -6,14 +6,15 @@ of ingest with those of the filter stage.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from xner_ray.labeling.plan import LabelingPlan
+from xner_ray.observability.work_log import count_damaged
 from xner_ray.projection.ledger import Ledger, LedgerError
 from xner_ray.storage.output_dir import run_name
 from xner_ray.storage.shard_store import Manifest, ShardStore
+from xner_ray.storage.stage_dir import PARTS, read_parts
 
 RATE_WINDOW_SECONDS = 600.0  # commits of this time count for pairs per second
 STALE_SECONDS = 1800.0  # the actor of a shard that was started longer ago is dead
@@ -28,7 +29,7 @@ def status(out: str | Path) -> dict[str, Any]:
     Returns:
         name, root (of the shard store), shards {planned, done, in_flight, missing}, pairs {planned, done, quarantined},
         pairs_per_second and minutes_left (None while nothing is committed), ledger (as `Ledger.to_json`, with not_judged and
-        adds_up).
+        adds_up), damaged_log_lines (of the work log, which are skipped).
 
     Raises:
         UserError: the folder is no output folder, or no labeling was started.
@@ -61,6 +62,7 @@ def status(out: str | Path) -> dict[str, Any]:
         "pairs_per_second": rate and round(rate, 1),
         "minutes_left": rate and round((planned_pairs - done_pairs) / rate / 60, 1),
         "ledger": _ledger(out, folder, plan, done),
+        "damaged_log_lines": count_damaged(out),
     }
 
 
@@ -80,7 +82,8 @@ def _pairs_per_second(store: ShardStore, done: dict[str, Manifest]) -> float | N
 def _ledger(out: Path, folder: Path, plan: LabelingPlan, done: dict[str, Manifest]) -> dict[str, Any]:
     ledger = Ledger.from_rows(plan.ledger)
     filtered: dict[str, Manifest] = {}
-    folders = [p for p in out.glob("filter/*/parts.json") if json.loads(p.read_text()).get("label") == folder.name]
+    parts = [(path, read_parts(path.parent) or {}) for path in out.glob(f"filter/*/{PARTS}")]
+    folders = [path for path, content in parts if content.get("label") == folder.name]
     if folders:
         filtered = ShardStore(max(folders, key=lambda p: (p.stat().st_mtime_ns, p)).parent).committed()
     not_judged = sum(plan.shards.values())

@@ -7,11 +7,15 @@ Work that was killed leaves no line; the next run logs the part that it still ha
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 FILE = "work.jsonl"
 
@@ -32,11 +36,48 @@ def log_work(out: Path, stage: str, folder: str, **amount: int) -> Iterator[dict
     started = time.monotonic()
     yield amount
     row = {"stage": stage, "of": folder, "seconds": round(time.monotonic() - started, 2), "amount": amount}
-    with (out / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    _append(out / FILE, json.dumps(row).encode() + b"\n")
 
 
 def read_work(out: Path) -> list[dict[str, Any]]:
-    """All lines of an output folder: `stage`, `of`, `seconds`, `amount`. Empty if there is no work log."""
+    """All lines of an output folder: `stage`, `of`, `seconds`, `amount`. Empty if there is no work log.
+
+    A line that is damaged, such as the last one of a run that was killed, is skipped; see `count_damaged`.
+    """
+    return [asdict(row) for row in _rows(out) if row is not None]
+
+
+def count_damaged(out: Path) -> int:
+    """The number of lines that `read_work` skips."""
+    return sum(row is None for row in _rows(out))
+
+
+@dataclass(frozen=True)
+class _Row:
+    stage: str
+    of: str
+    seconds: float
+    amount: dict[str, int]
+
+
+_ROW = TypeAdapter(_Row)
+
+
+def _rows(out: Path) -> Iterator[_Row | None]:
+    """Each line; None for a damaged one."""
     file = out / FILE
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    for line in file.read_bytes().split(b"\n") if file.exists() else ():
+        if line.strip():
+            try:
+                yield _ROW.validate_json(line)
+            except ValidationError:
+                yield None
+
+
+def _append(file: Path, line: bytes) -> None:
+    """Append a line with one write. After a torn line it begins a new one."""
+    with open(file, "ab+", buffering=0) as log:
+        if log.tell():
+            log.seek(-1, os.SEEK_END)
+            line = line if log.read(1) == b"\n" else b"\n" + line
+        log.write(line)

@@ -184,7 +184,11 @@ class Lock:
         data = self.store.read(_file(number, "json"))
         if data is None:
             return False
-        holder, logged = Holder.from_json(data), False
+        try:
+            holder, logged = Holder.from_json(data), False
+        except (ValueError, KeyError, TypeError) as e:
+            file = self.store.path(_file(number, "json"))
+            raise UserError("is damaged", file=file, remedy=f"if no {self.name} is running, delete this file") from e
         heartbeat, since = self._heartbeat(number), time.monotonic()
         while not self.store.exists(_file(number, "done")):
             if holder.process.is_certainly_dead():

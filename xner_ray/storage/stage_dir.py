@@ -85,13 +85,13 @@ class StageDir:
     def changes(self) -> list[str]:
         """What differs from the directory that was used last, one line a key; empty if this one exists or is the first."""
         if self.fixed:
-            before = read_json(self.path / PARTS)
+            before = read_parts(self.path)
             return describe_change(before, self.parts) if before is not None and before != self.parts else []
         others = list(self.path.parent.glob(f"*/{PARTS}"))
         if self.path / PARTS in others:
             return []
         last = max(others, key=lambda p: (p.stat().st_mtime_ns, p), default=None)
-        return describe_change(read_json(last) or {}, self.parts) if last else []
+        return describe_change(read_parts(last.parent) or {}, self.parts) if last else []
 
     def commit(self, items: Mapping[str, str] | None = None, files: Iterable[Path] | None = None) -> None:
         """Write the completion marker.
@@ -214,6 +214,13 @@ def digest(items: Mapping[str, str]) -> str:
 
 def _temporary(path: Path) -> bool:
     return bool(TEMP.fullmatch(path.name)) or path.name.endswith(NOTE)
+
+
+def read_parts(path: Path) -> dict[str, Any] | None:
+    """The parts of a stage directory; None if the file is gone or corrupt. `StageDir.create` reports a corrupt one."""
+    with contextlib.suppress(UserError):
+        return read_json(path / PARTS)
+    return None
 
 
 def pretty_json(value: Mapping[str, Any]) -> bytes:
