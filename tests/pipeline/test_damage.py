@@ -42,7 +42,7 @@ class LabelInProcess(Label):
     def _model_parts(self, ctx, inputs):
         return {"teacher": "fixed"}
 
-    def _label(self, ctx, models, shards, root, planned):
+    def _label(self, ctx, models, shards, root, *others):
         for shard in shards:
             row = {name: [value] for name, value in vars(shard).items()}
             _, _, table = unpack(read_shard(pa.table(row), root))
