@@ -44,8 +44,7 @@ class LabelInProcess(Label):
 
     def _label(self, ctx, models, shards, root, *others):
         for shard in shards:
-            row = {name: [value] for name, value in vars(shard).items()}
-            _, _, table = unpack(read_shard(pa.table(row), root))
+            _, _, table = unpack(read_shard(vars(shard), root))
             entity = {"start": 0, "end": 4, "type": "PER", "score": 0.9}
             projection = {"entity": 0, "start": 0, "end": 4, "score": 0.9, "aligner": 0.9, "similarity": None}
             for field, value in (
@@ -94,7 +93,7 @@ def contents(made: Config) -> dict[str, bytes]:
     for path in out.rglob("*.parquet"):
         name, is_shard = path.name.split(".")[0], path.parts[len(out.parts)] in ("label", "filter")
         if not is_shard or ShardStore(path.parent).manifest(name).file == path.name:
-            found[str(path.parent / name)] = path.read_bytes()
+            found[str(path.parent.relative_to(out) / name)] = path.read_bytes()
     return found
 
 
