@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness.tiny_job import LABELS, make_job
 from xner_ray.encoders.load import load_model
+from xner_ray.encoders.model_languages import stored_languages
 from xner_ray.storage.stage_dir import MARKER
 from xner_ray.training.checkpoint import is_trained, save_model
 from xner_ray.training.job import Result, TrainJob
@@ -49,3 +50,12 @@ def test_the_marker_survives_the_way_to_a_worker_and_is_no_part_of_the_identity(
     marked = replace(job, marker={"stage": "student"})
     assert TrainJob.from_dict(marked.to_dict()) == marked
     assert marked.identity() == job.identity() and "marker" not in job.identity()
+
+
+def test_a_model_names_its_languages_and_not_those_of_the_model_that_it_started_from(job, tmp_path):
+    save_model(load_model(job.start, LABELS), replace(job, languages=["en"]), Result())
+    assert stored_languages(job.out) == ["en"]
+    for languages in (["zh"], []):
+        other = replace(job, start=job.out, out=str(tmp_path / f"other{len(languages)}"), languages=languages)
+        save_model(load_model(other.start, LABELS), other, Result())
+        assert stored_languages(other.out) == languages

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from xner_ray.config import Config
 from xner_ray.errors import UserError
+from xner_ray.pipeline.runner import Runner
+from xner_ray.pipeline.stage import Stage
+from xner_ray.pipeline.stages.student import Student
+from xner_ray.results.run_results import find_student
 from xner_ray.storage.lock import hold_output
 from xner_ray.workflows.plan import plan_run
-from xner_ray.workflows.run import run
+from xner_ray.workflows.run import link_models, run
 
 
 @pytest.fixture
@@ -90,3 +96,56 @@ def test_plan_reports_corpora_models_and_gold(config, tmp_path):
     }
     files = {str(e.file) for e in problems if e.key == "corpora.0.path"}
     assert files == {str(tmp_path / "none" / f"a.{pair}.zip") for pair in ("de-en", "en-zh")}
+
+
+class Made(Stage):
+    """A stage without pieces, whose result is given."""
+
+    needs = ()
+
+    def __init__(self, name: str, made: object):
+        self.name, self.made = name, made
+
+    def pieces(self, ctx, inputs):
+        return []
+
+    def run(self, ctx, inputs, todo):
+        raise AssertionError("nothing is to do")
+
+    def result(self, ctx, inputs, done):
+        return self.made
+
+
+def test_links_point_to_the_models_of_the_last_run_and_run_no_stage(config, tmp_path):
+    out = tmp_path / "out"
+    models = {
+        name: out / name for name in ("aligner/1/model", "student/de/1/model", "student/de/2/model", "teacher/s/model")
+    }
+    for folder in models.values():
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+
+    def students(*folders: str) -> list[Student]:
+        return [Student("de", "tiny", seed, models[x], models["teacher/s/model"]) for seed, x in enumerate(folders)]
+
+    def link(*names: str, **made) -> None:
+        lines: list[str] = []
+        ctx = SimpleNamespace(out=out, seconds={}, log=lines.append)
+        runner = Runner(ctx, [Made(name, value) for name, value in made.items()])
+        runner.run(names)
+        link_models(runner)
+        assert not lines
+
+    aligner = models["aligner/1/model"]
+    link(aligner=aligner, student=students("student/de/1/model"))
+    assert not (out / "student/de/current").is_symlink() and not (out / "aligner/current").is_symlink()
+    link("aligner", "student", aligner=aligner, student=students("student/de/2/model", "student/de/1/model"))
+    assert os.readlink(out / "student/de/current") == "2/model"
+    assert os.readlink(out / "aligner/current") == "1/model"
+    assert find_student(out, "de") == models["student/de/2/model"]
+    link("student", student=students("student/de/1/model"))
+    assert find_student(out, None) == models["student/de/1/model"]
+    link("student", student=students("teacher/s/model"))  # schedule: source_only
+    assert find_student(out, "de") == models["teacher/s/model"]
+    out.rename(tmp_path / "moved")
+    assert find_student(tmp_path / "moved", "de") == tmp_path / "moved/teacher/s/model"

@@ -57,6 +57,10 @@ class Runner:
         self.stages = {stage.name: stage for stage in stages}
         self._results: dict[str, Any] = {}
 
+    def has_result(self, name: str) -> bool:
+        """Whether `result` of this stage runs nothing."""
+        return name in self._results
+
     def result(self, name: str) -> Any:
         """Run the missing pieces of a stage and of the stages that it needs, and return the result of the stage.
 

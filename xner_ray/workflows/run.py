@@ -65,23 +65,22 @@ def run(
         runner.run(names)
         if "evaluate" in names:
             return finalize(runner)
-        link_models(runner, names)
+        link_models(runner)
         return {}
 
 
-def link_models(runner: Runner, names: Sequence[str]) -> None:
+def link_models(runner: Runner) -> None:
     """Let OUT/student/LANGUAGE/current and OUT/aligner/current point to the models of this run, so that their paths are stable.
 
     Of several encoders and seeds, the first student of a language is the current one.
 
     Args:
-        runner: of the run.
-        names: stages that are done.
+        runner: of the run. Stages that it has not completed are left alone.
     """
     out, models = runner.ctx.out, {}
-    if {"aligner", "label", "filter", "dataset", "student", "evaluate"} & set(names):
+    if runner.has_result("aligner"):
         models[out / "aligner" / CURRENT] = Path(runner.result("aligner"))
-    if {"student", "evaluate"} & set(names):
+    if runner.has_result("student"):
         for student in runner.result("student"):
             models.setdefault(out / "student" / student.language / CURRENT, student.folder)
     for link, folder in models.items():
@@ -104,7 +103,7 @@ def finalize(runner: Runner) -> dict[str, Any]:
 
     ctx = runner.ctx
     results = collect(runner)
-    link_models(runner, ["evaluate"])
+    link_models(runner)
     write_json(ctx.out / RESULTS, results)
     write_model_cards(RunResults(ctx.out, results))
     ctx.log(f"[report] {write_report(ctx.out)}")
