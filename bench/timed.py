@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.encoders.engine_stats import EngineStats
-from xner_ray.labeling.actors import CommitShards, ReadLabelAlignCommit, ReadShards
+from xner_ray.labeling.actors import CommitShards, PrepareShards, ReadLabelAlignCommit, ReadShards
 from xner_ray.labeling.shard_functions import AlignFunction, LabelFunction, LabelingModels
 
 FOLDER, DEVICE = "XNER_BENCH_EVENTS", "XNER_BENCH_DEVICE"
@@ -63,8 +63,14 @@ class TimedAlign(AlignFunction):
 
 
 class TimedRead(ReadShards):
-    def __call__(self, batch):
-        return timed("read", [], super().__call__, batch)
+    def __call__(self, shard):
+        return timed("read", [], super().__call__, shard)
+
+
+class TimedPrepare(PrepareShards):
+    def __init__(self, job):
+        super().__init__(job)
+        self.read = TimedRead(job)
 
 
 class TimedCommit(CommitShards):

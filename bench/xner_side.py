@@ -96,7 +96,7 @@ class XnerSide:
         """Run one round; returns the seconds from the first batch to the last commit."""
         import ray.data
 
-        graph.ReadShards, graph.CommitShards = timed.TimedRead, timed.TimedCommit  # type: ignore[misc]
+        graph.PrepareShards, graph.CommitShards = timed.TimedPrepare, timed.TimedCommit  # type: ignore[misc]
         graph.ReadLabelAlignCommit = timed.TimedWhole  # type: ignore[misc]
         stage = Label(functions=ShardFunctions(label=timed.TimedLabel, align=timed.TimedAlign))
         for file in (self.work / "events").glob("*"):

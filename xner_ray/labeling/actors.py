@@ -183,18 +183,30 @@ class AlignStep(FunctionStep):
     stage, input_columns, output, last = "align", ("source", "target", "entities"), schema.PROJECTIONS, True
 
 
+class ReadShards:
+    """`read_shard` with its time as a metric and a log line."""
+
+    def __init__(self, job: LabelingJob):
+        self.store, self.timer = job.store, ShardTimer(job.log_context, "read")
+
+    def __call__(self, shard: Mapping[str, Any]) -> pa.Table:
+        """The envelope of a shard."""
+        with self.timer.named_shard(shard["shard"]):
+            return read_shard(shard, self.store)
+
+
 class PrepareShards:
     """Actor: reads and tokenizes the shards of a chunk. Only graphs with GPUs have it."""
 
     def __init__(self, job: LabelingJob):
-        self.store, self.timer = job.store, ShardTimer(job.log_context, "read")
+        self.read = ReadShards(job)
         self.worker = SubprocessWorker(job.functions.tokenize, job.models)
         self.tokenize = TokenizeStep(job, self.worker)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """The envelopes of the shards of one row of descriptors."""
         for shard in chunk_of(batch):
-            yield self.tokenize(timed_read(shard, self.store, self.timer))
+            yield self.tokenize(self.read(shard))
 
 
 class LabelAndAlign:
@@ -255,26 +267,19 @@ class ReadLabelAlignCommit:
     """
 
     def __init__(self, job: LabelingJob):
-        self.store, self.timer = job.store, ShardTimer(job.log_context, "read")
-        self.models, self.commit = LabelAndAlign(job), CommitShards(job)
+        self.read, self.models, self.commit = ReadShards(job), LabelAndAlign(job), CommitShards(job)
         self.worker = self.models.worker
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """The rows of the committed shards of one row of descriptors."""
         for shard in chunk_of(batch):
-            yield self.commit(self.models(timed_read(shard, self.store, self.timer)))
+            yield self.commit(self.models(self.read(shard)))
 
 
 def chunk_of(batch: pa.Table) -> list[dict[str, Any]]:
     """The shard descriptors of one row of the graph's input."""
     (shards,) = batch.column("shards").to_pylist()
     return shards
-
-
-def timed_read(shard: Mapping[str, Any], store: str, timer: ShardTimer) -> pa.Table:
-    """`read_shard` with its time as a metric and a log line."""
-    with timer.named_shard(shard["shard"]):
-        return read_shard(shard, store)
 
 
 def _notes(table: pa.Table) -> dict[str, Any]:
