@@ -185,7 +185,7 @@ def test_entities_as_text_and_json():
     assert cli_tag.in_brackets(TEXT, FOUND) == "[Anna PER] in [[New] York LOC]"
     assert cli_tag.in_brackets("", []) == ""
     assert cli_tag.in_color(TEXT, FOUND).plain == "Anna PER in [New] York LOC"
-    row = json.loads(cli_tag.as_json_line(TEXT, FOUND))
+    row = cli_tag.json_row(TEXT, FOUND)
     assert row["text"] == TEXT
     assert row["entities"][0] == {"start": 0, "end": 4, "type": "PER", "score": 0.9123}
 

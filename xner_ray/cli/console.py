@@ -2,11 +2,16 @@
 
 A UserError ends with exit code 2 and without a traceback, Ctrl-C with 130. Any other exception is a bug and keeps its traceback.
 Heavy modules are imported late, so that `xner --help` answers fast.
+
+All output passes this module: text of corpora, archives and file names is never markup or a control sequence. What a stream
+cannot encode is escaped in messages and JSON, and is an error in other data.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import os
 import sys
 import traceback
@@ -17,7 +22,7 @@ from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.observability import logs
-from xner_ray.observability.safe_text import safe_text
+from xner_ray.observability.safe_text import escape_controls, safe_text
 
 
 @contextlib.contextmanager
@@ -72,10 +77,11 @@ def echo(text: str, style: str | None = None) -> None:
         level = {"red": "error", "yellow": "warning"}.get(style or "", "info")
         print(logs.json_line(level, text), file=sys.stderr, flush=True)  # noqa: T201
         return
-    from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False).print(Text(safe_text(text), style=style or ""), soft_wrap=True)
+    from xner_ray.cli.safe_console import SafeConsole
+
+    SafeConsole(stderr=True).print(Text(safe_text(text), style=style or ""), soft_wrap=True)
 
 
 def logs_json() -> bool:
@@ -84,23 +90,66 @@ def logs_json() -> bool:
 
 
 def show(result: Any) -> None:
-    """Print a table or text to stdout. Control characters in it are escaped."""
-    from rich.console import Console
+    """Print a table or text to stdout."""
+    from xner_ray.cli.safe_console import SafeConsole
 
-    Console(highlight=False).print(_Safe(result), crop=False)
+    SafeConsole().print(result, crop=False)
 
 
-class _Safe:
-    """Anything that rich prints, with the foreign text in it made safe."""
+def show_line(text: str, stderr: bool = False) -> None:
+    """Print a line of text without wrapping, e.g. of Markdown."""
+    from rich.text import Text
 
-    def __init__(self, content: Any):
-        self.content = content
+    from xner_ray.cli.safe_console import SafeConsole
 
-    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        from rich.segment import Segment
+    SafeConsole(stderr=stderr).print(Text(text), soft_wrap=True)
 
-        for segment in console.render(self.content, options):
-            yield segment if segment.control else Segment(safe_text(segment.text), segment.style)
+
+def show_json(value: Any, indent: int | None = None) -> None:
+    """Print JSON to stdout. Where stdout is not UTF-8, or the text holds surrogates, it is escaped as ASCII."""
+    text = escape_controls(json.dumps(value, ensure_ascii=False, indent=indent))
+    if not _is_encodable(text):
+        text = json.dumps(value, indent=indent)
+    sys.stdout.write(f"{text}\n")
+
+
+def write_data(text: str) -> None:
+    """Print a line of data to stdout as it is. On a terminal control characters are escaped.
+
+    Raises:
+        UserError: stdout has an encoding without a character of the text.
+    """
+    if sys.stdout.isatty():
+        text = escape_controls(text)
+    if not _is_encodable(text):
+        problem = f"standard output has the encoding {sys.stdout.encoding}, which cannot hold all of the text"
+        raise UserError(problem, remedy="set PYTHONIOENCODING=utf-8, or use --json")
+    sys.stdout.write(f"{text}\n")
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def escape_unencodable() -> None:
+    """Let stdout and stderr escape what their encoding lacks, e.g. names in Chinese where stdout is latin-1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def check_argument(text: str, key: str) -> None:
+    """Check a text of the command line.
+
+    Raises:
+        UserError: it holds bytes that are not UTF-8.
+    """
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise UserError("is not UTF-8", key=key, remedy="convert it first, e.g. with iconv")
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xner_ray.cli.console import echo, report_user_errors, show
+from xner_ray.cli.console import echo, report_user_errors, show, show_json
 from xner_ray.cli.options import command_group, language_code, language_list
 from xner_ray.errors import UserError
-from xner_ray.observability.safe_text import escape_controls
 
 if TYPE_CHECKING:
     from xner_ray.corpora.opus.catalog import Archive, Catalog
@@ -96,7 +93,7 @@ def list_corpora(
     found.sort(key=lambda x: -(x.pairs or 0))
     if as_json:
         tree = {"catalog": opened.name, "corpora": [_row(x) for x in found], "missing": missing}
-        sys.stdout.write(escape_controls(json.dumps(tree, ensure_ascii=False, indent=1)) + "\n")
+        show_json(tree, indent=1)
     else:
         show(archives_table(found))
     _print_catalog(opened)

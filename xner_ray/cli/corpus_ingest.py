@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xner_ray.cli.console import echo, report_user_errors, show, write_json
+from xner_ray.cli.console import check_argument, echo, report_user_errors, show, write_json
 from xner_ray.cli.options import language_code
 from xner_ray.errors import UserError
 
@@ -88,6 +88,8 @@ def ingest(
                 "min_language_score": language_score,
             }
             keys = {"max_pairs_per_language": None, "shard_rows": shard_rows, "clean": rules}
+            for option, text in (("--name", name), ("--domain", domain)):
+                check_argument(text or "", option)
             items = [_corpus(path, name, format, domain, min_score) for path in inputs]
             languages = (language_code(source, "--source"), language_code(target, "--target"))
             collections, settings = {out: [_source(x, label, languages, keys) for x, label in items]}, None
@@ -122,8 +124,11 @@ def _corpus(path: str, name: str | None, format: str | None, domain: str, min_sc
     try:
         return CorpusConfig.model_validate(keys), label
     except ValidationError as e:
-        remedy = "give --format moses, tmx, tsv or wikimatrix"
-        raise UserError(e.errors()[0]["msg"], file=path, key="--format", remedy=remedy) from None
+        key = f"--{str(e.errors()[0]['loc'][0]).replace('_', '-')}"
+        remedy = (
+            "give --format moses, tmx, tsv or wikimatrix" if key == "--format" else "see xner corpus ingest --help"
+        )
+        raise UserError(e.errors()[0]["msg"], file=path, key=key, remedy=remedy) from None
 
 
 def _format_of(path: str) -> str | None:
@@ -179,12 +184,13 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
 @contextmanager
 def _bar(hidden: bool):
     """A progress bar of lines per corpus. Hidden without a terminal, or if other processes read."""
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn
+    from rich.progress import Progress
 
-    console = Console(stderr=True)
+    from xner_ray.cli.safe_console import SafeConsole, text_column
+
+    console = SafeConsole(stderr=True)
     with Progress(
-        TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} lines"), console=console, transient=True,
+        text_column("{task.description}"), text_column("{task.completed:,.0f} lines"), console=console, transient=True,
         disable=hidden or not console.is_terminal,
     ) as bar:  # fmt: skip
         tasks: dict[str, Any] = {}

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
 from xner_ray.cli.console import echo
+from xner_ray.cli.safe_console import SafeConsole, text_column
 from xner_ray.corpora.opus.catalog import Archive
 from xner_ray.corpora.opus.download import ProgressListener
 from xner_ray.corpora.opus.fetch import FetchItem
@@ -51,7 +50,7 @@ class Bars(Lines):
 
     def on_start(self, name: str, step: str) -> None:
         self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(escape(f"{step} {safe_text(name)}"), total=None)
+        self._task = self._progress.add_task(f"{step} {safe_text(name)}", total=None)
         self._last, self._fetching = None, step == "fetching"
 
     def on_progress(self, done: int, total: int | None) -> None:
@@ -67,11 +66,11 @@ class Bars(Lines):
 @contextmanager
 def bars(items: Sequence[FetchItem]) -> Iterator[Lines]:
     """The listener for the download of these archives: bars on a terminal, else lines."""
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     if not console.is_terminal:
         yield Lines()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (text_column("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         yield Bars(progress, items)
 

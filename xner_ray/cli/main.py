@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from xner_ray.cli import export, models, preflight, refresh, report, run, status
-from xner_ray.cli.console import print_traceback, report_user_errors
+from xner_ray.cli.console import escape_unencodable, print_traceback, report_user_errors
 from xner_ray.cli.corpus import corpus
 from xner_ray.cli.corpus_ingest import ingest
 from xner_ray.cli.study import study
@@ -26,6 +26,7 @@ class _Group(typer.core.TyperGroup):
     """The group of all commands. It prints user errors."""
 
     def invoke(self, ctx):
+        escape_unencodable()
         with report_user_errors():
             return super().invoke(ctx)
 

@@ -183,12 +183,12 @@ def sample(
 
     Example: [cyan]xner sample --out /tmp/sample --pairs 1000000 --seed 7 --languages de,zh[/]
     """
-    from rich.console import Console
     from rich.progress import Progress
 
+    from xner_ray.cli.safe_console import SafeConsole
     from xner_ray.sample.write import write_sample
 
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         tasks = {code: bar.add_task(code, total=pairs) for code in language_list(languages, "--languages") or []}
         manifest = write_sample(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from xner_ray.cli.console import show_json, show_line
 from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 from xner_ray.observability.logs import json_line, log_format
 
@@ -34,7 +32,7 @@ def preflight(config: ConfigFile, overrides: Overrides = None, json_out: AsJson 
 
     results = list(run_checks(loaded, config))
     ok = all(result.ok for result in results)
-    typer.echo(json.dumps({"ok": ok, "checks": [asdict(x) for x in results]}, ensure_ascii=False))
+    show_json({"ok": ok, "checks": [asdict(x) for x in results]})
     if not ok:
         raise SystemExit(2)
 
@@ -54,7 +52,7 @@ def run_preflight(config: Config, config_file: str | Path = "", to_stderr: bool 
 
     ok = True
     for result in run_checks(config, config_file):
-        typer.echo(format_result(result), err=to_stderr)
+        show_line(format_result(result), to_stderr)
         ok = ok and result.ok
     if not ok:
         raise SystemExit(2)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xner_ray.cli.console import echo, report_user_errors, show
+from xner_ray.cli.console import echo, report_user_errors, show, show_json, show_line
 from xner_ray.cli.options import AsJson, ConfigFile, Overrides
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def refresh(
             return
         if dry_run:
             plan = plan_refresh(loaded, echo)
-            typer.echo(_to_json(plan.to_json())) if json_out else _show_plan(plan)
+            show_json(plan.to_json(), indent=1) if json_out else _show_plan(plan)
             return
         from xner_ray.cli.corpus_tables import Lines
         from xner_ray.cli.preflight import run_preflight
@@ -64,7 +63,7 @@ def refresh(
 
         run_preflight(refresh_config(loaded), config, to_stderr=json_out)
         result = run_refresh(loaded, config, echo, Lines())
-        typer.echo(_to_json(result) if json_out else markdown(result))
+        show_json(result, indent=1) if json_out else show_line(markdown(result))
 
 
 def _change_current(config: Config, version: int | None, *, unpin: bool) -> None:
@@ -81,10 +80,6 @@ def _change_current(config: Config, version: int | None, *, unpin: bool) -> None
     echo(
         f"version {number} is current and pinned; `xner refresh CONFIG --unpin` lets refreshes promote again", "green"
     )
-
-
-def _to_json(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, indent=1)
 
 
 def _show_plan(plan: RefreshPlan) -> None:

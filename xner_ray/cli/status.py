@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import typer
-
-from xner_ray.cli.console import echo, show
+from xner_ray.cli.console import echo, show, show_json
 from xner_ray.cli.options import AsJson, RunFolder, command_group
 
 MAX_TABLE_ROWS = 50
@@ -27,7 +24,7 @@ def status(out: RunFolder, json_out: AsJson = False) -> None:
 
     progress = read_status(out)
     if json_out:
-        typer.echo(json.dumps(progress))
+        show_json(progress)
     else:
         show(_table(progress))
 
@@ -43,7 +40,7 @@ def list_rows(out: RunFolder, json_out: AsJson = False) -> None:
     rows = quarantined_rows(out)
     if json_out:
         for row in rows.to_pylist():
-            typer.echo(json.dumps(row, ensure_ascii=False))
+            show_json(row)
         return
     from rich.table import Table
 
@@ -70,6 +67,7 @@ def retry_rows(out: RunFolder) -> None:
 
 def _table(progress: dict[str, Any]) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     shards, pairs, ledger = progress["shards"], progress["pairs"], progress["ledger"]
     table = Table(title=f"{progress['name']}: {progress['root']}", show_header=False)
@@ -91,5 +89,5 @@ def _table(progress: dict[str, Any]) -> Any:
         table.add_row("", f"{count:,} dropped: {reason}")
     if progress["damaged_log_lines"]:
         table.add_row("work log", f"{progress['damaged_log_lines']:,} damaged lines were skipped")
-    table.add_row("", "[green]adds up[/]" if ledger["adds_up"] else "[bold red]does NOT add up[/]")
+    table.add_row("", Text("adds up", "green") if ledger["adds_up"] else Text("does NOT add up", "bold red"))
     return table

@@ -5,15 +5,15 @@ The model gets chunks of 256 lines. The engine sorts a chunk by length, and each
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from xner_ray.cli.console import show_json, write_data
 from xner_ray.cli.model_options import needed_language
 from xner_ray.cli.options import existing_file
 from xner_ray.errors import UserError
@@ -57,8 +57,7 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
             with a `fault`.
     """
     source, lines = _open_lines(texts, file)
-    from rich.console import Console
-
+    from xner_ray.cli.safe_console import SafeConsole
     from xner_ray.encoders.row_guard import without_failing_rows
     from xner_ray.ner.tagger import open_named_tagger
 
@@ -66,7 +65,7 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     tagger = open_named_tagger(model, precision="fp32")
     if tagger.tags_words:
         language = needed_language(model, language)
-    console = Console(highlight=False)
+    console = SafeConsole()
     colored = console.is_terminal and console.color_system is not None and not console.no_color
     number = 0
     broken: list[tuple[int, str]] = []
@@ -84,11 +83,11 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
         for i, (text, fault) in enumerate(chunk):
             entities = found.get(i, ())
             if as_json:
-                _write(as_json_line(text, entities, fault or faults.get(i)))
+                show_json(json_row(text, entities, fault or faults.get(i)))
             elif colored:
                 console.print(in_color(text, entities), soft_wrap=True)
             else:
-                _write(in_brackets(text, entities))
+                write_data(in_brackets(text, entities))
         sys.stdout.flush()
     if broken:
         first, reason = broken[0]
@@ -102,15 +101,6 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
 
 def _tag(tagger: BaseTagger, texts: Sequence[str], language: str, rows: np.ndarray) -> Sequence[Sequence[Entity]]:
     return tagger.tag([texts[i] for i in rows], language)
-
-
-def _write(line: str) -> None:
-    try:
-        # A pipe gets the text as it is. A terminal must not act on it.
-        sys.stdout.write((escape_controls(line) if sys.stdout.isatty() else line) + "\n")
-    except UnicodeEncodeError as e:
-        problem = f"the output has the encoding {e.encoding}, which lacks `{e.object[e.start]}`"
-        raise UserError(problem, file="stdout", remedy="set the variable PYTHONIOENCODING=utf-8") from None
 
 
 def _open_lines(texts: Sequence[str], file: Path | None) -> tuple[str, Iterator[_Line]]:
@@ -139,10 +129,9 @@ def _decoded(lines: Iterable[bytes], name: str) -> Iterator[_Line]:
             yield _Line(line.decode(encoding, "replace"), fault)
 
 
-def as_json_line(text: str, entities: Iterable[Entity], fault: str | None = None) -> str:
+def json_row(text: str, entities: Iterable[Entity], fault: str | None = None) -> dict[str, Any]:
     rows = [{"start": a, "end": b, "type": kind, "score": round(float(score), 4)} for a, b, kind, score in entities]
-    row = {"text": text, "entities": rows} | ({"fault": fault} if fault else {})
-    return json.dumps(row, ensure_ascii=False)
+    return {"text": text, "entities": rows} | ({"fault": fault} if fault else {})
 
 
 def in_brackets(text: str, entities: Iterable[Entity]) -> str:
