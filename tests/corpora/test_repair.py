@@ -133,3 +133,14 @@ def test_settings_of_a_collection_are_written_again(grown, text):
     assert e.value.file == file and "delete this file" in e.value.remedy
     file.unlink()
     assert collection.add(sources) is None and file.read_bytes() == content
+
+
+def test_a_generation_in_the_middle_that_is_gone_is_named(grown):
+    collection, _ = grown
+    (collection.root / "generation-000001" / "generation.json").unlink()
+    with pytest.raises(UserError) as e:
+        collection.generations()
+    assert (
+        e.value.file == collection.root / "generation-000001" / "generation.json"
+        and str(collection.root) in e.value.remedy
+    )

@@ -155,6 +155,7 @@ def _source(corpus: Any, label: str, languages: tuple[str, str], keys: dict[str,
 def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[str, Any]:
     """Add to each collection, and print the counts."""
     from xner_ray.corpora.collection import Collection
+    from xner_ray.corpora.repair import repair
 
     mapper: Callable = map
     if ray:
@@ -166,6 +167,8 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
     for root, sources in collections.items():
         began = time.monotonic()
         with _bar(hidden=ray) as progress:
+            for file in repair(Collection(root), sources, mapper):
+                echo(f"{file} was gone or damaged; it was made again", "yellow")
             report = Collection(root).add(sources, mapper, progress)
         if report is None:
             echo(f"{root}: nothing new", "green")

@@ -72,9 +72,17 @@ class Collection:
         self.root = Path(root)
 
     def generations(self) -> list[Path]:
-        """Folders of the finished generations, oldest first."""
+        """Folders of the finished generations, oldest first. Raises: UserError if one before the last is not whole."""
         names = [p for p in self.root.glob("generation-*") if _NAME.fullmatch(p.name)]
-        return sorted(p for p in names if (p / "generation.json").exists())
+        folders = sorted(p for p in names if (p / "generation.json").exists())
+        for number, folder in enumerate(folders, 1):
+            if folder.name != f"generation-{number:06d}":
+                file = self.root / f"generation-{number:06d}" / "generation.json"
+                raise UserError("is gone", file=file, remedy=self._restore())
+        return folders
+
+    def _restore(self) -> str:
+        return f"put it back from a backup, or delete {self.root}: all corpora are then ingested again"
 
     def versions(self) -> dict[str, CorpusVersion]:
         """The newest version of each corpus, by name."""
@@ -184,8 +192,7 @@ class Collection:
             _versions(tree)
             return {key: tree[key] for key in ("corpora", "labels", "shards", "tombstones")}
         except (ValueError, KeyError, TypeError, AttributeError) as e:
-            remedy = f"put it back from a backup, or delete {self.root}: `xner run` then ingests all corpora again"
-            raise UserError(f"is damaged: {e}", file=file, remedy=remedy) from e
+            raise UserError(f"is damaged: {e}", file=file, remedy=self._restore()) from e
 
     def _new_sources(self, sources: Sequence[Source], tree: dict[str, Any]) -> list[tuple[Source, dict[str, Any]]]:
         """New sources with a free label, and their identities, in the order of precedence."""

@@ -98,12 +98,16 @@ def _sources_of_generation(collection: Collection, number: int, file: Path, sour
     for name, version in sorted(tree["corpora"].items(), key=lambda item: item[1]["ordinal"]):
         if version["generation"] == number:
             source = by_name.get(name)
-            if source is None or source_identity(source) != version["identity"]:
+            if source is None:
+                raise _irreparable(
+                    collection, file, f"the corpus `{name}` is not among the corpora that are ingested now"
+                )
+            if source_identity(source) != version["identity"]:
                 raise _irreparable(collection, file, f"the corpus `{name}` has changed since it was ingested")
             old.append(replace(source, label=version["label"]))
     return old
 
 
 def _irreparable(collection: Collection, file: Path, reason: str) -> UserError:
-    remedy = f"put it back from a backup, or delete {collection.root}: `xner run` then ingests all corpora again"
+    remedy = f"put it back from a backup, or delete {collection.root}: all corpora are then ingested again"
     return UserError(f"is gone or damaged, and cannot be made again: {reason}", file=file, remedy=remedy)
