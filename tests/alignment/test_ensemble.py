@@ -5,13 +5,14 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.alignment.test_similarity import matches as token_matches
 from xner_ray import schema
 from xner_ray.alignment.candidates import Candidates
 from xner_ray.alignment.decoding import Decoding
-from xner_ray.alignment.ensemble import extend_truncated_spans
+from xner_ray.alignment.ensemble import extend_truncated_spans, similarity_candidates
 from xner_ray.alignment.projector import Projector
 from xner_ray.alignment.projector_file import save_projector
-from xner_ray.alignment.queries import QueryTexts
+from xner_ray.alignment.queries import Queries, QueryTexts, query_texts
 from xner_ray.ner.word_spans import WordSpans
 
 NAN = float("nan")
@@ -62,6 +63,24 @@ def test_lowercase_words_at_an_edge_are_not_added():
     similar = of_similarity([(0, 0, 17), (1, 4, 33), (2, 18, 37)])
     extended = [text[a:b] for _, a, b in spans(extend(aligned, similar, text))]
     assert extended == ["Union", "Union und Anna Berg (CEN)", "Anna Berg (CEN)"]
+
+
+def test_two_mentions_with_a_word_between_them_are_two_spans():
+    source, target = "Vienna and Vienna's mayor", "Wien und Wiens Bürgermeister"
+    mentions = [{"start": a, "end": a + 6, "type": "LOC", "score": 1.0} for a in (0, 11)]
+    table = pa.table({"source": [source], "target": [target], "entities": pa.array([mentions], schema.ENTITIES.type)})
+    queries = Queries.from_table(table)
+    matches = token_matches(source, target, [(0, 0), (2, 2)])
+
+    class TwoWords:
+        """A similarity that matches Wien and Wiens."""
+
+        def match(self, sources, targets):
+            return matches
+
+    texts = query_texts(table, queries, "de")
+    found = similarity_candidates(TwoWords(), queries, texts, Decoding(similarity_fallback_score=0.5))
+    assert [target[a:b] for _, a, b in spans(found)] == ["Wien", "Wiens"]
 
 
 def test_nothing_changes_without_spans_of_the_similarity():

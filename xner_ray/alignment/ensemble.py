@@ -46,7 +46,7 @@ def similarity_candidates(
         similarity: aligns the pairs.
         queries: at least one.
         texts: of the queries.
-        decoding: `max_gap_words` and `similarity_fallback_score`, the score of all candidates, are used.
+        decoding: `similarity_fallback_score`, the score of all candidates, is used.
     """
     words, mentions = texts.words, queries.mentions
     word_counts = np.diff(words.offsets)[texts.pair_ids]
@@ -69,7 +69,8 @@ def similarity_candidates(
     word_ids = ranges(words.offsets[texts.pair_ids], word_counts)
     spans = Spans(words.rows[word_ids], words.starts[word_ids], words.ends[word_ids])
     word_queries = np.repeat(np.arange(len(queries)), word_counts)
-    first, last = positive_runs(np.unique(aligned), word_queries, spans, texts.target_strings, decoding.max_gap_words)
+    # The span of a mention includes its gap. Two mentions with a word between them are two spans: `Wien und Wiens Bürgermeister`.
+    first, last = positive_runs(np.unique(aligned), word_queries, spans, texts.target_strings, max_gap_words=0)
     if not len(first):
         return Candidates.empty()
     run_cosine = np.maximum.reduceat(word_cosine, np.stack([first, last + 1], axis=1).ravel())[::2]
