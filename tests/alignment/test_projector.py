@@ -114,7 +114,8 @@ def test_projector_json_holds_the_decoding(folder):
     file = folder / "projector.json"
     for content, problem in (
         ("{", "cannot be read"),
-        (json.dumps({"version": 9, "kind": "x"}), "version 9"),
+        (json.dumps({"version": 9, "kind": "aligner"}), "version 9"),
+        (json.dumps({"version": 9, "kind": "x"}), "kind `x`"),
         (None, "no such"),
     ):
         if content is None:
