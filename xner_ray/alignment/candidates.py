@@ -72,7 +72,7 @@ class Candidates:
         return self.take(np.lexsort((self.ends, self.starts, self.query_ids)))
 
     def with_edges(self, starts: np.ndarray, ends: np.ndarray) -> Candidates:
-        """The same candidates with other spans."""
+        """Return the same candidates with other spans."""
         return replace(self, starts=starts, ends=ends)
 
     def for_queries(self, query_ids: np.ndarray) -> Candidates:

@@ -65,7 +65,7 @@ class Queries:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Queries:
-        """The queries of a table with the columns `source` and `entities` (schema.ENTITIES)."""
+        """Return the queries of a table with the columns `source` and `entities` (schema.ENTITIES)."""
         batch = table.select(["source", "entities"]).combine_chunks()
         if not batch.num_rows:
             none = np.zeros(0, np.int64)
@@ -129,7 +129,7 @@ class QueryTexts:
     language: str
 
     def take_queries(self, query_ids: np.ndarray) -> QueryTexts:
-        """The pairs of a selection of queries, int64 [selected]."""
+        """Return the pairs of a selection of queries, int64 [selected]."""
         pairs, pair_ids = np.unique(self.pair_ids[query_ids], return_inverse=True)
         return QueryTexts(
             [self.sources[i] for i in pairs],
@@ -151,12 +151,12 @@ class QueryTexts:
         return get_language(self.language).uses_spaces
 
     def spans_of(self, candidates: Candidates) -> Spans:
-        """The spans of candidates in `targets`."""
+        """Return the spans of candidates in `targets`."""
         return Spans(self.pair_ids[candidates.query_ids], candidates.starts, candidates.ends)
 
 
 def query_texts(table: pa.Table, queries: Queries, language: str) -> QueryTexts:
-    """The sentence pairs of queries.
+    """Return the sentence pairs of queries.
 
     Args:
         table: columns `source` and `target`. With schema.PRETOKENIZED the targets are not tokenized again.
@@ -223,7 +223,7 @@ def encode_queries(tokenizer: Tokenizer, queries: Queries, texts: QueryTexts, ma
 
 
 def truncate(ids: Ragged, max_tokens: int) -> tuple[Ragged, np.ndarray]:
-    """The first `max_tokens` tokens of each row, and which rows were longer: bool [rows]."""
+    """Return the first `max_tokens` tokens of each row, and which rows were longer: bool [rows]."""
     lengths = np.minimum(ids.lengths, max_tokens)
     truncated = Ragged(ids.values[ranges(ids.offsets[:-1], lengths)], offsets_of(lengths))
     return truncated, lengths < ids.lengths

@@ -37,7 +37,7 @@ class TokenMatches:
         return np.where(is_mutual, self.nearest_target, -1)
 
     def reversed(self) -> TokenMatches:
-        """The same matches with source and target swapped."""
+        """Return the same matches with source and target swapped."""
         cosine = np.zeros(len(self.nearest_source), np.float32)
         is_mutual = self.mutual >= 0
         cosine[self.mutual[is_mutual]] = self.cosine[is_mutual]

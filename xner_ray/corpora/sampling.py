@@ -113,6 +113,6 @@ class BottomK:
         self._tables = [pa.concat_tables(self._tables).take(pa.array(keep))]
 
     def result(self) -> pa.Table | None:
-        """The rows in the order in which they were added; None if no table was added."""
+        """Return the rows in the order in which they were added; None if no table was added."""
         self.trim(self.k)
         return pa.concat_tables(self._tables) if self._tables else None

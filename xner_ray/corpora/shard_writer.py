@@ -90,7 +90,7 @@ def quarantine_writer(path: Path) -> pq.ParquetWriter:
 
 
 def parquet_settings(dictionary: list[str]) -> dict[str, Any]:
-    """The fixed settings of a Parquet writer.
+    """Return the fixed settings of a Parquet writer.
 
     Args:
         dictionary: columns whose values repeat.
@@ -99,6 +99,6 @@ def parquet_settings(dictionary: list[str]) -> dict[str, Any]:
 
 
 def as_pairs(columns: dict[str, pa.Array]) -> pa.Table:
-    """A table of schema PAIR. Its 32-bit strings hold 2 GiB a chunk, far more than a chunk has."""
+    """Return a table of schema PAIR. Its 32-bit strings hold 2 GiB a chunk, far more than a chunk has."""
     arrays = [columns[f.name].cast(f.type) for f in PAIR]
     return pa.Table.from_arrays(arrays, schema=PAIR)

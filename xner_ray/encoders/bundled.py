@@ -54,7 +54,7 @@ _EMBEDDINGS = {
 
 
 def bundled_folder() -> Path:
-    """The Hugging Face folder of the bundled encoder, in the user's cache.
+    """Return the Hugging Face folder of the bundled encoder, in the user's cache.
 
     The first call writes it, atomically, so several processes may call at the same time.
 
@@ -67,7 +67,7 @@ def bundled_folder() -> Path:
 
 
 def _read_verified() -> bytes:
-    """The bytes of the file, after a check of their SHA-256."""
+    """Return the bytes of the file, after a check of their SHA-256."""
     file = _locate_file()
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
@@ -234,7 +234,7 @@ def write_folder(model: DecodedModel, folder: Path) -> None:
 
 
 def tokenizer_config(positions: int) -> dict:
-    """The tokenizer_config.json of a model with `positions` position embeddings."""
+    """Return the tokenizer_config.json of a model with `positions` position embeddings."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": positions,
@@ -250,7 +250,7 @@ def tokenizer_config(positions: int) -> dict:
 
 
 def unigram_tokenizer(pieces: list[tuple[str, float]], deleted_chars: list[str], space_chars: list[str]):
-    """The tokenizer of XLM-R: NFKC normalization, metaspace, unigram model, template `<s> A </s></s> B </s>`.
+    """Return the tokenizer of XLM-R: NFKC normalization, metaspace, unigram model, template `<s> A </s></s> B </s>`.
 
     Args:
         pieces: (piece, log probability) in the order of ids; the first four are `<s>`, `<pad>`, `</s>` and `<unk>`.

@@ -57,7 +57,7 @@ class Ragged:
         return Ragged(self.values[ranges(self.offsets[rows], lengths)], offsets_of(lengths))
 
     def row_ids(self) -> np.ndarray:
-        """The row number of each value: int64 [tokens]."""
+        """Return the row number of each value: int64 [tokens]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
 

@@ -29,14 +29,14 @@ _METASPACE = "\u2581"  # the mark of SentencePiece for a space
 
 
 def in_scripts(piece: str, ranges: tuple[tuple[int, int], ...]) -> bool:
-    """Whether each letter and mark of a piece is in one of the ranges. Digits, punctuation and symbols always pass."""
+    """Return whether each letter and mark of a piece is in one of the ranges. Digits, punctuation and symbols always pass."""
     return all(
         any(low <= ord(c) <= high for low, high in ranges) or unicodedata.category(c)[0] not in "LM" for c in piece
     )
 
 
 def pieces_fused_with_particles(pieces: Iterable[str], languages: Iterable[str]) -> set[str]:
-    """The pieces that consist of a word and a particle, both of which are in the vocabulary themselves.
+    """Return the pieces that consist of a word and a particle, both of which are in the vocabulary themselves.
 
     Args:
         pieces: the vocabulary.
@@ -61,7 +61,7 @@ def vocabulary_identity(languages: Iterable[str]) -> str:
 
 
 def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
-    """A copy of an encoder with the vocabulary of some languages. The first call writes it, atomically.
+    """Return a copy of an encoder with the vocabulary of some languages. The first call writes it, atomically.
 
     Args:
         folder: a Hugging Face folder.

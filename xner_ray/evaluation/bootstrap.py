@@ -80,13 +80,13 @@ def _f1(counts: np.ndarray) -> np.ndarray:
 
 
 def interval(draws: Sequence[float]) -> list[float]:
-    """The percentile interval of LEVEL: both ends, rounded to two decimals."""
+    """Return the percentile interval of LEVEL: both ends, rounded to two decimals."""
     tail = 100 * (1 - LEVEL) / 2
     return [round(float(x), 2) for x in np.percentile(draws, [tail, 100 - tail])]
 
 
 def with_intervals(result: dict[str, Any], draws: Draws) -> dict[str, Any]:
-    """A result of `scores` or `mean_scores` with `f1_interval`, overall and for each type."""
+    """Return a result of `scores` or `mean_scores` with `f1_interval`, overall and for each type."""
     types = {
         name: {**row, "f1_interval": interval(draws[name])} for name, row in result["types"].items() if name in draws
     }
@@ -94,14 +94,14 @@ def with_intervals(result: dict[str, Any], draws: Draws) -> dict[str, Any]:
 
 
 def mean_draws(runs: Sequence[Draws]) -> Draws:
-    """The mean F1 of several runs, such as seeds, draw by draw. A type that a run lacks counts as 0 there."""
+    """Return the mean F1 of several runs, such as seeds, draw by draw. A type that a run lacks counts as 0 there."""
     names = sorted({name for run in runs for name in run})
     zeros = [0.0] * len(runs[0][ALL])
     return {name: np.mean([list(run.get(name, zeros)) for run in runs], axis=0).tolist() for name in names}
 
 
 def gain(before: dict[str, Any], after: dict[str, Any], draws: tuple[Draws, Draws]) -> dict[str, Any]:
-    """The difference of two models on one gold set, in points of F1.
+    """Return the difference of two models on one gold set, in points of F1.
 
     Args:
         before: result of `scores` or `mean_scores`.

@@ -38,7 +38,7 @@ def reliability(scores: np.ndarray, correct: np.ndarray) -> list[dict[str, Any]]
 
 
 def merge(runs: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The bins of all entities of several runs."""
+    """Return the bins of all entities of several runs."""
     merged: dict[float, dict[str, Any]] = {}
     for row in (row for run in runs for row in run):
         old = merged.get(row["low"])

@@ -67,7 +67,7 @@ def _row(precision: float, recall: float, f1: float, support: float) -> dict[str
 
 
 def mean_scores(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of several results of `scores`, such as those of several seeds. A type that a run lacks counts as 0 there.
+    """Return the mean of several results of `scores`, such as those of several seeds. A type that a run lacks counts as 0 there.
 
     Returns:
         the keys of `scores`, `std` (sample standard deviation of each metric, 0 for one run) and `runs` (their number).

@@ -20,7 +20,7 @@ EXCERPT_CHARS = 200
 
 
 def quarantined_rows(out: str | Path) -> pa.Table:
-    """All quarantined rows of the labeling that was started last.
+    """Return all quarantined rows of the labeling that was started last.
 
     Args:
         out: output folder of a run.
@@ -66,7 +66,7 @@ def _quarantined_by_shard(store: ShardStore, plan: LabelingPlan) -> dict[str, in
 
 
 def _fault_rows(table: pa.Table) -> pa.Table:
-    """The rows of a shard (schema.ALIGNED) that have a fault, with schema.QUARANTINE."""
+    """Return the rows of a shard (schema.ALIGNED) that have a fault, with schema.QUARANTINE."""
     rows = table.filter(pc.is_valid(table.column("fault"))).to_pylist()
     return pa.Table.from_pylist(
         [

@@ -45,7 +45,7 @@ class EntitySpans:
         return len(self.rows)
 
     def offsets(self, num_texts: int) -> np.ndarray:
-        """The entities of text i are `offsets[i]` to `offsets[i + 1]`: int64 [texts + 1]."""
+        """Return the offsets of the texts: int64 [texts + 1]. The entities of text i are `offsets[i]` to `offsets[i + 1]`."""
         return offsets_of(np.bincount(self.rows, minlength=num_texts)) if num_texts else np.zeros(1, np.int64)
 
     def to_lists(self, num_texts: int) -> list[list[Entity]]:
@@ -55,7 +55,7 @@ class EntitySpans:
         return [entities[a:b] for a, b in pairwise(self.offsets(num_texts).tolist())]
 
     def to_bio2(self, words: WordSpans) -> list[list[str]]:
-        """The BIO2 tag of each word, one list for each text.
+        """Return the BIO2 tag of each word, one list for each text.
 
         Args:
             words: the words that `first_words` and `last_words` point to.

@@ -19,7 +19,7 @@ from xner_ray.training.data import TrainSet
 def read_gold(
     gold: Sequence[GoldConfig], resolve_path: Callable[[str], str] = lambda path: path, drop_types: Sequence[str] = ()
 ) -> list[Sentence]:
-    """All sentences of gold files.
+    """Return all sentences of gold files.
 
     Args:
         gold: the files as the config describes them.
@@ -34,7 +34,7 @@ def read_gold(
 
 
 def entity_types(sentences: Sequence[Sentence]) -> list[str]:
-    """The entity types that occur, sorted.
+    """Return the entity types that occur, sorted.
 
     Raises:
         UserError: no sentence has an entity.
@@ -48,7 +48,7 @@ def entity_types(sentences: Sequence[Sentence]) -> list[str]:
 
 
 def gold_labels(sentences: Sequence[Sentence]) -> list[str]:
-    """The labels of a tagger for these sentences: O, B-X, I-X, ...
+    """Return the labels of a tagger for these sentences: O, B-X, I-X, ...
 
     Raises:
         UserError: no sentence has an entity.

@@ -20,7 +20,7 @@ from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 
 def first_subwords(tokens: Tokens, words: WordSpans) -> np.ndarray:
-    """The first subword of each word: the first token that holds the word's first character.
+    """Return the first subword of each word: the first token that holds the word's first character.
 
     Returns:
         int64 [words], indices into `tokens.ids.values`. -1 where no token holds the character (white space, or a character
@@ -40,7 +40,7 @@ def first_subwords(tokens: Tokens, words: WordSpans) -> np.ndarray:
 
 
 def align_labels_with_tokens(tokens: Tokens, words: WordSpans, tags: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """The label of each token.
+    """Return the label of each token.
 
     Args:
         tokens: of the texts.

@@ -63,7 +63,7 @@ class Progress:
                 self.log(self.line())
 
     def fields(self) -> dict[str, Any]:
-        """The numbers of `line`, as fields of a JSON log."""
+        """Return the numbers of `line`, as fields of a JSON log."""
         rate = self.done_pairs / max(1e-3, time.monotonic() - self.started)
         return {
             "shards": self.done,
@@ -76,7 +76,7 @@ class Progress:
         }
 
     def line(self) -> str:
-        """The progress line, with the stage in front."""
+        """Return the progress line, with the stage in front."""
         fields = self.fields()
         left = "" if fields["minutes_left"] is None else f", {fields['minutes_left']} min left"
         return (

@@ -86,7 +86,7 @@ def _rebuild_batch(
     span_rows: np.ndarray,
     owners: np.ndarray,
 ) -> pa.RecordBatch:
-    """The batch with new types of entities and new owners of projections, without the entities that are not kept."""
+    """Return the batch with new types of entities and new owners of projections, without the entities that are not kept."""
     entities, projections = batch.column("entities").flatten(), batch.column("projections").flatten()
     fields = [types if f.name == "type" else entities.field(f.name) for f in schema.ENTITY]
     struct = pa.StructArray.from_arrays(fields, fields=list(schema.ENTITY)).filter(pa.array(is_kept))

@@ -35,7 +35,7 @@ class Exclusions:
         return bool(len(self.withdrawn) or len(self.held_out))
 
     def remove_from(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of a batch with the columns `source` and `target` that are not excluded."""
+        """Return the rows of a batch with the columns `source` and `target` that are not excluded."""
         if not self or not batch.num_rows:
             return batch
         source, target = batch.column("source"), batch.column("target")

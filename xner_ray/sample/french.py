@@ -55,7 +55,7 @@ def agree(before: str, name: str, kind: str) -> str:
 
 
 def is_feminine(name: str) -> bool:
-    """Whether a country or region is feminine, by its first word (Corée du Sud)."""
+    """Return whether a country or region is feminine, by its first word (Corée du Sud)."""
     first = name.split()[0]
     return first in _FEMININE or (first.endswith("e") and first not in _MASCULINE)
 

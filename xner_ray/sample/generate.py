@@ -179,7 +179,7 @@ class _Filler:
         return compiled, tail
 
     def choose(self, n: int) -> list[int]:
-        """The n-th filling, one position per variable. Below the capacity, all fillings are different."""
+        """Return the n-th filling, one position per variable. Below the capacity, all fillings are different."""
         rest = self.shuffle(n % self.capacity)
         chosen: list[int] = []
         for choice, size, rivals in zip(self.choices, self.sizes, self.rivals, strict=True):

@@ -19,7 +19,7 @@ _SPANISH_O = re.compile(r"(?:[oó]|h[oó]|8|11(?!\d))", re.IGNORECASE)
 
 
 def german_genitive(name: str) -> str:
-    """The German genitive. In a name without article the last word changes, in a ministry or prize the head noun.
+    """Return the German genitive. In a name without article the last word changes, in a ministry or prize the head noun.
 
     >>> german_genitive("Anna Keller"), german_genitive("Leipzig"), german_genitive("Graz")
     ('Anna Kellers', 'Leipzigs', 'Graz’')
@@ -33,7 +33,7 @@ def german_genitive(name: str) -> str:
 
 
 def dutch_possessive(name: str) -> str:
-    """The Dutch possessive: `Kellers`, `Anna's`, `Hans'`.
+    """Return the Dutch possessive: `Kellers`, `Anna's`, `Hans'`.
 
     >>> dutch_possessive("Rossi"), dutch_possessive("Shanghai"), dutch_possessive("Claes")
     ("Rossi's", 'Shanghais', "Claes'")
@@ -44,7 +44,7 @@ def dutch_possessive(name: str) -> str:
 
 
 def genitive(name: str, language: str) -> str:
-    """The form of a name in a slot with `|gen`, in German or Dutch."""
+    """Return the form of a name in a slot with `|gen`, in German or Dutch."""
     return {"de": german_genitive, "nl": dutch_possessive}[language](name)
 
 

@@ -180,7 +180,7 @@ def _of_cldr(table: str, codes: list[str], held_out: frozenset[str], part: str) 
 
 @cache
 def values(kind: str, part: str) -> tuple[Value, ...]:
-    """All values of a kind in one part; the values of a group are consecutive.
+    """Return all values of a kind in one part; the values of a group are consecutive.
 
     Raises:
         UserError: the kind or the part is unknown.

@@ -66,7 +66,7 @@ def _payload(row: pa.Table) -> pa.Buffer:
 
 
 def repack(row: pa.Table, table: pa.Table) -> pa.Table:
-    """The same shard with columns that a stage added. Raises: ValueError if the number of rows changed."""
+    """Return the same shard with columns that a stage added. Raises: ValueError if the number of rows changed."""
     shard, language, rows, input_hash = (row.column(n)[0].as_py() for n in ("shard", "language", "rows", "input_hash"))
     if table.num_rows != rows:
         raise ValueError(f"shard {shard} came with {rows} rows and leaves with {table.num_rows}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def process_exists(pid: int) -> bool:
-    """Whether this host has a process with this id."""
+    """Return whether this host has a process with this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

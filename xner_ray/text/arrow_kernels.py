@@ -14,7 +14,7 @@ import pyarrow as pa
 
 
 def string_bytes(strings: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of a string or binary array, without a copy.
+    """Return the bytes of a string or binary array, without a copy.
 
     Args:
         strings: string, large_string, binary or large_binary [n]; may be a slice of a larger array.

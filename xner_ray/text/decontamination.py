@@ -40,7 +40,7 @@ class EvaluationSentences:
         return cls({language: np.unique(np.concatenate(parts)) for language, parts in keys_of.items()})
 
     def contains(self, texts: pa.Array, languages: pa.Array) -> np.ndarray:
-        """Whether each text is an evaluation sentence of its language.
+        """Return whether each text is an evaluation sentence of its language.
 
         Args:
             texts: string [n].

@@ -31,7 +31,7 @@ _CHECK = ("Don’t panic: 42!", "Keine Panik, 42。", 9453591982639393759)
 
 
 def splitmix64(x: np.ndarray) -> np.ndarray:
-    """The finalizer of splitmix64, a bijection that mixes all bits.
+    """Return the finalizer of splitmix64, a bijection that mixes all bits.
 
     Args:
         x: uint64 [n].
@@ -109,7 +109,7 @@ def _pair_keys(source: Strings, target: Strings) -> np.ndarray:
 
 
 def _letters_and_digits(lowered: pa.LargeStringArray) -> bytes:
-    """The letters and digits of all rows in one block, with a tab after each side and LF after each row."""
+    """Return the letters and digits of all rows in one block, with a tab after each side and LF after each row."""
     data = np.frombuffer(lowered.buffers()[2], np.uint8).copy()
     for lead, second, ignored in _THREE_BYTES:
         at = np.flatnonzero(data[:-2] == lead)  # rare except in Chinese, so only these positions are compared further

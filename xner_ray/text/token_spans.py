@@ -31,7 +31,7 @@ _HAS_LETTER = r"[\pL\pN\pM]"
 def token_ranges(
     starts: np.ndarray, ends: np.ndarray, word_starts: np.ndarray, word_ends: np.ndarray, tokens: pa.Array
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The words of each span. For many sentences, number the characters consecutively with a gap between sentences.
+    """Return the words of each span. For many sentences, number the characters consecutively with a gap between sentences.
 
     Args:
         starts: int64 [s], first character of each span, ascending.

@@ -52,7 +52,7 @@ class TrainSet:
 
     @classmethod
     def joined(cls, sets: Sequence[TrainSet]) -> TrainSet:
-        """The rows of several sets, one set after another. A set that is given twice is trained on twice.
+        """Return the rows of several sets, one set after another. A set that is given twice is trained on twice.
 
         Args:
             sets: without segment ids.
@@ -89,7 +89,7 @@ POOL_STEPS = 64  # rows of this many steps are sorted by length together: little
 
 
 def plan_epoch(lengths: np.ndarray, tokens_per_step: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The optimizer steps of an epoch, in random order. Each row is in one step.
+    """Return the optimizer steps of an epoch, in random order. Each row is in one step.
 
     Args:
         lengths: int [rows], tokens of each row.
@@ -113,7 +113,7 @@ def plan_epoch(lengths: np.ndarray, tokens_per_step: int, seed: int, epoch: int)
 def micro_batches_for_rank(
     step: np.ndarray, lengths: np.ndarray, max_tokens: int, rank: int, world_size: int
 ) -> list[np.ndarray]:
-    """The micro-batches of a step that one rank runs. The largest goes first, to the rank with the fewest tokens so far.
+    """Return the micro-batches of a step that one rank runs. The largest goes first, to the rank with the fewest tokens so far.
 
     Args:
         step: int [rows of the step], row numbers.

@@ -10,7 +10,7 @@ from xner_ray.errors import UserError
 
 
 def transformer_layers(model: nn.Module) -> nn.ModuleList:
-    """The transformer layers of an encoder, lowest first: its longest ModuleList.
+    """Return the transformer layers of an encoder, lowest first: its longest ModuleList.
 
     Raises:
         UserError: the model has no ModuleList.

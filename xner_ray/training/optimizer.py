@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def build_optimizer(model: nn.Module, training: TrainingConfig, num_steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
-    """The optimizer of the parameters that require gradients, and its schedule.
+    """Return the optimizer of the parameters that require gradients, and its schedule.
 
     Args:
         model: after `freeze`.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 def cpus_per_worker(nodes: Sequence[Mapping[str, float]], workers: int) -> int:
-    """The largest number of CPUs that all workers can have at once, each on one node.
+    """Return the largest number of CPUs that all workers can have at once, each on one node.
 
     Args:
         nodes: resources of each node, by Ray's names.

@@ -21,7 +21,7 @@ def archives_by_name(
     base_url: str | None,
     log: Log,
 ) -> list[Archive]:
-    """The archives of corpora in several target languages. Missing ones are logged.
+    """Return the archives of corpora in several target languages. Missing ones are logged.
 
     Args:
         catalog: where they are looked up.
@@ -54,7 +54,7 @@ def archives_by_name(
 def archives_of_config(
     config: Config, catalog: Catalog, names: Sequence[str], targets: Sequence[str], log: Log
 ) -> list[Archive]:
-    """The archives of the `opus` entries of a config.
+    """Return the archives of the `opus` entries of a config.
 
     Args:
         config: with entries in `corpora`.

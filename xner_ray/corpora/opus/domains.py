@@ -30,5 +30,5 @@ _BY_NAME = {name.lower(): domain for domain, names in _DOMAINS.items() for name 
 
 
 def domain_of(corpus: str) -> str | None:
-    """The domain of an OPUS corpus, e.g. `subtitles`; None where the list lacks the corpus."""
+    """Return the domain of an OPUS corpus, e.g. `subtitles`; None where the list lacks the corpus."""
     return _BY_NAME.get(corpus.lower())

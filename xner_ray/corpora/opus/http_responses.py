@@ -44,7 +44,7 @@ class RemoteFile:
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
     def may_equal(self, other: RemoteFile) -> bool:
-        """Whether sizes and ETags are equal where both are known."""
+        """Return whether sizes and ETags are equal where both are known."""
         pairs = (self.size, other.size), (self.etag, other.etag)
         return all(a is None or b is None or a == b for a, b in pairs)
 
@@ -63,7 +63,7 @@ class RetryableError(Exception):
 
 
 def remote_file(response: requests.Response, url: str) -> RemoteFile:
-    """The complete file that a response or a partial response (206) belongs to."""
+    """Return the complete file that a response or a partial response (206) belongs to."""
     length = response.headers.get("Content-Length", "")
     size = int(length) if length.isdigit() else None
     if response.status_code == 206:
@@ -94,7 +94,7 @@ def check_status(response: requests.Response, url: str) -> None:
 
 
 def status_error(response: requests.Response, url: str) -> UserError:
-    """The error for a response that a retry does not change."""
+    """Return the error for a response that a retry does not change."""
     status = response.status_code
     if status in (404, 410):
         remedy = "check version and base URL; `xner corpus list NAME --versions` shows what exists"
@@ -104,7 +104,7 @@ def status_error(response: requests.Response, url: str) -> UserError:
 
 
 def error_reason(error: BaseException) -> str:
-    """A short description of the innermost exception that requests, urllib3 and the socket have wrapped."""
+    """Return a short description of the innermost exception that requests, urllib3 and the socket have wrapped."""
     while (inner := _inner(error)) is not None:
         error = inner
     return getattr(error, "strerror", None) or _DESCRIPTIONS.get(type(error).__name__) or type(error).__name__

@@ -14,7 +14,7 @@ from xner_ray.text.arrow_kernels import string_bytes
 
 
 def rows_of(positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The rows that contain byte positions.
+    """Return the rows that contain byte positions.
 
     Args:
         positions: int64, positions in the bytes of a column.

@@ -19,7 +19,7 @@ SEED = 20
 
 
 def tiny_folder() -> Path:
-    """The encoder that `encoder: tiny` names, in the user's cache. The first call writes it, atomically."""
+    """Return the encoder that `encoder: tiny` names, in the user's cache. The first call writes it, atomically."""
     return create_dir_once(cache_dir() / f"tiny-{SEED}-v1", make_tiny_encoder)
 
 

@@ -45,7 +45,7 @@ python -m spacy train config.cfg --paths.train DIR/{language}/train.spacy --path
 
 
 def dataset_card(run: RunResults, summary: ExportSummary, options: ExportOptions) -> str:
-    """The README.md of an exported dataset.
+    """Return the README.md of an exported dataset.
 
     Args:
         run: the finished run.

@@ -37,7 +37,7 @@ class Format:
     validation_name: str = "validation"
 
     def file_name(self, split: str) -> str:
-        """The file name of a split."""
+        """Return the file name of a split."""
         return (self.validation_name if split == "validation" else split) + self.suffix
 
 

@@ -84,7 +84,7 @@ def with_values(lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
 
 
 def _nullable(kind: pa.DataType) -> pa.DataType:
-    """The type with all its parts nullable, as `datasets` writes it."""
+    """Return the type with all its parts nullable, as `datasets` writes it."""
     if pa.types.is_list(kind):
         return pa.list_(_nullable(kind.value_type))
     if pa.types.is_struct(kind):

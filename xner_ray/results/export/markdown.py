@@ -10,18 +10,18 @@ import yaml
 
 
 def front_matter(metadata: Mapping[str, Any]) -> str:
-    """The YAML block at the top of a card, which the Hugging Face hub reads."""
+    """Return the YAML block at the top of a card, which the Hugging Face hub reads."""
     return "---\n" + yaml.safe_dump(dict(metadata), allow_unicode=True, sort_keys=False) + "---\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; the cells of `rows` are formatted by `cell`, the header is not escaped."""
+    """Return a table; the cells of `rows` are formatted by `cell`, the header is not escaped."""
     lines = [list(head), ["---"] * len(head), *([cell(x) for x in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def cell(value: Any) -> str:
-    """A value as a table cell: numbers with separators, text escaped, None and empty text as a dash."""
+    """Return a value as a table cell: numbers with separators, text escaped, None and empty text as a dash."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
@@ -34,6 +34,6 @@ def cell(value: Any) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text without line breaks, with Markdown's special characters escaped."""
+    """Return the text without line breaks, with Markdown's special characters escaped."""
     plain = re.sub(r"\s+", " ", text).replace("<", "&lt;")
     return re.sub(r"([\\|`*_\[\]])", r"\\\1", plain)

@@ -30,7 +30,7 @@ def write_model_cards(run: RunResults) -> list[Path]:
 
 
 def model_card(run: RunResults, student: Student) -> str:
-    """The card of one student, in Markdown."""
+    """Return the card of one student, in Markdown."""
     training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
     labels = run.labels(student.language)
     parts = [

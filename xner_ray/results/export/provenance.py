@@ -30,7 +30,7 @@ class Source:
 
 
 def sources(run: RunResults) -> list[Source]:
-    """The corpora of a run, by language."""
+    """Return the corpora of a run, by language."""
     return [_source(run, corpus, language) for language in run.datasets for corpus in run.config.corpora_of(language)]
 
 

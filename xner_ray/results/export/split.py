@@ -18,7 +18,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def assign_splits(texts: pa.Array | pa.ChunkedArray, seed: int, shares: Mapping[str, float]) -> np.ndarray:
-    """The split of each text.
+    """Return the split of each text.
 
     Args:
         texts: strings [texts].

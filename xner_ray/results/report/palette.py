@@ -7,5 +7,5 @@ _OTHER_COLOR = "blue"
 
 
 def type_color(entity_type: str) -> str:
-    """The color of an entity type, as Rich names colors."""
+    """Return the color of an entity type, as Rich names colors."""
     return _COLORS.get(entity_type, _OTHER_COLOR)

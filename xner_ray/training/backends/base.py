@@ -24,7 +24,7 @@ class TrainBackend(Protocol):
     world_size: int
 
     def prepare_model(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The model as the loop calls it, such as in DistributedDataParallel."""
+        """Return the model as the loop calls it, such as in DistributedDataParallel."""
         ...
 
     def load_checkpoint(self, job: TrainJob) -> Path | None:
@@ -36,11 +36,11 @@ class TrainBackend(Protocol):
         ...
 
     def checkpoint_due(self) -> bool:
-        """Whether to save a checkpoint now; the same answer on all ranks. Called after each step."""
+        """Return whether to save a checkpoint now; the same answer on all ranks. Called after each step."""
         ...
 
     def sum_over_ranks(self, value: torch.Tensor) -> torch.Tensor:
-        """The sum of a scalar tensor over all ranks."""
+        """Return the sum of a scalar tensor over all ranks."""
         ...
 
     def log(self, line: str) -> None:

@@ -11,7 +11,7 @@ def nodes_up() -> list[dict[str, float]]:
 
 
 def describe_resources() -> str | None:
-    """The resources of the Ray cluster, e.g. `8 GPUs (V100), 64 CPUs`; None if Ray was not started."""
+    """Return the resources of the Ray cluster, e.g. `8 GPUs (V100), 64 CPUs`; None if Ray was not started."""
     import ray
 
     if not ray.is_initialized():

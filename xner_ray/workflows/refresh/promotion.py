@@ -82,7 +82,7 @@ def decide_promotion(comparisons: Sequence[Comparison], max_f1_drop: float) -> D
 def reasons_to_train(
     available: dict[str, int], trained: dict[str, int], min_growth: float, changed: Sequence[str] = ()
 ) -> list[str]:
-    """The reasons to train. The list is empty if there is none.
+    """Return the reasons to train. The list is empty if there is none.
 
     Args:
         available: the candidate training sentences of each language.
@@ -101,7 +101,7 @@ def reasons_to_train(
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """The comparisons as JSON for the report."""
+    """Return the comparisons as JSON for the report."""
     return [
         {
             "language": c.language,

@@ -19,7 +19,7 @@ _SEED_OFFSET = 1_000_003  # the training sentences are sampled with the seed its
 
 
 def languages_without_gold(config: Config) -> list[str]:
-    """The target languages without an evaluation set."""
+    """Return the target languages without an evaluation set."""
     with_gold = {gold.language for gold in config.evaluation}
     return [language for language in config.languages if language not in with_gold]
 
@@ -50,6 +50,6 @@ def draw_silver_sets(ctx: Context, filtered: Filtered, sentences: int) -> None:
 
 
 def silver_evaluation_sets(ctx: Context) -> list[GoldConfig]:
-    """The silver sets as evaluation sets."""
+    """Return the silver sets as evaluation sets."""
     languages = languages_without_gold(ctx.config)
     return [GoldConfig(path=str(silver_file(ctx.out, x)), name=f"silver-{x}", language=x) for x in languages]

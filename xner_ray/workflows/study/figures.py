@@ -24,7 +24,7 @@ Means = list[dict[str, Any]]
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
+    """Return whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
@@ -72,7 +72,7 @@ def _panels(pyplot, table: pa.Table, width: float, height: float, left: float = 
 
 
 def _by_setting(rows: Means, eval_set: str, kind: str = ALL) -> dict[str, dict[str, Any]]:
-    """The rows of one evaluation set and type, by setting."""
+    """Return the rows of one evaluation set and type, by setting."""
     return {row["setting"]: row for row in rows if row["eval_set"] == eval_set and row["type"] == kind}
 
 
@@ -126,14 +126,14 @@ def _size(pyplot, table: pa.Table, rows: Means):
 
 
 def _domain(pyplot, table: pa.Table, rows: Means):
-    """The paper's Fig. 3: F1 by evaluation set and domain."""
+    """Return the paper's Fig. 3: F1 by evaluation set and domain."""
     sets, settings = values(table, "eval_set"), values(table, "setting")
     bars = {s: [_by_setting(rows, name).get(s) for name in sets] for s in settings}
     return _grouped(pyplot, sets, bars, "F1 by domain of the parallel text")
 
 
 def _domain_types(pyplot, table: pa.Table, rows: Means):
-    """The paper's Fig. 4: F1 by type and domain, on the first evaluation set."""
+    """Return the paper's Fig. 4: F1 by type and domain, on the first evaluation set."""
     name, settings = values(table, "eval_set")[0], values(table, "setting")
     kinds = sorted(kind for kind in values(table, "type") if kind != ALL and _by_setting(rows, name, kind))
     bars = {s: [_by_setting(rows, name, kind).get(s) for kind in kinds] for s in settings}
@@ -184,7 +184,7 @@ def _loss(pyplot, table: pa.Table, rows: Means):
 
 
 def _f1_by_seed(table: pa.Table, eval_set: str) -> list[dict[str, Any]]:
-    """The rows of all seeds on an evaluation set, for all types together."""
+    """Return the rows of all seeds on an evaluation set, for all types together."""
     rows = table.select(["setting", "eval_set", "type", "f1"]).to_pylist()
     return [row for row in rows if row["eval_set"] == eval_set and row["type"] == ALL]
 

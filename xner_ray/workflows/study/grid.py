@@ -45,7 +45,7 @@ class Cell:
 
 
 def kept_sentences(ledger_rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:
-    """The kept sentences of each language and corpus, from the rows of `Ledger.to_rows`."""
+    """Return the kept sentences of each language and corpus, from the rows of `Ledger.to_rows`."""
     kept: dict[str, dict[str, tuple[int, int]]] = {}
     for row in ledger_rows:
         counts = row["counts"]
@@ -54,7 +54,7 @@ def kept_sentences(ledger_rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[s
 
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
-    """The config with other values for keys of `dataset` and `student`.
+    """Return the config with other values for keys of `dataset` and `student`.
 
     Args:
         config: the config of the run.
@@ -77,7 +77,7 @@ def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def cells(study: str, config: Config, kept: KeptSentences) -> list[Cell]:
-    """All cells of a study, including those of zero-transfer.
+    """Return all cells of a study, including those of zero-transfer.
 
     Args:
         study: one of GRIDS.
@@ -176,7 +176,7 @@ GRIDS: dict[str, Callable[[Config, Mapping[str, tuple[int, int]]], Iterator[Row]
 
 
 def domains_of(config: Config) -> dict[str, list[str]]:
-    """The corpora of each domain: those of `study.domain.domains`, by default those of the corpora's key `domain`.
+    """Return the corpora of each domain: those of `study.domain.domains`, by default those of the corpora's key `domain`.
 
     Raises:
         UserError: the run does not have a corpus, or a domain has the name ALL.
@@ -198,7 +198,7 @@ def domains_of(config: Config) -> dict[str, list[str]]:
 
 
 def max_sentences(counts: Iterable[tuple[int, int]], no_entity_ratio: float) -> int:
-    """The most training sentences: all sentences with an entity, and as many without as the ratio allows.
+    """Return the most training sentences: all sentences with an entity, and as many without as the ratio allows.
 
     Args:
         counts: kept sentences (with an entity, without) of each corpus.
@@ -212,7 +212,7 @@ def max_sentences(counts: Iterable[tuple[int, int]], no_entity_ratio: float) -> 
 
 
 def max_sentences_at_ratio(counts: Iterable[tuple[int, int]], no_entity_ratio: float) -> int:
-    """The most training sentences with exactly this share of sentences without an entity, so that domains are comparable.
+    """Return the most training sentences with exactly this share of sentences without an entity, so that domains are comparable.
 
     Args:
         counts: kept sentences (with an entity, without) of each corpus.

@@ -17,7 +17,7 @@ Rows = list[dict[str, Any]]
 
 
 def _constants(table: pa.Table) -> str:
-    """The encoder and the seeds, which are the same for the whole study."""
+    """Return the encoder and the seeds, which are the same for the whole study."""
     encoders, seeds = values(table, "encoder"), sorted(values(table, "seed"))
     listed = ", ".join(f"`{x}`" for x in encoders)
     if len(seeds) == 1:
@@ -85,7 +85,7 @@ def _domain(table: pa.Table) -> list[str]:
 
 
 def _entities(rows: Rows, setting: str, eval_set: str, kinds: list[str]) -> list[Any]:
-    """A row of the paper's Table 2."""
+    """Return a row of the paper's Table 2."""
     of_paper, line = paper.DOMAINS.get(setting, {}), [setting]
     for kind in [*kinds, ALL]:
         row = _cell(rows, setting=setting, eval_set=eval_set, type=kind)

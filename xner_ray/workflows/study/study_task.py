@@ -101,7 +101,7 @@ def _context(config: Config, log: Callable[[str], None], threads: int) -> Contex
 
 
 def training_counts(train: Path) -> dict[str, Any]:
-    """The counts of a training file: `sentences`, `without_entity`, and `entities` by type."""
+    """Return the counts of a training file: `sentences`, `without_entity`, and `entities` by type."""
     tags = pq.read_table(train, columns=["ner_tags"]).column("ner_tags").combine_chunks()
     is_begin = pc.starts_with(tags.flatten(), "B-")
     types = pc.value_counts(pc.utf8_slice_codeunits(tags.flatten().filter(is_begin), 2)).to_pylist()
@@ -114,5 +114,5 @@ def training_counts(train: Path) -> dict[str, Any]:
 
 
 def _logger(log_file: str, title: str) -> Callable[[str], None]:
-    """A log function that appends to the study's log file, which the driver prints."""
+    """Return a log function that appends to the study's log file, which the driver prints."""
     return lambda line: append_line(Path(log_file), f"[{title}] {line}")

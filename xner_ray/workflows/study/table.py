@@ -74,7 +74,7 @@ def cell_rows(study: str, cell: Cell, config: Config, result: Mapping[str, Any])
 
 
 def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """The table of the rows of all cells."""
+    """Return the table of the rows of all cells."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
 
 
@@ -92,7 +92,7 @@ def write_table(table: pa.Table, path: Path) -> Path:
 
 
 def _csv_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema with float64 for float32, so that a gamma such as 4.0 is written with few digits."""
+    """Return the schema with float64 for float32, so that a gamma such as 4.0 is written with few digits."""
     return pa.schema([pa.field(f.name, pa.float64() if f.type == pa.float32() else f.type) for f in schema])
 
 
@@ -132,5 +132,5 @@ def means(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def values(table: pa.Table, column: str) -> list[Any]:
-    """The distinct values of a column, in the order of the table."""
+    """Return the distinct values of a column, in the order of the table."""
     return table.column(column).unique().to_pylist()
