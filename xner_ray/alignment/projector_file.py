@@ -66,7 +66,8 @@ def read_projector(folder: str | Path) -> ProjectorSettings:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["kind"] != KIND:
-            raise UserError(f"is of kind `{content['kind']}`, not `{KIND}`", file=file, remedy=_REMEDY)
+            problem = f"is of version {content['version']} and kind `{content['kind']}`, not of kind `{KIND}`"
+            raise UserError(problem, file=file, remedy=_REMEDY)
         if content["version"] != VERSION:
             problem = f"is of version {content['version']}, and this version of xner reads {VERSION}"
             raise UserError(problem, file=file, remedy="train the aligner again: `xner aligner CONFIG`")
