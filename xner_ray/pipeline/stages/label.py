@@ -235,9 +235,9 @@ def shards_problem(store: ShardStore, piece: PieceDir) -> str | None:
 
 
 def discard_damaged_shards(ctx: Context, stage: str, store: ShardStore, piece: PieceDir) -> None:
-    """Delete the manifests of shards whose file is missing or truncated, so that the shards are made again."""
+    """Delete the manifests of shards whose file is missing, truncated or damaged, so that the shards are made again."""
     for shard in store.damaged(piece.piece.items):
-        ctx.log(f"[{stage}] damaged: the file of shard {shard} is missing or truncated; it is made again")
+        ctx.log(f"[{stage}] damaged: the file of shard {shard} is missing, truncated or damaged; it is made again")
         store.uncommit(shard)
 
 
