@@ -64,14 +64,14 @@ def read_conll(
     """Read gold sentences.
 
     Args:
-        path: a UTF-8 file, with or without a byte order mark; `-DOCSTART-` lines are skipped. `.parquet`: see `parquet.py`.
+        path: a UTF-8 file, with or without a byte order mark; `-DOCSTART-` lines are skipped. Parquet: see `gold_parquet.py`.
         language: ISO 639-1, handed on to the sentences.
         tag_map: types renamed, `O` drops the entity; a type that does not occur is no error.
         types: after the map, only these are kept; all others become O.
         scheme: how entities are tagged, see `tag_schemes.py`; all others than `bio2` are converted to it.
 
     An entity that a sentence break splits becomes two entities, with a warning in the log. Any other I- that continues no
-    entity is an error.
+    entity is an error, but for a few of many (see `to_bio2`).
 
     Raises:
         UserError: a missing column, a tag that is not of the scheme, nested entities, bad UTF-8, no sentence at all; with file
