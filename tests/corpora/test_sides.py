@@ -236,6 +236,20 @@ def test_right_corpora_have_no_warning():
     assert "wrong script" in judge(many(ENGLISH), many(serbian[:1]), "en", "sr_Latn").problem
 
 
+def test_long_latin_names_in_another_script_are_right():
+    drugs = ["Zolveridine を Ostrameq-Forte と一緒に出荷している。", "我们现在把 Zolveridine Ostrameq 发货。"]
+    assert judge(many(ENGLISH), many(drugs[:1]), "en", "ja").problem is None
+    assert judge(many(ENGLISH), many(drugs[1:]), "en", "zh").problem is None
+
+
+def test_scripts_that_share_characters():
+    japanese = ["市議会は火曜日に新しい予算について話し合った。", "彼女はパンを二つと牛乳を一本買った。"]
+    korean = ["시의회는 화요일에 새 예산을 논의했다.", "그녀는 빵 두 개와 우유 한 병을 샀다."]
+    for one, other, codes in ((japanese, CHINESE, ("ja", "zh")), (korean, japanese, ("ko", "ja"))):
+        assert judge(many(one), many(other), *codes).problem is None
+        assert judge(many(other), many(one), *codes).swapped
+
+
 def test_traditional_chinese_is_reported_as_zh(tmp_path):
     made = moses(tmp_path / "a.zip", text(many(ENGLISH)), text(many(TRADITIONAL)), suffix="zh")
     assert len(read(tmp_path, corpus(made, "moses"), "zh")) == 60

@@ -27,6 +27,7 @@ _MAX_CHARS = 200  # of a line
 _MIN_LINES = 10  # with letters; fewer lines cannot stop a run
 _MIN_SAMPLES = 5
 _MIN_LETTERS = 3
+_MIN_SHARE = 0.2  # of the letters; names in Latin script can be longer than the Japanese sentence around them
 _JAPANESE = expected_scripts("ja")
 _MIN_JAPANESE = 8  # so many Chinese characters without any kana are no Japanese
 _NOTABLE = 0.2  # fraction of samples in another language that is worth a warning
@@ -157,8 +158,7 @@ class _Scripts:
             if total < _MIN_LETTERS:
                 continue
             judged += 1
-            right = sum(letters[x] for x in expected or ()) >= total / 2
-            if right and not (total >= _MIN_JAPANESE and expected == _JAPANESE and letters["CJK"] == total):
+            if _is_right(letters, total, expected or frozenset()):
                 continue
             wrong += 1
             fits_other += others is not None and sum(letters[x] for x in others) >= total / 2
@@ -166,6 +166,17 @@ class _Scripts:
             example = example or line[:40]
         name = found.most_common(1)[0][0] if found else ""
         return cls(judged, wrong, fits_other, "Chinese characters" if name == "CJK" else name.capitalize(), example)
+
+
+def _is_right(letters: Counter[str], total: int, expected: frozenset[str]) -> bool:
+    """Whether a line is in one of the expected scripts, with names in Latin script."""
+    if expected == _JAPANESE and letters["CJK"] == total >= _MIN_JAPANESE:
+        return False  # Chinese
+    kana = letters["HIRAGANA"] + letters["KATAKANA"]
+    if "HIRAGANA" not in expected and kana > _MIN_SHARE * total:
+        return False  # Japanese, of which about half of the letters are Chinese
+    foreign = total - sum(letters[x] for x in {*expected, "LATIN"})
+    return sum(letters[x] for x in expected) >= _MIN_SHARE * total and foreign <= total / 2
 
 
 def samples(lines: Iterable[str]) -> Iterator[str]:
