@@ -7,6 +7,7 @@ checkpoint. Workers read training data and write models on storage that all node
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import tempfile
 import time
@@ -140,7 +141,9 @@ def train_in_worker_group(
     Raises:
         UserError: a worker raised one. Any other error of a worker arrives as Ray reports it.
     """
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from xner_ray.training.backends.loopback_group import LoopbackTorchConfig
 
     workers, min_workers = resources.workers, resources.min_workers or resources.workers
     use_gpu = resources.use_gpu(nodes)
@@ -153,6 +156,7 @@ def train_in_worker_group(
             "checkpoint_seconds": checkpoint_seconds,
             "progress": str(progress),
         },
+        torch_config=LoopbackTorchConfig() if _is_local() else TorchConfig(),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # Ray's types are those of its older Train
             num_workers=workers if min_workers == workers else (min_workers, workers),  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=checkpoint_seconds,
@@ -174,3 +178,8 @@ def train_in_worker_group(
             trainer.fit()
         except WorkerGroupError as e:
             raise next((x for x in e.worker_failures.values() if isinstance(x, UserError)), e) from None
+
+
+def _is_local() -> bool:
+    """Whether Ray listens on the loopback interface only, see `preflight.ray_session`."""
+    return ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback
