@@ -81,19 +81,21 @@ def test_evaluate_reads_the_language_of_the_model(xner, tagger, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("languages", "problem"), [([], "does not say its language"), (["de", "zh"], "several languages: de, zh")]
+    ("languages", "problem"), [([], "of the letters are Chinese"), (["de", "zh"], "several languages: de, zh")]
 )
 def test_evaluate_needs_a_language_otherwise(xner, tagger, tmp_path, languages, problem):
     folder = tagger(languages)
     result = xner("evaluate", "--model", folder, "--data", gold(tmp_path))
-    assert result.exit_code == 2 and problem in result.stderr and "--language de" in result.stderr
+    assert result.exit_code == 2 and problem in result.stderr and "--language" in result.stderr
     assert xner("evaluate", "--model", folder, "--data", gold(tmp_path), "--language", "zh").exit_code == 0
 
 
 def test_the_card_of_a_model_from_elsewhere_names_its_language(xner, tagger, tmp_path):
     folder = tagger([], PUBLIC)
     result = xner("tag", "--model", folder, "北京很大。")
-    assert result.exit_code == 2 and "does not say its language" in result.stderr
+    assert result.exit_code == 2 and "letters are Chinese" in result.stderr and "--language zh" in result.stderr
+    result = xner("tag", "--model", folder, "Anna in Wien")
+    assert result.exit_code == 0 and "language: en" in result.stderr
     (folder / "README.md").write_text("---\nlanguage: zh\ntags: [ner]\n---\n# Model\n")
     result = xner("tag", "--model", folder, "--json", "北京很大。")
     assert result.exit_code == 0 and "language: zh" in result.stderr

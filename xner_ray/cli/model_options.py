@@ -88,10 +88,10 @@ def one_language(known: Sequence[str], code: str | None) -> str | None:
 
 
 def needed_language(folder: str, language: str | None) -> str:
-    """The language, if need be that of the model's card.
+    """The language, if need be that of the model's card, else English. A message names a language that is assumed.
 
     Raises:
-        UserError: nothing says of which language the model is.
+        UserError: the card names several languages.
     """
     if language is not None:
         return language
@@ -101,11 +101,11 @@ def needed_language(folder: str, language: str | None) -> str:
     if len(found) == 1:
         echo(f"language: {found[0]}, from the card of the model", "yellow")
         return found[0]
-    problem = (
-        f"its card names several languages: {', '.join(found)}" if found else "the model does not say its language"
-    )
-    remedy = f"add --language CODE, e.g. --language {found[0] if found else 'de'}"
-    raise UserError(problem, file=_plain(folder), key="--language", remedy=remedy)
+    if found:
+        problem, remedy = f"its card names several languages: {', '.join(found)}", f"add --language {found[0]}"
+        raise UserError(problem, file=_plain(folder), key="--language", remedy=remedy)
+    echo("language: en, because neither --language nor the model names another", "yellow")
+    return "en"
 
 
 def model_languages(folder: str) -> list[str]:

@@ -48,22 +48,25 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
         model: see `open_named_tagger`.
         texts: may be empty, or `-` for stdin.
         file: of lines.
-        language: of the texts; None: not known, which is an error for a tagger that cuts words before it tags.
+        language: of the texts; None: not known. A tagger that cuts words before it tags then takes that of its card, or
+            English.
         as_json: print JSON lines.
 
     Raises:
-        UserError: both texts and a file are given, or neither and stdin is a terminal, or the language is missing. After all
-            lines are printed: some are not UTF-8, or the model fails on them. These are printed without entities, as JSON
-            with a `fault`.
+        UserError: both texts and a file are given, or neither and stdin is a terminal, or the text does not fit the language
+            that is assumed. After all lines are printed: some are not UTF-8, or the model fails on them. These are printed
+            without entities, as JSON with a `fault`.
     """
     source, lines = _open_lines(texts, file)
     from xner_ray.cli.safe_console import SafeConsole
     from xner_ray.encoders.row_guard import without_failing_rows
     from xner_ray.ner.tagger import open_named_tagger
+    from xner_ray.text.gold_language import check_spacing
 
     # fp32 gives the same entities as `transformers.pipeline`; bf16 would be faster, but may differ.
     tagger = open_named_tagger(model, precision="fp32")
-    if tagger.tags_words:
+    is_assumed = tagger.tags_words and language is None
+    if is_assumed:
         language = needed_language(model, language)
     console = SafeConsole()
     colored = console.is_terminal and console.color_system is not None and not console.no_color
@@ -72,6 +75,8 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     failed: list[tuple[int, str]] = []
     while chunk := list(islice(lines, CHUNK)):
         good = [i for i, line in enumerate(chunk) if not line.fault]
+        if is_assumed:
+            check_spacing([[chunk[i].text for i in good]], language or "en", source)
         guarded = without_failing_rows(
             partial(_tag, tagger, [chunk[i].text for i in good], language or "en"), len(good)
         )
