@@ -240,3 +240,17 @@ def test_killed_and_resumed(site, tmp_path):
 )
 def test_the_format_follows_from_the_name_of_an_archive(path, format):
     assert _format_of(path) == format
+
+
+def test_columns_of_an_archive(tmp_path):
+    file, out = tmp_path / "talk.tsv", tmp_path / "out"
+    file.write_text("".join(f"Ein Haus, Nummer {i}.\tA house, number {i}.\tEin dritter Satz.\n" for i in range(9)))
+    arguments = ["corpus", "ingest", str(file), "--target", "deu", "--out", str(out)]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2 and "columns that cannot be told apart" in refused.output
+    done = CliRunner().invoke(app, [*arguments, "--columns", "de,en,skip"])
+    assert done.exit_code == 0, done.output
+    wrong = CliRunner().invoke(app, [*arguments, "--format", "moses", "--columns", "de,en"])
+    assert wrong.exit_code == 2 and "--columns" in wrong.output
+    unknown = CliRunner().invoke(app, [*arguments[:4], "German", *arguments[5:]])
+    assert unknown.exit_code == 2 and "did you mean `de`" in unknown.output

@@ -59,6 +59,15 @@ def test_files_of_different_length_are_an_error(tmp_path):
     assert e.value.file == target and e.value.remedy
 
 
+def test_types_that_the_source_lacks_are_an_error(tmp_path):
+    source, target = tmp_path / "s.conll", tmp_path / "t.txt"
+    source.write_text("Ann\tB-PER\n", encoding="utf-8")
+    target.write_text("Anna\n", encoding="utf-8")
+    with pytest.raises(UserError) as e:
+        read_gold_pair(source, target, types=["PERSON"])
+    assert e.value.key == "--types" and e.value.remedy.endswith("PER")
+
+
 def test_a_single_lowercase_word_gets_the_type_of_the_option(tmp_path):
     """`auto` is MISC where the source has MISC. The name must be capitalized, and the span must be one word."""
     (tmp_path / "en").write_text("Germany\tB-LOC\nand\tO\nEU\tB-ORG\nBonn\tB-LOC\n\nIrish\tB-MISC\n", "utf-8")

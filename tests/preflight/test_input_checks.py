@@ -106,6 +106,12 @@ def test_sets_of_another_language(check, folder):
     assert warning.startswith("corpora.1 (b)")
 
 
+def test_two_sets_of_one_name(check, folder):
+    item = f"{{path: '{folder}/de.conll', language: de, name: same}}"
+    (error,) = check(f"evaluation=[{item}, {item}]").problems
+    assert error.key == "evaluation" and "`same`" in error.problem and "name" in error.remedy
+
+
 def test_types_that_differ_in_case(check, folder):
     gold(folder / "de.conll", GERMAN, "B-per O O B-loc")
     (error,) = check().problems

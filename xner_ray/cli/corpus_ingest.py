@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from xner_ray.cli.console import check_argument, echo, report_user_errors, show, write_json
-from xner_ray.cli.options import language_code
+from xner_ray.cli.options import comma_list, language_code
 from xner_ray.errors import UserError
 
 _OPUS = re.compile(r"(?:OPUS-)?(?P<name>[^/]+)/(?P<version>[^/]+)/(?:moses|tmx|tsv)/[^/]+$")
@@ -44,6 +44,14 @@ def ingest(
     format: Annotated[
         str | None,
         typer.Option("--format", metavar="FORMAT", help="moses, tmx, tsv or wikimatrix. Default: from the file name."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAME,...",
+            help="Columns of TSV files: source, target (or language codes), id, score, skip. Default: recognized.",
+        ),
     ] = None,
     min_score: Annotated[float | None, typer.Option("--min-score", help="Minimum score of a pair.")] = None,
     max_ratio: Annotated[
@@ -90,7 +98,7 @@ def ingest(
             keys = {"max_pairs_per_language": None, "shard_rows": shard_rows, "clean": rules}
             for option, text in (("--name", name), ("--domain", domain)):
                 check_argument(text or "", option)
-            items = [_corpus(path, name, format, domain, min_score) for path in inputs]
+            items = [_corpus(path, name, format, domain, min_score, comma_list(columns)) for path in inputs]
             languages = (language_code(source, "--source"), language_code(target, "--target"))
             collections, settings = {out: [_source(x, label, languages, keys) for x, label in items]}, None
         results = _add_all(collections, settings, ray)
@@ -111,7 +119,9 @@ def _of_config(path: Path, overrides: Sequence[str], out: Path | None) -> tuple[
     return {root / language: sources_of(config, language) for language in config.languages}, config.ray
 
 
-def _corpus(path: str, name: str | None, format: str | None, domain: str, min_score: float | None) -> tuple[Any, str]:
+def _corpus(
+    path: str, name: str | None, format: str | None, domain: str, min_score: float | None, columns: list[str] | None
+) -> tuple[Any, str]:
     """The corpus of an archive, and its label: NAME/VERSION as given, as in OPUS's paths, or the file's name."""
     from pydantic import ValidationError
 
@@ -120,11 +130,13 @@ def _corpus(path: str, name: str | None, format: str | None, domain: str, min_sc
     found = _OPUS.search(path)
     label = name or (f"{found['name']}/{found['version']}" if found else Path(path).name.split(".")[0])
     kind = format or _format_of(path)
-    keys = {"name": label.split("/")[0], "domain": domain, "format": kind, "path": path, "min_score": min_score}
+    keys: dict[str, Any] = {"name": label.split("/")[0], "domain": domain, "format": kind, "path": path}
+    keys |= {"min_score": min_score, "columns": columns}
     try:
         return CorpusConfig.model_validate(keys), label
     except ValidationError as e:
-        key = f"--{str(e.errors()[0]['loc'][0]).replace('_', '-')}"
+        loc = e.errors()[0]["loc"] or ("columns" if columns else "format",)  # a contradiction of keys has no place
+        key = f"--{str(loc[0]).replace('_', '-')}"
         remedy = (
             "give --format moses, tmx, tsv or wikimatrix" if key == "--format" else "see xner corpus ingest --help"
         )

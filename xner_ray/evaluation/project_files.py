@@ -18,6 +18,7 @@ from xner_ray.config import TagScheme
 from xner_ray.encoders.row_guard import name_failing_row
 from xner_ray.errors import UserError
 from xner_ray.evaluation.projection_scores import Target, read_target, score_projection
+from xner_ray.ner.source_gold import entity_types
 from xner_ray.text.conll import Sentence, read_conll
 from xner_ray.text.tags import Span, bio2_to_spans, spans_to_bio2
 from xner_ray.text.token_spans import char_to_token_spans
@@ -81,6 +82,10 @@ def read_gold_pair(
         UserError: the files differ in length, or as `read_conll` and `read_target`.
     """
     gold = read_conll(source, source_language, tag_map, types, scheme=scheme)
+    if types and not any(tag != "O" for sentence in gold for tag in sentence.tags):
+        present = entity_types(read_conll(source, source_language, tag_map, scheme=scheme))
+        remedy = f"choose from the types of the file: {', '.join(present)}"
+        raise UserError(f"no entity has a type of {', '.join(types)}", file=source, key="--types", remedy=remedy)
     targets = read_target(target, language, tag_map, types, scheme, len(gold))
     if len(gold) != len(targets):
         raise UserError(

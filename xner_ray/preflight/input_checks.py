@@ -142,6 +142,11 @@ def _check_languages(config: Config, report: InputReport) -> None:
             hint = f"; did you mean `{near[0]}`?" if near else ""
             what = f"`{gold.language}` is no language of the run ({languages}), so the set is not used{hint}"
             report.warnings.append(f"{gold.key}: {what}")
+    for section, golds in (("dev", config.dev), ("evaluation", config.evaluation)):
+        names = [gold.name or Path(gold.path).name for gold in golds]
+        if twice := next((x for x in names if names.count(x) > 1), None):
+            what = f"two sets are named `{twice}`, so the scores of one would replace those of the other"
+            report.problems.append(UserError(what, key=section, remedy="give each set its own `name`"))
     for gold in (*config.gold, *config.dev):
         if gold.language != config.source_language:
             what = f"`{gold.language}` is not the source language, `{config.source_language}`"
