@@ -337,3 +337,48 @@ def test_a_finished_file_is_moved(tmp_path):
     (tmp_path / "file.part").write_bytes(b"whole")
     atomic.move_file(tmp_path / "file.part", tmp_path / "file")
     assert names(tmp_path) == ["file"] and (tmp_path / "file").read_bytes() == b"whole"
+
+
+def strange_paths(folder: Path) -> list[Path]:
+    os.symlink("nowhere", folder / "dangling")
+    os.symlink("loop", folder / "loop")
+    (folder / "file").write_text("")
+    deep = folder.joinpath(*["y" * 200] * 25)
+    return [
+        folder / "dangling",
+        folder / "loop",
+        folder / "file",
+        folder / "x" / ("x" * 300),
+        deep,
+        Path("/proc/x"),
+        Path("/dev/null"),
+    ]
+
+
+def test_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path):
+    for path in strange_paths(tmp_path):
+        with pytest.raises(UserError) as caught:
+            atomic.make_folder(path)
+        assert caught.value.file == path and "out=" in caught.value.remedy
+
+
+def test_full_disk_of_a_library_in_rust_is_an_error_with_a_remedy(tmp_path):
+    def write(folder: Path) -> None:
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    for make in (atomic.replace_dir, atomic.create_dir_once, atomic.replace_file):
+        with pytest.raises(UserError, match="No space left") as caught:
+            make(tmp_path / "model", write)
+        assert "free space" in caught.value.remedy
+
+
+def test_first_error_stays_where_the_file_system_became_read_only(tmp_path, monkeypatch):
+    def write(path: Path) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "cannot delete")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(OSError, match="read-only"):
+        atomic.replace_file(tmp_path / "file", write)

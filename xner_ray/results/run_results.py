@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from xner_ray.config import Config
 from xner_ray.corpora.ingest_report import quarantine_files
@@ -72,6 +72,18 @@ def find_student(out: str | Path, language: str | None) -> Path:
     return found[language or next(iter(found))]
 
 
+class _Folders(BaseModel):
+    students: dict[str, str]
+    datasets: dict[str, str]
+
+
+class _Results(BaseModel):
+    """What reports and exports need of results.json."""
+
+    config: dict[str, Any] = {}
+    folders: _Folders
+
+
 @dataclass(frozen=True)
 class RunResults:
     """The results of a finished run. Each property raises a `UserError` if its file is missing or damaged.
@@ -99,7 +111,17 @@ class RunResults:
             problem = "holds no results.json of a finished run" if out.is_dir() else "no such folder"
             raise UserError(problem, file=out, key="OUT", remedy=RERUN)
         check_format(out)
-        return cls(out, _read(out / "results.json"))
+        results = _read(out / "results.json")
+        try:
+            _Results.model_validate(results)
+        except ValidationError as e:
+            first = e.errors()[0]
+            problem, key = (
+                f"is not the file of a finished run: {first['msg']}",
+                ".".join(map(str, first["loc"])) or None,
+            )
+            raise UserError(problem, file=out / "results.json", key=key, remedy=RERUN) from e
+        return cls(out, results)
 
     @cached_property
     def config(self) -> Config:

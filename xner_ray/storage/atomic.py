@@ -34,6 +34,9 @@ TEMP = re.compile(r".+\.[0-9a-f]{16}\.tmp")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # EFBIG: the limit of `ulimit -f`
 # The last three are what file systems without hard links answer.
 _UNFIT = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
+_NO_PATH = {errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR}  # a loop of symlinks, a path that is too long
+_NO_FOLDER = _NO_PATH | {errno.EEXIST, errno.ENOENT}  # a dangling symlink, a file system such as /proc
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in errors of libraries in Rust, such as safetensors
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
@@ -44,17 +47,26 @@ def random_id() -> str:
 
 
 @contextlib.contextmanager
-def explained(path: Path, errnos: Collection[int] = _FULL | _UNFIT) -> Iterator[None]:
+def explained(path: Path, errnos: Collection[int] = _FULL | _UNFIT | _NO_PATH) -> Iterator[None]:
     """Turn errors of the file system that a user can repair into a UserError about `path`. Other errors pass."""
     try:
         yield
-    except OSError as e:
-        if e.errno not in errnos:
+    except Exception as e:
+        number = _errno(e)
+        if number not in errnos:
             raise
         remedy = "choose an out=... on a local disk (it needs hard links) where you may write"
-        if e.errno in _FULL:
+        if number in _FULL:
             remedy = "free space or raise the limit, and run again: what is committed is kept"
-        raise UserError(f"cannot be used: {os.strerror(e.errno or 0)}", file=path, remedy=remedy) from e
+        raise UserError(f"cannot be used: {os.strerror(number)}", file=path, remedy=remedy) from e
+
+
+def _errno(error: Exception) -> int:
+    """The number of an error of the file system; 0: it is another error."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    match = _OS_ERROR.search(str(error))
+    return int(match[1]) if match else 0
 
 
 def sync_folder(path: Path) -> None:
@@ -77,7 +89,7 @@ def sync_tree(root: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Make a folder and its parents durably; nothing happens if it exists. Raises: UserError if it cannot be made."""
-    with explained(path):
+    with explained(path, _FULL | _UNFIT | _NO_FOLDER):
         missing = [p for p in (path, *path.parents) if not p.exists()]
         if not missing and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file has this name")
@@ -119,7 +131,8 @@ def replace_file(
         if created:
             failpoint(f"{step}.named")
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a file system that became read-only must not hide the first error
+            temporary.unlink(missing_ok=True)
     sync_folder(path.parent)  # also when another writer created the file: the caller may rely on it from now on
     failpoint(f"{step}.durable")
     return created

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
-from xner_ray.storage.atomic import TEMP, make_folder, write_bytes
+from xner_ray.storage.atomic import TEMP, explained, make_folder, write_bytes
 from xner_ray.storage.stage_dir import PARTS, pretty_json
 
 RUN = "run.json"
@@ -92,7 +92,8 @@ def run_name(out: str | Path) -> str:
 def _read(out: Path) -> Run | None:
     """run.json; None if there is none. Raises: UserError if it is torn."""
     try:
-        return _RUN.validate_json((out / RUN).read_bytes())
+        with explained(out):
+            return _RUN.validate_json((out / RUN).read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as e:
