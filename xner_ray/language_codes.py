@@ -95,11 +95,6 @@ def _posix_to_bcp47(code: str) -> str:
     return tag
 
 
-def same_language(a: str, b: str) -> bool:
-    """Whether two codes normalize to the same language; codes that are not known are compared as they are."""
-    return (known_language(a) or a) == (known_language(b) or b)
-
-
 def known_language(code: str) -> str | None:
     """The normalized code; None: no language has the code."""
     try:

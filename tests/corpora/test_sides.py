@@ -121,6 +121,12 @@ def test_columns_that_are_not_clear_are_refused(tmp_path, rows):
     assert error.key == "corpora.0.columns" and error.file == str(made) and error.remedy
 
 
+def test_blank_lines_have_no_columns(tmp_path):
+    assert error_of(tmp_path, corpus(tsv(tmp_path / "a.tsv", [" "] * 9), "tsv")).key == "corpora.0.path"
+    made = tsv(tmp_path / "b.tsv", ["", "id\tsource\ttarget", *(f"{i}\t{a}\t{b}" for i, (a, b) in enumerate(PAIRS))])
+    assert read(tmp_path, corpus(made, "tsv"))[-5:] == PAIRS
+
+
 def test_configured_columns(tmp_path):
     rows = [f"{a}\tEin dritter Satz, Nummer {i}.\t{b}\tx" for i, (a, b) in enumerate(PAIRS)]
     made = tsv(tmp_path / "a.tsv", rows)

@@ -89,6 +89,9 @@ def find_layout(block: bytes, corpus: CorpusConfig, languages: tuple[str, str], 
     """
     lines = [line.rstrip("\r") for line in block.decode("utf-8", "replace").split("\n")[:_ROWS]]
     rows = [line.split("\t") for line in lines if line.strip()]
+    if not rows:
+        remedy = "check the path and `format`"
+        raise UserError("its first lines are blank", file=path, line=1, key=f"{corpus.key}.path", remedy=remedy)
     widths = Counter(len(row) for row in rows if len(row) > 1)
     width, key = widths.most_common(1)[0][0] if widths else 1, f"{corpus.key}.columns"
     named = _header_roles(rows[0], languages) if lines[0].strip() and len(rows[0]) == width else None
