@@ -133,6 +133,16 @@ def test_another_content_of_an_examples_file_trains_another_aligner(make, tmp_pa
     assert [key for key in paths[0] if paths[0][key] != paths[1][key]] == [TRAINED, PROJECTOR]
 
 
+def test_another_content_of_a_translator_trains_another_aligner(make, tmp_path):
+    settings = {"translator": str(tmp_path), "example_sources": {"bootstrap": 0.5, "translator": 0.5}}
+    (tmp_path / "config.json").write_text("{}")
+    paths = []
+    for content in (b"one", b"two"):
+        (tmp_path / "model-00001-of-00002.safetensors").write_bytes(content)
+        paths.append({p.key: p.path for p in STAGE.directories(*make(aligner=settings))})
+    assert [key for key in paths[0] if paths[0][key] != paths[1][key]] == [TRAINED, PROJECTOR]
+
+
 @pytest.mark.parametrize("content", [None, ""])
 def test_a_missing_or_empty_examples_file_is_named(make, tmp_path, content):
     file = tmp_path / "de.tsv"

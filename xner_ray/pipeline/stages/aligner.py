@@ -26,7 +26,7 @@ from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.source_models import SourceModels, describe_training, train_job
 from xner_ray.storage.atomic import replace_dir
-from xner_ray.storage.fingerprint import fingerprint, hash_file
+from xner_ray.storage.fingerprint import MODEL_FILES, fingerprint, hash_file, hash_folder
 from xner_ray.storage.stage_dir import StageDir, check_contents
 from xner_ray.storage.verify import read_table
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xner_ray.ner.base_tagger import BaseTagger
 
 SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
+TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
 
 
 class TrainAligner(Stage):
@@ -89,7 +90,7 @@ class TrainAligner(Stage):
 
 
 def _example_files(config: Config) -> dict[str, Any]:
-    """Return the hashes of the user's files of examples. Empty if the config names none.
+    """Return the hashes of the user's files of examples and of translators. Empty if the config names none.
 
     Raises:
         UserError: a file is missing.
@@ -102,6 +103,10 @@ def _example_files(config: Config) -> dict[str, Any]:
             if not Path(path).is_file():
                 raise UserError("no such file", file=path, key=f"aligner.{key}", remedy="check the path in the config")
             files[f"{key} {language}"] = hash_file(path)
+    for language in config.languages if config.aligner.translator else ():
+        translator = config.fill(str(config.aligner.translator), language)
+        if Path(translator).is_dir():  # a hub id is part of the config
+            files[f"translator {language}"] = hash_folder(translator, TRANSLATOR_FILES)
     return {"files": files} if files else {}
 
 
