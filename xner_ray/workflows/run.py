@@ -7,10 +7,8 @@ it works. A second run on the same directory stops with an error that names the 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from xner_ray.pipeline.runner import Runner
 from xner_ray.results.run_results import CURRENT
 from xner_ray.storage.atomic import replace_symlink, write_json
 from xner_ray.storage.lock import hold_output
+from xner_ray.workflows.run_record import recorded_run, versions
 
 RESULTS = "results.json"
 
@@ -62,11 +61,12 @@ def run(
         names = list(stages or runner.stages)
         if "sample" in runner.stages and "sample" not in names:
             names.insert(0, "sample")
-        runner.run(names)
-        if "evaluate" in names:
-            return finalize(runner)
-        link_models(runner)
-        return {}
+        with recorded_run(ctx.out, config, names, ctx.log):
+            runner.run(names)
+            if "evaluate" in names:
+                return finalize(runner)
+            link_models(runner)
+            return {}
 
 
 def link_models(runner: Runner) -> None:
@@ -150,11 +150,4 @@ def _student_folders(runner: Runner) -> dict[str, str]:
 
 def _made_with() -> dict[str, str]:
     """The time at which the run finished, and the versions on which the results depend."""
-    packages = ("ray", "torch", "transformers", "tokenizers", "pyarrow")
-    now = datetime.now(UTC).isoformat(timespec="minutes")
-    return {
-        "finished": now,
-        "xner_ray": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
+    return {"finished": datetime.now(UTC).isoformat(timespec="minutes"), **versions()}
