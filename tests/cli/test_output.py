@@ -131,3 +131,14 @@ MAIN = "import sys\nfrom xner_ray.cli.main import main\nsys.argv[0] = 'xner'\nma
 def test_bytes_that_are_not_utf8_are_an_error_without_a_traceback(args):
     run = run_python(MAIN, *map(os.fsencode, args))
     assert run.returncode == 2 and b"Traceback" not in run.stderr, run.stderr
+
+
+@pytest.mark.parametrize("name", ["LocalRayletDiedError", "WorkerCrashedError", "NodeDiedError"])
+def test_death_of_ray_is_an_error_with_a_remedy(name, capsys):
+    exceptions = pytest.importorskip("ray.exceptions")
+    kind = getattr(exceptions, name)
+    error = kind("died") if name == "NodeDiedError" else kind()
+    with pytest.raises(SystemExit) as caught, cli_console.report_user_errors():
+        raise error
+    shown = capsys.readouterr().err
+    assert caught.value.code == 2 and name in shown and "raylet.out" in shown

@@ -24,6 +24,18 @@ from xner_ray.errors import UserError
 from xner_ray.observability import logs
 from xner_ray.observability.safe_text import escape_controls, safe_text
 
+# Names of errors of Ray after the death of its raylet, its head, or a node.
+_DEAD_RAY = {
+    "LocalRayletDiedError",
+    "NodeDiedError",
+    "RaySystemError",
+    "RpcError",
+    "WorkerCrashedError",
+    "ActorUnavailableError",
+    "OwnerDiedError",
+    "OutOfMemoryError",
+}
+
 
 @contextlib.contextmanager
 def report_user_errors(resumable: bool = False) -> Iterator[None]:
@@ -42,11 +54,25 @@ def report_user_errors(resumable: bool = False) -> Iterator[None]:
         echo(f"stopped{hint}", "yellow")
         raise SystemExit(130) from None
     except Exception as e:
-        error = find_user_error(e)
+        error = find_user_error(e) or _explain_dead_ray(e)
         if error is None:
             raise
         echo(f"error: {error}", "red")
         raise SystemExit(2) from None
+
+
+def _explain_dead_ray(error: BaseException) -> UserError | None:
+    """An error for the death of a process of Ray; None if the error is another one."""
+    chain = [error, error.__cause__, getattr(error, "cause", None)]
+    for e in chain:
+        if type(e).__module__.startswith("ray.") and type(e).__name__ in _DEAD_RAY:
+            reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
+            remedy = (
+                "see raylet.out and gcs_server.out in /tmp/ray/session_latest/logs for the cause, often memory; then run"
+                " the same command again: what is committed is kept"
+            )
+            return UserError(f"a process of Ray died: {type(e).__name__}: {reason}", remedy=remedy)
+    return None
 
 
 def find_user_error(error: BaseException | None) -> UserError | None:
