@@ -16,6 +16,8 @@ import ray
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _set_torch_distributed_env_vars, _setup_torch_process_group, _TorchBackend
 
+from xner_ray.storage.atomic import random_id
+
 
 class LoopbackTorchConfig(TorchConfig):
     """A `TorchConfig` for workers that are all on this machine."""
@@ -30,7 +32,8 @@ class _LoopbackBackend(_TorchBackend):
         gpu = worker_group.get_resources_per_worker().get("GPU", 0) > 0
         worker_group.execute(_set_torch_distributed_env_vars)
         worker_group.execute(_use_loopback)
-        meeting = Path(tempfile.mkdtemp(prefix="xner-group-")) / "store"  # readable by this user only
+        meeting = Path(tempfile.gettempdir(), f"xner-group-{random_id()}", "store")
+        meeting.parent.mkdir(mode=0o700)  # readable by this user only
         ray.get(
             [
                 worker_group.execute_single_async(
