@@ -140,3 +140,11 @@ def test_a_new_folder_passes(tmp_path):
     claim_out(tmp_path / "out", "demo", "demo.yaml")
     check_format(tmp_path / "out")
     check_format(tmp_path)  # no run wrote it
+
+
+def test_a_dangling_symlink_is_an_error(tmp_path):
+    (tmp_path / "out").symlink_to("nowhere")
+    for check in (lambda out: check_format(out), lambda out: claim_out(out, "t", "c.yaml")):
+        with pytest.raises(UserError) as caught:
+            check(tmp_path / "out")
+        assert caught.value.file == tmp_path / "out" and "out=" in caught.value.remedy

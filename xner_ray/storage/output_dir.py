@@ -95,6 +95,9 @@ def _read(out: Path) -> Run | None:
         with explained(out):
             return _RUN.validate_json((out / RUN).read_bytes())
     except FileNotFoundError:
+        if out.is_symlink() and not out.exists():
+            remedy = "make the folder that it points to, or choose another out=..."
+            raise UserError("is a symlink to a folder that does not exist", file=out, remedy=remedy) from None
         return None
     except ValidationError as e:
         error = e.errors()[0]
