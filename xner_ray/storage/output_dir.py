@@ -48,7 +48,9 @@ def claim_out(out: str | Path, name: str, config_file: str | Path) -> None:
     record = pretty_json({"name": name, "config": str(config_file), "format": FORMAT})
     try:
         run = _read(out)  # after the listing: a run that claims the directory now writes this file first
-    except UserError:
+    except UserError as e:
+        if isinstance(e.__cause__, OSError):  # it may be whole, and of another run
+            raise
         write_bytes(out / RUN, record, step="run")
         run = _read(out)
     if run is None and present and not _holds_results(out):
