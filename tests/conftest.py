@@ -10,6 +10,8 @@ import pytest
 # Before anything imports ray or tokenizers: forked workers must not inherit the tokenizer's threads.
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Models of tests are tiny. Two threads wait for each other longer than they compute, above all on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
