@@ -171,10 +171,13 @@ def filter_shard(
         the number of rows, and the rows of the shard's ledger.
     """
     name, labeled, input_hash = item
+    store = ShardStore(out)
+    if (done := store.manifest(name)) is not None:  # a task whose node was lost after its commit
+        return done.rows, done.extra["ledger"]
     table = relabel_demonyms(ShardStore(root).read(labeled), rules.demonym_country_type, lacking)
     table = assign_verdicts(table, rules, EvaluationSentences(held_out))
     ledger = Ledger()
     ledger.count_verdicts(table)
     cells = ledger.to_rows()
-    ShardStore(out).commit(name, table, input_hash, {"ledger": cells})
+    store.commit(name, table, input_hash, {"ledger": cells})
     return table.num_rows, cells
