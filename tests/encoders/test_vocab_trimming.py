@@ -1,5 +1,8 @@
 """A trimmed encoder gives the same results for text in its scripts, with fewer pieces."""
 
+import json
+import shutil
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +10,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from xner_ray.encoders.load import encoder_folder
 from xner_ray.encoders.vocab_trimming import in_scripts, pieces_fused_with_particles, trimmed_folder
+from xner_ray.storage.fingerprint import hash_folder
 from xner_ray.text.languages import script_ranges
 
 
@@ -48,9 +52,20 @@ def test_names_are_tokens_without_fused_pieces(tmp_path):
     assert trimmed_folder(folder, ["en", "de"], tmp_path) != trimmed
 
 
-def test_unknown_script_keeps_the_encoder(tiny_encoder, tmp_path):
+def test_encoder_of_an_unknown_script_is_copied_whole(tiny_encoder, tmp_path):
     assert script_ranges(["de", "xx"]) is None
-    assert trimmed_folder(tiny_encoder, ["en", "xx"], tmp_path) == tiny_encoder
+    whole = trimmed_folder(tiny_encoder, ["en", "xx"], tmp_path)
+    assert whole.parent == tmp_path and hash_folder(whole) == hash_folder(tiny_encoder)
+
+
+def test_encoder_with_another_tokenizer_is_copied_whole(tiny_encoder, tmp_path):
+    folder = tmp_path / "bpe"
+    shutil.copytree(tiny_encoder, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"] = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    whole = trimmed_folder(folder, ["en", "de"], tmp_path / "cache")
+    assert whole.parent == tmp_path / "cache" and hash_folder(whole) == hash_folder(folder)
 
 
 @settings(max_examples=50)

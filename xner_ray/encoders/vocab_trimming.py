@@ -69,16 +69,17 @@ def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
         cache: folder of the copies; a copy's name is a fingerprint.
 
     Returns:
-        The copy, or `folder` itself if its vocabulary cannot be trimmed.
+        The copy. It is whole if the vocabulary cannot be trimmed: workers on other nodes see `cache`, but not a hub cache in the
+        home folder of this machine.
     """
     languages = sorted(languages)
     ranges = script_ranges(languages)
     file = Path(folder) / "tokenizer.json"
-    if ranges is None or not file.exists():
-        return Path(folder)
-    kind = json.loads(file.read_text(encoding="utf-8"))["model"].get("type")
-    if kind not in ("Unigram", "WordPiece"):
-        return Path(folder)
+    tokenizer = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"model": {}}
+    kind = tokenizer["model"].get("type")
+    if ranges is None or kind not in ("Unigram", "WordPiece"):
+        whole = fingerprint({"of": hash_folder(folder), "whole": True})
+        return create_dir_once(Path(cache) / whole, lambda out: _copy_files(Path(folder), out))
     parts = {"of": hash_folder(folder), "ranges": ranges, "version": 1}
     particles = {
         x: [sorted(group) for group in (known.before, known.after, known.compounds)]
@@ -90,6 +91,12 @@ def trimmed_folder(folder: Path, languages: Iterable[str], cache: Path) -> Path:
     return create_dir_once(
         Path(cache) / fingerprint(parts), lambda out: _write_trimmed(Path(folder), out, ranges, list(particles))
     )
+
+
+def _copy_files(folder: Path, out: Path) -> None:
+    for file in folder.iterdir():
+        if file.is_file():
+            shutil.copyfile(file, out / file.name)
 
 
 def _write_trimmed(

@@ -145,7 +145,7 @@ class Context:
         return {"encoder": model_identity(folder), "vocabulary": vocabulary_identity(self.all_languages)}
 
     def start_folder(self, encoder: str) -> Path:
-        """Trim an encoder to the vocabulary of the run's languages, once, below `out/encoders`. Returns its folder."""
+        """Copy an encoder, trimmed to the vocabulary of the run's languages, once, below `out/encoders`. Returns its folder."""
         return trimmed_folder(encoder_folder(encoder), self.all_languages, self.out / "encoders")
 
     @property
