@@ -1,4 +1,4 @@
-"""A GPU whose processes die is left out, and the run finishes on the other one; a run without a device that works ends."""
+"""A GPU whose processes die is left out, and the run finishes on the other one; without a device that works it ends."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def label(folder, gpus: int, sick: str) -> list[dict]:
     import ray
 
     variables = {FOLDER: str(folder), DENSITY: "1", SICK: sick}
-    with ray_head(4, f"--num-gpus={gpus}") as head:
+    kind = '--resources={"accelerator_type:H100": 1}'  # as Ray describes a node with such GPUs
+    with ray_head(4, f"--num-gpus={gpus}", kind) as head:
         ray.init(head.address, runtime_env={"env_vars": variables}, log_to_driver=False)
         try:
-            pools = plan_pools(LabelConfig(num_gpus_per_actor=1.0), nodes_up(), SHARDS)
+            pools = plan_pools(LabelConfig(num_gpus_per_actor=1.0, accelerator_type="H100"), nodes_up(), SHARDS)
             job = replace(emulated_job(folder), left_out_seconds=2.0)
             return list(label_shards(write_shards(folder, SHARDS, 200), pools, job))
         finally:
