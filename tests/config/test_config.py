@@ -213,6 +213,27 @@ def test_a_language_twice_or_as_its_own_source(write):
     assert load_config(write(GOOD), ["languages=[zh, zh_TW]", "corpora.0.languages=null"]).languages[1] == "zh_TW"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("student.seeds", "[1, 2, 1]"),
+        ("student.encoder", "[tiny, tiny]"),
+        ("study.ablation.seeds", "[3, 3]"),
+        ("study.ablation.languages", "[zh, zh_CN]"),
+        ("study.size.sizes", "[10, 10]"),
+        ("study.loss.gammas", "[1, 1.0]"),
+        ("study.loss.frozen", "[0, 0]"),
+    ],
+)
+def test_no_training_is_given_twice(write, key, value):
+    error = failure(write(GOOD), f"{key}={value}")
+    assert error.key == key and "given twice" in error.problem
+
+
+def test_a_student_needs_an_encoder(write):
+    assert failure(write(GOOD), "student.encoder=[]").key == "student.encoder"
+
+
 def test_overrides_accept_names_and_placeholders(write):
     config = load_config(write(GOOD), ["corpora.news.path={data}/x.tsv", "corpora.1.path={pair}.zip", "data=/e"])
     assert [config.fill(x.path, "de") for x in config.corpora] == ["/e/x.tsv", "de-en.zip"]

@@ -19,6 +19,15 @@ def _norwegian(code: Any) -> Any:
     return "no" if code is False else code
 
 
+def check_distinct(values: list[Any]) -> list[Any]:
+    """The same seed, encoder or size twice would be one result that counts twice, made by two trainings at once."""
+    if twice := next((str(x) for n, x in enumerate(values) if x in values[:n]), None):
+        raise ValueError(f"`{twice}` is given twice")
+    return values
+
+
+Distinct = AfterValidator(check_distinct)  # for lists
+
 # Any usual spelling is accepted and stored normalized.
 LanguageCode = Annotated[str, BeforeValidator(_norwegian), AfterValidator(normalize_language)]
 

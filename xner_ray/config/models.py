@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, Seed, StrictModel
+from xner_ray.config.base import Distinct, Fraction, LanguageCode, PositiveInt, Seed, StrictModel, check_distinct
 from xner_ray.config.training import TrainingConfig
 
 _ENCODER = "`embedded` (part of the package), a Hugging Face hub id, or a folder."
@@ -115,7 +115,9 @@ class StudentConfig(StrictModel):
     """The target-language taggers, trained on source gold and on projected sentences."""
 
     encoder: str | list[str] = Field("embedded", description=f"Encoder: {_ENCODER} A list: students from each.")
-    seeds: list[Seed] = Field([1], min_length=1, description="One student per seed. Reported scores are their mean.")
+    seeds: Annotated[list[Seed], Distinct] = Field(
+        [1], min_length=1, description="One student per seed. Reported scores are their mean."
+    )
     schedule: Literal["sequential", "mixed", "target_only", "source_only"] = Field(
         "sequential",
         description="sequential: first source gold, then projected sentences. mixed: both at once, each as often as in"
@@ -135,3 +137,10 @@ class StudentConfig(StrictModel):
         description="Compute no loss on unlabeled capitalized words inside a sentence, in languages where a capital"
         " letter marks names. false (the paper): their label is O.",
     )
+
+    @field_validator("encoder")
+    @classmethod
+    def _check_encoders(cls, encoder: str | list[str]) -> str | list[str]:
+        if not encoder:
+            raise ValueError("at least one encoder is needed")
+        return check_distinct(encoder) if isinstance(encoder, list) else encoder

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from xner_ray.config.base import LanguageCode, Seed, StrictModel
+from xner_ray.config.base import Distinct, LanguageCode, Seed, StrictModel
 from xner_ray.config.corpora import CorpusConfig, IngestConfig, OpusConfig, SampleConfig
 from xner_ray.config.dataset import DatasetConfig, RulesConfig
 from xner_ray.config.gold import GoldConfig
@@ -30,7 +30,7 @@ class Config(StrictModel):
     out: str = Field(description="Output folder.")
     data: str | None = Field(None, description="Folder that replaces `{data}` in paths. Ignored with `sample`.")
     seed: Seed = Field(1, description="Random seed of sampling, shuffling and the aligner's examples.")
-    languages: list[LanguageCode] = Field(
+    languages: Annotated[list[LanguageCode], Distinct] = Field(
         min_length=1,
         description="Target languages. Any usual spelling of a code is normalized: `zh_CN`, `zh-Hans` and `cmn` are `zh`."
         " Regional variants are languages of their own: `pt_BR`, `zh_TW`.",
@@ -60,13 +60,6 @@ class Config(StrictModel):
     ray: RayConfig = RayConfig()
 
     _written: dict[str, str] = PrivateAttr({})  # languages as the file spells them, for paths
-
-    @field_validator("languages")
-    @classmethod
-    def _check_distinct(cls, languages: list[str]) -> list[str]:
-        if twice := next((x for n, x in enumerate(languages) if x in languages[:n]), None):
-            raise ValueError(f"the language `{twice}` is given twice")
-        return languages
 
     @model_validator(mode="wrap")
     @classmethod

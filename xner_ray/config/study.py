@@ -10,14 +10,16 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from xner_ray.config.base import Fraction, LanguageCode, PositiveInt, Seed, StrictModel
+from xner_ray.config.base import Distinct, Fraction, LanguageCode, PositiveInt, Seed, StrictModel
 
 
 class AblationStudy(StrictModel):
     """Sequential and mixed training, with and without source gold, with two losses each, and zero-transfer."""
 
-    seeds: list[Seed] = Field([1, 2, 3], min_length=1, description="Seeds. Each setting is trained once per seed.")
-    languages: list[LanguageCode] | None = Field(
+    seeds: Annotated[list[Seed], Distinct] = Field(
+        [1, 2, 3], min_length=1, description="Seeds. Each setting is trained once per seed."
+    )
+    languages: Annotated[list[LanguageCode], Distinct] | None = Field(
         None, description="Target languages of the study. Default: all languages of the config."
     )
     override: dict[str, Any] = Field(
@@ -30,7 +32,7 @@ class AblationStudy(StrictModel):
 class SizeStudy(AblationStudy):
     """F1 against the number of projected sentences."""
 
-    sizes: list[PositiveInt] = Field(
+    sizes: Annotated[list[PositiveInt], Distinct] = Field(
         [1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000, 200000],
         min_length=1,
         description="Numbers of sentences, with and without entities. A size above what a language has is replaced by"
@@ -50,11 +52,13 @@ class DomainStudy(AblationStudy):
 class LossStudy(AblationStudy):
     """The exponent of the reweighted loss against the number of frozen layers."""
 
-    seeds: list[Seed] = Field([1], min_length=1, description="Seeds. Each setting is trained once per seed.")
-    gammas: list[Annotated[float, Field(ge=0)]] = Field(
+    seeds: Annotated[list[Seed], Distinct] = Field(
+        [1], min_length=1, description="Seeds. Each setting is trained once per seed."
+    )
+    gammas: Annotated[list[Annotated[float, Field(ge=0)]], Distinct] = Field(
         [0, 1, 2, 3, 4, 5], min_length=1, description="Exponents. 0 is cross entropy."
     )
-    frozen: list[Annotated[int, Field(ge=0)]] = Field(
+    frozen: Annotated[list[Annotated[int, Field(ge=0)]], Distinct] = Field(
         [0, 3, 6, 9], min_length=1, description="Numbers of frozen layers."
     )
 
