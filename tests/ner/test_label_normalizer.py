@@ -41,6 +41,10 @@ from xner_ray.text.tags import spans_to_bio2
         (["O", "B-X", "I-X"], {}, (), ["O", "B-X", "I-X"]),
         (["O", "PERSON", "E-MAIL", "X"], {}, (), ["O", "I-PERSON", "I-E-MAIL", "I-X"]),  # IO: no positions
         (["O", "B-PER", "I-PER", "DATE"], {}, (), ["O", "B-PER", "I-PER", "I-DATE"]),
+        (["O", "B\u2013PER", "I\u2013PER"], {}, (), ["O", "B-PER", "I-PER"]),  # an en dash
+        (["O", "B PER", "I PER", "B LOC"], {}, (), ["O", "B-PER", "I-PER", "B-LOC"]),
+        (["B", "I", "O"], {"B": "B-KEY", "I": "I-KEY"}, (), ["B-KEY", "I-KEY", "O"]),
+        (["O", "B-S", "I-S", "B-E"], {}, (), ["O", "B-S", "I-S", "B-E"]),  # types of one letter
     ],
 )
 def test_labels_of_every_scheme_are_normalized(labels, label_map, drop_types, normalized):
@@ -57,6 +61,8 @@ def test_labels_of_every_scheme_are_normalized(labels, label_map, drop_types, no
         (["NOUN", "VERB"], {}, "NOUN, VERB", "{NOUN: O}"),
         (["O", "B-PER", "I-PER", "S-CLASS", "DATE"], {}, "`S-CLASS` may be", "{S-CLASS: B-TYPE}"),
         (["O", "B-PER"], {"PER": "O"}, "every label", "keep at least one"),
+        (["B", "I", "O"], {}, "`B` names no entity type", "{B: B-PER}"),
+        (["O", "B-PER", "PER-I"], {}, "different sides", "{PER-I: I-TYPE}"),
     ],
 )
 def test_wrong_label_map_is_an_error_with_key_and_remedy(labels, label_map, named, remedy):

@@ -229,6 +229,34 @@ def test_iobes_and_bilou_are_converted_on_request(write):
         read_conll(write("a S-PER\nb I-PER\n"), scheme="iobes")
 
 
+@pytest.mark.parametrize(
+    ("data", "line", "remedy"),
+    [
+        ("1\tAnna\tB-PER\n2\twent\tO\n1\tBob\tB-PER\n", 3, "blank line"),  # no blank line between sentences
+        ("1\tAnna\tB-PER\n2\twent\tO\n\n3\tBob\tB-PER\n", 4, "cut -f 2-"),  # tokens of the file are counted
+        ("1\tAnna\tB-PER\n3\twent\tO\n", 2, "cut -f 2-"),
+        ("Anna NN B-PER\n NN O\n", 2, "begin the line"),  # an empty field at the beginning
+    ],
+)
+def test_a_column_beside_the_tokens_is_not_read_as_tokens(write, data, line, remedy):
+    path = write(data)
+    with pytest.raises(UserError) as error:
+        read_conll(path)
+    assert error.value.line == line and remedy in error.value.remedy
+
+
+def test_outer_entities_of_other_types_than_the_inner_ones_are_read(write):
+    sentence = read_conll(write("1\tReal\tB-ORG\tB-LOC\n2\tMadrid\tI-ORG\tI-LOC\n"))[0]
+    assert sentence.tags == ["B-ORG", "I-ORG"]
+
+
+def test_the_remedy_for_utf_16_names_it(tmp_path):
+    (tmp_path / "gold.conll").write_bytes("Anna O\n".encode("utf-16"))
+    with pytest.raises(UserError) as error:
+        read_conll(tmp_path / "gold.conll")
+    assert "utf-16" in error.value.remedy
+
+
 def test_chunk_column_is_not_nested_gold(write):
     path = write("U.N. NNP I-NP B-ORG\nofficial NN I-NP O\n")
     assert read_conll(path)[0] == Sentence(["U.N.", "official"], ["B-ORG", "O"])

@@ -1,4 +1,4 @@
-"""Gold of a script without spaces is refused for a language with spaces."""
+"""Gold of a script without spaces is refused for a language with spaces, and the reverse."""
 
 import pytest
 
@@ -16,6 +16,7 @@ from xner_ray.text.scripts import chinese_script, expected_scripts, letter_scrip
         ("เบอร์ลิน ใหญ่", "th"),
         ("ប៊ែរឡាំង ធំ", "km"),
         ("ເບີລິນ ໃຫຍ່", "lo"),
+        ("བོད་ ལྗོངས་", "bo"),
     ],
 )
 def test_scripts_without_spaces_are_refused(tmp_path, tokens, code):
@@ -29,6 +30,28 @@ def test_scripts_without_spaces_are_refused(tmp_path, tokens, code):
     (tmp_path / "target.txt").write_text(tokens.replace(" ", "") + "\n", "utf-8")
     with pytest.raises(UserError, match="words between spaces"):
         read_target(tmp_path / "target.txt", "en")
+
+
+@pytest.mark.parametrize("language", ["zh", "zh_TW", "yue", "ja", "th", "km", "lo", "my", "bo"])
+@pytest.mark.parametrize("words", ["Anna Keller wohnt in Berlin", "Анна Келлер живёт в Берлине"])
+def test_words_with_spaces_are_refused_for_a_language_without(tmp_path, language, words):
+    file = tmp_path / "gold.conll"
+    file.write_text("".join(f"{word}\tO\n" for word in words.split()) + "\n", "utf-8")
+    with pytest.raises(UserError) as e:
+        read_conll(file, language)
+    assert e.value.file == file and e.value.key == "language" and "--language de" in e.value.remedy
+    (tmp_path / "target.txt").write_text(words + "\n", "utf-8")
+    with pytest.raises(UserError, match="no spaces between words"):
+        read_target(tmp_path / "target.txt", language)
+    assert read_conll(file, "de")
+
+
+def test_latin_names_in_chinese_text_are_no_other_language(tmp_path):
+    file = tmp_path / "gold.conll"
+    file.write_text(
+        "".join(f"{token}\tO\n" for token in ("Microsoft", "Windows", "和", "iPhone", "的", "手", "机")), "utf-8"
+    )
+    assert read_conll(file, "zh")
 
 
 def test_names_in_chinese_characters_are_no_chinese_text(tmp_path):

@@ -21,12 +21,15 @@ SPACY_PREFIX = "spacy:"  # how a user names a spaCy pipeline
 NORMALIZED_LABELS = "xner_labels"  # the normalized label of each label, in the order of their ids
 TYPE_MAP = "xner_spacy"  # of a spaCy pipeline: from each type to its normalized type, or O
 _POSITIONS = {"B": "B", "S": "B", "U": "B", "W": "B", "I": "I", "E": "I", "L": "I", "M": "I"}
-_BEFORE = re.compile(r"(?P<position>[BIESLUMW])[-_:./|](?P<type>.+)", re.IGNORECASE)
-_BEHIND = re.compile(r"(?P<type>.+)[-_:./|](?P<position>[BIESLUMW])", re.IGNORECASE)
+_BEFORE = re.compile(r"(?P<position>[BIESLUMW])[-\u2013_:./| ](?P<type>.+)", re.IGNORECASE)
+_BEHIND = re.compile(r"(?P<type>.+)[-\u2013_:./| ](?P<position>[BIESLUMW])", re.IGNORECASE)
 _JOINED = re.compile(r"(?P<position>[BIESLUMW])(?P<type>[^\W\d_].*)")  # BPER
 _OUTSIDE = re.compile(r"O|OUTSIDE|\[.*\]|<.*>", re.IGNORECASE)  # [CLS] and <pad> are no entities either
 _SUBWORD = "X"  # label of subwords after the first, in lists with positions
 _UNNAMED = re.compile(r"(?:LABEL_)?\d*", re.IGNORECASE)
+_POSITION_ALONE = re.compile(
+    r"[BIESLUMW]", re.IGNORECASE
+)  # B, I, O of models of one nameless type, such as key phrases
 _MAX_LISTED = 40  # labels in an error
 
 
@@ -107,7 +110,16 @@ def split_labels(labels: Sequence[str]) -> list[tuple[str, str]]:
         UserError: it is not clear which labels have a position.
     """
     inside = [x for x in labels if not _OUTSIDE.fullmatch(x)]
-    matches = max((_matches(inside, style) for style in (_BEFORE, _BEHIND)), key=len)
+    before, behind = (_matches(inside, style) for style in (_BEFORE, _BEHIND))
+    matches = max(before, behind, key=len)
+    if (mixed := [x for x in {**before, **behind} if x not in matches]) and any(
+        x["position"].upper() in "BI" for x in matches.values()
+    ):
+        example = next(iter(matches))
+        raise UserError(
+            f"`{example}` and `{mixed[0]}` have their positions on different sides; the labels are {_listed(labels)}",
+            remedy=f"write what they mean, e.g. {{{mixed[0]}: I-TYPE}}",
+        )
     if not matches:
         joined = _matches(inside, _JOINED)
         is_complete = all("B" in positions and len(positions) > 1 for positions in _positions(joined).values())
@@ -155,7 +167,8 @@ def _checked(labels: Sequence[str], normalized: list[str], has_outside: bool = T
     """`normalized`. Raises a UserError if a type has no name, or if there is no entity or nothing outside of entities."""
     listed = f"the labels are {_listed(labels)}"
     for label, result in zip(labels, normalized, strict=True):
-        if result != "O" and _UNNAMED.fullmatch(result[2:]):
+        is_position = has_outside and result == f"I-{label}" and _POSITION_ALONE.fullmatch(label)
+        if result != "O" and (is_position or _UNNAMED.fullmatch(result[2:])):
             raise UserError(f"`{label}` names no entity type; {listed}", remedy=f"write e.g. {{{label}: B-PER}}")
     if set(normalized) <= {"O"}:
         raise UserError(f"every label becomes O; {listed}", remedy="keep at least one entity type")

@@ -168,13 +168,15 @@ def blocks(path: str | Path) -> Iterator[list[Row]]:
 
 def _columns(line: str, number: int, path: str | Path) -> list[str]:
     columns = [c.strip(" ") for c in line.split("\t")] if "\t" in line else [c for c in line.split(" ") if c]
+    if line.startswith(" ") and "\t" not in line:
+        columns.insert(0, "")
     _check_token(columns[0], number, path)
     return columns
 
 
 def _check_token(token: str, number: int, path: str | Path) -> None:
     if not token:
-        raise UserError("the token is empty", file=path, line=number, remedy="write the token first")
+        raise UserError("the token is empty", file=path, line=number, remedy="begin the line with the token")
     if any(c.isspace() and c not in _NO_BREAK_SPACES for c in token):
         remedy = "split it into two tokens, or join its parts with an underscore"
         raise UserError(f"the token `{token[:40]}` holds white space", file=path, line=number, remedy=remedy)
@@ -227,7 +229,8 @@ def read_lines(path: str | Path) -> list[str]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = e.object[: e.start].count(b"\n") + 1
-        remedy = "convert it first, e.g. `iconv -f latin1 -t utf-8`"
+        encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin1"
+        remedy = f"convert it first, e.g. `iconv -f {encoding} -t utf-8`"
         raise UserError(f"is not UTF-8: byte 0x{e.object[e.start]:02x}", file=path, line=line, remedy=remedy) from None
     lines = [line.removesuffix("\r") for line in text.split("\n" if "\n" in text else "\r")]
     return lines[:-1] if lines[-1] == "" else lines

@@ -77,6 +77,8 @@ def recognize(blocks: Sequence[Sequence[Row]], path: object) -> Layout:
     width = min(map(len, rows))
     has_index = width >= 3 and _counts_tokens(blocks)
     token = int(has_index)
+    if width >= 3 and not has_index:
+        _check_words(blocks, path)
     if has_index:
         rows = [row for row in rows if not _RANGE.fullmatch(row[0])]
     tag, what = _tag_column(rows, token, path) if all(len(row) == width for row in rows) else (-1, "")
@@ -94,6 +96,19 @@ def _counts_tokens(blocks: Sequence[Sequence[Row]]) -> bool:
         return False
     counted = [[r.columns[0] for r in block if not _RANGE.fullmatch(r.columns[0])] for block in blocks]
     return all(index == str(i) for column in counted for i, index in enumerate(column, int(first)))
+
+
+def _check_words(blocks: Sequence[Sequence[Row]], path: object) -> None:
+    """Refuse a first column of numbers that do not count the tokens of each sentence: the token is in another column."""
+    rows = [row for block in blocks for row in block]
+    if sum(row.columns[0].isdecimal() for row in rows) < _MIN_TAGGED * len(rows):
+        return
+    starts = {block[0].columns[0] for block in blocks} & {"0", "1"}
+    first = int(min(starts, default="1"))
+    wrong = (r for b in blocks for i, r in enumerate(b, first) if r.columns[0] != str(i))
+    what = "the first column holds numbers, which do not count the tokens of each sentence"
+    remedy = "write a blank line after each sentence and count each from 1, or remove the column: cut -f 2- FILE"
+    raise UserError(what, file=path, line=next(wrong, rows[0]).number, remedy=remedy)
 
 
 def _has_positions(blocks: Sequence[Sequence[Row]], token: int) -> bool:
@@ -136,8 +151,8 @@ def _first_of_two(
     """The gold column of two columns with tags."""
     numbers = f"columns {first + 1} and {second + 1}"
     remedy = f"keep one of the two, e.g. token and first: awk '{{print ${token + 1}, ${first + 1}}}' FILE"
-    if types[first] and types[second] and not types[first] & types[second]:
-        return second, ""  # the first holds tags of another kind, such as chunks
+    if types[first] and types[second] and not types[first] & types[second] and not token:
+        return second, f"tags in column {second + 1}; column {first + 1} holds tags of another kind and is left out"
     if not types[first]:
         if not types[second]:
             return first, ""

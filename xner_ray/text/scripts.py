@@ -13,7 +13,8 @@ from functools import cache
 
 from xner_ray.language_codes import default_script, known_language
 
-UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "KHMER", "LAO", "MYANMAR"})  # no spaces between words
+# No spaces between words.
+UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "KHMER", "LAO", "MYANMAR", "TIBETAN"})
 
 
 def _table(text: str) -> dict[str, frozenset[str]]:
