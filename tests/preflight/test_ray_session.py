@@ -142,3 +142,24 @@ def test_local_ray_is_started_beside_any_other(current):
         assert started.returncode == 0, started.stderr
         result, address, nodes, cpus = started.stdout.split()[-4:]
         assert (result, nodes, cpus) == ("ran", "1", "1.0") and address != head.address
+
+
+@pytest.mark.slow
+def test_an_error_in_ray_data_is_raised_and_not_printed():
+    run = """
+from xner_ray.config import RayConfig
+from xner_ray.preflight.ray_session import connect
+connect(RayConfig(num_cpus=1))
+import ray
+from xner_ray.errors import UserError
+def fail(batch):
+    raise UserError("is damaged", file="shard", remedy="run again")
+try:
+    list(ray.data.range(1).map_batches(fail).iter_rows())
+except UserError as e:
+    print(e.problem)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", run], capture_output=True, text=True, cwd=ROOT, check=True, timeout=200
+    )
+    assert "is damaged" in done.stdout and "Traceback" not in done.stdout + done.stderr

@@ -16,6 +16,7 @@ from xner_ray.encoders.data_only import check_data_only
 from xner_ray.errors import UserError
 
 MAX_LABELS = 10_000  # transformers spends 30 microseconds on each label of a config
+MAX_LAYERS = 1_000  # transformers makes all layers before it opens the weights
 MAX_REASON_CHARS = 300
 _TOKENIZER_FILES = ("tokenizer.json", "vocab*", "*.model", "*.spm", "tekken.json")
 _PICKLED_FILES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -26,7 +27,8 @@ def read_model_config(folder: str | Path) -> dict[str, Any]:
     """The content of the config.json of a model folder.
 
     Raises:
-        UserError: the file is missing, is no JSON object, or its labels are not a list of texts with ids from 0.
+        UserError: the file is missing or is no JSON object, its labels are not a list of texts with ids from 0, or it describes
+            too many labels or layers.
     """
     file = Path(folder) / "config.json"
     try:
@@ -38,6 +40,7 @@ def read_model_config(folder: str | Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError("is no JSON object", file=file, remedy=_COPY_AGAIN)
     _check_labels(config, file)
+    _check_layers(config, file)
     return config
 
 
@@ -50,9 +53,22 @@ def _check_labels(config: Mapping[str, Any], file: Path) -> None:
     if not isinstance(number, int) or not 0 <= number <= MAX_LABELS:
         problem = f"does not describe at most {MAX_LABELS:,} labels"
         raise UserError(problem, file=file, key=key, remedy="give a tagger of named entities, or an encoder")
+    ids = config.get("label2id")
+    if ids is not None and not (isinstance(ids, dict) and len(ids) <= MAX_LABELS):
+        problem, remedy = (
+            f"does not describe at most {MAX_LABELS:,} labels",
+            "remove the key; `id2label` has the labels",
+        )
+        raise UserError(problem, file=file, key="label2id", remedy=remedy)
     if labels is not None and not all(isinstance(labels.get(str(i)), str) for i in range(number)):
         remedy = f'write one text for each id, from "0" to "{number - 1}"'
         raise UserError("is not a text for each id", file=file, key="id2label", remedy=remedy)
+
+
+def _check_layers(config: Mapping[str, Any], file: Path) -> None:
+    for key, number in config.items():
+        if key.endswith(("layers", "n_layer")) and isinstance(number, (int, float)) and number > MAX_LAYERS:
+            raise UserError(f"describes more than {MAX_LAYERS:,} layers", file=file, key=key, remedy=_COPY_AGAIN)
 
 
 def check_model_folder(folder: str | Path) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def connect(settings: RayConfig) -> None:
             raise UserError("a local Ray has only the GPUs of this machine", key="ray.max_gpus", remedy=remedy)
 
     # At INFO Ray Data logs its own progress, and it warns of the memory of small tasks. The driver logs the progress itself.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # At ERROR it logs two tracebacks of each exception that it also raises, such as a UserError.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True  # Ray Data's own exception arrives without the one that it wraps
