@@ -140,6 +140,14 @@ def test_types_that_do_not_meet(check, folder):
     assert any("rules.lowercase_word_type.de" in x for x in check("rules.lowercase_word_type={de: MISC}").warnings)
 
 
+def test_the_remedy_for_types_of_other_names_is_not_to_drop_them_all(check, folder):
+    gold(folder / "de.conll", GERMAN, "B-DISH O O B-CAR")
+    report = check()
+    (problem,) = report.problems
+    assert problem.key == "evaluation.0.tag_map" and "{CAR: TYPE}" in problem.remedy
+    assert not any("evaluation.0" in warning for warning in report.warnings)
+
+
 def test_small_gold_is_reported(check, folder):
     gold(folder / "en.conll", ENGLISH, sentences=1)
     report = check()

@@ -278,16 +278,21 @@ def _compare_sets(key: str, gold: _Gold, known: Counter[str], config: Config, re
     predicted = sorted(({*known} - dropped) | (rules - {"O"}))
     lacks = sorted(set(gold.types) - set(predicted))
     both = f"gold has {', '.join(predicted)}; the set has {', '.join(sorted(gold.types))}"
-    fitting = ", ".join(f"{old}: {new}" for old, new in fitting_map(lacks, predicted).items())
+    renamed = fitting_map(lacks, predicted)
+    fitting = ", ".join(f"{old}: {new}" for old, new in renamed.items())
     remedy = f"set {key}.tag_map={{{fitting}}}, added to its present entries"
     case = [kind for kind in lacks if _same_letters(kind, predicted)]
     if case:
         what = f"the type {case[0]} differs from {_same_letters(case[0], predicted)} of gold in case alone"
         report.problems.append(UserError(f"{what}: {both}", key=f"{key}.tag_map", remedy=remedy))
-    elif lacks and len(lacks) == len(gold.types):
+        return
+    if lacks and len(lacks) == len(gold.types):
+        if set(renamed.values()) == {"O"}:
+            remedy = f"correct {key}.path, or name the type of gold for each: {key}.tag_map={{{lacks[0]}: TYPE}}"
         what = f"no type of the set is a type of gold: {both}"
         report.problems.append(UserError(what, key=f"{key}.tag_map", remedy=remedy))
-    elif lacks:
+        return
+    if lacks:
         n = sum(gold.types[kind] for kind in lacks)
         report.warnings.append(
             f"{key}: models never predict {', '.join(lacks)}, so {n} entities count as missed ({both})"
