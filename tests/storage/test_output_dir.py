@@ -148,3 +148,10 @@ def test_a_dangling_symlink_is_an_error(tmp_path):
         with pytest.raises(UserError) as caught:
             check(tmp_path / "out")
         assert caught.value.file == tmp_path / "out" and "out=" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["loop", "a" * 300])
+def test_the_preflight_reports_a_path_that_cannot_exist(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    result = CliRunner().invoke(app, ["preflight", str(TINY), f"out={tmp_path / name}"])
+    assert result.exit_code == 2 and "cannot be used" in result.output and "out=" in result.output, result.output

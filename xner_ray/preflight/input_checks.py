@@ -7,6 +7,7 @@ not opened. Relative paths are relative to the working directory.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ def missing_files(config: Config, config_file: str | Path = "") -> list[UserErro
     return [
         missing_file(path, key, config_file)
         for key, path in named.values()
-        if not path.exists() and not _is_generated(config, path)
+        if not os.path.exists(path) and not _is_generated(config, path)  # of pathlib an over-long path raises
     ]
 
 
@@ -161,7 +162,7 @@ def _check_corpora(config: Config, report: InputReport) -> None:
     for language in config.languages:
         for source in sources_of(config, language):
             paths = [_local(x) for x in (source.path, source.target_path) if x]
-            if not paths or any(x is None or not x.exists() or _is_generated(config, x) for x in paths):
+            if not paths or any(x is None or not os.path.exists(x) or _is_generated(config, x) for x in paths):
                 continue
             report.files += len(paths)
             try:
@@ -184,7 +185,7 @@ class _Gold:
     @classmethod
     def read(cls, gold: GoldConfig, config: Config, report: InputReport) -> _Gold | None:
         path = Path(config.fill(gold.path))
-        if not path.exists() or _is_generated(config, path):
+        if not os.path.exists(path) or _is_generated(config, path):
             return None
         report.files += 1
         try:

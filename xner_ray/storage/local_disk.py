@@ -62,5 +62,8 @@ class LocalDisk:
         return None
 
     def delete(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the second: a parent is a file
+        with (
+            explained(self.root),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        ):  # the second: a parent is a file
             (self.root / name).unlink()
