@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.emulated import emulated_job, write_shards
 from tests.harness.emulated_gpu import DENSITY, FOLDER, SICK
 from tests.harness.null_runs import ray_head
+from tests.harness.own_process import run_in_own_process
 from xner_ray.config import LabelConfig
 from xner_ray.errors import UserError
 from xner_ray.labeling.graph import label_shards
@@ -20,9 +25,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SHARDS = 12
 
 
-def label(folder, gpus: int, sick: str) -> list[dict]:
-    """Label shards on emulated GPUs, of which one is sick; the rows of committed shards."""
+def label(folder: Path, gpus: int, sick: str) -> tuple[list[dict[str, Any]], str]:
+    """Label shards on emulated GPUs, of which one is sick; the rows of committed shards, and the log."""
     import ray
+
+    log = io.StringIO()
+    logging.getLogger("xner_ray").addHandler(logging.StreamHandler(log))
 
     variables = {FOLDER: str(folder), DENSITY: "1", SICK: sick}
     kind = '--resources={"accelerator_type:H100": 1}'  # as Ray describes a node with such GPUs
@@ -31,19 +39,19 @@ def label(folder, gpus: int, sick: str) -> list[dict]:
         try:
             pools = plan_pools(LabelConfig(num_gpus_per_actor=1.0, accelerator_type="H100"), nodes_up(), SHARDS)
             job = replace(emulated_job(folder), left_out_seconds=2.0)
-            return list(label_shards(write_shards(folder, SHARDS, 200), pools, job))
+            return list(label_shards(write_shards(folder, SHARDS, 200), pools, job)), log.getvalue()
         finally:
             ray.shutdown()
 
 
-def test_run_finishes_on_the_other_gpu(tmp_path, caplog):
-    rows = label(tmp_path, 2, "1")
+def test_run_finishes_on_the_other_gpu(tmp_path):
+    rows, log = run_in_own_process(label, tmp_path, 2, "1")
     assert sorted(row["shard"] for row in rows) == sorted(ShardStore(tmp_path / "store").committed())
     assert len(rows) == SHARDS and not any(row["quarantined"] for row in rows)
-    assert any("GPU 1 of" in r.message and "left out" in r.message for r in caplog.records)
+    assert "GPU 1 of" in log and "left out" in log
 
 
 def test_run_without_a_device_that_works_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no device can run the models: GPU 0 of") as e:
-        label(tmp_path, 1, "0")
+        run_in_own_process(label, tmp_path, 1, "0")
     assert e.value.remedy and not ShardStore(tmp_path / "store").committed()
