@@ -89,7 +89,15 @@ def test_missing_or_damaged_results_are_an_error(tmp_path):
     with pytest.raises(UserError, match="is damaged"):
         RunResults.open(tmp_path)
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(UserError, match="config"):
+    with pytest.raises(UserError, match="not the file of a finished run") as e:
+        RunResults.open(tmp_path)
+    assert (e.value.file, e.value.key) == (tmp_path / "results.json", "folders") and e.value.remedy
+
+
+def test_config_of_another_version_is_an_error(run, tmp_path):
+    results = {**json.loads((run.out / "results.json").read_text()), "config": {"nmae": "x"}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UserError, match=r"another version of xner wrote the config of this run: .*nmae"):
         _ = RunResults.open(tmp_path).config
 
 
