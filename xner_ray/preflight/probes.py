@@ -70,7 +70,7 @@ def _check_files(config: Config, config_file: str | Path) -> Iterator[CheckResul
             yield checks.failed("corpora", e)
     report = check_inputs(config, config_file)
     for warning in report.warnings:
-        yield CheckResult("files", True, f"warning: {warning}")
+        yield CheckResult("files", True, f"warning: {warning.removeprefix('warning: ')}")
     for problem in report.problems:
         yield checks.failed("files", problem)
     if not report.problems:
