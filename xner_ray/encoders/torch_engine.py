@@ -77,14 +77,16 @@ class TorchEngine(BatchedEngine):
 
     def _run_distinct(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         result = self._run_in_memory(ids, segment_ids, forward)
-        if self.dtype == torch.float32 or is_finite(result):
-            return require_finite(result)
-        self.stats.fp32_repeats += 1
-        self.model.float()
-        try:
-            return require_finite(self._run_in_memory(ids, segment_ids, forward))
-        finally:
-            self.model.to(self.dtype)  # weights that were rounded to this dtype do not change
+        if is_finite(result):
+            return result
+        if self.dtype != torch.float32:
+            self.stats.fp32_repeats += 1
+            self.model.float()
+            try:
+                result = self._run_in_memory(ids, segment_ids, forward)
+            finally:
+                self.model.to(self.dtype)  # weights that were rounded to this dtype do not change
+        return require_finite(result)
 
     def _run_in_memory(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         """Run rows, with smaller batches if the memory of the device is exhausted."""

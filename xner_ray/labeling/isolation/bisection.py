@@ -11,8 +11,9 @@ A shard that kills its process on a GPU is split only if a sound row still runs.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,8 @@ class Bisection:
             if isinstance(answer, Failed) and answer.hung:
                 log.warning("a shard of %d rows %s; it is tried once more", len(rows), answer.reason)
                 if environment := other_device():
-                    self.worker.restart(environment)
+                    with self._explained_starts():
+                        self.worker.restart(environment)
                 answer = self._run(table, rows, language)
             if isinstance(answer, Done):
                 break
@@ -99,22 +101,26 @@ class Bisection:
 
     def _run(self, table: pa.Table, rows: np.ndarray, language: str) -> Done | Failed:
         inputs = table.select(self.input_columns)
-        try:
+        with self._explained_starts():
             return self.worker.run(inputs.take(pa.array(rows)) if len(rows) < len(table) else inputs, language)
-        except ChildStartError as e:
-            if self.sound is None:
-                raise
-            raise DeviceLostError(str(e)) from e
 
     def _check_device(self, language: str) -> None:
         if self.sound is None:
             return
-        try:
+        with self._explained_starts():
             answer = self.worker.run(self.sound, language)
-        except ChildStartError as e:
-            raise DeviceLostError(str(e)) from e
         if isinstance(answer, Failed) and answer.died:
             raise DeviceLostError(f"a sound row {answer.reason}")
+
+    @contextlib.contextmanager
+    def _explained_starts(self) -> Iterator[None]:
+        """A child that cannot start again shows a lost device, where the device is in question."""
+        try:
+            yield
+        except ChildStartError as e:
+            if self.sound is None:
+                raise
+            raise DeviceLostError(str(e)) from e
 
     def _find_faults(self, table: pa.Table, rows: np.ndarray, language: str, faults: dict[int, str]) -> None:
         """Add the rows that fail alone to `faults`."""
