@@ -247,7 +247,7 @@ def test_columns_of_an_archive(tmp_path):
     file.write_text("".join(f"Ein Haus, Nummer {i}.\tA house, number {i}.\tEin dritter Satz.\n" for i in range(9)))
     arguments = ["corpus", "ingest", str(file), "--target", "deu", "--out", str(out)]
     refused = CliRunner().invoke(app, arguments)
-    assert refused.exit_code == 2 and "columns that cannot be told apart" in refused.output
+    assert refused.exit_code == 2 and "columns that cannot be distinguished" in refused.output
     done = CliRunner().invoke(app, [*arguments, "--columns", "de,en,skip"])
     assert done.exit_code == 0, done.output
     wrong = CliRunner().invoke(app, [*arguments, "--format", "moses", "--columns", "de,en"])

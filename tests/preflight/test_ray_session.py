@@ -133,7 +133,7 @@ def test_a_cluster_is_joined_only_where_it_is_named(monkeypatch, configured, var
 @pytest.mark.slow
 @pytest.mark.parametrize("current", ["dead", "live"])
 def test_local_ray_is_started_beside_any_other(current):
-    """`ray_current_cluster` names the live head of somebody else, or a dead one."""
+    """`ray_current_cluster` names the live head of another user, or a dead one."""
     env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"PYTHONPATH": str(ROOT)}
     with ray_head(2) as head, tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         (Path(folder) / "ray_current_cluster").write_text(head.address if current == "live" else "127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""Adopts a trained model of somebody else as the teacher: copies it and writes down what its labels mean.
+"""Adopts a model that was trained elsewhere as the teacher: copies it and writes down what its labels mean.
 
 Of a Hugging Face folder, weights and tokenizer are copied, and config.json gets the normalized labels (`xner_labels`). A spaCy
 pipeline is copied whole into the subfolder `spacy`, beside a config.json with the normalized types (`xner_spacy`). The hash of

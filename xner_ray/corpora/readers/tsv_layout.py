@@ -3,7 +3,7 @@
 They follow from `columns` of the config, else from a header row, else from the content of the first rows: two columns are
 text, and the others are numbers, ids or labels. OPUS and WikiMatrix order the two languages of a file by their codes, so the
 file name decides which text column is the source (`de-en`: German first). Without such a name the source comes first. A file
-whose columns cannot be told apart is an error, because shifted columns look like a corpus.
+whose columns cannot be distinguished is an error, because shifted columns look like a corpus.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def find_layout(block: bytes, corpus: CorpusConfig, languages: tuple[str, str], 
         path: file or URL.
 
     Raises:
-        UserError: the columns do not fit `columns`, or cannot be told apart.
+        UserError: the columns do not fit `columns`, or cannot be distinguished.
     """
     lines = [line.rstrip("\r") for line in block.decode("utf-8", "replace").split("\n")[:_ROWS]]
     rows = [line.split("\t") for line in lines if line.strip()]
@@ -125,7 +125,9 @@ def _not_recognized(row: Sequence[str], kinds: Sequence[str], format: str, path:
         return UserError(what, file=path, line=1, key=key, remedy="separate the columns by tabs, or correct `format`")
     columns = "; ".join(f"{n}: {kind}, e.g. `{row[n - 1].strip()[:30]}`" for n, kind in enumerate(kinds, 1))
     remedy = f"name them: {key}=[{expected.partition('[')[0]}], with `skip` for those that are not needed"
-    return UserError(f"has columns that cannot be told apart ({columns})", file=path, line=1, key=key, remedy=remedy)
+    return UserError(
+        f"has columns that cannot be distinguished ({columns})", file=path, line=1, key=key, remedy=remedy
+    )
 
 
 def source_first(path: str, languages: tuple[str, str]) -> bool:
