@@ -82,17 +82,18 @@ def machine(node_type) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "instance", "cpus", "gpus"),
+    ("name", "instance", "cpus", "gpus", "kind"),
     [
-        ("v100x1", "p3.2xlarge", 8, 1),
-        ("v100x4", "p3.8xlarge", 32, 4),
-        ("a100x8", "p4d.24xlarge", 96, 8),
-        ("h100x1", "p5.4xlarge", 16, 1),
+        ("v100x1", "p3.2xlarge", 8, 1, "V100"),
+        ("v100x4", "p3.8xlarge", 32, 4, "V100"),
+        ("a100x8", "p4d.24xlarge", 96, 8, "A100"),
+        ("h100x1", "p5.4xlarge", 16, 1, "H100"),
     ],
 )
-def test_aws_instances_have_these_resources(name, instance, cpus, gpus):
+def test_aws_instances_have_these_resources(name, instance, cpus, gpus, kind):
     node_type = read("aws")["available_node_types"][name]
-    assert machine(node_type) == instance and node_type["resources"] == {"CPU": cpus, "GPU": gpus}
+    resources = {"CPU": cpus, "GPU": gpus, f"accelerator_type:{kind}": 1}
+    assert machine(node_type) == instance and node_type["resources"] == resources
 
 
 def test_gcp_machines_have_these_accelerators():
