@@ -10,7 +10,8 @@ from xner_ray.language_codes import (
     plain_language,
     select_variant,
 )
-from xner_ray.text.languages import display_name, get_language
+from xner_ray.text.cldr import display_name
+from xner_ray.text.languages import get_language
 from xner_ray.text.words import join_tokens, tokenize_words
 
 

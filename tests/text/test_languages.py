@@ -4,16 +4,8 @@ import hashlib
 
 import pytest
 
-from xner_ray.text.languages import (
-    LANGUAGES,
-    LATIN,
-    Language,
-    cldr_translations,
-    country_names,
-    display_name,
-    get_language,
-    script_ranges,
-)
+from xner_ray.text.cldr import cldr_translations, country_names, display_name
+from xner_ray.text.languages import LANGUAGES, LATIN, Language, get_language, script_ranges
 from xner_ray.text.words import _pattern
 
 

@@ -24,7 +24,7 @@ from xner_ray.text.arrow_kernels import (
     list_offsets,
     substrings,
 )
-from xner_ray.text.languages import country_names
+from xner_ray.text.cldr import country_names
 
 
 def relabel_demonyms(

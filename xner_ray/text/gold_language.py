@@ -8,7 +8,8 @@ from itertools import chain
 from pathlib import Path
 
 from xner_ray.errors import UserError
-from xner_ray.text.languages import display_name, get_language
+from xner_ray.text.cldr import display_name
+from xner_ray.text.languages import get_language
 from xner_ray.text.scripts import UNSPACED, expected_scripts, letter_scripts
 
 _SENTENCES = 500  # that are looked at

@@ -32,7 +32,8 @@ from xner_ray.alignment.examples.example_sources import (
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import AlignerConfig
 from xner_ray.encoders.row_guard import without_failing_rows
-from xner_ray.text.languages import cldr_translations, get_language
+from xner_ray.text.cldr import cldr_translations
+from xner_ray.text.languages import get_language
 
 Tag = Callable[[list[str]], Sequence[Sequence[tuple]]]  # texts to entities (start, end, ...)
 MAX_CHARACTERS = (

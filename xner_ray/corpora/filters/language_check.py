@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from xner_ray.corpora.filters.language_id import identifier_class, raw_identifier
 from xner_ray.language_codes import default_script, plain_language
-from xner_ray.text.languages import display_name
+from xner_ray.text.cldr import display_name
 from xner_ray.text.scripts import chinese_script, expected_scripts, letter_scripts
 
 LINES = 300  # of the first chunk

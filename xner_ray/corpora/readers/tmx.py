@@ -13,46 +13,22 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from html.entities import name2codepoint
-from typing import NamedTuple
 from xml.parsers import expat
 
 from xner_ray.corpora.readers.archive import Stream
 from xner_ray.corpora.readers.line_reader import BLOCK, MAX_LINE, strip_bom, too_long_line
+from xner_ray.corpora.readers.tmx_units import INVALID_BYTES, MalformedUnitError, UnitHandler, Units
 from xner_ray.errors import UserError
-from xner_ray.language_codes import known_language, plain_language, select_variant
+from xner_ray.language_codes import known_language, plain_language
 
-_MARK = "\U0010fffd"  # last private character of Unicode; text that contains it is counted as bad_utf8
 _BROKEN = re.compile("[\ud800-\udfff]+")
-_NATIVE = frozenset({"bpt", "ept", "it", "ph", "ut"})  # their content is markup of another format
-_STANDALONE = frozenset(
-    {"it", "ph", "ut"}
-)  # they stand for a line break, a tab or an image; bpt and ept are formatting
-_MAX_DEPTH = 100
 _PIECE = 1 << 16  # bytes for one call of expat; after an error at most this much is parsed again
-_RAW = 800  # bytes of a malformed unit that are kept for its excerpt
 _ROWS = 4096
 _UNIT_START = re.compile(rb"<tu(?=[\s/>])")
 _UNIT_EDGE = re.compile(rb"<tu(?=[\s/>])|</tu\s*>")
 _UNIT_END = re.compile(rb"</tu\s*>")
 _CLOSING_TAGS = re.compile(rb"(?:\s*</[^<>]*>)+\s*")
-
-Column = list[bytes | None]
-
-
-class Units(NamedTuple):
-    """Several thousand translation units.
-
-    Attributes:
-        sources, targets: the sides; None where a unit lacks the language.
-        malformed: the unit is not well-formed XML. Its source is its raw text, cut, and its target None.
-    """
-
-    sources: Column
-    targets: Column
-    malformed: list[bool]
 
 
 def read_units(
@@ -71,7 +47,7 @@ def read_units(
         UserError: the file is truncated, is no XML outside of its units, is not UTF-8 or declares entities, or no unit has
             one of the languages.
     """
-    handler = _Handler(stream.name, source, target)
+    handler = UnitHandler(stream.name, source, target)
     document = _Document(stream, handler)
     while document.parse_piece():
         if len(handler.units.sources) >= _ROWS:
@@ -98,10 +74,6 @@ def missing_language(name: str, language: str, found: Iterable[str], key: str | 
     return UserError(f"has no text in `{language}`; it has {shown}", file=name, key=key, remedy=write)
 
 
-class _MalformedUnitError(Exception):
-    """A unit that is well-formed so far, but no unit of TMX."""
-
-
 class _Document:
     """Feeds expat, and continues after errors.
 
@@ -113,7 +85,7 @@ class _Document:
         recovered: an error was skipped. The parser then no longer knows the elements around the units.
     """
 
-    def __init__(self, stream: Stream, handler: _Handler):
+    def __init__(self, stream: Stream, handler: UnitHandler):
         self.handler, self.blocks = handler, _utf8_blocks(stream)
         self.buffer, self.fed, self.origin, self.counted, self.lines = b"", 0, 0, 0, 0
         self.recovered = False
@@ -126,13 +98,13 @@ class _Document:
         piece = self.buffer[self.fed : self.fed + _PIECE]
         try:
             self.handler.parser.Parse(piece, final)
-        except (expat.ExpatError, _MalformedUnitError) as error:
+        except (expat.ExpatError, MalformedUnitError) as error:
             return self._recover(error)
         self.fed += len(piece)
         if self.fed - self._needed() > MAX_LINE:
             if self.handler.unit is None:
                 raise too_long_line(self.handler.name, self._line(self._needed()))
-            return self._recover(_MalformedUnitError("too long"))  # usually a comment or CDATA section without an end
+            return self._recover(MalformedUnitError("too long"))  # usually a comment or CDATA section without an end
         return not final
 
     def _read(self) -> bool:
@@ -163,7 +135,7 @@ class _Document:
             return self.lines + 1
         return self.lines - self.buffer.count(b"\n", index, self.counted) + 1
 
-    def _recover(self, error: expat.ExpatError | _MalformedUnitError) -> bool:
+    def _recover(self, error: expat.ExpatError | MalformedUnitError) -> bool:
         """Skip to the end of the current unit or, outside of units, to the next unit; False at the end of the file.
 
         Raises:
@@ -205,148 +177,12 @@ class _Document:
 
 
 def _utf8_blocks(stream: Stream) -> Iterator[bytes]:
-    """The file in blocks of UTF-8, with `_MARK` for bytes that are not UTF-8."""
+    """The file in blocks of UTF-8, with `INVALID_BYTES` for bytes that are not UTF-8."""
     decoder, first = codecs.getincrementaldecoder("utf-8")("surrogateescape"), True
     while data := stream.read(BLOCK // 4):
         if first:
             data, first = strip_bom(data, stream.name), False
-        if block := _BROKEN.sub(_MARK, decoder.decode(data)).encode():
+        if block := _BROKEN.sub(INVALID_BYTES, decoder.decode(data)).encode():
             yield block
-    if block := _BROKEN.sub(_MARK, decoder.decode(b"", final=True)).encode():
+    if block := _BROKEN.sub(INVALID_BYTES, decoder.decode(b"", final=True)).encode():
         yield block
-
-
-class _Handler:
-    """The handlers of expat, and the state of the current unit."""
-
-    def __init__(self, name: str, source: str, target: str):
-        self.name, self.languages, self.has_dtd = name, (source, target), False
-        self.seen: Counter[str] = Counter()  # codes of all variants of the file
-        self.well_formed = 0  # units
-        self.taken: dict[str, Counter[str]] = {source: Counter(), target: Counter()}
-        self._matches: dict[str, str | None] = {}
-        self.units = Units([], [], [])
-        self._start_parser()
-
-    def restart(self, lines: int) -> bytes:
-        """Continue with a new parser between two units.
-
-        Args:
-            lines: line feeds before its first byte.
-
-        Returns:
-            What the parser has been fed with, so that it is inside of the body.
-        """
-        self._start_parser(lines)
-        prefix = (b'<!DOCTYPE tmx SYSTEM "">' if self.has_dtd else b"") + b"<tmx><body>"
-        self.parser.Parse(prefix, False)
-        return prefix
-
-    def _start_parser(self, lines: int = 0) -> None:
-        self.lines, self.unit_start, self.depth, self.native, self.gap = lines, 0, 0, 0, False
-        self.unit: dict[str, tuple[bytes, str]] | None = None  # text and code, by language
-        self.language: str | None = None
-        self.code = ""
-        self.seg: list[str] | None = None
-        self.parser = parser = expat.ParserCreate("utf-8")
-        parser.buffer_text = True
-        parser.buffer_size = 1 << 16
-        parser.StartDoctypeDeclHandler = self.doctype
-        parser.EntityDeclHandler = self.refuse_entity
-        parser.SkippedEntityHandler = self.known_entity
-        parser.XmlDeclHandler = self.check_encoding
-        parser.StartElementHandler = self.start
-        parser.EndElementHandler = self.end
-        parser.CharacterDataHandler = self.text
-
-    def take(self) -> Units:
-        units, self.units = self.units, Units([], [], [])
-        return units
-
-    def add_malformed(self, raw: bytes, count: int) -> None:
-        for _ in range(count):
-            self.units.sources.append(raw[:_RAW].replace(_MARK.encode(), b"\xff"))
-            self.units.targets.append(None)
-            self.units.malformed.append(True)
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            if self.unit is not None:
-                raise _MalformedUnitError("nested too deep")
-            problem = f"nested deeper than {_MAX_DEPTH} tags"
-            raise UserError(problem, file=self.name, line=self.line, remedy="check that the file is TMX")
-        if tag == "tu":
-            if self.unit is not None:
-                raise _MalformedUnitError("no </tu>")
-            self.unit, self.unit_start = {}, self.parser.CurrentByteIndex
-        elif tag == "tuv" and self.unit is not None:
-            self.code = attributes.get("xml:lang", attributes.get("lang", ""))
-            self.language = self._language_of(self.code)
-            self.seen[self.code] += 1
-        elif tag == "seg" and self.language is not None:
-            self.seg, self.native, self.gap = [], 0, False
-        elif tag in _NATIVE:
-            self.native += 1
-            self.gap |= tag in _STANDALONE
-
-    def _language_of(self, code: str) -> str | None:
-        """The language of the pair that a code names."""
-        if code not in self._matches:
-            self._matches[code] = next((x for x in self.languages if select_variant(x, [code])), None)
-        return self._matches[code]
-
-    def end(self, tag: str) -> None:
-        self.depth -= 1
-        if tag == "tu" and self.unit is not None:
-            source, target = self.languages
-            for language, side in ((source, self.units.sources), (target, self.units.targets)):
-                text, code = self.unit.get(language, (None, ""))
-                side.append(text)
-                if text is not None:
-                    self.taken[language][code] += 1
-            self.units.malformed.append(False)
-            self.well_formed += 1
-            self.unit = self.language = self.seg = None
-        elif tag == "seg" and self.seg is not None and self.unit is not None and self.language is not None:
-            raw = "".join(self.seg).encode().replace(_MARK.encode(), b"\xff")
-            before = self.unit.get(self.language)
-            # The first of several variants, but the plain language before all of them.
-            if before is None or select_variant(self.language, [before[1], self.code]) == [self.code]:
-                self.unit[self.language] = raw, self.code
-            self.seg = None
-        elif tag == "tuv":
-            self.language = None
-        elif tag in _NATIVE:
-            self.native -= 1
-
-    def text(self, text: str) -> None:
-        if self.seg is None or self.native:
-            return
-        if self.gap and self.seg and self.seg[-1][-1].isalnum() and text[0].isalnum():
-            self.seg.append(" ")  # Anna<ph/>Berlin are two words
-        self.gap = False
-        self.seg.append(text)
-
-    def doctype(self, _name: str, system: str | None, _public: str | None, _internal: int) -> None:
-        self.has_dtd = system is not None
-
-    def known_entity(self, name: str, is_parameter: bool) -> None:
-        # A file with a DOCTYPE may use entities of a DTD, which is not fetched. Those of HTML are replaced, others stay text.
-        if not is_parameter:
-            self.text(chr(name2codepoint[name]) if name in name2codepoint else f"&{name};")
-
-    def refuse_entity(self, name: str, *_: object) -> None:
-        raise UserError(
-            f"declares an entity `{name}`", file=self.name, line=self.line, remedy="remove the declaration"
-        )
-
-    def check_encoding(self, _version: str, encoding: str | None, _standalone: int) -> None:
-        # Tools that convert a file from UTF-16 leave its declaration. It is wrong, because it could be read.
-        if (encoding or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be"):
-            remedy = f"convert it: iconv -f {encoding} -t UTF-8, and change its first line"
-            raise UserError(f"is encoded in {encoding}", file=self.name, line=1, remedy=remedy)
-
-    @property
-    def line(self) -> int:
-        return self.lines + self.parser.CurrentLineNumber

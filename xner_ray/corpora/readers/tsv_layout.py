@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from xner_ray.config.corpora import COLUMN_ROLES, CorpusConfig
 from xner_ray.errors import UserError
 from xner_ray.language_codes import known_language
-from xner_ray.text.languages import display_name
+from xner_ray.text.cldr import display_name
 from xner_ray.text.scripts import unspaced_share
 
 _ROWS = 500  # rows that decide

@@ -17,7 +17,7 @@ from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.export.split import SPLITS
 from xner_ray.results.run_results import RunResults
-from xner_ray.text.languages import display_name
+from xner_ray.text.cldr import display_name
 
 USAGE = {
     "hf": """```python

@@ -12,7 +12,7 @@ from xner_ray.results.export.markdown import escaped, front_matter, table
 from xner_ray.results.export.provenance import sources
 from xner_ray.results.run_results import RunResults, Student
 from xner_ray.storage.atomic import write_text
-from xner_ray.text.languages import display_name
+from xner_ray.text.cldr import display_name
 
 
 def write_model_cards(run: RunResults) -> list[Path]:

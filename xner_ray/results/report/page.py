@@ -31,7 +31,7 @@ from xner_ray.results.report.filtered_rows import Cell, StratifiedSample, Tally,
 from xner_ray.results.report.statistics import run_statistics
 from xner_ray.results.run_results import RunResults
 from xner_ray.storage.atomic import write_text
-from xner_ray.text.languages import display_name
+from xner_ray.text.cldr import display_name
 from xner_ray.text.sentence_keys import splitmix64
 
 EXAMPLES = 2000  # about a megabyte

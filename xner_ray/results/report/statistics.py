@@ -15,7 +15,7 @@ from xner_ray.evaluation.calibration import expected_error
 from xner_ray.results.report.filtered_rows import SCORE_BINS, Tally
 from xner_ray.results.report.table import duration
 from xner_ray.results.run_results import RunResults
-from xner_ray.text.languages import display_name
+from xner_ray.text.cldr import display_name
 
 _OUTCOMES = (
     schema.KEPT,
