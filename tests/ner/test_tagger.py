@@ -1,19 +1,26 @@
 """A tagger accepts empty and long texts, raw or as words."""
 
+import copy
+import shutil
+
 import numpy as np
 import pytest
 import tokenizers
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 
 from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.load import load_model, save_tokenizer
+from xner_ray.encoders.model_languages import store_languages
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
 from xner_ray.ner.source_gold import gold_labels
-from xner_ray.ner.tagger import Tagger
+from xner_ray.ner.tagger import Tagger, open_tagger
 from xner_ray.text.tags import bio2_to_spans, label_list, spans_to_bio2
-from xner_ray.text.words import join_tokens
+from xner_ray.text.words import join_tokens, tokenize_words
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +29,25 @@ def tagger(tiny_encoder, tmp_path_factory):
     load_model(tiny_encoder, label_list(["LOC", "PER"])).save_pretrained(folder)
     save_tokenizer(tiny_encoder, folder)
     return Tagger.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def random_tagger(tiny_encoder, tmp_path_factory):
+    """A tagger whose random head predicts every label."""
+    folder = tmp_path_factory.mktemp("random")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = load_model(tiny_encoder, label_list(["LOC", "PER"]))
+        torch.nn.init.normal_(model.classifier.weight, std=2.0)
+    model.save_pretrained(folder)
+    save_tokenizer(tiny_encoder, folder)
+    return Tagger.load(folder, precision="fp32", device="cpu")
+
+
+def with_languages(tagger, languages):
+    tagger = copy.copy(tagger)
+    tagger.languages = languages
+    return tagger
 
 
 def test_entities_are_spans_of_empty_short_and_long_texts(tagger):
@@ -61,7 +87,48 @@ def test_a_token_of_white_space_alone_is_no_entity(tmp_path, trim_offsets):
     tokenizer = Tokenizer(str(tmp_path), without_transformers=True)
     tagger = Tagger(AllEntities(), tokenizer, label_list(["LOC"]))
     assert tagger.tag([" ", "", "\t "], "en") == [[], [], []]
-    assert "".join("a b"[e.start : e.end] for e in tagger.tag(["a b"], "en")[0]).split() in (["ab"], ["a", "b"])
+    assert ["a b"[e.start : e.end] for e in tagger.tag(["a b"], "en")[0]] == ["a", "b"]
+
+
+WORDS = st.text("abzÄßé019", min_size=1, max_size=9) | st.sampled_from(["U.S.", "l'", "Mittel-", "3,000", "don't"])
+MARKS = st.sampled_from([*".,;:!?()'\"„“«»–/ ", "...", "\u00a0", "\u200b", "中国北京", "𝄞"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(WORDS | MARKS | st.just(" "), max_size=20).map("".join), max_size=3),
+    st.sampled_from(["de", "zh"]),
+)
+def test_raw_text_is_decoded_as_evaluation_decodes_its_words(random_tagger, texts, language):
+    """The entities of a text are those of its words, with the offsets of the raw text."""
+    words = [tokenize_words(text, language) for text in texts]
+    tags, scores = random_tagger.predict_tags(list(zip(texts, words, strict=True)))
+    expected = [
+        [(spans[a][0], spans[b - 1][1], kind) for a, b, kind in bio2_to_spans(row)]
+        for spans, row in zip(words, tags, strict=True)
+    ]
+    found = random_tagger.tag(texts, language)
+    assert [[e[:3] for e in row] for row in found] == expected
+    assert [e.score for row in found for e in row] == pytest.approx(scores.tolist())
+
+
+def test_the_language_of_texts_is_that_of_the_model(random_tagger):
+    with pytest.raises(UserError, match="does not say its language"):
+        random_tagger.tag(["Anna"])
+    stored = with_languages(random_tagger, ["zh"])
+    assert stored.tag(["北京人"]) == random_tagger.tag(["北京人"], "zh") != random_tagger.tag(["北京人"], "de")
+    with pytest.raises(UserError, match="de, zh"):
+        with_languages(random_tagger, ["de", "zh"]).tag(["Anna"])
+
+
+@pytest.mark.parametrize("language", ["de", "zh"])
+def test_a_folder_stores_how_its_texts_are_split(random_tagger, tmp_path, language):
+    folder = tmp_path / "model"
+    shutil.copytree(random_tagger.tokenizer.folder, folder)
+    store_languages(folder, [language])
+    assert open_tagger(folder, precision="fp32").tag(["Anna 住在北京。"]) == random_tagger.tag(
+        ["Anna 住在北京。"], language
+    )
 
 
 def test_a_folder_without_a_head_is_an_error(tiny_encoder):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from xner_ray.ner.decoding import decode_entities, decode_word_labels
 from xner_ray.ner.token_labels import encode_tags, first_subwords
 from xner_ray.ner.word_spans import WordSpans
-from xner_ray.text.tags import label_list
+from xner_ray.text.tags import bio2_to_spans, label_list, spans_to_bio2
 from xner_ray.text.words import join_tokens
 from xner_ray.training.data import IGNORE_INDEX
 
@@ -26,7 +26,8 @@ sentences = st.lists(
 def test_encoded_tags_are_decoded_to_the_same_tags(tokenizer, rows):
     raw = [join_tokens([w for w, _ in row], "de") for row in rows]
     words = WordSpans.from_lists([spans for _, spans in raw])
-    tags = np.array([t for row in rows for _, t in row], np.int32)
+    legal = [spans_to_bio2(bio2_to_spans([LABELS[t] for _, t in row]), len(row)) for row in rows]
+    tags = np.array([LABELS.index(tag) for row in legal for tag in row], np.int32)
     data, num_truncated = encode_tags(tokenizer, [t for t, _ in raw], words, tags, LABELS, 128)
     assert num_truncated == 0
     tokens = tokenizer([t for t, _ in raw])

@@ -48,8 +48,7 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
         model: see `open_named_tagger`.
         texts: may be empty, or `-` for stdin.
         file: of lines.
-        language: of the texts; None: not known. A tagger that cuts words before it tags then takes that of its card, or
-            English.
+        language: of the texts; None: not known. Then it is that of the model's card, or English.
         as_json: print JSON lines.
 
     Raises:
@@ -63,11 +62,9 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     from xner_ray.ner.tagger import open_named_tagger
     from xner_ray.text.gold_language import check_spacing
 
-    # fp32 gives the same entities as `transformers.pipeline`; bf16 would be faster, but may differ.
+    # fp32 gives the same entities on every machine; bf16 would be faster, but may differ.
     tagger = open_named_tagger(model, precision="fp32")
-    is_assumed = tagger.tags_words and language is None
-    if is_assumed:
-        language = needed_language(model, language)
+    is_assumed, code = language is None, needed_language(model, language)
     console = SafeConsole()
     colored = console.is_terminal and console.color_system is not None and not console.no_color
     number = 0
@@ -76,10 +73,8 @@ def tag_lines(model: str, texts: Sequence[str], file: Path | None, language: str
     while chunk := list(islice(lines, CHUNK)):
         good = [i for i, line in enumerate(chunk) if not line.fault]
         if is_assumed:
-            check_spacing([[chunk[i].text for i in good]], language or "en", source)
-        guarded = without_failing_rows(
-            partial(_tag, tagger, [chunk[i].text for i in good], language or "en"), len(good)
-        )
+            check_spacing([[chunk[i].text for i in good]], code, source)
+        guarded = without_failing_rows(partial(_tag, tagger, [chunk[i].text for i in good], code), len(good))
         found = {good[row]: entities for row, entities in zip(guarded.rows.tolist(), guarded.result, strict=True)}
         faults = {good[row]: reason for row, reason in guarded.faults.items()}
         failed += [(number + i + 1, reason) for i, reason in sorted(faults.items())]

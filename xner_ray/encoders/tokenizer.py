@@ -67,13 +67,11 @@ class Tokenizer:
         self.metaspace_id = self.backend.token_to_id(_METASPACE)  # of a token that is a space and no character
         self.prefix, self.middle, self.suffix = _special_tokens(self.backend)
 
-    def __call__(self, texts: Sequence[str], trim_spaces: bool = True) -> Tokens:
-        """Tokenize raw strings.
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        """Tokenize raw strings. The character spans of tokens hold no leading white space.
 
         Args:
             texts: one string for each row.
-            trim_spaces: exclude white space from the character spans, so that a lone metaspace has an empty span. False:
-                the spans of the tokenizer.
         """
         encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
@@ -81,12 +79,11 @@ class Tokenizer:
         ids = np.fromiter(_flatten(e.ids for e in encodings), np.int32, total)
         spans = np.fromiter(_flatten(_flatten(e.offsets for e in encodings)), np.int32, 2 * total).reshape(-1, 2)
         starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
-        if trim_spaces:
-            _trim_leading_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
-            if self.metaspace_id is not None:
-                # A metaspace before a text without a leading space has the span of the first character, which is not its own.
-                empty = ids == self.metaspace_id
-                ends[empty] = starts[empty]
+        _trim_leading_spaces(texts, np.repeat(np.arange(len(lengths)), lengths), starts, ends)
+        if self.metaspace_id is not None:
+            # A metaspace before a text without a leading space has the span of the first character, which is not its own.
+            empty = ids == self.metaspace_id
+            ends[empty] = starts[empty]
         return Tokens(Ragged(ids, offsets_of(lengths)), starts, ends)
 
     def with_special_tokens(self, ids: Ragged) -> Ragged:

@@ -9,12 +9,19 @@ import numpy as np
 
 from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.tokenizer import Tokens
+from xner_ray.errors import UserError
 from xner_ray.ner.entity_spans import Entity, EntitySpans
 from xner_ray.ner.word_spans import WordSpans
 
 
 class BaseTagger(ABC):
-    """Finds entities that consist of given words."""
+    """Finds entities that consist of given words.
+
+    Attributes:
+        languages: of the model, as its config.json stores them; empty: not known.
+    """
+
+    languages: Sequence[str] = ()
 
     @property
     def stats(self) -> EngineStats:
@@ -25,11 +32,6 @@ class BaseTagger(ABC):
     @abstractmethod
     def types(self) -> list[str]:
         """The entity types that the tagger can predict, sorted."""
-
-    @property
-    def tags_words(self) -> bool:
-        """Whether `tag` cuts texts into words, which depends on their language."""
-        return True
 
     @abstractmethod
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
@@ -42,13 +44,22 @@ class BaseTagger(ABC):
                 own ignores them.
         """
 
-    def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
-        """The entities of each text.
+    def tag(self, texts: Sequence[str], language: str | None = None) -> list[list[Entity]]:
+        """The entities of each text. Each consists of whole words (`text.words`), as in evaluation.
 
         Args:
             texts: raw strings.
-            language: ISO 639-1; decides what a word is.
+            language: ISO 639-1; decides what a word is. None: the language of the model.
+
+        Raises:
+            UserError: `language` is None, and the model stores no language or several.
         """
+        if language is None:
+            if len(self.languages) != 1:
+                problem = f"the model is of several languages: {', '.join(self.languages)}"
+                problem = problem if self.languages else "the model does not say its language"
+                raise UserError(problem, key="language", remedy='name the language of the texts: tag(texts, "de")')
+            language = self.languages[0]
         return self.predict_spans(texts, WordSpans.from_texts(texts, language)).to_lists(len(texts))
 
     def predict_tags(

@@ -5,36 +5,52 @@ from __future__ import annotations
 import numpy as np
 
 from xner_ray.ner.entity_spans import EntitySpans
-from xner_ray.ner.token_labels import continuation_labels
+from xner_ray.ner.token_labels import begin_labels, continuation_labels
+from xner_ray.ner.viterbi import continues, legal_sequences
 from xner_ray.ner.word_spans import WordSpans
 
 
 def decode_word_labels(
-    probabilities: np.ndarray, subwords: np.ndarray, rows: np.ndarray, labels: list[str]
+    probabilities: np.ndarray, subwords: np.ndarray, rows: np.ndarray, labels: list[str], is_bio2: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The most probable label of each word.
+    """The most probable legal labels of words.
 
     A word takes the label of its first subword. If the word before it has the same subword, the word continues the entity:
-    B- becomes I-. A word without a subword, such as a zero-width space, continues the entity of the words around it.
+    B- becomes I-. If an I- follows that continues no entity, its entity begins in that subword, at its last word. A word without
+    a subword, such as a zero-width space, continues the entity of the words around it.
 
     Args:
         probabilities: float32 [tokens, labels].
         subwords: int64 [words], the token of each word's first subword, or -1 if it has none (see `first_subwords`).
         rows: int [words], the text of each word.
         labels: O, B-X, I-X, ... in the order of their ids.
+        is_bio2: the model was trained on BIO2 tags, so each entity begins with B-. False: every word takes its most probable
+            label. The labels of IOB1 and IO are read so, in which an I- may begin an entity.
 
     Returns:
         label_ids: int64 [words], 0 (O) for a word without a subword that is not inside an entity.
         scores: float32 [words], the labels' probabilities. A word without a subword has the score of the word before it inside
             an entity, else 1.
     """
-    best = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(1, np.int64)
-    score = probabilities.max(axis=1) if len(probabilities) else np.ones(1, np.float32)
-    label_ids = np.where(subwords >= 0, best[np.maximum(subwords, 0)], 0)
-    scores = np.where(subwords >= 0, score[np.maximum(subwords, 0)], 1.0).astype(np.float32)
-    shared = np.zeros(len(subwords), bool)
-    shared[1:] = (subwords[1:] == subwords[:-1]) & (subwords[1:] >= 0)
-    label_ids = np.where(shared, continuation_labels(labels)[label_ids], label_ids)
+    label_ids, scores = np.zeros(len(subwords), np.int64), np.ones(len(subwords), np.float32)
+    words = np.flatnonzero(subwords >= 0)
+    is_first = np.ones(len(words), bool)  # of the words of one subword
+    is_first[1:] = subwords[words[1:]] != subwords[words[:-1]]
+    unit_of, first = np.cumsum(is_first) - 1, words[is_first]
+    last = words[np.append(is_first[1:], True)] if len(words) else words
+    scored, unit_rows = probabilities[subwords[first]], rows[first]
+    if is_bio2:
+        unit_labels = legal_sequences(scored, unit_rows, first < last, labels)
+    else:
+        unit_labels = scored.argmax(axis=1)
+    unit_scores = np.take_along_axis(scored, unit_labels[:, None], axis=1)[:, 0] if len(scored) else scores[:0]
+    label_ids[words] = np.where(is_first, unit_labels[unit_of], continuation_labels(labels)[unit_labels[unit_of]])
+    scores[words] = unit_scores[unit_of]
+    if is_bio2:
+        is_inside = np.array([label.startswith("I-") for label in labels])[unit_labels]
+        begun = np.flatnonzero(is_inside & ~continues(unit_labels, unit_rows, labels))
+        label_ids[last[begun - 1]] = begin_labels(labels)[unit_labels[begun]]
+        scores[last[begun - 1]] = unit_scores[begun]
     _fill_entities(label_ids, scores, subwords >= 0, rows, labels)
     return label_ids, scores
 

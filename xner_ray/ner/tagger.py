@@ -10,6 +10,7 @@ import numpy as np
 from xner_ray.encoders.engine_base import InferenceEngine
 from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.folder_check import explain_load_errors
+from xner_ray.encoders.model_languages import stored_languages
 from xner_ray.encoders.ragged import ranges
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
@@ -17,7 +18,7 @@ from xner_ray.encoders.windowing import sliding_windows
 from xner_ray.errors import UserError
 from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.decoding import decode_entities, decode_word_labels
-from xner_ray.ner.entity_spans import Entity, EntitySpans
+from xner_ray.ner.entity_spans import EntitySpans
 from xner_ray.ner.label_normalizer import (
     NORMALIZED_LABELS,
     SPACY_PREFIX,
@@ -72,7 +73,7 @@ class Tagger(BaseTagger):
         from xner_ray.encoders.torch_engine import TorchEngine
 
         engine = TorchEngine(load_model(folder), max_batch_tokens, precision, device)
-        return cls(engine, Tokenizer(str(folder)), *_labels_and_projection(folder))
+        return cls._of_folder(folder, engine, Tokenizer(str(folder)))
 
     @classmethod
     def load_onnx(cls, folder: str | Path, max_batch_tokens: int = 4096) -> Tagger:
@@ -82,7 +83,13 @@ class Tagger(BaseTagger):
         with explain_load_errors(folder):
             engine = OnnxEngine(folder, max_batch_tokens)
         tokenizer = Tokenizer(str(folder), without_transformers=True)
-        return cls(engine, tokenizer, *_labels_and_projection(folder))
+        return cls._of_folder(folder, engine, tokenizer)
+
+    @classmethod
+    def _of_folder(cls, folder: str | Path, engine: InferenceEngine, tokenizer: Tokenizer) -> Tagger:
+        tagger = cls(engine, tokenizer, *_labels_and_projection(folder))
+        tagger.languages = stored_languages(folder)
+        return tagger
 
     @classmethod
     def load_null(cls, folder: str | Path) -> Tagger:
@@ -94,11 +101,6 @@ class Tagger(BaseTagger):
     def types(self) -> list[str]:
         """See `BaseTagger.types`."""
         return sorted({label[2:] for label in self.labels} - {""})
-
-    @property
-    def tags_words(self) -> bool:
-        """See `BaseTagger.tags_words`."""
-        return self.label_projection is not None
 
     @property
     def stats(self) -> EngineStats:
@@ -121,32 +123,14 @@ class Tagger(BaseTagger):
         """Predict the entities of texts, see `BaseTagger.predict_spans`. A word takes the label of its first subword."""
         tokens = self._tokenize(texts) if tokens is None else tokens
         subwords = first_subwords(tokens, words)
-        label_ids, scores = decode_word_labels(self.probabilities(tokens), subwords, words.rows, self.labels)
+        # The labels of a model from elsewhere may follow IOB1 or IO.
+        is_bio2 = self.label_projection is None
+        label_ids, scores = decode_word_labels(self.probabilities(tokens), subwords, words.rows, self.labels, is_bio2)
         return decode_entities(label_ids, scores, words, self.labels)
 
-    def tag(self, texts: Sequence[str], language: str) -> list[list[Entity]]:
-        """The entities of each text, decoded from the labels of all tokens.
-
-        They equal those of `transformers.pipeline("token-classification", aggregation_strategy="simple")` on the folder. A
-        model with other labels was trained elsewhere, maybe on first subwords only, so its entities are decoded from words.
-
-        Args:
-            texts: raw strings.
-            language: ISO 639-1; decides what a word is. Without effect unless `tags_words`.
-        """
-        if self.tags_words:
-            return super().tag(texts, language)
-        tokens = self._tokenize(texts, trim_spaces=False)
-        scores = self.probabilities(tokens)
-        token_spans = WordSpans(tokens.starts, tokens.ends, tokens.ids.offsets)
-        entities = decode_entities(scores.argmax(axis=1), scores.max(axis=1), token_spans, self.labels)
-        # A token may hold white space alone, as the byte of a space does in byte-level BPE.
-        rows = zip(texts, entities.to_lists(len(texts)), strict=True)
-        return [[e for e in row if text[e.start : e.end].strip()] for text, row in rows]
-
-    def _tokenize(self, texts: Sequence[str], trim_spaces: bool = True) -> Tokens:
+    def _tokenize(self, texts: Sequence[str]) -> Tokens:
         with self.stats.timed("tokenize"):
-            return self.tokenizer(texts, trim_spaces)
+            return self.tokenizer(texts)
 
 
 def _labels_and_projection(folder: str | Path) -> tuple[list[str], np.ndarray | None]:
@@ -216,7 +200,9 @@ def open_tagger(folder: str | Path, max_batch_tokens: int = 4096, precision: str
     if is_spacy_teacher(folder):
         from xner_ray.ner.spacy_tagger import SpacyTagger
 
-        return SpacyTagger(folder)
+        spacy_tagger = SpacyTagger(folder)
+        spacy_tagger.languages = stored_languages(folder)
+        return spacy_tagger
     if (Path(folder) / "model.onnx").exists() and not list(Path(folder).glob("*.safetensors")):
         return Tagger.load_onnx(folder, max_batch_tokens)
     return Tagger.load(folder, max_batch_tokens, precision)

@@ -1,10 +1,10 @@
 """Word tags to token labels: the training data of taggers.
 
 A tagger reads a raw string and learns a label for each subword token. The token that holds the first character of a word takes
-the tag of the word, and the word's other tokens continue the entity (I-). So entities can be read from all tokens, as
-`transformers.pipeline` does, or from the first subword of each word. In Chinese every character is a word, and one token may
-hold several words. Then the token takes the tag of the first. All functions use searchsorted on flat arrays, without a loop
-over rows.
+the tag of the word, and the word's other tokens continue the entity (I-). Entities are read from the first subword of each word
+(`decoding.py`). They can also be read from all tokens, as `transformers.pipeline` does. In Chinese every character is a word, and
+one token may hold several words. Then the token takes the tag of the first. All functions use searchsorted on flat arrays,
+without a loop over rows.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ def align_labels_with_tokens(tokens: Tokens, words: WordSpans, tags: np.ndarray,
 def continuation_labels(labels: Sequence[str]) -> np.ndarray:
     """For each label the one that continues its entity: the id of I-X for B-X, else the label's own id. int64 [labels]."""
     return np.array([labels.index("I" + x[1:]) if x.startswith("B-") else i for i, x in enumerate(labels)])
+
+
+def begin_labels(labels: Sequence[str]) -> np.ndarray:
+    """For each label the one that begins its entity: the id of B-X for I-X, else the label's own id. int64 [labels]."""
+    return np.array([labels.index("B" + x[1:]) if x.startswith("I-") else i for i, x in enumerate(labels)])
 
 
 def _text_width(tokens: Tokens, words: WordSpans) -> int:

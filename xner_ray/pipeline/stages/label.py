@@ -68,7 +68,7 @@ class Label(Stage):
         functions: classes of the functions that the actors run on a shard.
     """
 
-    name, version = "label", 9
+    name, version = "label", 10
     needs: tuple[str, ...] = ("ingest", "teacher", "aligner")
 
     def __init__(self, null_model: bool = False, functions: ShardFunctions | None = None):

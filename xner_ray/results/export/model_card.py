@@ -83,8 +83,9 @@ def _usage() -> str:
     return (
         "```python\nfrom transformers import pipeline\n\n"
         'tag = pipeline("token-classification", model="DIR", aggregation_strategy="simple")\n```\n\n'
-        "`xner tag --model DIR TEXT` returns the same entities. Other aggregation strategies split words at spaces alone, so an"
-        " entity before a comma would include the comma.\n"
+        "The scores below are those of `xner tag --model DIR TEXT`, which decodes whole words. The pipeline decodes subwords, so"
+        " an entity can be a part of a word. Other aggregation strategies split words at spaces alone, so an entity before a"
+        " comma would include the comma.\n"
     )
 
 
