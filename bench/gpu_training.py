@@ -47,7 +47,9 @@ def compare(shape: str, precision: str, device: str, text: Text, rounds: int, sm
 
 
 def _settings(precision: str, tokens: int) -> Any:
-    return SimpleNamespace(**DEFAULTS, precision=precision, tokens_per_step=tokens, max_micro_batch_tokens=tokens)
+    return SimpleNamespace(
+        **DEFAULTS, precision=precision, tokens_per_step=tokens, sequences_per_step=None, max_micro_batch_tokens=tokens
+    )
 
 
 def _data(text: Text, tokens: int) -> TrainSet:

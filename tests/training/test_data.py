@@ -17,6 +17,13 @@ def test_each_row_is_in_one_step_of_an_epoch(lengths, tokens, epoch):
     assert all((a == b).all() for a, b in zip(steps, again, strict=True))
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=80), st.integers(1, 30))
+def test_a_step_can_be_counted_in_sequences(lengths, sequences):
+    steps = plan_epoch(np.array(lengths), 1, 1, 0, sequences)
+    assert sorted(np.concatenate(steps).tolist()) == list(range(len(lengths)))
+    assert {len(step) for step in steps[:-1]} <= {sequences} and len(steps[-1]) <= sequences
+
+
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=40), st.integers(1, 4), st.integers(10, 200))
 def test_each_row_of_a_step_is_on_one_rank(lengths, world_size, max_tokens):
     step, lengths = np.arange(len(lengths)), np.array(lengths)

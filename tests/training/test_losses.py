@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.training.data import IGNORE_INDEX, TEACHER_ONLY_INDEX
-from xner_ray.training.losses import LOSSES, cross_entropy, focal, reweighted, soft_targets
+from xner_ray.training.losses import LOSSES, cross_entropy, focal, reweighted, reweighted_literal, soft_targets
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.1, 0.2, 0.3], [5.0, 5.0, 5.0]])
 LABELS = torch.tensor([0, 2, IGNORE_INDEX])
@@ -43,6 +43,26 @@ def test_reweighted_never_pushes_a_token_away_from_its_label():
         logits = torch.tensor([[p_t, 1 - p_t]]).log().requires_grad_()
         reweighted(logits, torch.tensor([0]), 4.0).sum().backward()
         assert logits.grad[0, 0] < 0, p_t
+
+
+def test_the_literal_loss_is_the_formula_of_the_paper():
+    loss = reweighted_literal(LOGITS, LABELS, 4.0)
+    assert math.isclose(loss[1].item(), -((1 + p(1)) ** 4) * math.log(p(1)), rel_tol=1e-5)
+    assert torch.allclose(reweighted_literal(LOGITS, LABELS, 0.0), cross_entropy(LOGITS, LABELS))
+
+
+def test_the_gradient_of_the_literal_loss_passes_through_the_weight():
+    step, rows = 1e-2, torch.tensor([[0.3, -0.4, 0.1], [2.0, 0.0, -1.0], [-3.0, 1.0, 0.5]])
+    labels, logits = torch.tensor([1, 0, 0]), rows.clone().requires_grad_()
+    reweighted_literal(logits, labels, 4.0).sum().backward()
+    for row, column in ((r, c) for r in range(3) for c in range(3)):
+        moved = torch.zeros_like(rows)
+        moved[row, column] = step
+        ahead, behind = (reweighted_literal(rows + sign * moved, labels, 4.0).sum().item() for sign in (1, -1))
+        assert math.isclose((ahead - behind) / (2 * step), logits.grad[row, column].item(), rel_tol=1e-2, abs_tol=2e-3)
+    detached = rows.clone().requires_grad_()
+    (2**4 * reweighted(detached, labels, 4.0)).sum().backward()
+    assert not torch.allclose(detached.grad, logits.grad, rtol=0.05)
 
 
 def test_losses_keep_the_shape_and_have_finite_gradients():

@@ -38,3 +38,16 @@ def test_the_schedule_rises_to_one_and_falls_to_zero():
     assert factors[:3] == pytest.approx([1 / 3, 2 / 3, 1]) and factors[3] == 1
     assert factors[3:] == sorted(factors[3:], reverse=True) and 0 < factors[-1] < 0.2
     assert lr_factor(10, 10, 0.25) == 0 and lr_factor(0, 1, 0.0) == 1
+
+
+def test_without_warmup_the_schedule_is_that_of_transformers():
+    import torch
+    from transformers import get_linear_schedule_with_warmup
+
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule, rates = get_linear_schedule_with_warmup(optimizer, 0, 8), []
+    for _ in range(8):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert [lr_factor(step, 8, 0.0) for step in range(8)] == pytest.approx(rates)

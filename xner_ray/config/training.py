@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -26,18 +26,27 @@ class TrainingConfig(StrictModel):
     tokens_per_step: PositiveInt = Field(
         1024, description="Batch size: maximum padded tokens per optimizer step, over all workers."
     )
+    sequences_per_step: PositiveInt | None = Field(
+        None,
+        description="Batch size in sequences per optimizer step, over all workers, instead of `tokens_per_step`. A batch is"
+        " then a random sample of the data, whatever its lengths are. Default: batches are counted in tokens.",
+    )
     max_micro_batch_tokens: PositiveInt = Field(
         1024,
         description="Maximum padded tokens per forward pass of one worker. Lower values need less memory and give the"
         " same gradients.",
     )
-    loss: Literal["cross_entropy", "focal", "reweighted"] = Field(
+    loss: Literal["cross_entropy", "focal", "reweighted", "reweighted_literal"] = Field(
         "cross_entropy",
         description="Loss per token. focal gives uncertain tokens more weight, for clean data. reweighted gives them"
-        " less, for noisy data.",
+        " less, for noisy data; their weight is a constant for the gradient. reweighted_literal is the paper's formula: its"
+        " gradient passes through the weight.",
     )
     gamma: float = Field(
-        2.0, ge=0, description="Exponent of the weight: focal (1-p)^gamma, reweighted (1+p)^gamma. 0: cross entropy."
+        2.0,
+        ge=0,
+        description="Exponent of the weight: focal (1-p)^gamma, reweighted ((1+p)/2)^gamma, reweighted_literal"
+        " (1+p)^gamma. 0: cross entropy.",
     )
     freeze_embeddings: bool = Field(True, description="Do not train the embedding tables.")
     num_frozen_layers: int = Field(0, ge=0, description="Number of lowest transformer layers that are not trained.")
@@ -49,3 +58,12 @@ class TrainingConfig(StrictModel):
         description="Number format of forward and backward passes. Weights stay fp32. auto: see `label.precision`.",
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Maximum gradient norm. Larger gradients are scaled down.")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a trained model depends on. A key that is null is left out, so models of versions without the key stay valid."""
+        keys = self.model_dump(exclude_none=True)
+        if not self.warmup_ratio:
+            keys["schedule"] = (
+                "linear decay from the first step"  # older versions gave the full rate to the second step too
+            )
+        return keys

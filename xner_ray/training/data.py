@@ -88,19 +88,24 @@ class TrainSet:
 POOL_STEPS = 64  # rows of this many steps are sorted by length together: little padding, and new batches in each epoch
 
 
-def plan_epoch(lengths: np.ndarray, tokens_per_step: int, seed: int, epoch: int) -> list[np.ndarray]:
+def plan_epoch(
+    lengths: np.ndarray, tokens_per_step: int, seed: int, epoch: int, sequences_per_step: int | None = None
+) -> list[np.ndarray]:
     """Return the optimizer steps of an epoch, in random order. Each row is in one step.
 
     Args:
         lengths: int [rows], tokens of each row.
         tokens_per_step: padded tokens of a step.
         seed, epoch: decide the order.
+        sequences_per_step: rows of a step, drawn at random; the last step has the rest. None: `tokens_per_step` decides.
 
     Returns:
         row numbers of each step, int [rows of the step].
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
+    if sequences_per_step is not None:
+        return [order[at : at + sequences_per_step] for at in range(0, len(order), sequences_per_step)]
     mean = float(np.mean(lengths)) if len(lengths) else 1.0
     pool = max(1, int(POOL_STEPS * tokens_per_step / max(1.0, mean)))
     steps = []

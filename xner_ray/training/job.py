@@ -51,7 +51,7 @@ class TrainJob:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values."""
-        return json.loads(json.dumps({**asdict(self), "training": self.training.model_dump()}))
+        return json.loads(json.dumps({**asdict(self), "training": self.training.model_dump(exclude_none=True)}))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> TrainJob:

@@ -68,4 +68,19 @@ def reweighted(logits: Tensor, labels: Tensor, gamma: float = 4.0) -> Tensor:
     return ((1 + torch.exp(-loss.detach())) / 2) ** gamma * loss
 
 
-LOSSES = {"cross_entropy": cross_entropy, "focal": focal, "reweighted": reweighted}
+def reweighted_literal(logits: Tensor, labels: Tensor, gamma: float = 4.0) -> Tensor:
+    """-(1 + p_t)^gamma log p_t, the formula of the paper, with a gradient through the weight. Arguments as above.
+
+    The derivative by p_t is -(1 + p)^(gamma - 1) ((1 + p) / p + gamma log p). It is positive for some p_t if gamma is above
+    3.6, see `reweighted`.
+    """
+    loss = cross_entropy(logits, labels)
+    return (1 + torch.exp(-loss)) ** gamma * loss
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "reweighted": reweighted,
+    "reweighted_literal": reweighted_literal,
+}

@@ -54,14 +54,14 @@ def parameter_groups(model: nn.Module, learning_rate: float, weight_decay: float
 
 
 def lr_factor(step: int, num_steps: int, warmup_ratio: float) -> float:
-    """Factor of the learning rate at a step: a linear warmup to 1, then linear to 0.
+    """Factor of the learning rate at a step: a linear warmup to 1, then linear to 0. Without warmup, it is that of Transformers.
 
     Args:
         step: from 0.
         num_steps: of the whole training.
-        warmup_ratio: warmup steps as a part of all steps, 0..1; at least one step.
+        warmup_ratio: warmup steps as a part of all steps, 0..1, rounded up.
     """
-    warmup = max(1, math.ceil(num_steps * warmup_ratio))
+    warmup = math.ceil(num_steps * warmup_ratio)
     if step < warmup:
         return (step + 1) / warmup
     return max(0.0, (num_steps - step) / max(1, num_steps - warmup))

@@ -64,7 +64,8 @@ class Trainer:
         if not len(self.data.ids):
             raise ValueError(f"{job.data} holds no training examples")
         lengths = self.data.ids.lengths
-        epochs = [plan_epoch(lengths, training.tokens_per_step, job.seed, epoch) for epoch in range(training.epochs)]
+        batch = training.tokens_per_step, job.seed
+        epochs = [plan_epoch(lengths, *batch, n, training.sequences_per_step) for n in range(training.epochs)]
         self.steps = [step for epoch in epochs for step in epoch]
 
         self.model = load_model(job.start, job.labels).float().to(self.device).train()

@@ -56,7 +56,8 @@ class TrainAligner(Stage):
         similarity = {**encoder, "layer": config.aligner.similarity_layer}
         trained = {
             **encoder,
-            "aligner": config.aligner.model_dump(exclude=set(DECODING_KEYS)),
+            "aligner": config.aligner.model_dump(exclude={"training", *DECODING_KEYS}),
+            "training": config.aligner.training.fingerprint(),
             "teachers": {x: model_identity(folder) for x, folder in models.teachers().items()},
             "shards": {s.shard: s.input_hash for s in _example_shards(ingested, config)},
             "seed": config.seed,

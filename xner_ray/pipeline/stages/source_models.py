@@ -198,7 +198,7 @@ def _piece(ctx: Context, key: str, spec: ModelSpec) -> Piece:
     parts: dict[str, Any]
     if spec.model is None:
         seed = ctx.config.seed if spec.seed is None else spec.seed
-        parts = {"training": spec.training.model_dump(), "drop_types": spec.drop_types, "seed": seed}
+        parts = {"training": spec.training.fingerprint(), "drop_types": spec.drop_types, "seed": seed}
         parts |= ctx.encoder_parts(spec.encoder) | source_gold_parts(ctx)
     else:
         if ctx.offline and not spec.model.startswith("spacy:") and not Path(spec.model).is_dir():

@@ -152,7 +152,7 @@ def _piece(ctx: Context, inputs: Inputs, key: str, language: str, encoder: str, 
     parts: dict[str, Any] = {
         "start": start,
         "data": hash_file(inputs["dataset"].train[language]),
-        "training": config.training.model_dump(),
+        "training": config.training.fingerprint(),
         "language": language,
         "labels": model_labels(read_config(inputs["teacher"].zero_shot(encoder, language, seed))),
         "mask_unlabeled_capitalized": config.mask_unlabeled_capitalized,

@@ -134,7 +134,6 @@ def _training_data(run: RunResults, language: str, training: dict[str, Any]) -> 
 def _hyperparameters(training: TrainingConfig) -> str:
     loss = training.loss if training.loss == "cross_entropy" else f"{training.loss} (gamma {training.gamma:g})"
     frozen = f", lowest {training.num_frozen_layers} layers frozen" if training.num_frozen_layers else ""
-    return (
-        f"{training.epochs} epoch(s), {loss}, learning rate {training.learning_rate:g}, {training.tokens_per_step:,} tokens per"
-        f" step{frozen}"
-    )
+    batch = f"{training.sequences_per_step or training.tokens_per_step:,}"
+    batch += " sequences" if training.sequences_per_step else " tokens"
+    return f"{training.epochs} epoch(s), {loss}, learning rate {training.learning_rate:g}, {batch} per step{frozen}"

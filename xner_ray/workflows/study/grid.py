@@ -107,10 +107,10 @@ Row = tuple[str, int, dict[str, Any]]  # setting, seed, changes
 
 def _ablation(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterator[Row]:
     """The paper's Table 3, without zero-transfer."""
-    student = config.student
-    gamma = student.training.gamma if student.training.loss == "reweighted" else 4.0
+    student, name = config.student, _reweighted(config)
+    gamma = student.training.gamma if student.training.loss == name else 4.0
     losses: dict[str, dict[str, Any]] = {
-        "reweighted": {"student.training.loss": "reweighted", "student.training.gamma": gamma},
+        "reweighted": {"student.training.loss": name, "student.training.gamma": gamma},
         "cross entropy": {"student.training.loss": "cross_entropy"},
     }
     source_training = student.source_training or config.teacher.training
@@ -164,7 +164,12 @@ def _loss(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterator[Ro
             changes = {"student.training.gamma": float(gamma), "student.training.num_frozen_layers": frozen}
             for seed in of_study.seeds:
                 name = f"gamma {gamma:g}, {frozen} frozen"
-                yield name, seed, {"student.training.loss": "reweighted", **changes}
+                yield name, seed, {"student.training.loss": _reweighted(config), **changes}
+
+
+def _reweighted(config: Config) -> str:
+    """The form of the reweighted loss that the students of the config have; else the one that is detached."""
+    return "reweighted_literal" if config.student.training.loss == "reweighted_literal" else "reweighted"
 
 
 GRIDS: dict[str, Callable[[Config, Mapping[str, tuple[int, int]]], Iterator[Row]]] = {

@@ -120,7 +120,7 @@ def _plan_cell(ctx: Context, cell: Cell, filtered: Any, files: dict[str, Dataset
     folder = str(source.path.relative_to(cell_ctx.out))
     gold = [g for g in cell_ctx.config.evaluation if g.language == cell.language]
     # The fingerprint of the source model's training is in the name of its folder.
-    settings = student.model_dump(exclude={"source_training", "source_model_per_seed", "seeds"})
+    settings = student.model_dump(exclude_none=True, exclude={"source_training", "source_model_per_seed", "seeds"})
     parts = {
         "version": CELL_VERSION,
         "student": settings if data else {"schedule": student.schedule},
