@@ -1,7 +1,7 @@
-"""An autoscaling cluster on this machine: a head with CPUs, and nodes with a fake GPU.
+"""An autoscaling cluster on this machine: a head with CPUs, and nodes with a fake GPU that boot for some time.
 
 Ray's own `AutoscalingCluster` needs a file that the wheels do not have, and it kills every Ray on the machine. This module runs
-`ray start --head` with the same node provider. The raylets of its nodes are processes on this machine.
+`ray start --head` with a subclass of the same node provider. The raylets of its nodes are processes on this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.harness.null_runs import ROOT, free_port, ray_head
 
 HEAD_ID, HEAD_TYPE = "f" * 51 + "00000", "ray.head.default"  # names that the node provider expects
 STORE = 100 * 2**20
-PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+PROVIDER = "tests.harness.booting_nodes.BootingNodeProvider"
 
 
 class FakeCloud:
@@ -53,12 +53,21 @@ class FakeCloud:
 
 
 @contextlib.contextmanager
-def fake_cloud(max_nodes: int = 2, idle_seconds: float = 8.0) -> Iterator[FakeCloud]:
+def fake_cloud(
+    max_nodes: int = 2,
+    idle_seconds: float = 8.0,
+    boot_seconds: float = 0.0,
+    boot_log: Path | None = None,
+    upscaling_speed: float = 1.0,
+) -> Iterator[FakeCloud]:
     """Start a head with 2 CPUs and an autoscaler. Its nodes have 2 CPUs and a GPU each.
 
     Args:
         max_nodes: the autoscaler starts up to this number of nodes.
         idle_seconds: an idle node is removed after this time.
+        boot_seconds: from the request of a node to the start of its raylet.
+        boot_log: file for the boots, see `booting_nodes.Boot`.
+        upscaling_speed: of the autoscaler's config: nodes that are started at once for each node that is up.
     """
     import ray
 
@@ -73,7 +82,8 @@ def fake_cloud(max_nodes: int = 2, idle_seconds: float = 8.0) -> Iterator[FakeCl
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
     }
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
-        json.dump(_config(address, max_nodes, idle_seconds), config)
+        provider = {"boot_seconds": boot_seconds, "boot_log": str(boot_log) if boot_log else None}
+        json.dump(_config(address, max_nodes, idle_seconds, provider, upscaling_speed), config)
         config.flush()
         options = [f"--autoscaling-config={config.name}", f"--object-store-memory={STORE}"]
         with ray_head(2, *options, port=port, env=env) as head:
@@ -83,10 +93,12 @@ def fake_cloud(max_nodes: int = 2, idle_seconds: float = 8.0) -> Iterator[FakeCl
                 _end_nodes(str(head.folder), address)
 
 
-def _config(address: str, max_nodes: int, idle_seconds: float) -> dict[str, Any]:
+def _config(
+    address: str, max_nodes: int, idle_seconds: float, provider: dict[str, Any], upscaling_speed: float
+) -> dict[str, Any]:
     lists = ["initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"]
     lists += ["head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude"]
-    provider = {"type": "external", "module": PROVIDER, "gcs_address": address, "head_node_id": HEAD_ID}
+    provider |= {"type": "external", "module": PROVIDER, "gcs_address": address, "head_node_id": HEAD_ID}
     provider |= dict.fromkeys(
         ("use_node_id_as_ip", "disable_node_updaters", "disable_launch_config_check", "launch_multiple"), True
     )
@@ -102,7 +114,7 @@ def _config(address: str, max_nodes: int, idle_seconds: float) -> dict[str, Any]
             HEAD_TYPE: {"resources": {"CPU": 2}, "node_config": {}, "max_workers": 0},
             "gpu": {"resources": node, "node_config": {}, "min_workers": 0, "max_workers": max_nodes},
         },
-        "upscaling_speed": 1.0,
+        "upscaling_speed": upscaling_speed,
         "idle_timeout_minutes": idle_seconds / 60,
         "file_mounts_sync_continuously": False,
     }
