@@ -4,12 +4,12 @@ from xner_ray.alignment.examples.example import Example
 from xner_ray.alignment.examples.example_sources import (
     Lexicon,
     lexicon_examples,
-    load_translator,
     read_examples_file,
     read_lexicon,
     translator_examples,
 )
 from xner_ray.alignment.examples.noun_phrases import capitalized_spans, noun_phrases
+from xner_ray.alignment.examples.translator import Translator
 from xner_ray.errors import UserError
 
 
@@ -95,13 +95,13 @@ def test_a_seq2seq_folder_translates(tmp_path, tiny):
     BartForConditionalGeneration(config).save_pretrained(tmp_path)
     for file in tiny.glob("tokenizer*"):
         shutil.copy(file, tmp_path)
-    names = load_translator(str(tmp_path), max_tokens=5)(["Rom", "Berlin-Mitte", "Ulm"])
+    names = Translator(str(tmp_path), max_tokens=5).between("de", "en")(["Rom", "Berlin-Mitte", "Ulm"])
     assert len(names) == 3 and all(isinstance(n, str) for n in names)
 
 
 def test_a_folder_without_a_translator_is_an_error(tiny):
     with pytest.raises(UserError, match="no seq2seq model"):
-        load_translator(str(tiny))
+        Translator(str(tiny))
 
 
 def test_phrases_start_and_end_with_content_words():

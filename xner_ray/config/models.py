@@ -68,7 +68,8 @@ class AlignerConfig(StrictModel):
     )
     translator: str | None = Field(
         None,
-        description="Folder of a Transformers seq2seq model, target to source language, for the source `translator`.",
+        description="Folder or hub id of a Transformers seq2seq model for the source `translator`: Marian from target to"
+        " source language, M2M100, NLLB or mBART. `{language}` is replaced.",
     )
     similarity_layer: int = Field(
         7, ge=0, description="Hidden layer for embedding similarity, which bootstraps examples and fills gaps."

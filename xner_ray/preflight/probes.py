@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
+from xner_ray.alignment.examples.translator import KEY as TRANSLATOR_KEY
+from xner_ray.alignment.examples.translator import Translator
 from xner_ray.config import Config
 from xner_ray.corpora.opus.resolve import resolve_corpora
 from xner_ray.errors import UserError
@@ -57,8 +60,13 @@ def run_checks(config: Config, config_file: str | Path = "") -> Iterator[CheckRe
         yield run_check("label.output_uri", check_storage, store, machines)
     if publish := config.refresh.publish:
         yield run_check("refresh.publish", check_storage, publish, machines)
+    load = cache(partial(Translator, device="cpu"))  # one model may translate from several languages
+    translators = {f"{TRANSLATOR_KEY} ({language})": language for language in config.languages}
     for key, model in checks.configured_models(config).items():
-        yield run_check(key, check_model, key, model)
+        if language := translators.get(key):
+            yield run_check(key, check_translator, load, key, model, language, config.source_language)
+        else:
+            yield run_check(key, check_model, key, model)
 
 
 def _check_files(config: Config, config_file: str | Path) -> Iterator[CheckResult]:
@@ -191,6 +199,28 @@ def check_model(key: str, model: str) -> str:
         (resolve_model if key == "teacher.model" else encoder_folder)(model)
         return f"{model} is available locally"
     return checks.check_model_files(key, model, _hub_files(key, model))
+
+
+def check_translator(load: Callable[[str], Translator], key: str, model: str, language: str, into: str) -> str:
+    """Load a translator on the CPU and translate one name. Of a model that is only on the hub the file names are read.
+
+    Args:
+        load: opens a folder.
+        key: config key that names the model.
+        model: value of the key.
+        language: of the names.
+        into: of their translations.
+
+    Raises:
+        UserError: the model cannot be loaded, or does not translate between these languages.
+    """
+    from xner_ray.encoders.load import local_encoder
+
+    folder = local_encoder(model)
+    if folder is None:
+        return check_model(key, model)
+    load(str(folder)).between(language, into)(["Berlin"])
+    return f"{model} translates from {language} to {into}"
 
 
 def _hub_files(key: str, model: str) -> list[str]:

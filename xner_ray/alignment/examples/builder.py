@@ -22,13 +22,12 @@ from xner_ray.alignment.examples.example_sources import (
     LEXICON,
     TRANSLATOR,
     Lexicon,
-    Translate,
     lexicon_examples,
-    load_translator,
     read_examples_file,
     read_lexicon,
     translator_examples,
 )
+from xner_ray.alignment.examples.translator import Translate, Translator
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import AlignerConfig
 from xner_ray.encoders.row_guard import without_failing_rows
@@ -65,6 +64,7 @@ def build_examples(
     seed: int,
     tag: Tag | None = None,
     translate: Translate | None = None,
+    load_translator: Callable[[str], Translator] = Translator,
     fill: Callable[[str, str], str] = lambda path, language: path.replace("{language}", language),
     source_language: str = "en",
 ) -> tuple[list[Example], ExampleReport]:
@@ -77,7 +77,8 @@ def build_examples(
         similarity: for the source `bootstrap`.
         seed: of all random choices.
         tag: finds mentions in target text, for the source `translator`.
-        translate: from the target language to the source language, for the same; None: loads `config.translator`.
+        translate: from the target language to the source language, for the same; None: of `config.translator`.
+        load_translator: from a folder; the same model may serve several languages.
         fill: fills the language into a path of the config.
         source_language: ISO 639-1.
 
@@ -107,7 +108,8 @@ def build_examples(
         found = without_failing_rows(lambda rows: tag([targets[i] for i in rows]), min(num_pairs, len(targets)))
         report.skipped.update(found.faults.values())
         mentions = [[(e[0], e[1]) for e in row] for row in found.result]
-        translator = translate or load_translator(fill(str(config.translator), language))
+        folder = fill(str(config.translator), language)
+        translator = translate or load_translator(folder).between(language, source_language)
         pairs = [sources[i] for i in found.rows], [targets[i] for i in found.rows]
         return list(translator_examples(mentions, *pairs, translator, language, report.skipped))
 

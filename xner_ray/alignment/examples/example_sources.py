@@ -7,18 +7,18 @@ that the bootstrap's encoder does not align.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xner_ray.alignment.examples.example import Example
 from xner_ray.alignment.examples.inner_names import continues_as_organization
+from xner_ray.alignment.examples.translator import Translate
 from xner_ray.encoders.row_guard import without_failing_rows
 from xner_ray.errors import UserError
 from xner_ray.text.conll import read_lines
 from xner_ray.text.words import tokenize_words
 
 FILE, LEXICON, TRANSLATOR = "pairs", "lexicon", "translator"  # keys of `aligner.example_sources`
-Translate = Callable[[list[str]], list[str]]
 _FILE_REMEDY = (
     "write name, sentence, start, end, separated by tabs; offsets count characters from 0, the end is exclusive"
 )
@@ -159,40 +159,3 @@ def translator_examples(
         for text, found in spans.items():
             if names.get(text):
                 yield Example(names[text], target, tuple(found), language, TRANSLATOR, source_text=source)
-
-
-def load_translator(folder: str, batch_size: int = 16, max_tokens: int = 48) -> Translate:
-    """Load a transformers sequence-to-sequence model as a function.
-
-    Args:
-        folder: of `save_pretrained`.
-        batch_size: texts of one call of the model.
-        max_tokens: of a text and of its translation.
-
-    Raises:
-        UserError: the folder holds no such model, or it cannot be loaded.
-    """
-    import torch
-
-    from xner_ray.encoders.load import encoder_folder, load_pretrained
-
-    path = encoder_folder(folder)
-    tokenizer = load_pretrained("AutoTokenizer", path)
-    model = load_pretrained("AutoModelForSeq2SeqLM", path).eval()
-
-    def translate(texts: list[str]) -> list[str]:
-        translations: list[str] = []
-        for start in range(0, len(texts), batch_size):
-            batch = texts[start : start + batch_size]
-            inputs = tokenizer(batch, return_tensors="pt", padding=True, truncation=True, max_length=max_tokens)
-            with torch.inference_mode():
-                generated = model.generate(
-                    input_ids=inputs["input_ids"],
-                    attention_mask=inputs["attention_mask"],
-                    max_new_tokens=max_tokens,
-                    num_beams=1,
-                )
-            translations += tokenizer.batch_decode(generated, skip_special_tokens=True)
-        return translations
-
-    return translate

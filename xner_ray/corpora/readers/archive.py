@@ -77,9 +77,10 @@ def open_file(path: str, key: str | None = None) -> BinaryIO:
             raise e.__cause__.user_error(path) from e
         raise UserError("no such file", file=path, key=key, remedy="check the URL") from None
     except ImportError as e:
-        raise UserError(
-            f"no driver for this URL: {e}", file=path, key=key, remedy="install the package it names"
-        ) from e
+        remedy = (
+            "install the package it names; `pip install 'xner_ray[aws]'` (s3://) or 'xner_ray[gcp]' (gs://) has it"
+        )
+        raise UserError(f"no driver for this URL: {e}", file=path, key=key, remedy=remedy) from e
     except Exception as e:  # each file system of fsspec raises its own types (botocore, aiohttp, ...)
         raise UserError(
             f"cannot be opened: {e}", file=path, key=key, remedy="check the URL and the credentials"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xner_ray.ner.base_tagger import BaseTagger
 
 SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
+TRANSLATOR_VERSION = 2  # raised when its translations change; other aligners do not depend on it
 TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
 
 
@@ -63,6 +64,8 @@ class TrainAligner(Stage):
             "seed": config.seed,
             **_example_files(config),
         }
+        if config.aligner.example_sources.get("translator"):
+            trained["translator"] = TRANSLATOR_VERSION
         decoding = {key: getattr(config.aligner, key) for key in DECODING_KEYS}
         projector = {"trained": fingerprint(trained), "decoding": decoding, "languages": config.languages}
         pieces = [Piece(TRAINED, trained), Piece(PROJECTOR, projector, "aligner")]
@@ -199,6 +202,7 @@ def make_examples(
     from xner_ray.alignment.examples.builder import build_examples
     from xner_ray.alignment.examples.encode_examples import encode_examples
     from xner_ray.alignment.examples.example import write_examples
+    from xner_ray.alignment.examples.translator import Translator
     from xner_ray.alignment.similarity import Similarity
     from xner_ray.encoders.load import model_max_length
     from xner_ray.encoders.row_guard import without_failing_rows
@@ -210,6 +214,7 @@ def make_examples(
     bootstraps = settings.example_sources.get("bootstrap", 0) > 0
     similarity = Similarity.load(str(start), settings.similarity_layer) if bootstraps else None
     taggers = {folder: open_tagger(str(folder)) for folder in set(teachers.values())}
+    load_translator = cache(Translator)  # one model may translate from several languages
     all_examples, reports = [], {}
     for language in dict.fromkeys(s.language for s in shards):
         table = pa.concat_tables([read_table(s.path, s.input_hash, s.shard) for s in shards if s.language == language])
@@ -223,6 +228,7 @@ def make_examples(
             similarity,
             config.seed,
             tag=partial(tagger.tag, language=language),
+            load_translator=load_translator,
             fill=config.fill,
             source_language=config.source_language,
         )
