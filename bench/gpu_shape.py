@@ -43,7 +43,7 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)])
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         rows, length, width = x.shape
         q, k, v = (f(x).view(rows, length, self.heads, -1).transpose(1, 2) for f in (self.query, self.key, self.value))
         context = scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(rows, length, width)
@@ -79,8 +79,10 @@ class Classifier(nn.Module):
         self.layers = nn.ModuleList([Layer(shape, dropout) for _ in range(shape.layers)])
         self.head = nn.Linear(shape.width, labels)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Tensor) -> SimpleNamespace:
-        x, mask = self.embeddings(input_ids), attention_mask.bool()[:, None, None, :]
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Tensor) -> SimpleNamespace:
+        x, mask = self.embeddings(input_ids), None
+        if attention_mask is not None:
+            mask = attention_mask.bool()[:, None, None, :]
         for layer in self.layers:
             x = layer(x, mask)
         return SimpleNamespace(logits=self.head(x))

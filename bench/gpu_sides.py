@@ -154,7 +154,8 @@ class Sides:
         for engine, rows in zip(self.engines, self.rows, strict=True):
             batches = min_cost_batches(rows.lengths, budget)
             padded += len(rows.values) / (1 - padding_ratio(rows.lengths, batches))
-            self.prepared += [(engine, engine._inputs(*pad_batch(rows, b, engine.pad_id), None)) for b in batches]
+            engine.max_batch_tokens = budget
+            self.prepared += [(engine, engine._device_inputs(batch)) for batch in engine.batches(rows, None)]
         self.padding = 1 - self.tokens / padded
 
     def limit(self) -> float:
@@ -206,8 +207,10 @@ class Sides:
 
     def _one_batch(self, engine: TorchEngine, encoded: list[Any]) -> None:
         rows = Ragged.from_rows([e.ids[: engine.max_length] for e in encoded])
+        padded, mask = pad_batch(rows, np.arange(len(rows)), engine.pad_id)
+        inputs = {"input_ids": padded, "attention_mask": mask.astype(np.int64)}
         with torch.inference_mode():
-            inputs = engine._inputs(*pad_batch(rows, np.arange(len(rows)), engine.pad_id), None)
+            inputs = {k: torch.from_numpy(v).to(engine.device) for k, v in inputs.items()}
             torch.softmax(engine.model(**inputs).logits.float(), dim=-1).argmax(-1).cpu()
 
     def _timed(self, name: str, run: Callable[[], None]) -> float:

@@ -3,23 +3,47 @@
 The base class does all but the forward pass. It runs equal rows once, splits the rows into micro-batches of similar length,
 and returns one result for each token in the order of the input. It needs NumPy alone. The results of a whole shard are in
 memory at once: float32 [tokens, width], a few MB for label probabilities.
+
+A device works while the host does other things: a thread pads the next batches, and the result of a batch is fetched after the
+next batch was started.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from xner_ray.encoders.batching import min_cost_batches, pad_batch, padding_ratio
 from xner_ray.encoders.engine_stats import EngineStats
+from xner_ray.encoders.prefetch import one_late, prefetched
 from xner_ray.encoders.ragged import Ragged, ranges
 
-# One forward pass: padded int64 ids, bool mask, and int64 segment ids (None: all 0), each [rows, longest], to float32
-# [rows, longest, width].
-Forward = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
+NOT_FINITE = "the model gives values that are not finite"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one forward pass, padded on the host.
+
+    Attributes:
+        tokens: int64 [tokens], index in `ids.values` of all rows, for each token of this batch.
+        mask: bool [rows, longest], True at tokens, False at padding.
+        inputs: padded int64 ids, `mask`, and int64 segment ids (None: all 0), or what the engine makes of them.
+    """
+
+    tokens: np.ndarray
+    mask: np.ndarray
+    inputs: Any
+
+
+# Waits for the result of a forward pass, float32 [rows, longest, width].
+Fetch = Callable[[], np.ndarray]
+# Starts a forward pass.
+Forward = Callable[[Batch], Fetch]
 
 
 class InferenceEngine(Protocol):
@@ -65,8 +89,12 @@ class BatchedEngine(ABC):
         return self.run(ids, segment_ids, self._forward_probabilities)
 
     @abstractmethod
-    def _forward_probabilities(self, ids: np.ndarray, mask: np.ndarray, segment_ids: np.ndarray | None) -> np.ndarray:
-        """Softmax over labels for one padded batch; a `Forward`."""
+    def _forward_probabilities(self, batch: Batch) -> Fetch:
+        """Softmax over labels; a `Forward`."""
+
+    def _host_inputs(self, ids: np.ndarray, mask: np.ndarray, segment_ids: np.ndarray | None) -> Any:
+        """The `inputs` of a batch. This runs in the thread that pads."""
+        return ids, mask, segment_ids
 
     def run(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         """Run a forward function over all rows.
@@ -93,28 +121,36 @@ class BatchedEngine(ABC):
 
     def _run_distinct(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         """Run rows that all differ."""
-        return require_finite(self._run_batches(ids, segment_ids, forward, self.max_batch_tokens))
+        return require_finite(self._run_batches(ids, segment_ids, forward))
 
-    def _run_batches(
-        self, ids: Ragged, segment_ids: Ragged | None, forward: Forward, max_batch_tokens: int
-    ) -> np.ndarray:
+    def _run_batches(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         out: np.ndarray | None = None
-        lengths = ids.lengths
-        batches = min_cost_batches(lengths, max_batch_tokens)
+        started = ((batch, forward(batch)) for batch in self.batches(ids, segment_ids))
         with self.stats.timed("forward"):
-            for batch in batches:
-                padded, mask = pad_batch(ids, batch, self.pad_id)
-                segments = None
-                if segment_ids is not None and self.has_segment_ids:
-                    segments, _ = pad_batch(segment_ids, batch, 0)
-                result = forward(padded, mask, segments)
+            for batch, fetch in one_late(started):
+                result = fetch()
                 if out is None:
                     out = np.empty((len(ids.values), result.shape[-1]), np.float32)
-                out[ranges(ids.offsets[batch], lengths[batch])] = result[mask]
-        self.stats.tokens += int(lengths.sum())
-        self.stats.padded_tokens += round(float(lengths.sum()) / (1 - padding_ratio(lengths, batches)))
+                out[batch.tokens] = result[batch.mask]
         assert out is not None
         return out
+
+    def batches(self, ids: Ragged, segment_ids: Ragged | None) -> Iterator[Batch]:
+        """The padded batches of all rows. They are counted when all of them were taken."""
+        lengths = ids.lengths
+        batches = min_cost_batches(lengths, self.max_batch_tokens)
+
+        def pad(batch: np.ndarray) -> Batch:
+            padded, mask = pad_batch(ids, batch, self.pad_id)
+            segments = None
+            if segment_ids is not None and self.has_segment_ids:
+                segments, _ = pad_batch(segment_ids, batch, 0)
+            tokens = ranges(ids.offsets[batch], lengths[batch])
+            return Batch(tokens, mask, self._host_inputs(padded, mask, segments))
+
+        yield from prefetched(pad, batches)
+        self.stats.tokens += int(lengths.sum())
+        self.stats.padded_tokens += round(float(lengths.sum()) / (1 - padding_ratio(lengths, batches)))
 
 
 def is_finite(result: np.ndarray) -> bool:
@@ -129,7 +165,7 @@ def require_finite(result: np.ndarray) -> np.ndarray:
         ValueError: it has NaN or infinity. Decoding would find no entity in it, without an error.
     """
     if not is_finite(result):
-        raise ValueError("the model gives values that are not finite")
+        raise ValueError(NOT_FINITE)
     return result
 
 

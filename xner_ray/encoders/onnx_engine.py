@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from xner_ray.encoders.data_only import check_data_only
-from xner_ray.encoders.engine_base import BatchedEngine
+from xner_ray.encoders.engine_base import Batch, BatchedEngine, Fetch
 from xner_ray.encoders.folder_check import read_model_config
 from xner_ray.errors import UserError
 
@@ -40,10 +40,12 @@ class OnnxEngine(BatchedEngine):
         self.session = onnxruntime.InferenceSession(str(Path(folder) / FILE), providers=["CPUExecutionProvider"])
         self.inputs = {x.name for x in self.session.get_inputs()}
 
-    def _forward_probabilities(self, ids: np.ndarray, mask: np.ndarray, segment_ids: np.ndarray | None) -> np.ndarray:
+    def _forward_probabilities(self, batch: Batch) -> Fetch:
+        ids, mask, segment_ids = batch.inputs
         feed = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
         if "token_type_ids" in self.inputs:
             feed["token_type_ids"] = np.zeros_like(ids) if segment_ids is None else segment_ids
         (logits,) = self.session.run(["logits"], feed)
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)
+        probabilities = powers / powers.sum(axis=-1, keepdims=True)
+        return lambda: probabilities

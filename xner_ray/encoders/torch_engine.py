@@ -1,15 +1,28 @@
 """The engine for labeling and aligning: a PyTorch model, its device, its precision, and the reaction to exhausted memory.
 
 It needs torch and NumPy, but no Ray, so it runs in any process.
+
+The loop over batches waits for a GPU only to read the result of a batch after the next one was started. A thread makes pinned
+tensors, and copies to and from the device are asynchronous. On a CPU the same code runs.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import numpy as np
 import torch
 
-from xner_ray.encoders.engine_base import BatchedEngine, Forward, is_finite, require_finite
+from xner_ray.encoders.engine_base import NOT_FINITE, Batch, BatchedEngine, Fetch, Forward, is_finite
 from xner_ray.encoders.ragged import Ragged
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+# Models that take a mask of four dimensions as it is. From one of two dimensions, transformers makes the same mask, but first
+# it waits for the device, to see whether anything is masked.
+FOUR_DIMENSIONAL_MASKS = ("bert", "camembert", "electra", "roberta", "xlm-roberta", "xlm-roberta-xl")
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
@@ -48,6 +61,8 @@ class TorchEngine(BatchedEngine):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = choose_precision(precision, self.device)
         self.model = model.eval().to(self.device, self.dtype)
+        attention = getattr(model.config, "_attn_implementation", None)
+        self._expands_mask = attention == "sdpa" and model.config.model_type in FOUR_DIMENSIONAL_MASKS
 
     def hidden_states(self, ids: Ragged, layer: int) -> np.ndarray:
         """Hidden states of every token after `layer` transformer layers.
@@ -59,49 +74,106 @@ class TorchEngine(BatchedEngine):
         Returns:
             float32 [tokens, width], in the order of `ids.values`.
         """
-
-        def forward(padded, mask, segment_ids):
-            out = self.model.base_model(**self._inputs(padded, mask, segment_ids), output_hidden_states=True)
-            return out.hidden_states[layer].float().cpu().numpy()
-
-        return self.run(ids, None, forward)
+        return self.run(ids, None, lambda batch: self.to_host(self._hidden_states(batch, layer).float()))
 
     @torch.inference_mode()
     def run(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         """Run a forward function over all rows without gradients, see `BatchedEngine.run`."""
         return super().run(ids, segment_ids, forward)
 
-    def _forward_probabilities(self, ids, mask, segment_ids) -> np.ndarray:
-        logits = self.model(**self._inputs(ids, mask, segment_ids)).logits
-        return torch.softmax(logits.float(), dim=-1).cpu().numpy()
+    def _forward_probabilities(self, batch: Batch) -> Fetch:
+        logits = self.model(**self._device_inputs(batch)).logits
+        return self.to_host(torch.softmax(logits.float(), dim=-1))
+
+    def _hidden_states(self, batch: Batch, layer: int) -> torch.Tensor:
+        """[rows, longest, width], on the device."""
+        return self.model.base_model(**self._device_inputs(batch), output_hidden_states=True).hidden_states[layer]
 
     def _run_distinct(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
-        result = self._run_in_memory(ids, segment_ids, forward)
-        if is_finite(result):
-            return result
-        if self.dtype != torch.float32:
+        longest = int(ids.lengths.max())
+        return self.run_finite(lambda: self._run_batches(ids, segment_ids, forward), is_finite, longest)
+
+    def run_finite(self, run: Callable[[], T], is_finite: Callable[[T], bool], longest: int) -> T:
+        """Call a function that runs the model, again in fp32 if its result is not finite.
+
+        Args:
+            run: the function. It makes batches of at most `max_batch_tokens`.
+            is_finite: whether a result has neither NaN nor infinity.
+            longest: tokens of the longest row.
+
+        Raises:
+            ValueError: the result in fp32 is not finite.
+            torch.OutOfMemoryError: the longest row alone does not fit into memory.
+        """
+        result = self._run_in_memory(run, longest)
+        if not is_finite(result) and self.dtype != torch.float32:
             self.stats.fp32_repeats += 1
             self.model.float()
             try:
-                result = self._run_in_memory(ids, segment_ids, forward)
+                result = self._run_in_memory(run, longest)
             finally:
                 self.model.to(self.dtype)  # weights that were rounded to this dtype do not change
-        return require_finite(result)
+        if not is_finite(result):
+            raise ValueError(NOT_FINITE)
+        return result
 
-    def _run_in_memory(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
-        """Run rows, with smaller batches if the memory of the device is exhausted."""
-        max_batch_tokens = self.max_batch_tokens
+    def _run_in_memory(self, run: Callable[[], T], longest: int) -> T:
+        """Call a function that runs the model. If memory is exhausted, halve the token budget for the rest of the run."""
         while True:
             try:
-                return self._run_batches(ids, segment_ids, forward, max_batch_tokens)
+                return run()  # all rows run again, so that their scores come from one batch size
             except torch.OutOfMemoryError:
-                if max_batch_tokens <= int(ids.lengths.max()):
+                if self.max_batch_tokens <= longest:
                     raise
-                max_batch_tokens //= 2  # all rows run again, so that their scores come from one batch size
-                self.stats.oom_backoffs += 1
+            # Not in the `except` block, where the traceback keeps the tensors of the failed batch alive.
+            self.max_batch_tokens //= 2
+            self.stats.oom_backoffs += 1
+            if self.stats.oom_backoffs == 1:
+                message = "the memory of %s is exhausted: the token budget is halved for the rest of the run, to %d"
+                log.warning(message, self.device, self.max_batch_tokens)
+            if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _inputs(self, ids: np.ndarray, mask: np.ndarray, segment_ids: np.ndarray | None) -> dict[str, torch.Tensor]:
+    def _host_inputs(
+        self, ids: np.ndarray, mask: np.ndarray, segment_ids: np.ndarray | None
+    ) -> dict[str, torch.Tensor]:
+        # Without padding no mask is needed, and the device may use a faster kernel.
+        arrays = {
+            "input_ids": ids,
+            "attention_mask": None if mask.all() else mask if self._expands_mask else mask.astype(np.int64),
+            "token_type_ids": segment_ids,
+        }
+        return {k: self.pinned(v) for k, v in arrays.items() if v is not None}
+
+    def _device_inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The keyword arguments of the model's forward."""
-        arrays = {"input_ids": ids, "attention_mask": mask.astype(np.int64), "token_type_ids": segment_ids}
-        return {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items() if v is not None}
+        inputs = {k: v.to(self.device, non_blocking=True) for k, v in batch.inputs.items()}
+        if self._expands_mask and "attention_mask" in inputs:
+            longest = batch.mask.shape[1]
+            inputs["attention_mask"] = inputs["attention_mask"][:, None, None, :].expand(-1, 1, longest, -1)
+        return inputs
+
+    def pinned(self, array: np.ndarray) -> torch.Tensor:
+        """A tensor of the host that can be copied to the device while the host goes on."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
+
+    def to_host(self, tensor: torch.Tensor) -> Callable[[], np.ndarray]:
+        """Start a copy of a tensor to the host. The returned function waits for it."""
+        host = tensor.to("cpu", non_blocking=True)  # torch makes it pinned memory
+        event = self._record_event()
+
+        def fetch() -> np.ndarray:
+            if event is not None:
+                event.synchronize()
+            return host.numpy()
+
+        return fetch
+
+    def _record_event(self) -> Any:
+        """An event that comes after all work that was started on the device; None: the device has no queue."""
+        if self.device.type != "cuda":
+            return None
+        event = torch.cuda.Event(blocking=True)  # the waiting thread sleeps, so that others can use the core
+        event.record()
+        return event
