@@ -1,5 +1,8 @@
 """The choice of sentences: quotas, equal ratios, and one choice for a seed in any division into shards."""
 
+from functools import partial
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -7,9 +10,14 @@ import pytest
 from tests.harness.projection_rows import aligned, row
 from xner_ray import schema
 from xner_ray.config import DatasetConfig, RulesConfig
+from xner_ray.corpora.sampling import pair_hash
 from xner_ray.errors import UserError
+from xner_ray.projection.exclusions import Exclusions
 from xner_ray.projection.filters import assign_verdicts
+from xner_ray.projection.kept_rows import KeptRows, open_file, smallest_hashes
+from xner_ray.projection.ledger import Ledger
 from xner_ray.projection.sentence_sampling import sample_sentences
+from xner_ray.text.sentence_keys import splitmix64, target_keys
 
 
 def corpus(name: str, domain: str, full: int, empty: int, dropped: int = 3) -> list[dict]:
@@ -141,3 +149,101 @@ def test_only_sentences_of_the_configured_corpora(choose):
     assert everything[2] == choose(max_sentences=100, no_entity_ratio=0.2)[2]
     with pytest.raises(UserError, match="no sentence with entities"):
         choose(corpora=["d"])
+
+
+def reference(table: pa.Table, number: int, ratio: float, seed: int) -> list[tuple[str, int]]:
+    """The chosen rows, (corpus, pair_id) in the order of the table, by sorting all rows in memory."""
+    kept = [r for r in table.to_pylist() if r["verdict"] in ("kept", "kept_no_entity")]
+    for r in kept:
+        r["hash"] = int(splitmix64(pair_hash(seed, r["corpus"], r["language"], np.array([r["pair_id"]])))[0])
+    kept_by_hash = sorted(kept, key=lambda r: r["hash"])
+    chosen = [r for r in kept_by_hash if r["verdict"] == "kept"][: number - round(number * ratio)]
+    exact = {
+        domain: sum(r["domain"] == domain for r in chosen) * ratio / (1 - ratio)
+        for domain in sorted({r["domain"] for r in kept})
+    }
+    total = min(round(number * ratio), round(sum(exact.values())))
+    quota = {domain: int(x) for domain, x in exact.items()}
+    for domain in sorted(exact, key=lambda d: quota[d] - exact[d])[: total - sum(quota.values())]:
+        quota[domain] += 1
+    for domain, n in quota.items():
+        chosen += [r for r in kept_by_hash if r["verdict"] == "kept_no_entity" and r["domain"] == domain][:n]
+    keys = {(r["corpus"], r["pair_id"]) for r in chosen}
+    return [key for r in kept if (key := (r["corpus"], r["pair_id"])) in keys]
+
+
+MANY = corpus("a", "news", 3000, 1500) + corpus("b", "news", 900, 400) + corpus("c", "talk", 500, 900)
+
+
+def ledger_counts(table: pa.Table, corpora=None) -> dict:
+    ledger = Ledger()
+    ledger.count_verdicts(table)
+    return ledger.kept("de", corpora)
+
+
+def from_last_to_first(function, items):
+    """A mapper whose tasks run in another order than their results are used."""
+    return reversed([function(item) for item in reversed(items)])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("number", "ratio"), [(60, 0.2), (700, 0.5), (5000, 0.1)])
+def test_tasks_choose_what_a_sort_of_all_rows_chooses(tmp_path, seed, number, ratio):
+    files = write(tmp_path, MANY, (97, 400, 1100))
+    table = assign_verdicts(aligned(MANY), RulesConfig())
+    counts, config = ledger_counts(table), DatasetConfig(max_sentences=number, no_entity_ratio=ratio)
+    results = set()
+    for name, keys in {
+        "plain": {},
+        "counts": {"counts": counts},
+        "order": {"counts": counts, "mapper": from_last_to_first},
+        "too high": {"counts": {group: 40 * n for group, n in counts.items()}},  # the limit is then too low
+        "too low": {"counts": {group: n // 40 for group, n in counts.items()}},
+        "one group": {"counts": {("news", "kept"): 9000}},
+    }.items():
+        summary = sample_sentences(files, tmp_path / name, config, seed, **keys)
+        chosen = pq.read_table(tmp_path / name)
+        keys_of = zip(chosen["corpus"].to_pylist(), chosen["pair_id"].to_pylist(), strict=True)
+        assert list(keys_of) == reference(table, number, ratio, seed), name
+        assert summary["sentences"] == len(chosen) and summary["available"] == sum(counts.values())
+        results.add((tmp_path / name).read_bytes())
+    assert len(results) == 1
+
+
+def test_counts_limit_what_a_task_returns(tmp_path):
+    """The driver gets hashes in proportion to the chosen sentences, not to those of the corpus."""
+    files = write(tmp_path, MANY, (500,))
+    returned = []
+
+    def counting(function, items):
+        for result in map(function, items):
+            if isinstance(result, dict):
+                returned.append(sum(len(group.smallest) for group in result.values()))
+            yield result
+
+    counts = ledger_counts(assign_verdicts(aligned(MANY), RulesConfig()))
+    config = DatasetConfig(max_sentences=20)
+    sample_sentences(files, tmp_path / "x", config, 1, counts=counts, mapper=counting)
+    assert 20 <= sum(returned) < 1000 < sum(counts.values()) == 7200
+    all_hashes = smallest_hashes(files, rows=KeptRows(open_file, 1, Exclusions(), None), limits={}, max_hashes=10**6)
+    assert {group: x.rows for group, x in all_hashes.items()} == counts
+
+
+def test_excluded_rows_that_the_counts_include_cost_a_second_reading(tmp_path):
+    rows = [r for r in MANY if r["corpus"] == "a"]
+    files = write(tmp_path, rows, (900,))
+    table = assign_verdicts(aligned(rows), RulesConfig())
+    excluded = table.filter(pa.array([r % 10 > 0 for r in range(len(table))]))
+    exclusions = Exclusions(held_out=target_keys(excluded["target"]))
+    sample = partial(sample_sentences, files, config=DatasetConfig(max_sentences=200), seed=1, exclusions=exclusions)
+    assert sample(out=tmp_path / "plain") == sample(out=tmp_path / "counts", counts=ledger_counts(table))
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "counts").read_bytes()
+    assert not set(pq.read_table(tmp_path / "counts")["target"].to_pylist()) & set(excluded["target"].to_pylist())
+
+
+def test_the_ledger_counts_kept_pairs_of_a_language():
+    table = assign_verdicts(aligned(ROWS), RulesConfig())
+    counts = ledger_counts(table)
+    assert counts["news", "kept"] == 500 and counts["news", "kept_no_entity"] == 250 and counts["talk", "kept"] == 100
+    assert ledger_counts(table, ["b"])["news", "kept"] == 100
+    assert Ledger().kept("de") == {}

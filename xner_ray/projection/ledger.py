@@ -8,7 +8,7 @@ Merging adds cells up.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -84,6 +84,15 @@ class Ledger:
             name = {"language": key[0], "corpus": key[1], "domain": self._domains.get(key, "")}[dimension]
             groups.setdefault(name, []).append(counts)
         return {name: _totals(cells) for name, cells in sorted(groups.items())}
+
+    def kept(self, language: str, corpora: Collection[str] | None = None) -> dict[tuple[str, str], int]:
+        """Numbers of kept pairs of a language, by domain and verdict (`kept`, `kept_no_entity`). `corpora`: only of these."""
+        total: Counter[tuple[str, str]] = Counter()
+        for (of, corpus), counts in self._cells.items():
+            if of == language and (corpora is None or corpus in corpora):
+                for verdict in (KEPT, KEPT_NO_ENTITY):
+                    total[self._domains.get((of, corpus), ""), verdict] += counts[verdict]
+        return dict(total)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """All cells as JSON objects (language, corpus, domain, counts), for `from_rows`."""

@@ -46,23 +46,21 @@ def count_unlabeled_spans(table: pa.Table) -> int:
     return num_spans - (pc.sum(pc.starts_with(tags, "B-")).as_py() or 0)
 
 
-def write_tokenized(tables: Iterable[pa.Table], path: Path, quotes_inside_entity: Sequence[str]) -> dict[str, int]:
-    """Write filtered rows as a Parquet file of schema.EXPORTED.
+def write_tokenized(tables: Iterable[pa.Table], path: Path) -> dict[str, int]:
+    """Write tokenized rows as a Parquet file of schema.EXPORTED.
 
     Settings and the size of row groups are fixed, so equal rows give equal bytes.
 
     Args:
-        tables: columns of schema.FILTERED.
+        tables: results of `tokenize_table`, of any number of rows each.
         path: of the new file.
-        quotes_inside_entity: languages in which the quotation marks around a name are part of the entity.
 
     Returns:
         The numbers of sentences, entities, and unlabeled (spans without a word).
     """
     counts = {"sentences": 0, "entities": 0, "unlabeled": 0}
     with pq.ParquetWriter(path, schema.EXPORTED, compression="zstd", compression_level=3, version="2.6") as writer:
-        for table in _row_groups(tables):
-            part = tokenize_table(table, quotes_inside_entity)
+        for part in _row_groups(tables):
             counts["sentences"] += part.num_rows
             counts["entities"] += pc.sum(pc.list_value_length(part.column("spans"))).as_py()
             counts["unlabeled"] += count_unlabeled_spans(part)

@@ -246,12 +246,16 @@ class ShardStore:
         if manifest is None:
             path = self._manifest_path(shard)
             raise UserError(f"shard {shard} is not committed", file=path, remedy="run its stage first")
+        return self.open(manifest, verify).read()
+
+    def open(self, manifest: Manifest, verify: bool = True) -> pq.ParquetFile:
+        """Open the file of a committed shard, for a reader of a few columns; see `read`."""
         for _ in range(2):  # the second time for an error of one transfer
             data = self.blobs.read(manifest.file)
             if data is None:
                 break
             if len(data) == manifest.size and not (verify and hash_bytes(data) != manifest.sha256):
-                return pq.ParquetFile(pa.BufferReader(data)).read()
+                return pq.ParquetFile(pa.BufferReader(data))
         raise self._damage(manifest, is_gone=data is None)
 
     def _damage(self, manifest: Manifest, *, is_gone: bool) -> UserError:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from xner_ray.config import Config
+from xner_ray.config import Config, DatasetConfig
 from xner_ray.corpora.collection import Collection
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
+from xner_ray.pipeline.stages.filter import Filtered, open_filtered
 from xner_ray.pipeline.stages.ingest import collection_folder
 from xner_ray.projection.exclusions import Exclusions
 from xner_ray.projection.sentence_sampling import sample_sentences
@@ -73,8 +75,8 @@ class SampleSentences(Stage):
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         for piece in todo:
             language, train = piece.key, piece.path / TRAIN
-            files, settings = inputs["filter"].files(language), ctx.config.dataset.for_language(language)
-            summary = sample_sentences(files, train, settings, ctx.config.seed, excluded_rows(ctx, language))
+            settings, exclusions = ctx.config.dataset.for_language(language), excluded_rows(ctx, language)
+            summary = sample_filtered(ctx, inputs["filter"], language, train, settings, ctx.config.seed, exclusions)
             for note in summary.get("notes", []):
                 ctx.log(f"[dataset] {language}: {note}")
             write_json(piece.path / SUMMARY, summary)
@@ -87,6 +89,28 @@ class SampleSentences(Stage):
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Dataset:
         summaries = {x: json.loads((d.path / SUMMARY).read_text(encoding="utf-8")) for x, d in done.items()}
         return Dataset({x: d.path / TRAIN for x, d in done.items()}, summaries)
+
+
+def sample_filtered(
+    ctx: Context,
+    filtered: Filtered,
+    language: str,
+    out: Path,
+    settings: DatasetConfig,
+    seed: int,
+    exclusions: Exclusions | None = None,
+) -> dict[str, Any]:
+    """Sample sentences of a language in tasks of the executor; see `sample_sentences`."""
+    return sample_sentences(
+        filtered.shards_of(language),
+        out,
+        settings,
+        seed,
+        exclusions,
+        counts=filtered.ledger.kept(language, settings.corpora),
+        open_shard=partial(open_filtered, path=filtered.path),
+        mapper=ctx.executor.map,
+    )
 
 
 def silver_file(out: Path, language: str) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from xner_ray.config import Config, RulesConfig
 from xner_ray.observability.run_metrics import record_verdicts
@@ -47,15 +48,18 @@ class Filtered:
     sources: dict[str, str]
     ledger: Ledger
 
-    def files(self, language: str) -> list[Path]:
-        """Return the files of a language's shards. Raises: UserError if one is gone or damaged."""
-        return [
-            Path(f) for f in ShardStore(self.path).files(s for s in self.manifests if s.startswith(f"{language}-"))
-        ]
+    def shards_of(self, language: str) -> list[Manifest]:
+        """Return the manifests of a language's shards, in the order of their names. `open_filtered` opens a shard."""
+        return [self.manifests[name] for name in sorted(self.manifests) if name.startswith(f"{language}-")]
 
     def sources_of(self, language: str) -> dict[str, str]:
         """Return `sources` of one language."""
         return {s: h for s, h in self.sources.items() if s.startswith(f"{language}-")}
+
+
+def open_filtered(shard: Manifest, path: Path) -> pq.ParquetFile:
+    """Open a shard in the directory of a `Filtered`. Raises: UserError if it is gone or damaged."""
+    return ShardStore(path).open(shard)
 
 
 class Filter(Stage):

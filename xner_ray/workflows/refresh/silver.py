@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from xner_ray.config import Config, DatasetConfig, GoldConfig
 from xner_ray.pipeline.context import Context
-from xner_ray.pipeline.stages.dataset import silver_file
+from xner_ray.pipeline.stages.dataset import sample_filtered, silver_file
 from xner_ray.pipeline.stages.filter import Filtered
-from xner_ray.projection.sentence_sampling import sample_sentences
 
 MIN_KEPT_PER_SENTENCE = 10  # a silver set takes at most one of so many kept sentences
 _SEED_OFFSET = 1_000_003  # the training sentences are sampled with the seed itself
@@ -43,7 +42,7 @@ def draw_silver_sets(ctx: Context, filtered: Filtered, sentences: int) -> None:
         kept = counts[language]["kept"] + counts[language]["kept_no_entity"]
         most = max(1, min(sentences, kept // MIN_KEPT_PER_SENTENCE))
         settings = DatasetConfig(max_sentences=most, no_entity_ratio=ctx.config.dataset.no_entity_ratio)
-        summary = sample_sentences(filtered.files(language), file, settings, ctx.config.seed + _SEED_OFFSET)
+        summary = sample_filtered(ctx, filtered, language, file, settings, ctx.config.seed + _SEED_OFFSET)
         ctx.log(
             f"[silver] {language}: {summary['sentences']:,} sentences are held out, with {summary['entities']:,} entities"
         )
