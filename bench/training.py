@@ -119,11 +119,11 @@ def bare_side(job: Any, model: Any = None) -> tuple[int, float, Callable[[], flo
 
     from xner_ray.encoders.load import load_model
     from xner_ray.encoders.torch_engine import choose_precision
+    from xner_ray.training.batches import make_batch
     from xner_ray.training.data import TrainSet, micro_batches_for_rank, plan_epoch
     from xner_ray.training.dropout import use_byte_dropout
     from xner_ray.training.freezing import freeze
     from xner_ray.training.losses import LOSSES
-    from xner_ray.training.trainer import make_batch
 
     training = job.training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

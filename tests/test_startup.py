@@ -51,6 +51,7 @@ def test_light_commands(arguments, tmp_path):
 def test_tag_from_an_export(tiny_encoder, tmp_path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
+    from xner_ray.encoders.temperature import store_temperature
     from xner_ray.ner.tagger import open_tagger
     from xner_ray.results.export.onnx import export_onnx
 
@@ -59,6 +60,7 @@ def test_tag_from_an_export(tiny_encoder, tmp_path):
     model.classifier.weight.data.mul_(30)  # sure of what it makes up, so that rounding changes no label
     model.save_pretrained(folder)
     save_tokenizer(tiny_encoder, folder)
+    store_temperature(folder, 2.5)
     export_onnx(folder, exported)
 
     texts = ["Anna lebt in Wien.", "Ok", "Ein langer Satz: " + 60 * "Anna in Wien ", "北京很大。", ""]
@@ -66,6 +68,8 @@ def test_tag_from_an_export(tiny_encoder, tmp_path):
     found = open_tagger(exported, max_batch_tokens=64).tag(texts, "de")
     assert [[e[:3] for e in row] for row in found] == [[e[:3] for e in row] for row in expected]
     assert any(expected)
+    assert [e.score for row in found for e in row] == pytest.approx([e.score for r in expected for e in r], abs=2e-3)
+    assert open_tagger(exported).temperature == 2.5
 
     out, heavy = imported("tag", "--model", exported, "--language", "de", texts[0])
     assert heavy == [] and out.strip()

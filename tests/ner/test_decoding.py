@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xner_ray.ner.decoding import decode_entities, decode_word_labels
-from xner_ray.ner.viterbi import legal_sequences
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.tags import bio2_to_spans, label_list
+from xner_ray.text.viterbi import legal_sequences
 
 LABELS = label_list(["LOC", "PER"])
 

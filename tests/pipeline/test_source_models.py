@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.stage_context import TRAINING, stage_context, write_gold
 from xner_ray.encoders.load import load_model, load_tokenizer
+from xner_ray.encoders.temperature import TEMPERATURE, stored_temperature
 from xner_ray.errors import UserError
 from xner_ray.ner.external_teacher import teacher_types
 from xner_ray.ner.tagger import open_tagger
@@ -25,6 +26,7 @@ from xner_ray.pipeline.stages.source_models import (
     zero_shot_spec,
     zero_shot_specs,
 )
+from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 STAGE = TrainSourceModels()
 TWO_TEACHERS = {"languages": ["de", "es"], "teacher": {"drop_types": {"es": ["LOC"]}}}
@@ -34,7 +36,7 @@ def test_one_model_serves_all_languages_with_the_same_types(tiny_encoder, tmp_pa
     ctx = stage_context(tmp_path, tiny_encoder, languages=["de", "fr"])
     (piece,) = STAGE.pieces(ctx, {})
     assert (piece.key, piece.folder) == ("source", "teacher/source")
-    assert {"training", "drop_types", "seed", "encoder", "vocabulary", "gold"} == set(piece.parts)
+    assert {"training", "drop_types", "seed", "encoder", "vocabulary", "gold", "calibration"} == set(piece.parts)
     assert STAGE.describe(ctx.config).startswith(f"1 x {tiny_encoder}, 1 epoch of cross entropy")
 
 
@@ -85,6 +87,23 @@ def test_sentences_of_evaluation_files_are_not_trained_on(tiny_encoder, tmp_path
     assert len(training_gold(ctx, ())) == 7
     (piece,) = STAGE.pieces(ctx, {})
     assert piece.parts["held_out"] == [0, 1, 2]
+
+
+def test_a_model_is_calibrated_on_dev_gold_of_its_types(tiny_encoder, tmp_path):
+    """The temperature is in config.json, and without dev gold there is none."""
+    training = {**TRAINING, "epochs": 12, "learning_rate": 1e-2, "freeze_embeddings": False}
+    write_gold(tmp_path / "en.dev.conll", 30, verb="leaves")
+    ctx = stage_context(tmp_path, tiny_encoder, teacher={"drop_types": {"de": ["LOC"]}, "training": training})
+    (piece,) = STAGE.pieces(ctx, {})
+    folder = complete(ctx, STAGE, {}).teacher("de")
+    data = TrainSet.load(folder.parent / "calibration.npz")
+    assert set(data.labels.tolist()) == {IGNORE_INDEX, 0, 1} and piece.parts["calibration"]["drop_types"] == ["LOC"]
+    assert stored_temperature(folder) != 1
+    assert open_tagger(folder).temperature == stored_temperature(folder)
+
+    bare = stage_context(tmp_path, tiny_encoder, dev=[], out=str(tmp_path / "bare"))
+    folder = complete(bare, STAGE, {}).teacher("de")
+    assert stored_temperature(folder) == 1 and TEMPERATURE not in (folder / "config.json").read_text()
 
 
 @pytest.fixture

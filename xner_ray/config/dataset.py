@@ -14,7 +14,9 @@ class RulesConfig(StrictModel):
     """Thresholds on stored scores, and label conventions of the target gold. Changes need no new labeling."""
 
     min_entity_score: Fraction = Field(
-        0.0, description="Minimum teacher score of an entity. A sentence with a lower score is dropped as low_score."
+        0.0,
+        description="Minimum teacher score of an entity. Scores are calibrated on `dev`: of entities with a score of 0.9, about"
+        " 90% are correct. A sentence with a lower score is dropped as low_score.",
     )
     min_projection_score: Fraction = Field(
         0.0,

@@ -42,7 +42,11 @@ class Config(StrictModel):
         None, description="Generate the sample corpus first and use it as `data`. Default: no sample."
     )
     gold: list[GoldConfig] = Field(min_length=1, description="Training gold of the source language.")
-    dev: list[GoldConfig] = Field([], description="Development gold of the source language, to score the teacher.")
+    dev: list[GoldConfig] = Field(
+        [],
+        description="Development gold of the source language. It scores the teacher, and calibrates the scores of teachers and"
+        " students.",
+    )
     corpora: list[CorpusConfig] = Field(
         min_length=1, description="Parallel corpora. They share the number of pairs by their `weight`."
     )

@@ -6,8 +6,8 @@ import numpy as np
 
 from xner_ray.ner.entity_spans import EntitySpans
 from xner_ray.ner.token_labels import begin_labels, continuation_labels
-from xner_ray.ner.viterbi import continues, legal_sequences
 from xner_ray.ner.word_spans import WordSpans
+from xner_ray.text.viterbi import continues, legal_sequences
 
 
 def decode_word_labels(

@@ -9,11 +9,14 @@ import numpy as np
 from xner_ray.config import GoldConfig
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
-from xner_ray.ner.token_labels import encode_tags
+from xner_ray.ner.token_labels import encode_first_subwords, encode_tags
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.conll import Sentence, read_gold_file
 from xner_ray.text.tags import label_list
+from xner_ray.text.words import CharSpan
 from xner_ray.training.data import TrainSet
+
+MAX_CALIBRATION = 2000  # sentences; one number is fitted
 
 
 def read_gold(
@@ -73,8 +76,34 @@ def encode_gold(
     Returns:
         The training data, and the number of truncated rows.
     """
-    raw = [s.detokenize() if i % 2 else s.join_tokens() for i, s in enumerate(sentences)]
+    raw = _as_text(sentences)
     ids = {label: i for i, label in enumerate(labels)}
     tags = np.fromiter((ids[t] for s in sentences for t in s.tags), np.int32)
     words = WordSpans.from_lists([spans for _, spans in raw])
     return encode_tags(tokenizer, [text for text, _ in raw], words, tags, labels, limit)
+
+
+def encode_calibration(
+    sentences: Sequence[Sentence], tokenizer: Tokenizer, labels: list[str], limit: int
+) -> TrainSet | None:
+    """Data to fit the temperature of a tagger (`training.calibration`), of at most `MAX_CALIBRATION` sentences.
+
+    Args:
+        sentences, tokenizer, limit: see `encode_gold`.
+        labels: of the model. Other tags become O.
+
+    Returns:
+        the data; None: there are no sentences.
+    """
+    if not sentences:
+        return None
+    sentences = sentences[:: -(-len(sentences) // MAX_CALIBRATION)]
+    raw = _as_text(sentences)
+    ids = {label: i for i, label in enumerate(labels)}
+    tags = np.fromiter((ids.get(t, 0) for s in sentences for t in s.tags), np.int32)
+    words = WordSpans.from_lists([spans for _, spans in raw])
+    return encode_first_subwords(tokenizer, [text for text, _ in raw], words, tags, limit)
+
+
+def _as_text(sentences: Sequence[Sentence]) -> list[tuple[str, list[CharSpan]]]:
+    return [s.detokenize() if i % 2 else s.join_tokens() for i, s in enumerate(sentences)]

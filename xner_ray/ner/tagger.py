@@ -12,6 +12,7 @@ from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.folder_check import explain_load_errors
 from xner_ray.encoders.model_languages import stored_languages
 from xner_ray.encoders.ragged import ranges
+from xner_ray.encoders.temperature import apply_temperature, stored_temperature
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.windowing import sliding_windows
@@ -43,6 +44,7 @@ class Tagger(BaseTagger):
         labels: O, B-X, I-X, ... in the order of their ids.
         label_projection: float32 [labels of the engine, labels], for a model whose labels differ from `labels`. It
             maps the engine's probabilities to those of `labels`. None: they are the same.
+        temperature: of the engine's probabilities, see `encoders.temperature`.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Tagger(BaseTagger):
         tokenizer: Tokenizer,
         labels: list[str],
         label_projection: np.ndarray | None = None,
+        temperature: float = 1.0,
     ):
         self.engine, self.tokenizer, self.labels, self.label_projection = engine, tokenizer, labels, label_projection
+        self.temperature = temperature
 
     @classmethod
     def load(
@@ -87,7 +91,7 @@ class Tagger(BaseTagger):
 
     @classmethod
     def _of_folder(cls, folder: str | Path, engine: InferenceEngine, tokenizer: Tokenizer) -> Tagger:
-        tagger = cls(engine, tokenizer, *_labels_and_projection(folder))
+        tagger = cls(engine, tokenizer, *_labels_and_projection(folder), stored_temperature(folder))
         tagger.languages = stored_languages(folder)
         return tagger
 
@@ -108,7 +112,10 @@ class Tagger(BaseTagger):
         return self.engine.stats
 
     def probabilities(self, tokens: Tokens) -> np.ndarray:
-        """Label probabilities of all tokens: float32 [tokens, labels]. Texts longer than the model are read in windows."""
+        """Calibrated label probabilities of all tokens: float32 [tokens, labels].
+
+        Texts longer than the model are read in windows.
+        """
         with self.stats.timed("tokenize"):
             num_special = len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
             windows = sliding_windows(tokens.ids, self.engine.max_length - num_special)
@@ -116,7 +123,7 @@ class Tagger(BaseTagger):
         self.stats.windowed_rows += windows.windowed_rows
         scores = self.engine.probabilities(ids)
         content = ranges(ids.offsets[:-1] + len(self.tokenizer.prefix), windows.ids.lengths)
-        scores = scores[content][windows.positions]
+        scores = apply_temperature(scores[content][windows.positions], self.temperature)
         return scores if self.label_projection is None else scores @ self.label_projection
 
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:

@@ -64,10 +64,7 @@ def align_labels_with_tokens(tokens: Tokens, words: WordSpans, tags: np.ndarray,
     within_word = (next_word > 0) & (token_starts < word_ends[before])
     entity_continues = (words.rows[after] == rows) & (inside[after] == tags[after]) & (tags[after] > 0)
     result = np.where(within_word, inside[before], np.where(entity_continues, tags[after], 0)).astype(np.int32)
-    subwords = first_subwords(tokens, words)
-    # Assigned in reverse order: of several words in one token, the first word is assigned last and wins.
-    order = np.flatnonzero(subwords >= 0)[::-1]
-    result[subwords[order]] = tags[order]
+    _assign_to_first_subwords(result, first_subwords(tokens, words), tags)
     return result
 
 
@@ -103,7 +100,35 @@ def encode_tags(
         The training data, and the number of truncated rows.
     """
     tokens = tokenizer(texts)
-    token_labels = align_labels_with_tokens(tokens, words, tags, labels)
+    return _train_set(tokenizer, tokens, align_labels_with_tokens(tokens, words, tags, labels), limit)
+
+
+def encode_first_subwords(
+    tokenizer: Tokenizer, texts: Sequence[str], words: WordSpans, tags: np.ndarray, limit: int
+) -> TrainSet:
+    """Rows in which only the tokens that decide for a word have a label, as in `decoding.decode_word_labels`.
+
+    Args:
+        tokenizer: of the model.
+        texts: raw strings.
+        words: of the texts.
+        tags: int32 [words], label ids.
+        limit: longest row in tokens, special tokens included. Longer rows are truncated.
+    """
+    tokens = tokenizer(texts)
+    token_labels = np.full(len(tokens.starts), IGNORE_INDEX, np.int32)
+    _assign_to_first_subwords(token_labels, first_subwords(tokens, words), tags)
+    return _train_set(tokenizer, tokens, token_labels, limit)[0]
+
+
+def _assign_to_first_subwords(token_labels: np.ndarray, subwords: np.ndarray, tags: np.ndarray) -> None:
+    # Assigned in reverse order: of several words in one token, the first word is assigned last and wins.
+    order = np.flatnonzero(subwords >= 0)[::-1]
+    token_labels[subwords[order]] = tags[order]
+
+
+def _train_set(tokenizer: Tokenizer, tokens: Tokens, token_labels: np.ndarray, limit: int) -> tuple[TrainSet, int]:
+    """Add special tokens, and truncate rows. Returns the data and the number of truncated rows."""
     lengths = tokens.ids.lengths
     kept_lengths = np.minimum(lengths, limit - len(tokenizer.prefix) - len(tokenizer.suffix))
     position = np.arange(len(token_labels)) - np.repeat(tokens.ids.offsets[:-1], lengths)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from xner_ray.encoders.load import save_tokenizer
 from xner_ray.encoders.model_languages import store_languages
+from xner_ray.encoders.temperature import store_temperature
 from xner_ray.storage.atomic import replace_dir
 from xner_ray.storage.stage_dir import MARKER, commit_dir
 from xner_ray.training.job import Result, TrainJob
@@ -28,7 +29,9 @@ def is_trained(job: TrainJob) -> bool:
 
 
 def save_model(model, job: TrainJob, result: Result) -> None:
-    """Write weights (safetensors), tokenizer and `training.json`, then commit the stage folder if the job has a marker.
+    """Write weights (safetensors), tokenizer, temperature and `training.json`.
+
+    Then the stage folder is committed if the job has a marker.
 
     The checkpoint of the job is deleted.
 
@@ -37,6 +40,8 @@ def save_model(model, job: TrainJob, result: Result) -> None:
         job: names the folder and the marker.
         result: figures for `training.json`.
     """
+    from xner_ray.training.calibration import calibrate  # imports torch
+
     out = Path(job.out)
 
     def write(folder: Path) -> None:
@@ -44,6 +49,7 @@ def save_model(model, job: TrainJob, result: Result) -> None:
         if not list(folder.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
         store_languages(folder, job.languages)
+        store_temperature(folder, calibrate(model, job))
         save_tokenizer(job.start, folder)
         summary = {"job": job.identity(), "steps": result.steps, "tokens": result.tokens}
         summary |= {"seconds": round(result.seconds, 1), "losses": [round(x, 5) for x in result.losses]}

@@ -28,6 +28,8 @@ class TrainJob:
             `losses.soft_targets`; None: the labels are the targets.
         distill_weight: weight of those probabilities, 0..1.
         languages: of the result, see `encoders.model_languages`; empty: it is no tagger.
+        calibration: file of a TrainSet to fit the temperature on, with a label for the first subword of each word, see
+            `training.calibration`; None: the model gets no temperature.
         marker: content of the completion marker of the parent folder of `out`. The process that saves the model commits that
             folder as soon as the model is complete, see `storage.stage_dir.commit_dir`. None: nothing is committed.
     """
@@ -42,6 +44,7 @@ class TrainJob:
     distill_from: str | None = None
     distill_weight: float = 0.0
     languages: list[str] = field(default_factory=list)
+    calibration: str | None = None
     marker: dict[str, Any] | None = None
 
     @property
@@ -62,7 +65,7 @@ class TrainJob:
 
     def identity(self) -> dict[str, Any]:
         """What the weights depend on, as JSON values. A checkpoint belongs to the job of the same identity."""
-        return {key: value for key, value in self.to_dict().items() if key != "marker"}
+        return {key: value for key, value in self.to_dict().items() if key not in ("marker", "calibration")}
 
 
 @dataclass

@@ -8,16 +8,16 @@ instead.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xner_ray.config import Config, TrainingConfig
+from xner_ray.config import Config, GoldConfig, TrainingConfig
 from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
 from xner_ray.ner.external_teacher import adopt_model, hash_model, normalized_labels, resolve_model
-from xner_ray.ner.source_gold import encode_gold, entity_types, gold_labels, read_gold
+from xner_ray.ner.source_gold import encode_calibration, encode_gold, entity_types, gold_labels, read_gold
 from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.storage.stage_dir import StageDir, check_contents, digest
@@ -83,7 +83,7 @@ class TrainSourceModels(Stage):
         specs: the models. Default: the teachers of the run, and the models that its students start from.
     """
 
-    name, version = "teacher", 2
+    name, version = "teacher", 3
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("sample",)
 
@@ -184,6 +184,17 @@ def training_gold(ctx: Context, drop: Sequence[str]) -> list[Sentence]:
     return [sentence for i, sentence in enumerate(gold) if i not in excluded]
 
 
+def calibration_parts(ctx: Context, drop: Sequence[str]) -> dict[str, Any]:
+    """Return the fingerprint parts of the gold that fits the temperature of a tagger; empty without dev gold."""
+    dev = calibration_gold(ctx.config)
+    return {"calibration": {"gold": ctx.gold_parts(dev), "drop_types": list(drop)}} if dev else {}
+
+
+def calibration_gold(config: Config) -> list[GoldConfig]:
+    """Return the dev gold of the source language."""
+    return [gold for gold in config.dev if gold.language == config.source_language]
+
+
 def describe_training(training: TrainingConfig) -> str:
     """Describe epochs, loss, learning rate and frozen layers in a few words."""
     loss = (
@@ -199,7 +210,7 @@ def _piece(ctx: Context, key: str, spec: ModelSpec) -> Piece:
     if spec.model is None:
         seed = ctx.config.seed if spec.seed is None else spec.seed
         parts = {"training": spec.training.fingerprint(), "drop_types": spec.drop_types, "seed": seed}
-        parts |= ctx.encoder_parts(spec.encoder) | source_gold_parts(ctx)
+        parts |= ctx.encoder_parts(spec.encoder) | source_gold_parts(ctx) | calibration_parts(ctx, spec.drop_types)
     else:
         if ctx.offline and not spec.model.startswith("spacy:") and not Path(spec.model).is_dir():
             raise NotAvailableOffline(f"the model `{spec.model}` is not a local folder")
@@ -233,7 +244,28 @@ def _job(ctx: Context, piece: PieceDir, spec: ModelSpec) -> TrainJob:
     ctx.log(f"[{spec.name}] {size}, labels {' '.join(x[2:] for x in labels if x.startswith('B-'))}")
     if truncated:
         ctx.log(f"[{spec.name}] {truncated} sentences are longer than {limit} tokens and were truncated")
-    return train_job(piece, spec.name, start, labels, spec.training, seed, [ctx.config.source_language])
+    calibration = save_calibration(ctx, piece, start, labels, spec.drop_types)
+    source = [ctx.config.source_language]
+    return train_job(piece, spec.name, start, labels, spec.training, seed, source, calibration)
+
+
+def save_calibration(ctx: Context, piece: PieceDir, start: Path, labels: list[str], drop: Sequence[str]) -> str | None:
+    """Write the data that fits the temperature of a tagger. Returns its file; None: the run has no dev gold.
+
+    Args:
+        ctx: of the run.
+        piece: of the model.
+        start: folder of the model that the training starts from.
+        labels: of the model.
+        drop: types that become O.
+    """
+    sentences = read_gold(calibration_gold(ctx.config), ctx.config.fill, drop)
+    data = encode_calibration(sentences, Tokenizer(str(start)), labels, model_max_length(start))
+    if data is None:
+        return None
+    file = piece.path / "calibration.npz"
+    data.save(file)
+    return str(file)
 
 
 def train_job(
@@ -244,8 +276,10 @@ def train_job(
     training: TrainingConfig,
     seed: int,
     languages: Sequence[str] = (),
+    calibration: str | None = None,
 ) -> TrainJob:
     """Return a training that reads its data from the piece's directory, and commits the piece when the model is saved."""
     marker = {"items": digest(piece.piece.items)}
     data, out = str(piece.path / "data.npz"), str(piece.path / "model")
-    return TrainJob(name, str(start), labels, training, seed, data, out, languages=list(languages), marker=marker)
+    job = TrainJob(name, str(start), labels, training, seed, data, out, languages=list(languages), marker=marker)
+    return replace(job, calibration=calibration)

@@ -25,8 +25,10 @@ from xner_ray.ner.word_spans import WordSpans
 from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.source_models import (
+    calibration_parts,
     describe_training,
     drop_types,
+    save_calibration,
     source_gold_parts,
     source_training,
     student_encoders,
@@ -66,7 +68,7 @@ class TrainStudents(Stage):
         languages: target languages. Default: all of the run.
     """
 
-    name, version = "student", 2
+    name, version = "student", 3
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("teacher", "dataset")
 
@@ -158,6 +160,7 @@ def _piece(ctx: Context, inputs: Inputs, key: str, language: str, encoder: str, 
         "mask_unlabeled_capitalized": config.mask_unlabeled_capitalized,
         "seed": seed,
     }
+    parts |= calibration_parts(ctx, drop_types(ctx.config, language))
     if config.schedule == "mixed":
         source = {**source_gold_parts(ctx), "drop_types": drop_types(ctx.config, language)}
         parts["source"] = {**source, "epochs": source_training(ctx.config).epochs}
@@ -185,4 +188,5 @@ def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: 
     ctx.log(f"[{name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {text}")
     if truncated:
         ctx.log(f"[{name}] {truncated} sentences are longer than the model and were truncated")
-    return train_job(piece, name, start, labels, training, seed, [language])
+    calibration = save_calibration(ctx, piece, start, labels, drop_types(ctx.config, language))
+    return train_job(piece, name, start, labels, training, seed, [language], calibration)

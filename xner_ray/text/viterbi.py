@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from xner_ray.encoders.ragged import offsets_of
-
 _SMALLEST = 1e-30  # in place of a probability of 0, so that a sequence that the model excludes has a score, too
 
 
@@ -64,7 +62,7 @@ def _viterbi(probabilities: np.ndarray, rows: np.ndarray, is_free: np.ndarray, l
     begin = np.array([labels.index("B-" + labels[i][2:]) for i in inside])
     lengths = np.unique(rows, return_counts=True)[1]
     order = np.argsort(-lengths, kind="stable")
-    starts, lengths = offsets_of(lengths)[order], lengths[order]
+    starts, lengths = (np.cumsum(lengths) - lengths)[order], lengths[order]
     log = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
     previous = np.zeros(log.shape, np.int64)  # the best label of the unit before, for each label
     total = log[starts]
