@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from xner_ray.alignment.examples.example import Example
@@ -9,6 +10,7 @@ from xner_ray.alignment.examples.example_sources import (
     translator_examples,
 )
 from xner_ray.alignment.examples.noun_phrases import capitalized_spans, noun_phrases
+from xner_ray.alignment.examples.translated_phrases import translated_phrases
 from xner_ray.alignment.examples.translator import Translator
 from xner_ray.errors import UserError
 
@@ -80,6 +82,36 @@ def test_a_translator_gets_each_distinct_name_once():
     assert examples == [
         Example("Rome", "Rom und Rom", ((0, 3), (8, 11)), "de", "translator", source_text="Rome and Rome")
     ]
+
+
+def test_mentions_with_one_translation_are_one_example():
+    names = {"Berlin": "Berlin", "Berlins": "Berlin", "Rom": "Rome"}
+    target = "Berlin und Berlins Mauer, Rom"
+    mentions = [[(0, 6, "LOC", 0.9), (11, 18, "LOC", 0.8), (26, 29, "LOC", 0.7)]]
+    examples = list(translator_examples(mentions, ["s"], [target], lambda texts: [names[t] for t in texts], "de"))
+    assert examples == [
+        Example("Berlin", target, ((0, 6), (11, 18)), "de", "translator", "LOC", "s"),
+        Example("Rome", target, ((26, 29),), "de", "translator", "LOC", "s"),
+    ]
+
+
+def test_noun_phrases_and_nominals_are_runs_whose_translation_is_a_phrase_of_the_source():
+    names = {"neue Regierung": "new government", "Regierung": "Government.", "sagte": "said that", "Anna": "Anna"}
+    source, target = "The new government of Anna said so", "Die neue Regierung von Anna sagte es"
+    texts = []
+
+    def translate(runs):
+        texts.extend(runs)
+        return [names.get(run, "the " + run) for run in runs]
+
+    found = set()
+    for seed in range(80):
+        random = np.random.default_rng(seed)
+        examples = translated_phrases([[(23, 27, "PER")]], [source], [target], translate, "de", "en", 2, random)
+        found |= {(e.name, target[slice(*e.spans[0])], e.kind) for e in examples}
+    assert found == {("new government", "neue Regierung", "phrase"), ("government", "Regierung", "phrase")}
+    assert "Anna" not in texts and not any("Anna" in text for text in texts)  # a mention is no phrase
+    assert translated_phrases([[]], [source], [target], translate, "de", "en", 0, np.random.default_rng(0)) == []
 
 
 def test_a_seq2seq_folder_translates(tmp_path, tiny):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from xner_ray import schema
 from xner_ray.alignment.examples.bootstrap import bidirectional_agreement, equal_spans
-from xner_ray.alignment.examples.builder import _short_pairs, build_examples, draw_negatives
+from xner_ray.alignment.examples.builder import _short_pairs, build_examples
+from xner_ray.alignment.examples.combine import draw_negatives, merge_examples, with_kinds
 from xner_ray.alignment.examples.encode_examples import encode_examples
 from xner_ray.alignment.examples.example import Example, write_examples
 from xner_ray.alignment.examples.inner_names import outermost
@@ -181,6 +182,51 @@ def test_a_negative_name_is_not_in_the_sentence_and_contains_no_name_of_it():
     assert {(e.name, e.sentence) for e in negatives} <= {
         ("Rome", "Die Europäische Union"), ("Rome", "Die Gewerkschaft"), ("European Union", "Rom"), ("Union", "Rom"),
     }  # fmt: skip
+
+
+def test_a_name_whose_translation_is_in_the_sentence_is_no_negative():
+    positives = [
+        Example("Germany", "Deutschland", ((0, 11),), "de", "pairs"),
+        Example("Cologne", "Köln liegt in Deutschland", ((0, 4),), "de", "pairs"),
+    ]
+    negatives = draw_negatives(positives, 4, np.random.default_rng(0))
+    assert {(e.name, e.sentence) for e in negatives} == {("Cologne", "Deutschland")}
+
+
+def test_negatives_have_the_type_of_a_name_of_any_source():
+    sentences = {name: f"{name} {i}" for i, name in enumerate(["Rom", "Ulm", "Anna", "Otto", "Eva", "Köln"])}
+    positives = [
+        Example(f"{name}'", sentence, ((0, len(name)),), "de", ("pairs", "lexicon")[i % 2])
+        for i, (name, sentence) in enumerate(sentences.items())
+    ]
+
+    def tag(texts):
+        return [[(0, 2, "PER" if text[:2] in ("An", "Ot", "Ev") else "LOC", 0.9)] for text in texts]
+
+    typed, faults = with_kinds(positives, tag)
+    assert [e.kind for e in typed] == ["LOC", "LOC", "PER", "PER", "PER", "LOC"] and not faults
+    kinds = {e.name: e.kind for e in typed}
+    assert all(kinds[e.name] == e.kind for e in draw_negatives(typed, 12, np.random.default_rng(0)))
+
+
+def test_examples_of_one_name_and_sentence_are_one_example():
+    text = "Berlin und Berlins Mauer"
+    one, two = (
+        Example("Berlin", text, ((0, 6),), "de", "pairs"),
+        Example("BERLIN", text, ((11, 18),), "de", "x", "LOC", "s"),
+    )
+    assert merge_examples([one, two]) == [Example("Berlin", text, ((0, 6), (11, 18)), "de", "pairs", "LOC", "s")]
+    overlapping = Example("Berlin", text, ((0, 10),), "de", "x")
+    assert merge_examples([one, overlapping]) == [one]
+
+
+def test_a_name_of_two_types_in_one_sentence_is_one_bootstrapped_example(similarity):
+    text = "Rom reads Rom today"
+    row = [{"start": 0, "end": 3, "type": "PER", "score": 0.9}, {"start": 10, "end": 13, "type": "LOC", "score": 0.9}]
+    table = pa.table({"source": [text], "target": [text], "entities": pa.array([row], schema.ENTITIES.type)})
+    config = AlignerConfig(num_examples=4, noun_phrase_ratio=0, negative_ratio=0, example_sources={"bootstrap": 1.0})
+    examples, _ = build_examples(config, "de", table, similarity, 1)
+    assert [(e.name, e.spans) for e in examples] == [("Rom", ((0, 3), (10, 13)))]
 
 
 def test_labels_are_on_the_sentence_and_cover_the_words_of_the_spans(tokenizer):

@@ -96,6 +96,15 @@ def test_the_language_without_a_corpus(write):
     assert "`nl`" in error.problem
 
 
+def test_a_key_that_no_example_source_reads(write):
+    for key, value in {"noun_phrase_ratio": 0.1, "translator": "x", "lexicon": "x"}.items():
+        sources = ["aligner.example_sources={pairs: 1.0}", "aligner.examples_file=x"]
+        error = failure(write(GOOD), *sources, f"aligner.{key}={value}")
+        assert error.key == "aligner" and f"`{key}` has no effect" in error.problem
+    sources = ["aligner.example_sources={translator: 1.0}", "aligner.translator=x"]
+    load_config(write(GOOD), [*sources, "aligner.noun_phrase_ratio=0.1"])
+
+
 def test_an_origin_that_lacks_its_file(write):
     error = failure(write(GOOD), "aligner.example_sources={pairs: 1.0}")
     assert "`pairs` needs the key `examples_file`" in error.problem

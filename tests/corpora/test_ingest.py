@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import shutil
 from html import escape
+from itertools import pairwise
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_output_of_another_config_is_an_error(tmp_path):
     assert caught.value.key == "ingest"
 
 
-def test_sample_is_deterministic_fair_and_shuffled(tmp_path):
+def test_sample_is_deterministic_fair_and_mixed(tmp_path):
     many = [(f"many {i}", f"viele {i}") for i in range(500)]
     items = [
         corpus(good_moses(tmp_path / f"{n}.zip", p), "moses", n) for n, p in (("small", GOOD[:20]), ("many", many))
@@ -108,7 +109,7 @@ def test_sample_is_deterministic_fair_and_shuffled(tmp_path):
     assert {n: c.sampled for n, c in first.corpora.items()} == {"small": 20, "many": 80}
     check_ledger(tmp_path / "a", first)
     names = [row["corpus"] for row in rows_of(tmp_path / "a", first)]
-    assert "small" in names[:50] and "small" in names[50:]
+    assert [names[at : at + 20].count("small") for at in (0, 20, 40)] == [10, 10, 0]  # as in a sample of each size
     turned = ingest(config(items[::-1], max_pairs_per_language=100), "de", tmp_path / "c")
     assert sorted(pairs_of(tmp_path / "c", turned)) == sorted(pairs_of(tmp_path / "a", first))
     other = config(items, max_pairs_per_language=100)
@@ -120,8 +121,24 @@ def test_exact_duplicates_in_a_sample_are_dropped(tmp_path):
     items = [corpus(good_moses(tmp_path / f"{n}.zip"), "moses", n) for n in ("first", "second")]
     report = ingest(config(items, max_pairs_per_language=1000), "de", tmp_path / "out")
     assert sorted(pairs_of(tmp_path / "out", report)) == sorted(GOOD)
-    assert [(c.rows, c.duplicates) for c in report.corpora.values()] == [(40, 0), (0, 40)]
+    first, second = report.corpora.values()
+    assert (first.rows, second.rows) == (second.duplicates, first.duplicates) and first.rows + second.rows == 40
     check_ledger(tmp_path / "out", report)
+
+
+@pytest.mark.parametrize("weights", [(1, 1, 1), (3, 1, 2)])
+def test_a_sample_has_the_shards_of_a_larger_one_but_its_last(tmp_path, weights):
+    pairs = {name: [(f"{name} {i}", f"viele {name} {i}") for i in range(300)] for name in ("a", "b")}
+    pairs["a"][::7] = [("", "leer")] * len(pairs["a"][::7])  # quarantined
+    pairs["c"] = pairs["a"][150:300] + GOOD  # duplicates of another corpus, and fewer pairs than its quota
+    items = [
+        corpus(good_moses(tmp_path / f"{n}.zip", p), "moses", n, weight=w)
+        for (n, p), w in zip(pairs.items(), weights, strict=True)
+    ]
+    reports = [ingest(config(items, max_pairs_per_language=n), "de", tmp_path / str(n)) for n in (100, 260, 600)]
+    for small, large in pairwise(reports):
+        shared = sum(a == b for a, b in zip(small.shards, large.shards, strict=False))
+        assert shared >= len(small.shards) - 2 + (len(set(weights)) == 1) and shared > 2
 
 
 def test_pairs_below_min_score_are_left_out(tmp_path):

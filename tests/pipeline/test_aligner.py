@@ -16,6 +16,7 @@ from xner_ray.errors import UserError
 from xner_ray.pipeline.runner import Runner, complete
 from xner_ray.pipeline.stages.aligner import PROJECTOR, SIMILARITY, TRAINED, TrainAligner
 from xner_ray.pipeline.stages.ingest import Ingest
+from xner_ray.pipeline.stages.label import Label
 from xner_ray.pipeline.stages.source_models import TrainSourceModels
 
 STAGE = TrainAligner()
@@ -70,6 +71,16 @@ def test_examples_come_from_the_first_shards_only(make):
     assert [shard.rows for shard in inputs["ingest"].shards()] == [16, 16, 8]
     assert len(pieces[TRAINED]["shards"]) == 2  # 20 examples a language
     assert set(pieces[TRAINED]["teachers"]) == {"de"}
+
+
+def test_more_pairs_need_no_other_aligner_and_no_new_labels_of_the_first_shards(make):
+    (ctx, small), (more, large) = (make(ingest={"max_pairs_per_language": n}) for n in (36, 40))
+    before, after = ([s.shard for s in inputs["ingest"].shards()] for inputs in (small, large))
+    assert len(before) == len(after) == 3 and before[:2] == after[:2] and before[2] != after[2]
+    assert [d.path for d in STAGE.directories(ctx, small)] == [d.path for d in STAGE.directories(more, large)]
+    labels, aligned = Label(), {"aligner": complete(ctx, STAGE, small)}
+    (one,), (two,) = labels.directories(ctx, small | aligned), labels.directories(more, large | aligned)
+    assert one.path == two.path  # so the labels of the first shards are there
 
 
 def test_a_decoding_setting_moves_without_a_training(make, trained):

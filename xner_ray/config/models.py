@@ -49,7 +49,9 @@ class AlignerConfig(StrictModel):
         0.25, description="Fraction of examples whose name does not occur in the sentence."
     )
     noun_phrase_ratio: Fraction = Field(
-        0.3, description="Fraction of the bootstrapped positive examples that are noun phrases instead of entities."
+        0.3,
+        description="Fraction of the positive examples of the sources `bootstrap` and `translator` that are noun phrases or"
+        " nominals instead of entities. An error if neither source has a weight.",
     )
     example_sources: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], Annotated[float, Field(ge=0)]] = (
         Field(
@@ -105,6 +107,16 @@ class AlignerConfig(StrictModel):
             key = needed.get(source)
             if weight > 0 and key and getattr(self, key) is None:
                 raise ValueError(f"example source `{source}` needs the key `{key}`")
+        weighed = {source for source, weight in self.example_sources.items() if weight > 0}
+        readers = {"noun_phrase_ratio": {"bootstrap", "translator"}, "examples_file": {"pairs"}}
+        readers |= {"lexicon": {"lexicon"}, "translator": {"translator"}}
+        for key, sources in readers.items():
+            is_set = key in self.model_fields_set and getattr(self, key) != type(self).model_fields[key].default
+            if is_set and weighed and not weighed & sources:
+                names = " or ".join(f"`{source}`" for source in sorted(sources))
+                raise ValueError(
+                    f"`{key}` has no effect: `example_sources` gives {names} no weight; add it or drop the key"
+                )
         if sum(self.example_sources.values()) <= 0:
             raise ValueError("the weights of `example_sources` add up to 0")
         if self.similarity_fallback_score and not self.one_to_one:

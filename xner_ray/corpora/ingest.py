@@ -1,7 +1,8 @@
 """From archives to shards, for one target language. Archives are streamed and never unpacked to disk.
 
 There are two ways, with the same readers, filters and shards. With `ingest.max_pairs_per_language` the sample is drawn
-first. Only sampled rows are decoded, filtered, cleared of exact duplicates and shuffled across corpora, all in memory.
+first. Only sampled rows are decoded, filtered, cleared of exact duplicates and mixed across corpora, all in memory. The
+sample is a prefix of each larger sample, so the shards of both are the same but for the last of the smaller one.
 Without it, every pair is streamed in the order of corpora and lines, and duplicates are found by sorted runs of keys on
 disk (generation.py). This takes constant memory and does not shuffle.
 """
@@ -26,7 +27,6 @@ from xner_ray.corpora.sampling import MAX_QUOTA_GROWTH, BottomK, pair_hash, quot
 from xner_ray.corpora.shard_writer import Shard, ShardWriter, quarantine_writer
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import new_dir
-from xner_ray.text.sentence_keys import splitmix64
 
 _DECODE_ROWS = 20_000  # sampled rows that are decoded at a time
 
@@ -96,42 +96,48 @@ class _Sample:
                 samples[name].trim(quota + MAX_QUOTA_GROWTH)
         for name, quota in quotas({n: x.seen for n, x in samples.items()}, total, weights).items():
             samples[name].trim(quota)
-        tables, orders = [], []
+        tables, positions = [], []
         for reader in readers:
-            for chunk in _chunks(samples.pop(reader.source.label).result()):
+            source, sample = reader.source, samples.pop(reader.source.label).result()
+            ids = np.zeros(0, np.int64) if sample is None else sample["pair_id"].to_numpy()
+            sorted_hashes = np.sort(self._hashes(source, ids))
+            for chunk in _chunks(sample):
                 good = reader.clean(chunk).pairs
                 tables.append(good)
-                orders.append(splitmix64(self._hashes(reader.source, good["pair_id"].to_numpy())))
+                ranks = np.searchsorted(sorted_hashes, self._hashes(source, good["pair_id"].to_numpy()))
+                positions.append((ranks + 1) / source.corpus.weight)
             reader.finish()
         if tables:
-            self._shuffle(pa.concat_tables(tables), np.concatenate(orders))
+            self._write(pa.concat_tables(tables), np.concatenate(positions))
         return self.counts, self.writer.close()
 
     def _hashes(self, source: Source, pair_id: np.ndarray) -> np.ndarray:
         return pair_hash(self.seed, source.corpus.name, source.languages[1], pair_id)
 
-    def _shuffle(self, table: pa.Table, order: np.ndarray) -> None:
-        """Drop exact duplicates except the first in the order of the corpora, and write the rows in the order of `order`."""
-        # `order` is a second hash. The first one is small for all sampled rows of a large corpus, so it would put them first.
-        first = _is_first_of_equals(table)
-        for name, dropped in Counter(table["corpus"].filter(pa.array(~first)).to_pylist()).items():
+    def _write(self, table: pa.Table, positions: np.ndarray) -> None:
+        """Write the rows in the order of their positions, without exact duplicates of rows before them.
+
+        The position of a row is its rank in the sample of its corpus, divided by the weight of the corpus. So each part of the
+        order has the corpora in the proportions of a sample of that size.
+        """
+        order = np.argsort(positions, kind="stable")
+        keep = order[_first_of_equals(table, order)]
+        is_kept = np.zeros(table.num_rows, bool)
+        is_kept[keep] = True
+        for name, dropped in Counter(table["corpus"].filter(pa.array(~is_kept)).to_pylist()).items():
             self.counts[name].duplicates += dropped
             self.counts[name].rows -= dropped
-        keep = np.flatnonzero(first)
-        keep = keep[np.argsort(order[keep], kind="stable")]
         for at in range(0, len(keep), _DECODE_ROWS):
             self.writer.add(table.take(pa.array(keep[at : at + _DECODE_ROWS])))
 
 
-def _is_first_of_equals(table: pa.Table) -> np.ndarray:
-    """bool mask of rows that no earlier row equals on both sides. They are joined by a tab, which cleaned text lacks."""
+def _first_of_equals(table: pa.Table, order: np.ndarray) -> np.ndarray:
+    """Places in `order` whose row no row before equals on both sides, ascending. Sides are joined by a tab, which text lacks."""
     sides = [table[name].combine_chunks().cast(pa.large_string()) for name in ("source", "target")]
     codes = (
         pc.binary_join_element_wise(*sides, pa.scalar("\t", pa.large_string())).dictionary_encode().indices.to_numpy()
     )
-    mask = np.zeros(len(codes), bool)
-    mask[np.unique(codes, return_index=True)[1]] = True
-    return mask
+    return np.sort(np.unique(codes[order], return_index=True)[1])
 
 
 def _chunks(table: pa.Table | None) -> Iterator:

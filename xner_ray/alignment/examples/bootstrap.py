@@ -8,7 +8,7 @@ aligner is for. This trades coverage for clean labels, and there is far more par
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xner_ray.alignment.examples.example import Example
+from xner_ray.alignment.examples.combine import NameAndSentence, name_and_sentence
+from xner_ray.alignment.examples.example import PHRASE, Example
 from xner_ray.alignment.examples.inner_names import continues_as_organization, outermost
 from xner_ray.alignment.examples.noun_phrases import capitalized_spans, noun_phrases
 from xner_ray.alignment.similarity import Similarity
@@ -32,7 +33,6 @@ from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.languages import get_language
 
 BOOTSTRAP = "bootstrap"  # key of `aligner.example_sources`
-PHRASE = "phrase"  # kind of a noun phrase that is no entity
 MIN_SCORE = 0.5  # mean similarity of the matched tokens, times the ratio of tokens that match
 MAX_PHRASES = 4  # noun phrases tried in a pair
 MAX_EXAMPLES_PER_NAME = 10  # more examples of one name teach little
@@ -142,6 +142,7 @@ def bootstrap_examples(
     random: np.random.Generator,
     source_language: str = "en",
     skipped: Counter[str] | None = None,
+    known: Collection[NameAndSentence] = (),
 ) -> tuple[list[Example], dict[str, int]]:
     """Draw examples from the pairs of a table, chunk by chunk until there are enough.
 
@@ -154,13 +155,15 @@ def bootstrap_examples(
         random: draws the noun phrases.
         source_language: ISO 639-1.
         skipped: counts the pairs on which the similarity raises an error, by reason. They give no example.
+        known: names and sentences of other examples. Examples of them are further ones, to be merged with the others.
 
     Returns:
-        The examples, entities first. How many entities and noun phrases are missing, where they are.
+        The examples, entities first, the further ones last. How many entities and noun phrases are missing, where they are.
     """
     phrase_quota = round(num_examples * noun_phrase_ratio)
     entities: list[Example] = []
     phrases: list[Example] = []
+    further: list[Example] = []
     name_counts: Counter[str] = Counter()
     num_one_word = 0
     for start in range(0, table.num_rows, CHUNK_PAIRS):
@@ -176,6 +179,9 @@ def bootstrap_examples(
         if skipped is not None:
             skipped.update(guarded.faults.values())
         for example in guarded.result:
+            if name_and_sentence(example) in known:
+                further.append(example)
+                continue
             is_phrase = example.kind == PHRASE
             is_one_word = is_phrase and " " not in example.name
             name_counts[example.name] += 1
@@ -186,7 +192,7 @@ def bootstrap_examples(
                 (phrases if is_phrase else entities).append(example)
     entity_quota = num_examples - phrase_quota
     lacking = {"entities": entity_quota - len(entities), "noun phrases": phrase_quota - len(phrases)}
-    examples = entities[:entity_quota] + phrases[:phrase_quota]
+    examples = entities[:entity_quota] + phrases[:phrase_quota] + further
     return examples, {name: number for name, number in lacking.items() if number > 0}
 
 
@@ -212,20 +218,23 @@ def _agreed_examples(
     entities = table.column("entities").combine_chunks()
     aligned = bidirectional_agreement(similarity, sources, targets, entities, language, random, source_language)
     source, target = aligned.source, aligned.target
-    spans: dict[tuple[int, str, str], set[tuple[int, int]]] = {}
+    spans: dict[tuple[int, str], set[tuple[int, int]]] = {}
+    kinds: dict[tuple[int, str], str] = {}
     columns = (source.rows, source.starts, source.ends, target.starts, target.ends, aligned.kinds)
     for row, start, end, target_start, target_end, kind in zip(*(c.tolist() for c in columns), strict=True):
-        found = spans.setdefault((row, sources[row][start:end], kind), set())
+        key = row, sources[row][start:end]
+        kinds[key] = kind if kinds.get(key, PHRASE) == PHRASE else kinds[key]
+        found = spans.setdefault(key, set())
         found.update(equal_spans(targets[row], target_start, target_end, language))
     names_of_row: dict[int, set[tuple[int, int]]] = {}
-    for (row, _, kind), found in spans.items():
-        if kind != PHRASE:
+    for (row, name), found in spans.items():
+        if kinds[row, name] != PHRASE:
             names_of_row.setdefault(row, set()).update(found)
-    for (row, _, _), found in spans.items():
+    for (row, _), found in spans.items():
         found.intersection_update(outermost(found, names_of_row.get(row, ())))
     return [
-        Example(name, targets[row], tuple(sorted(found)), language, BOOTSTRAP, kind, sources[row])
-        for (row, name, kind), found in spans.items()
+        Example(name, targets[row], tuple(sorted(found)), language, BOOTSTRAP, kinds[row, name], sources[row])
+        for (row, name), found in spans.items()
         if found and all(a[1] <= b[0] for a, b in pairwise(sorted(found)))
     ]
 

@@ -1,13 +1,13 @@
 """The training examples of the aligner for one language: drawn from the example sources, with negatives.
 
 A negative is a name that its sentence does not contain, so that the model must read the name. Most negatives are hard: a name
-of the same type from another sentence. The same seed gives the same examples.
+of the same type from another sentence, of any source. The same seed gives the same examples.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xner_ray.alignment.examples.bootstrap import BOOTSTRAP, bootstrap_examples
+from xner_ray.alignment.examples.combine import Tag, draw_negatives, merge_examples, name_and_sentence, with_kinds
 from xner_ray.alignment.examples.example import Example
 from xner_ray.alignment.examples.example_sources import (
     FILE,
@@ -27,6 +28,7 @@ from xner_ray.alignment.examples.example_sources import (
     read_lexicon,
     translator_examples,
 )
+from xner_ray.alignment.examples.translated_phrases import translated_phrases
 from xner_ray.alignment.examples.translator import Translate, Translator
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import AlignerConfig
@@ -34,7 +36,6 @@ from xner_ray.encoders.row_guard import without_failing_rows
 from xner_ray.text.cldr import cldr_translations
 from xner_ray.text.languages import get_language
 
-Tag = Callable[[list[str]], Sequence[Sequence[tuple]]]  # texts to entities (start, end, ...)
 MAX_CHARACTERS = (
     320  # of a side; one third of it in Chinese and Japanese (zh 0.33, ja 0.42, th 0.94 of the English length)
 )
@@ -76,7 +77,8 @@ def build_examples(
         table: columns `source`, `target`, `entities`: pairs that the teacher labeled.
         similarity: for the source `bootstrap`.
         seed: of all random choices.
-        tag: finds mentions in target text, for the source `translator`.
+        tag: finds mentions in target text, for the source `translator` and for the types of names. None: names of the sources
+            `pairs` and `lexicon` have no type.
         translate: from the target language to the source language, for the same; None: of `config.translator`.
         load_translator: from a folder; the same model may serve several languages.
         fill: fills the language into a path of the config.
@@ -107,11 +109,19 @@ def build_examples(
         num_pairs = 2 * quotas[TRANSLATOR] + 10
         found = without_failing_rows(lambda rows: tag([targets[i] for i in rows]), min(num_pairs, len(targets)))
         report.skipped.update(found.faults.values())
-        mentions = [[(e[0], e[1]) for e in row] for row in found.result]
         folder = fill(str(config.translator), language)
         translator = translate or load_translator(folder).between(language, source_language)
         pairs = [sources[i] for i in found.rows], [targets[i] for i in found.rows]
-        return list(translator_examples(mentions, *pairs, translator, language, report.skipped))
+        num_phrases = round(quotas[TRANSLATOR] * config.noun_phrase_ratio)
+        known = {name_and_sentence(e) for e in positives}
+        phrases = translated_phrases(
+            found.result, *pairs, translator, language, source_language, num_phrases, random, known, report.skipped
+        )
+        if len(phrases) < num_phrases:
+            report.missing["translated noun phrases"] = num_phrases - len(phrases)
+        entities = list(translator_examples(found.result, *pairs, translator, language, report.skipped))
+        num_entities = quotas[TRANSLATOR] - len(phrases)
+        return phrases + [entities[i] for i in sorted(random.permutation(len(entities))[:num_entities].tolist())]
 
     positives: list[Example] = []
     for name, make in ((FILE, file_examples), (LEXICON, from_lexicon), (TRANSLATOR, from_translator)):
@@ -121,15 +131,21 @@ def build_examples(
             positives += [examples[i] for i in drawn]
             if len(drawn) < quotas[name]:
                 report.missing[name] = quotas[name] - len(drawn)
+    positives = merge_examples(positives)
     if BOOTSTRAP in quotas:
         if similarity is None:
             raise ValueError("the example source `bootstrap` needs a Similarity")
         need = num_positives - len(positives)
+        known = {name_and_sentence(e) for e in positives}
+        ratio, skipped = config.noun_phrase_ratio, report.skipped
         bootstrapped, missing = bootstrap_examples(
-            similarity, table, language, need, config.noun_phrase_ratio, random, source_language, report.skipped
+            similarity, table, language, need, ratio, random, source_language, skipped, known
         )
-        positives += bootstrapped
+        positives = merge_examples([*positives, *bootstrapped])
         report.missing |= missing
+    if tag is not None:
+        positives, faults = with_kinds(positives, tag)
+        report.skipped.update(faults.values())
     num_negatives = round(len(positives) * config.negative_ratio / max(1e-9, 1 - config.negative_ratio))
     examples = positives + draw_negatives(positives, num_negatives, random)
     report.counts.update(e.example_source if e.spans else NEGATIVE for e in examples)
@@ -142,34 +158,3 @@ def _short_pairs(table: pa.Table, language: str) -> pa.Table:
     source, target = (pc.utf8_length(table.column(c)) for c in ("source", "target"))
     is_short = pc.and_(pc.less_equal(source, MAX_CHARACTERS), pc.less_equal(target, max_target))
     return table.filter(pc.and_(is_short, pc.and_(pc.greater(source, 0), pc.greater(target, 0))))
-
-
-def draw_negatives(positives: Sequence[Example], num_negatives: int, random: np.random.Generator) -> list[Example]:
-    """Combine sentences of positives with names of other positives, of the same kind where one fits.
-
-    A name fits a sentence when neither side of the sentence contains it, and it contains no name of the sentence.
-
-    Args:
-        positives: examples with spans.
-        num_negatives: wanted number. There are fewer where not enough names fit.
-        random: draws sentences and names.
-    """
-    names_of_kind: dict[str, list[str]] = {}
-    names_of_sentence: dict[str, list[str]] = {}
-    for e in positives:
-        names_of_kind.setdefault(e.kind, []).append(e.name)
-        names_of_sentence.setdefault(e.sentence, []).append(e.name.casefold())
-    all_names = [e.name for e in positives]
-    negatives: list[Example] = []
-    for _ in range(4 * num_negatives if positives else 0):
-        if len(negatives) == num_negatives:
-            break
-        e = positives[int(random.integers(len(positives)))]
-        text = f"{e.source_text}\n{e.sentence}".casefold()
-        for names in (names_of_kind[e.kind], names_of_kind[e.kind], all_names):
-            name = names[int(random.integers(len(names)))]
-            folded = name.casefold()
-            if folded not in text and not any(other in folded for other in names_of_sentence[e.sentence]):
-                negatives.append(Example(name, e.sentence, (), e.language, e.example_source, e.kind, e.source_text))
-                break
-    return negatives

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xner_ray.storage.atomic import write_text
 
+PHRASE = "phrase"  # kind of a noun phrase that is no entity
 CharSpans = tuple[tuple[int, int], ...]
 
 

@@ -7,10 +7,11 @@ that the bootstrap's encoder does not align.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from xner_ray.alignment.examples.example import Example
+from xner_ray.alignment.examples.combine import add_spans
+from xner_ray.alignment.examples.example import CharSpans, Example
 from xner_ray.alignment.examples.inner_names import continues_as_organization
 from xner_ray.alignment.examples.translator import Translate
 from xner_ray.encoders.row_guard import without_failing_rows
@@ -129,7 +130,7 @@ def lexicon_examples(lexicon: Lexicon, sources: Sequence[str], targets: Sequence
 
 
 def translator_examples(
-    mentions: Sequence[Sequence[tuple[int, int]]],
+    mentions: Sequence[Sequence[tuple]],
     sources: Sequence[str],
     targets: Sequence[str],
     translate: Translate,
@@ -138,24 +139,33 @@ def translator_examples(
 ) -> Iterator[Example]:
     """Examples whose name is the translation of a mention in the target, as in the paper.
 
+    Mentions of a sentence with one translation are one example (`Berlin` and `Berlins`).
+
     Args:
-        mentions: character spans in each target, such as those of a tagger.
+        mentions: character spans in each target, such as those of a tagger: (start, end), or (start, end, type, ...).
         sources, targets: raw strings, one of each for a pair.
         translate: from the target language to the source language. It gets each distinct mention once.
         language: of the targets, ISO 639-1.
         skipped: counts the mentions on which the translator raises an error, by reason. They give no example.
     """
-    texts = sorted({t[a:b] for t, row in zip(targets, mentions, strict=True) for a, b in row})
-    names: dict[str, str] = {}
-    if texts:
-        guarded = without_failing_rows(lambda rows: translate([texts[i] for i in rows]), len(texts))
-        names = {texts[i]: name.strip() for i, name in zip(guarded.rows.tolist(), guarded.result, strict=True)}
-        if skipped is not None:
-            skipped.update(guarded.faults.values())
+    texts = (target[m[0] : m[1]] for target, row in zip(targets, mentions, strict=True) for m in row)
+    names = translate_distinct(texts, translate, skipped)
     for source, target, row in zip(sources, targets, mentions, strict=True):
-        spans: dict[str, list[tuple[int, int]]] = {}
-        for a, b in row:
-            spans.setdefault(target[a:b], []).append((a, b))
-        for text, found in spans.items():
-            if names.get(text):
-                yield Example(names[text], target, tuple(found), language, TRANSLATOR, source_text=source)
+        found: dict[str, tuple[str, str, CharSpans]] = {}
+        for start, end, *rest in row:
+            if name := names.get(target[start:end]):
+                first, kind, spans = found.get(name.casefold(), (name, str(rest[0]) if rest else "", ()))
+                found[name.casefold()] = first, kind, add_spans(spans, ((start, end),))
+        for name, kind, spans in found.values():
+            yield Example(name, target, spans, language, TRANSLATOR, kind, source)
+
+
+def translate_distinct(texts: Iterable[str], translate: Translate, skipped: Counter[str] | None) -> dict[str, str]:
+    """The translation of each distinct text. Texts on which the translator fails are left out, and counted by reason."""
+    distinct = sorted(set(texts))
+    if not distinct:
+        return {}
+    guarded = without_failing_rows(lambda rows: translate([distinct[i] for i in rows]), len(distinct))
+    if skipped is not None:
+        skipped.update(guarded.faults.values())
+    return {distinct[i]: name.strip() for i, name in zip(guarded.rows.tolist(), guarded.result, strict=True)}

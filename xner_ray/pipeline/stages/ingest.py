@@ -83,7 +83,7 @@ class Ingested:
 class Ingest(Stage):
     """Makes shards of sentence pairs. Result: `Ingested`."""
 
-    name, version = "ingest", 5
+    name, version = "ingest", 6
     sizes_only = "shards/shard-*.parquet"
     needs: tuple[str, ...] = ("sample",)
 
