@@ -51,13 +51,14 @@ class AlignerConfig(StrictModel):
     noun_phrase_ratio: Fraction = Field(
         0.3,
         description="Fraction of the positive examples of the sources `bootstrap` and `translator` that are noun phrases or"
-        " nominals instead of entities. An error if neither source has a weight.",
+        " nominals instead of entities; of the source `wikipedia` at most this fraction. An error if no such source has a"
+        " weight.",
     )
-    example_sources: dict[Literal["bootstrap", "pairs", "lexicon", "translator"], Annotated[float, Field(ge=0)]] = (
-        Field(
-            {"bootstrap": 0.85, "lexicon": 0.15},
-            description="Sources of positive examples, with their relative weights.",
-        )
+    example_sources: dict[
+        Literal["bootstrap", "pairs", "lexicon", "translator", "wikipedia"], Annotated[float, Field(ge=0)]
+    ] = Field(
+        {"bootstrap": 0.85, "lexicon": 0.15},
+        description="Sources of positive examples, with their relative weights.",
     )
     examples_file: str | None = Field(
         None,
@@ -72,6 +73,16 @@ class AlignerConfig(StrictModel):
         None,
         description="Folder or hub id of a Transformers seq2seq model for the source `translator`: Marian from target to"
         " source language, M2M100, NLLB or mBART. `{language}` is replaced.",
+    )
+    wikipedia_dump: str | None = Field(
+        None,
+        description="File of dumps.wikimedia.org for the source `wikipedia`, whose links give examples: LANGUAGEwiki-DATE-"
+        "pages-articles.xml.bz2 of the target language, or a part of it. `{language}` is replaced.",
+    )
+    wikipedia_langlinks: str | None = Field(
+        None,
+        description="File of dumps.wikimedia.org for the source `wikipedia`, with the titles in the source language:"
+        " LANGUAGEwiki-DATE-langlinks.sql.gz of the target language.",
     )
     similarity_layer: int = Field(
         7, ge=0, description="Hidden layer for embedding similarity, which bootstraps examples and fills gaps."
@@ -102,14 +113,16 @@ class AlignerConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> AlignerConfig:
-        needed = {"pairs": "examples_file", "translator": "translator"}
+        needed = {"pairs": ["examples_file"], "translator": ["translator"]}
+        needed |= {"wikipedia": ["wikipedia_dump", "wikipedia_langlinks"]}
         for source, weight in self.example_sources.items():
-            key = needed.get(source)
-            if weight > 0 and key and getattr(self, key) is None:
-                raise ValueError(f"example source `{source}` needs the key `{key}`")
+            for key in needed.get(source, ()) if weight > 0 else ():
+                if getattr(self, key) is None:
+                    raise ValueError(f"example source `{source}` needs the key `{key}`")
         weighed = {source for source, weight in self.example_sources.items() if weight > 0}
-        readers = {"noun_phrase_ratio": {"bootstrap", "translator"}, "examples_file": {"pairs"}}
+        readers = {"noun_phrase_ratio": {"bootstrap", "translator", "wikipedia"}, "examples_file": {"pairs"}}
         readers |= {"lexicon": {"lexicon"}, "translator": {"translator"}}
+        readers |= {key: {"wikipedia"} for key in ("wikipedia_dump", "wikipedia_langlinks")}
         for key, sources in readers.items():
             is_set = key in self.model_fields_set and getattr(self, key) != type(self).model_fields[key].default
             if is_set and weighed and not weighed & sources:

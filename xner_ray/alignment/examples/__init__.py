@@ -1,1 +1,1 @@
-"""Training examples of the aligner: from parallel text, lexicons, translators and pairs of the user."""
+"""Training examples of the aligner: from parallel text, lexicons, translators, Wikipedia and pairs of the user."""

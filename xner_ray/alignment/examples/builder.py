@@ -30,6 +30,7 @@ from xner_ray.alignment.examples.example_sources import (
 )
 from xner_ray.alignment.examples.translated_phrases import translated_phrases
 from xner_ray.alignment.examples.translator import Translate, Translator
+from xner_ray.alignment.examples.wikipedia import WIKIPEDIA, wikipedia_examples
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.config import AlignerConfig
 from xner_ray.encoders.row_guard import without_failing_rows
@@ -123,8 +124,15 @@ def build_examples(
         num_entities = quotas[TRANSLATOR] - len(phrases)
         return phrases + [entities[i] for i in sorted(random.permutation(len(entities))[:num_entities].tolist())]
 
+    def from_wikipedia() -> list[Example]:
+        dump, langlinks = (fill(str(x), language) for x in (config.wikipedia_dump, config.wikipedia_langlinks))
+        num_phrases = round(quotas[WIKIPEDIA] * config.noun_phrase_ratio)
+        found = wikipedia_examples(dump, langlinks, language, source_language, _max_characters(language), num_phrases)
+        return list(islice(found, quotas[WIKIPEDIA]))
+
     positives: list[Example] = []
-    for name, make in ((FILE, file_examples), (LEXICON, from_lexicon), (TRANSLATOR, from_translator)):
+    makers = {FILE: file_examples, LEXICON: from_lexicon, TRANSLATOR: from_translator, WIKIPEDIA: from_wikipedia}
+    for name, make in makers.items():
         if name in quotas:
             examples = make()
             drawn = sorted(random.permutation(len(examples))[: quotas[name]].tolist())
@@ -152,9 +160,13 @@ def build_examples(
     return [examples[i] for i in random.permutation(len(examples))], report
 
 
+def _max_characters(language: str) -> int:
+    return MAX_CHARACTERS // 3 if get_language(language).logographic else MAX_CHARACTERS
+
+
 def _short_pairs(table: pa.Table, language: str) -> pa.Table:
     """Pairs with text on both sides that are short enough to be cheap."""
-    max_target = MAX_CHARACTERS // 3 if get_language(language).logographic else MAX_CHARACTERS
+    max_target = _max_characters(language)
     source, target = (pc.utf8_length(table.column(c)) for c in ("source", "target"))
     is_short = pc.and_(pc.less_equal(source, MAX_CHARACTERS), pc.less_equal(target, max_target))
     return table.filter(pc.and_(is_short, pc.and_(pc.greater(source, 0), pc.greater(target, 0))))

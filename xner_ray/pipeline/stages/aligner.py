@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
 from xner_ray.config import Config
+from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Context, model_identity
@@ -57,7 +58,7 @@ class TrainAligner(Stage):
         similarity = {**encoder, "layer": config.aligner.similarity_layer}
         trained = {
             **encoder,
-            "aligner": config.aligner.model_dump(exclude={"training", *DECODING_KEYS}),
+            "aligner": config.aligner.model_dump(exclude={"training", *DECODING_KEYS}, exclude_none=True),
             "training": config.aligner.training.fingerprint(),
             "teachers": {x: model_identity(folder) for x, folder in models.teachers().items()},
             "shards": {s.shard: s.input_hash for s in _example_shards(ingested, config)},
@@ -107,6 +108,14 @@ def _example_files(config: Config) -> dict[str, Any]:
             if not Path(path).is_file():
                 raise UserError("no such file", file=path, key=f"aligner.{key}", remedy="check the path in the config")
             files[f"{key} {language}"] = hash_file(path)
+    for key in ("wikipedia_dump", "wikipedia_langlinks"):
+        pattern = getattr(config.aligner, key)
+        for language in config.languages if pattern else ():
+            path = config.fill(pattern, language)
+            if not Path(path).is_file():
+                remedy = "download it from dumps.wikimedia.org, or check the path in the config"
+                raise UserError("no such file", file=path, key=f"aligner.{key}", remedy=remedy)
+            files[f"{key} {language}"] = str(file_identity(path))
     for language in config.languages if config.aligner.translator else ():
         translator = config.fill(str(config.aligner.translator), language)
         if Path(translator).is_dir():  # a hub id is part of the config
