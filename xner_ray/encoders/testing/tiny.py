@@ -34,7 +34,7 @@ def make_tiny_encoder(folder: str | Path) -> Path:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = unigram_tokenizer(_vocabulary(), [], ["\t", "\n", "\u00a0", "\u3000"])
+    tokenizer = unigram_tokenizer(vocabulary(), [], ["\t", "\n", "\u00a0", "\u3000"])
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config(POSITIONS), indent=2))
     config = BertConfig(
@@ -54,8 +54,8 @@ def make_tiny_encoder(folder: str | Path) -> Path:
     return folder
 
 
-def _vocabulary() -> list[tuple[str, float]]:
-    """(piece, log probability): single characters of Latin script and GB 2312, and pairs of letters as longer pieces."""
+def vocabulary() -> list[tuple[str, float]]:
+    """Return (piece, log probability): single characters of Latin script and GB 2312, and pairs of letters as longer pieces."""
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     latin = [chr(c) for c in (*range(0x21, 0x7F), *range(0xA1, 0x180))]
     cells = [bytes((row, cell)) for row in range(0xB0, 0xF8) for cell in range(0xA1, 0xFF)]
