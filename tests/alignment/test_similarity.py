@@ -1,14 +1,14 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import torch
 
-from xner_ray.alignment.similarity import Similarity, nearest_neighbors
+from tests.harness.emulated_device import EmulatedDevice
+from xner_ray.alignment.similarity import Similarity
 from xner_ray.alignment.span_expansion import project_spans
 from xner_ray.alignment.spans import Spans
 from xner_ray.alignment.token_matches import TokenMatches
-from xner_ray.encoders.ragged import Ragged, offsets_of
+from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.tokenizer import Tokens
 from xner_ray.errors import UserError
 from xner_ray.ner.word_spans import WordSpans
@@ -88,23 +88,80 @@ def test_reversed_matches_are_the_other_direction():
     assert project(back, source, 2, 3)[0] == "a"
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=4), st.integers(0, 99))
-def test_nearest_neighbors_agree_with_a_loop_over_pairs(sizes, seed):
+def states_of(similarity, texts):
+    """Unit vectors of the tokens of each text, each text in a batch of its own."""
+    for text in texts:
+        ids = similarity.tokenizer.with_special_tokens(similarity.tokenizer([text]).ids)
+        states = similarity.engine.hidden_states(ids, similarity.layer)
+        states = states[len(similarity.tokenizer.prefix) : len(states) - len(similarity.tokenizer.suffix)]
+        yield states / np.linalg.norm(states, axis=1, keepdims=True)
+
+
+def random_pairs(seed, pairs):
+    """Sentences of up to 20 words; some are empty, and some occur twice."""
     random = np.random.default_rng(seed)
-    sources, targets = ([random.standard_normal((n[side], 4)).astype(np.float32) for n in sizes] for side in (0, 1))
-    source, target = (Ragged(np.concatenate(x), offsets_of(np.array([len(v) for v in x]))) for x in (sources, targets))
-    to_target, to_source, product = nearest_neighbors(source, target)
-    m = TokenMatches(None, None, to_target, to_source, product)
-    for r, (a, b) in enumerate(zip(sources, targets, strict=True)):
-        table, i0, j0 = a @ b.T, source.offsets[r], target.offsets[r]
+    words = ["anna", "berg", "lebt", "in", "ulm", "und", "京", "ab", "nordwind"]
+    texts = [" ".join(random.choice(words, size=n)) for n in random.integers(0, 21, size=2 * pairs)]
+    return [*texts[:pairs], texts[0], ""], [*texts[pairs:], texts[1], "ulm"]
+
+
+@pytest.mark.parametrize("budget", [16, 60, 4096])
+def test_matches_agree_with_a_loop_over_pairs(tiny, budget):
+    sources, targets = random_pairs(budget, 40)
+    similarity = Similarity.load(str(tiny), 1, "fp32", budget, "cpu")
+    m = similarity.match(sources, targets)
+    rows = zip(states_of(similarity, sources), states_of(similarity, targets), strict=True)
+    for r, (a, b) in enumerate(rows):
+        table, i0, j0 = a @ b.T, m.source.ids.offsets[r], m.target.ids.offsets[r]
         nearest = table.argmax(axis=1) if len(b) else []
-        assert to_target[i0 : i0 + len(a)].tolist() == ([j0 + j for j in nearest] or [-1] * len(a))
+        assert m.nearest_target[i0 : i0 + len(a)].tolist() == ([j0 + j for j in nearest] or [-1] * len(a))
         back = table.argmax(axis=0) if len(a) else []
-        assert to_source[j0 : j0 + len(b)].tolist() == ([i0 + i for i in back] or [-1] * len(b))
+        assert m.nearest_source[j0 : j0 + len(b)].tolist() == ([i0 + i for i in back] or [-1] * len(b))
         mutual = [j0 + j if table[:, j].argmax() == i else -1 for i, j in enumerate(nearest)]
         assert m.mutual[i0 : i0 + len(a)].tolist() == (mutual or [-1] * len(a))
-    assert np.all(to_target[product == 0] == -1) and m.reversed().mutual.tolist() == _inverse(m.mutual, len(to_source))
+        best = table.max(axis=1) if len(b) else np.zeros(len(a))
+        assert m.cosine[i0 : i0 + len(a)] == pytest.approx(best, abs=1e-5)
+    assert m.reversed().mutual.tolist() == _inverse(m.mutual, len(m.nearest_source))
+
+
+def test_the_host_waits_for_no_batch_of_pairs(tiny):
+    sources, targets = random_pairs(1, 30)
+    similarity = Similarity.load(str(tiny), 1, "fp32", 200, "cpu")
+    expected = similarity.match(sources, targets)
+    device = EmulatedDevice()
+    device.attach(similarity.engine)
+    with device.running():
+        found = similarity.match(sources, targets)
+    assert not device.waits
+    assert found.nearest_target.tolist() == expected.nearest_target.tolist()
+    assert found.nearest_source.tolist() == expected.nearest_source.tolist()
+    assert found.cosine == pytest.approx(expected.cosine)
+
+
+def test_states_that_are_not_finite_are_computed_again_in_fp32(tiny, monkeypatch):
+    similarity = Similarity.load(str(tiny), 1, "bf16", 4096, "cpu")
+    expected = Similarity.load(str(tiny), 1, "fp32", 4096, "cpu").match(["anna lebt"], ["anna in ulm"])
+    hidden_states = similarity.engine._hidden_states
+
+    def overflowing(batch, layer):
+        states = hidden_states(batch, layer)
+        return states if states.dtype == torch.float32 else states * torch.nan
+
+    monkeypatch.setattr(similarity.engine, "_hidden_states", overflowing)
+    found = similarity.match(["anna lebt"], ["anna in ulm"])
+    assert found.cosine == pytest.approx(expected.cosine, abs=0.02) and similarity.engine.stats.fp32_repeats == 1
+    monkeypatch.setattr(
+        similarity.engine, "_hidden_states", lambda batch, layer: hidden_states(batch, layer) * torch.nan
+    )
+    with pytest.raises(ValueError, match="not finite"):
+        similarity.match(["anna lebt"], ["anna in ulm"])
+
+
+def test_no_pairs_and_empty_pairs_have_no_matches(tiny):
+    similarity = Similarity.load(str(tiny), layer=1, precision="fp32")
+    assert not len(similarity.match([], []).nearest_target)
+    m = similarity.match(["", "anna"], ["ulm", ""])
+    assert set(m.nearest_target.tolist()) == set(m.nearest_source.tolist()) == {-1} and not m.cosine.any()
 
 
 def _inverse(mutual, size):

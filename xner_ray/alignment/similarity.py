@@ -8,7 +8,7 @@ mentions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,19 @@ import pyarrow as pa
 import torch
 
 from xner_ray.alignment.candidates import Projection
+from xner_ray.alignment.matching import gather_rows, nearest_neighbors, similarity_tables
 from xner_ray.alignment.span_expansion import MAX_EXPANSION_WORDS, project_spans
 from xner_ray.alignment.spans import Spans
 from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.batching import greedy_batches
+from xner_ray.encoders.engine_base import is_finite
+from xner_ray.encoders.prefetch import one_late
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
-from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.torch_engine import TorchEngine
 from xner_ray.ner.word_spans import WordSpans
 
-CHUNK_PAIRS = 512  # pairs whose hidden states are in memory together
+CHUNK_BATCHES = 8  # batches whose hidden states are on the device together
 MAX_CELLS = 1 << 22  # of one batch of similarity matrices
 
 
@@ -83,47 +86,83 @@ class Similarity:
             model.save_pretrained(out)
         save_tokenizer(folder, out)
 
-    def match(self, sources: Sequence[str], targets: Sequence[str]) -> TokenMatches:
+    def match(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        source_tokens: Tokens | None = None,
+        target_tokens: Tokens | None = None,
+    ) -> TokenMatches:
         """Match the tokens of sentence pairs.
 
         Args:
             sources, targets: raw strings, one of each for a pair.
+            source_tokens, target_tokens: of the strings, if this tokenizer has tokenized them before.
         """
         with self.engine.stats.timed("tokenize"):
-            source, target = self.tokenizer(sources), self.tokenizer(targets)
+            source = self.tokenizer(sources) if source_tokens is None else source_tokens
+            target = self.tokenizer(targets) if target_tokens is None else target_tokens
+        max_tokens = self.engine.max_length - len(self.tokenizer.prefix) - len(self.tokenizer.suffix)
+        lengths = np.stack([np.minimum(side.ids.lengths, max_tokens) for side in (source, target)])
+        self.num_truncated += int(np.sum(source.ids.lengths > max_tokens) + np.sum(target.ids.lengths > max_tokens))
+        if not lengths.size:
+            return self._match(source, target, lengths)
+        longest = int(lengths.max()) + len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
+        with self.engine.stats.timed("forward"), torch.inference_mode():
+            return self.engine.run_finite(
+                lambda: self._match(source, target, lengths), lambda matches: is_finite(matches.cosine), longest
+            )
+
+    def _match(self, source: Tokens, target: Tokens, lengths: np.ndarray) -> TokenMatches:
+        """Match tokens. `lengths` has the number of tokens of each source and target that fit the encoder: int64 [2, pairs]."""
         nearest_target, nearest_source = (np.full(len(t.ids.values), -1, np.int64) for t in (source, target))
         cosine = np.zeros(len(nearest_target), np.float32)
-        for start in range(0, len(sources), CHUNK_PAIRS):
-            pairs = np.arange(start, min(start + CHUNK_PAIRS, len(sources)))
-            source_index, source_lengths = self._truncated(source.ids, pairs)
-            target_index, target_lengths = self._truncated(target.ids, pairs)
-            # Both sides in one call, so that the batches are made of rows of similar length of both sides.
-            ids = np.concatenate([source.ids.values[source_index], target.ids.values[target_index]])
-            states = self._unit_states(Ragged(ids, offsets_of(np.concatenate([source_lengths, target_lengths]))))
-            to_target, to_source, cosine[source_index] = nearest_neighbors(
-                Ragged(states[: len(source_index)], offsets_of(source_lengths)),
-                Ragged(states[len(source_index) :], offsets_of(target_lengths)),
-            )
-            for nearest, index, neighbors, other in (
-                (nearest_target, source_index, to_target, target_index),
-                (nearest_source, target_index, to_source, source_index),
-            ):
-                nearest[index[neighbors >= 0]] = other[neighbors[neighbors >= 0]]
+        for pairs, fetch in one_late(self._start_batches(source.ids, target.ids, lengths)):
+            (source_lengths, target_lengths), packed = lengths[:, pairs], fetch()
+            widths = np.cumsum([source_lengths.max(), target_lengths.max()])
+            to_target, to_source, similarity = np.split(packed, widths, axis=1)
+            in_source = ranges(source.ids.offsets[pairs], source_lengths)
+            in_target = ranges(target.ids.offsets[pairs], target_lengths)
+            is_source, is_target = _is_token(source_lengths), _is_token(target_lengths)
+            nearest_target[in_source] = (to_target + target.ids.offsets[pairs, None])[is_source]
+            nearest_source[in_target] = (to_source + source.ids.offsets[pairs, None])[is_target]
+            cosine[in_source] = similarity[is_source].view(np.float32)
         return TokenMatches(source, target, nearest_target, nearest_source, cosine)
 
-    def _truncated(self, ids: Ragged, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Indices (into `ids.values`) of the tokens of rows that fit the encoder, and their number in each row."""
-        max_tokens = self.engine.max_length - len(self.tokenizer.prefix) - len(self.tokenizer.suffix)
-        lengths = np.minimum(ids.lengths[rows], max_tokens)
-        self.num_truncated += int(np.sum(lengths < ids.lengths[rows]))
-        return ranges(ids.offsets[rows], lengths), lengths
+    def _start_batches(
+        self, source: Ragged, target: Ragged, lengths: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, Callable[[], np.ndarray]]]:
+        """Start the batches of pairs that have tokens on both sides. Yields the pairs, and what `_start_batch` returns."""
+        pairs = np.flatnonzero(lengths.all(axis=0))
+        chunk_of = np.cumsum(lengths.sum(axis=0))[pairs] // (CHUNK_BATCHES * self.engine.max_batch_tokens)
+        for chunk in np.split(pairs, np.flatnonzero(np.diff(chunk_of)) + 1):
+            if not len(chunk):
+                continue
+            # Both sides in one call, so that the batches are made of rows of similar length of both sides.
+            sides = [(source, lengths[0, chunk]), (target, lengths[1, chunk])]
+            values = [ids.values[ranges(ids.offsets[chunk], side_lengths)] for ids, side_lengths in sides]
+            rows = Ragged(np.concatenate(values), offsets_of(lengths[:, chunk].ravel()))
+            states, starts = self.engine.device_states(self.tokenizer.with_special_tokens(rows), self.layer)
+            starts = (starts + len(self.tokenizer.prefix)).reshape(2, -1)
+            sizes = lengths[:, chunk].max(axis=0)
+            longest = int(sizes.max())
+            for batch in greedy_batches(sizes, min(self.engine.max_batch_tokens, MAX_CELLS // longest)):
+                yield chunk[batch], self._start_batch(states, starts[:, batch], lengths[:, chunk[batch]])
 
-    def _unit_states(self, ids: Ragged) -> np.ndarray:
-        """Hidden states of tokens, without those of special tokens, scaled to length 1: float32 [tokens, width]."""
-        rows = self.tokenizer.with_special_tokens(ids)
-        content = ranges(rows.offsets[:-1] + len(self.tokenizer.prefix), ids.lengths)
-        states = self.engine.hidden_states(rows, self.layer)[content]
-        return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
+    def _start_batch(self, states: torch.Tensor, starts: np.ndarray, lengths: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start the match of a batch.
+
+        Args:
+            states: hidden states of all tokens on the device.
+            starts, lengths: first token and number of tokens of each source and target, int64 [2, pairs].
+
+        Returns:
+            A function that waits for `nearest_neighbors` as one int32 array, side by side; the floats keep their bits.
+        """
+        rows = self.engine.to_device(np.stack([starts, lengths], axis=1))
+        sides = [gather_rows(states, rows[i, 0], rows[i, 1], int(lengths[i].max())) for i in (0, 1)]
+        to_target, to_source, cosine = nearest_neighbors(similarity_tables(sides[0], sides[1]))
+        return self.engine.to_host(torch.cat([to_target, to_source, cosine.view(torch.int32)], dim=1))
 
     def project_entities(
         self, sources: Sequence[str], entities: Sequence[Sequence[tuple]], targets: Sequence[str], language: str
@@ -171,46 +210,6 @@ def _load_lower_layers(folder: Path, layer: int):
     return model
 
 
-def nearest_neighbors(source: Ragged, target: Ragged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nearest neighbors by dot product within each row, in both directions.
-
-    Args:
-        source, target: float32 vectors [tokens, width], the same number of rows.
-
-    Returns:
-        int64 [source tokens], index of the nearest target token in `target.values`; -1 where the row has none.
-        int64 [target tokens], index of the nearest source token in `source.values`; -1 where the row has none.
-        float32 [source tokens], the dot product with the nearest target token; 0 where the row has none.
-    """
-    to_target, to_source = np.full(len(source.values), -1, np.int64), np.full(len(target.values), -1, np.int64)
-    product = np.zeros(len(to_target), np.float32)
-    sizes = np.maximum(source.lengths, target.lengths)
-    longest = max(1, int(sizes.max(initial=1)))
-    for batch in greedy_batches(sizes, max(longest, MAX_CELLS // longest)):
-        a, is_source = _pad(source, batch)
-        b, is_target = _pad(target, batch)
-        if not a.shape[1] or not b.shape[1]:
-            continue
-        table = torch.bmm(a, b.transpose(1, 2))
-        table.masked_fill_(~is_source[:, :, None] | ~is_target[:, None, :], float("-inf"))
-        best_product, best_target = (x.numpy() for x in table.max(dim=2))
-        best_source = table.argmax(dim=1).numpy()
-        has_both = is_source.any(1, keepdim=True) & is_target.any(1, keepdim=True)
-        row, token = (x.numpy() for x in (is_source & has_both).nonzero(as_tuple=True))
-        index = source.offsets[batch[row]] + token
-        to_target[index], product[index] = (
-            target.offsets[batch[row]] + best_target[row, token],
-            best_product[row, token],
-        )
-        row, token = (x.numpy() for x in (is_target & has_both).nonzero(as_tuple=True))
-        to_source[target.offsets[batch[row]] + token] = source.offsets[batch[row]] + best_source[row, token]
-    return to_target, to_source, product
-
-
-def _pad(rows: Ragged, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Padded vectors, float32 [batch, longest, width], and where they are real, bool [batch, longest]."""
-    lengths = rows.lengths[batch]
-    mask = np.arange(int(lengths.max(initial=0)))[None, :] < lengths[:, None]
-    padded = np.zeros((*mask.shape, rows.values.shape[1]), np.float32)
-    padded[mask] = rows.values[ranges(rows.offsets[batch], lengths)]
-    return torch.from_numpy(padded), torch.from_numpy(mask)
+def _is_token(lengths: np.ndarray) -> np.ndarray:
+    """Where padded rows of these lengths have tokens: bool [rows, longest]."""
+    return np.arange(lengths.max()) < lengths[:, None]

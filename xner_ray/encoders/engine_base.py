@@ -107,17 +107,26 @@ class BatchedEngine(ABC):
         """
         if not len(ids):
             return np.zeros((0, 1), np.float32)
+        first, inverse = self.distinct_rows(ids)
+        if len(first) == len(ids):
+            return self._run_distinct(ids, segment_ids, forward)
+        distinct = ids.take(first)
+        flat = self._run_distinct(distinct, segment_ids.take(first) if segment_ids is not None else None, forward)
+        return flat[ranges(distinct.offsets[inverse], ids.lengths)]
+
+    def distinct_rows(self, ids: Ragged) -> tuple[np.ndarray, np.ndarray]:
+        """`deduplicate_rows` of at least one row. The rows are counted.
+
+        Raises:
+            ValueError: a row is longer than `max_length`.
+        """
         longest = int(ids.lengths.max())
         if longest > self.max_length:
             raise ValueError(f"a row has {longest} tokens, but the model takes at most {self.max_length}")
         first, inverse = deduplicate_rows(ids)
         self.stats.rows += len(ids)
         self.stats.repeated_rows += len(ids) - len(first)
-        if len(first) == len(ids):
-            return self._run_distinct(ids, segment_ids, forward)
-        distinct = ids.take(first)
-        flat = self._run_distinct(distinct, segment_ids.take(first) if segment_ids is not None else None, forward)
-        return flat[ranges(distinct.offsets[inverse], ids.lengths)]
+        return first, inverse
 
     def _run_distinct(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         """Run rows that all differ."""

@@ -76,6 +76,30 @@ class TorchEngine(BatchedEngine):
         """
         return self.run(ids, None, lambda batch: self.to_host(self._hidden_states(batch, layer).float()))
 
+    def device_states(self, ids: Ragged, layer: int) -> tuple[torch.Tensor, np.ndarray]:
+        """Hidden states that stay on the device. Call it inside of `run_finite` and `torch.inference_mode()`.
+
+        Args:
+            ids: int32 token ids with special tokens, at most `max_length` a row; at least one row.
+            layer: 0 (the embeddings) to the model's number of layers.
+
+        Returns:
+            [tokens of distinct rows, width], in the dtype of the model.
+            int64 [rows], the index of each row's first token.
+        """
+        first, inverse = self.distinct_rows(ids)
+        distinct = ids.take(first)
+        states: torch.Tensor | None = None
+        for batch in self.batches(distinct, None):
+            hidden = self._hidden_states(batch, layer).flatten(0, 1)
+            if not batch.mask.all():
+                hidden = hidden.index_select(0, self.to_device(np.flatnonzero(batch.mask)))
+            if states is None:
+                states = hidden.new_empty((len(distinct.values), hidden.shape[1]))
+            states.index_copy_(0, self.to_device(batch.tokens), hidden)
+        assert states is not None
+        return states, distinct.offsets[inverse]
+
     @torch.inference_mode()
     def run(self, ids: Ragged, segment_ids: Ragged | None, forward: Forward) -> np.ndarray:
         """Run a forward function over all rows without gradients, see `BatchedEngine.run`."""
@@ -157,6 +181,10 @@ class TorchEngine(BatchedEngine):
         """A tensor of the host that can be copied to the device while the host goes on."""
         tensor = torch.from_numpy(array)
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
+
+    def to_device(self, array: np.ndarray) -> torch.Tensor:
+        """Start a copy of an array to the device."""
+        return self.pinned(array).to(self.device, non_blocking=True)
 
     def to_host(self, tensor: torch.Tensor) -> Callable[[], np.ndarray]:
         """Start a copy of a tensor to the host. The returned function waits for it."""
