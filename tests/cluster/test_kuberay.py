@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -131,11 +132,56 @@ def test_gpu_groups_start_at_zero_and_prefer_spot(name):
     groups = {g["groupName"]: g for g in spec["workerGroupSpecs"]}
     assert all(g["replicas"] == g["minReplicas"] == 0 < g["maxReplicas"] for g in groups.values())
     gpus = {n for n, g in groups.items() if "nvidia.com/gpu" in limits(g)}
-    assert gpus == {"v100", "v100-spot", "a100", "a100-spot"}
+    assert gpus == {f"{kind}{spot}" for kind in ("v100", "a100", "h100") for spot in ("", "-spot")}
     for spot in (n for n in groups if n.endswith("-spot")):
         twin = groups[spot.removesuffix("-spot")]
         assert groups[spot]["priority"] > twin["priority"] and limits(groups[spot]) == limits(twin)
-        assert "capacity-type" in str(groups[spot]["template"]["spec"]["nodeSelector"])
+        selectors = [groups[name]["template"]["spec"]["nodeSelector"] for name in (spot, spot.removesuffix("-spot"))]
+        assert [x.pop("karpenter.sh/capacity-type") for x in selectors] == ["spot", "on-demand"]
+        kind = spot.removesuffix("-spot")
+        assert selectors == [{"karpenter.k8s.aws/instance-gpu-name": kind}] * 2  # a label that exists before the node
+        assert f"accelerator_type:{kind.upper()}" in groups[spot]["rayStartParams"]["resources"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_pods_have_the_service_account_and_time_to_drain(name):
+    spec = cluster_of(name)
+    head = spec["headGroupSpec"]
+    assert head["rayStartParams"]["num-cpus"] == "0"  # no actor runs beside the driver
+    for group in (head, *spec["workerGroupSpecs"]):
+        assert group["template"]["spec"]["serviceAccountName"] == "xner"
+    for group in spec["workerGroupSpecs"]:
+        pod = group["template"]["spec"]
+        (variable,) = pod["containers"][0]["env"]
+        assert variable["name"] == "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
+        assert 0 < float(variable["value"]) < pod["terminationGracePeriodSeconds"]
+
+
+def test_ray_reads_the_time_to_drain():
+    from ray._private import ray_constants
+
+    assert ray_constants.RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S > 0
+
+
+def test_commands_for_gke_and_auto_mode_replace_every_label_of_karpenter(tmp_path):
+    readme = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8")
+    gke, auto_mode = re.findall(r"^    (sed -i 's\|karpenter.*) cluster/kuberay/\*\.yaml$", readme, re.MULTILINE)
+    for command, label in (
+        (gke, "cloud.google.com/gke-accelerator"),
+        (auto_mode, "eks.amazonaws.com/instance-gpu-name"),
+    ):
+        for name in FILES:
+            file = tmp_path / name
+            file.write_text((KUBERAY / name).read_text(encoding="utf-8"), encoding="utf-8")
+            subprocess.run(["sh", "-c", f"{command} {file}"], check=True)
+            spec = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
+            job = spec.get("jobTemplate", spec)
+            for group in job.get("rayClusterSpec", job)["workerGroupSpecs"][1:]:
+                selector = group["template"]["spec"]["nodeSelector"]
+                assert label in selector and all(isinstance(value, str) for value in selector.values())
+                if command == gke:
+                    assert not any("karpenter" in key for key in selector)
+                    assert ("cloud.google.com/gke-spot" in selector) == group["groupName"].endswith("-spot")
 
 
 def limits(group):

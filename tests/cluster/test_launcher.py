@@ -59,7 +59,7 @@ def test_workers_start_at_zero_and_prefer_spot(cloud):
     config = prepared(read(cloud))
     types = config["available_node_types"]
     workers = {name: t for name, t in types.items() if name != "head"}
-    assert "GPU" not in types["head"]["resources"] and not is_spot(types["head"])
+    assert types["head"]["resources"] == {"CPU": 0} and not is_spot(types["head"])  # no actor runs beside the driver
     assert {n for n, t in workers.items() if "GPU" not in t["resources"]} == {"ingest", "ingest-spot"}
     assert all(t["min_workers"] == 0 < t["max_workers"] for t in workers.values())
     spot_types = [n for n in workers if n.endswith("-spot")]
@@ -118,6 +118,28 @@ def test_every_node_has_container_shared_folder_and_token(cloud):
         assert ("nvidia-headless-no-dkms-580-server" in commands) == (
             "v100" in name or (cloud == "gcp" and "00x" in name)
         )
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_socket_of_docker_is_open_to_one_user(cloud):
+    config = read(cloud)
+    for t in config["available_node_types"].values():
+        commands = " ".join(t.get("initialization_commands", config["initialization_commands"]))
+        assert "chgrp" in commands and "666" not in commands and "777 /var" not in commands
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_workers_watch_for_the_notice_of_spot_machines(cloud):
+    (command,) = [c for c in read(cloud)["worker_start_ray_commands"] if "drain_spot_node.py" in c]
+    assert f"drain_spot_node.py {cloud} --address $RAY_HEAD_IP:6379" in command and command.endswith("&")
+    dockerfile = (CLUSTER / "Dockerfile").read_text(encoding="utf-8")
+    assert "COPY --chown=ray cluster/drain_spot_node.py /home/ray/\n" in dockerfile
+
+
+def test_only_the_head_of_aws_may_start_nodes():
+    types = read("aws")["available_node_types"]
+    profiles = {name: t["node_config"]["IamInstanceProfile"]["Name"] for name, t in types.items()}
+    assert profiles.pop("head") == "xner-head" and set(profiles.values()) == {"xner-worker"}
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

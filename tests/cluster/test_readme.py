@@ -91,6 +91,8 @@ def test_wrong_command_is_an_error(line, error_text):
 
 def test_every_placeholder_has_a_command_that_replaces_it():
     filled = set(re.findall(r"s\|(EDIT-[A-Z]+)\|", README.read_text(encoding="utf-8")))
+    policies = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("cluster/iam/*.json"))
+    assert set(re.findall(r"EDIT-[A-Z]+", policies)) <= filled
     for path in [*ROOT.glob("cluster/*.yaml"), *ROOT.glob("cluster/kuberay/*.yaml")]:
         text = path.read_text(encoding="utf-8")
         used = set(re.findall(r"EDIT-[A-Z]+", yaml.safe_dump_all(yaml.safe_load_all(text))))
