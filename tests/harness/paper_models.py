@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from xner_ray.encoders.testing.tiny import vocabulary
@@ -10,13 +11,13 @@ POSITIONS = 128
 SIZES = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
 
 
-def make_xlm_roberta(folder: Path) -> Path:
-    """Write an XLM-R with its tokenizer, which knows single characters and pairs of letters."""
+def make_xlm_roberta(folder: Path, words: Iterable[str]) -> Path:
+    """Write an XLM-R with its tokenizer, which knows these words, single characters and pairs of letters."""
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
 
-    pieces = [*vocabulary(), ("<mask>", 0.0)]
-    tokenizer = XLMRobertaTokenizer(vocab=pieces, model_max_length=POSITIONS)
+    pieces = {**dict(vocabulary()), **{f"\u2581{word}": -9.0 for word in sorted(set(words))}, "<mask>": 0.0}
+    tokenizer = XLMRobertaTokenizer(vocab=list(pieces.items()), model_max_length=POSITIONS)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(1)
     config = XLMRobertaConfig(
@@ -32,14 +33,14 @@ def make_xlm_roberta(folder: Path) -> Path:
     return folder
 
 
-def make_cased_bert(folder: Path) -> Path:
-    """Write a BERT with a cased WordPiece tokenizer of single characters."""
+def make_cased_bert(folder: Path, words: Iterable[str]) -> Path:
+    """Write a BERT with a cased WordPiece tokenizer, which knows these words and single characters."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
     characters = sorted({piece for piece, _ in vocabulary() if len(piece) == 1})
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{c}" for c in characters)]
-    vocab = {piece: i for i, piece in enumerate(pieces)}
+    vocab = {piece: i for i, piece in enumerate(dict.fromkeys([*pieces, *sorted(set(words))]))}
     BertTokenizer(vocab=vocab, do_lower_case=False, model_max_length=POSITIONS).save_pretrained(folder)
     torch.manual_seed(2)
     config = BertConfig(vocab_size=len(vocab), max_position_embeddings=POSITIONS, pad_token_id=0, **SIZES)

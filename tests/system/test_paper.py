@@ -11,15 +11,16 @@ import yaml
 from tests.harness.paper_models import make_cased_bert, make_translator, make_xlm_roberta
 from xner_ray.alignment.projector_file import read_projector
 from xner_ray.config.load import load_config
+from xner_ray.sample.write import write_sample
 from xner_ray.workflows.run import run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(600)
-OF_TEXT = ("sample", "languages", "gold", "dev", "corpora", "evaluation")
+OF_TEXT = ("languages", "gold", "dev", "corpora", "evaluation")
 # What the size of models and text asks for. With random weights no word reaches a probability, so the threshold is 0.
 NUMBERS = {
     "ingest": {"max_pairs_per_language": 40, "shard_rows": 16},
-    "teacher": {"training": {"epochs": 2, "learning_rate": 3.0e-3, "tokens_per_step": 256}},
+    "teacher": {"training": {"learning_rate": 3.0e-3, "tokens_per_step": 64}},
     "aligner": {"num_examples": 60, "threshold": 0.0, "training": {"learning_rate": 5.0e-3, "sequences_per_step": 16}},
     "student": {"seeds": [1, 2], "training": {"learning_rate": 1.0e-3, "tokens_per_step": 256}},
 }
@@ -28,8 +29,11 @@ NUMBERS = {
 def paper_config(folder: Path) -> Path:
     """Write the paper's config with the tiny models, and with text and gold of `configs/tiny.yaml`."""
     paper, tiny = (yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text()) for name in ("paper", "tiny"))
-    xlm_roberta, bert = make_xlm_roberta(folder / "xlm-roberta"), make_cased_bert(folder / "bert-cased")
-    config = {**paper, **{key: tiny[key] for key in OF_TEXT}, "out": str(folder / "out")}
+    write_sample(folder / "data", 60, 1, tiny["languages"], gold_sentences=240, eval_sentences=20)
+    gold = (folder / "data" / "gold" / "en.train.conll").read_text("utf-8")
+    words = [line.split("\t")[0] for line in gold.splitlines() if line]
+    xlm_roberta, bert = make_xlm_roberta(folder / "xlm-roberta", words), make_cased_bert(folder / "bert-cased", words)
+    config = {**paper, **{key: tiny[key] for key in OF_TEXT}, "out": str(folder / "out"), "data": str(folder / "data")}
     for section, keys in NUMBERS.items():
         for key, value in keys.items():
             merged = {**paper[section].get(key, {}), **value} if isinstance(value, dict) else value
