@@ -69,6 +69,17 @@ def test_at_most_max_sentences_and_the_same_ratio_in_each_domain(choose):
     assert set(table.column("verdict").to_pylist()) == {"kept", "kept_no_entity"}
 
 
+def test_balanced_domains_give_equal_numbers(choose):
+    groups = {"both": ["a"], "talk": ["c"]}  # of the domain news, the corpus b is left out
+    summary, table, _ = choose(max_sentences=100, no_entity_ratio=0.2, balanced_domains=groups)
+    assert {x: d["with_entity"] for x, d in summary["domains"].items()} == {"both": 40, "talk": 40}
+    assert summary["without_entity"] == 20 and set(table.column("corpus").to_pylist()) == {"a", "c"}
+    summary, _, _ = choose(max_sentences=300, no_entity_ratio=0, balanced_domains=groups, name="more.parquet")
+    assert {x: d["with_entity"] for x, d in summary["domains"].items()} == {"both": 200, "talk": 100}
+    summary, table, _ = choose(max_sentences=90, no_entity_ratio=0, balanced_domains={"x": ["a", "b"], "y": ["c"]})
+    assert set(summary["domains"]) == {"x", "y"} and set(table.column("domain").to_pylist()) == {"news", "talk"}
+
+
 def test_the_file_has_tokens_and_tags(choose):
     summary, table, _ = choose(max_sentences=50)
     assert table.schema.equals(schema.EXPORTED)

@@ -58,11 +58,25 @@ class DatasetConfig(StrictModel):
         description="Names of the corpora to select from, or such a list by target language (others: all corpora)."
         " Default: all corpora.",
     )
+    balanced_domains: dict[str, list[str]] = Field(
+        {},
+        description="Groups of corpora, by name, that give equal numbers of sentences: {un: [UN, UNPC], news: [WMT-News]}. If a"
+        " group has too few, the others give more. Other corpora give none. Default: each domain gives what its share of the kept"
+        " sentences is.",
+    )
     quotes_inside_entity: list[LanguageCode] = Field(
         [],
         description="Languages whose gold puts the quotation marks around a name inside the entity, as CoNLL-2002 does"
         ' in Spanish (`"El País"`). Other languages: outside.',
     )
+
+    @field_validator("balanced_domains")
+    @classmethod
+    def _check_groups(cls, groups: dict[str, list[str]]) -> dict[str, list[str]]:
+        names = [name for corpora in groups.values() for name in corpora]
+        if twice := next((name for n, name in enumerate(names) if name in names[:n]), None):
+            raise ValueError(f"the corpus `{twice}` is given twice")
+        return groups
 
     @field_validator("corpora")
     @classmethod

@@ -109,9 +109,11 @@ class Config(StrictModel):
         selected = self.dataset.corpora or []
         names = list(chain.from_iterable(selected.values())) if isinstance(selected, dict) else selected
         known = {corpus.name for corpus in self.corpora}
-        for name in names:
-            if name not in known:
-                raise ValueError(f"dataset.corpora: no corpus is named `{name}`, only {', '.join(sorted(known))}")
+        grouped = list(chain.from_iterable(self.dataset.balanced_domains.values()))
+        for key, chosen in (("corpora", names), ("balanced_domains", grouped)):
+            for name in chosen:
+                if name not in known:
+                    raise ValueError(f"dataset.{key}: no corpus is named `{name}`, only {', '.join(sorted(known))}")
         return self
 
     @property

@@ -42,20 +42,24 @@ class KeptRows:
         seed: another seed gives other hashes.
         exclusions: rows that are not chosen.
         corpora: only rows of these; None: of all.
+        domain_of: domain by corpus, in place of the rows' own; only rows of these corpora. None: the rows' own.
     """
 
     open_shard: OpenShard
     seed: int
     exclusions: Exclusions
     corpora: Sequence[str] | None
+    domain_of: Mapping[str, str] | None = None
 
     def batch(self, file: pq.ParquetFile, columns: list[str]) -> pa.RecordBatch:
         """Return columns of the kept rows of a shard, in the order of the file."""
         texts = [c for c in ("source", "target") if self.exclusions and c not in columns]
         table = file.read(columns=[*columns, *texts])
         is_kept = pc.is_in(table["verdict"], value_set=pa.array(_KEPT_VERDICTS))
-        if self.corpora is not None:
-            is_kept = pc.and_(is_kept, pc.is_in(table["corpus"], value_set=pa.array(self.corpora, pa.string())))
+        for corpora in (self.corpora, self.domain_of):
+            if corpora is not None:
+                names = pa.array(list(corpora), pa.string())
+                is_kept = pc.and_(is_kept, pc.is_in(table["corpus"], value_set=names))
         kept = table.filter(is_kept).combine_chunks().to_batches()
         batch = kept[0] if kept else pa.RecordBatch.from_pylist([], table.schema)
         return self.exclusions.remove_from(batch).select(columns)
@@ -69,8 +73,16 @@ class KeptRows:
         for (corpus, language), rows in group_masks(batch, "corpus", "language"):
             # Ingest kept the smallest plain hashes, so the hashes of a large corpus are small. They are mixed once more here.
             hashes[rows] = splitmix64(pair_hash(self.seed, corpus, language, pair_ids[rows]))
-        for (domain, verdict), rows in group_masks(batch, "domain", "verdict"):
+        for (domain, verdict), rows in group_masks(self._with_domains(batch), "domain", "verdict"):
             yield (domain, verdict), rows, hashes
+
+    def _with_domains(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self.domain_of is None:
+            return batch
+        names = pa.array(list(self.domain_of), pa.string())
+        domains = pa.array(list(self.domain_of.values()), pa.string())
+        own = domains.take(pc.index_in(batch.column("corpus"), value_set=names))
+        return pa.RecordBatch.from_arrays([own, batch.column("verdict")], names=["domain", "verdict"])
 
 
 @dataclass(frozen=True)

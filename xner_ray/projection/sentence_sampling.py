@@ -24,6 +24,7 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.config import DatasetConfig
 from xner_ray.corpora.generation import Mapper
+from xner_ray.corpora.sampling import quotas as equal_quotas
 from xner_ray.errors import UserError
 from xner_ray.projection.exclusions import Exclusions
 from xner_ray.projection.kept_rows import (
@@ -78,8 +79,10 @@ def sample_sentences(
         raise UserError("no labeled shards to choose from", remedy="run the label stage first")
     if isinstance(config.corpora, dict):
         raise ValueError("the config of one language is needed, see DatasetConfig.for_language")
-    rows = KeptRows(open_shard, seed, exclusions or Exclusions(), config.corpora)
-    selection = _select(_read_hashes(shards, rows, config.max_sentences, counts or {}, mapper), config)
+    domain_of = {corpus: domain for domain, corpora in config.balanced_domains.items() for corpus in corpora}
+    rows = KeptRows(open_shard, seed, exclusions or Exclusions(), config.corpora, domain_of or None)
+    known = {} if domain_of else counts or {}  # the ledger counts the rows' own domains
+    selection = _select(_read_hashes(shards, rows, config.max_sentences, known, mapper), config)
     if not selection.summary["sentences"]:
         raise UserError(
             "no sentence with entities was kept, so there is nothing to train on",
@@ -216,9 +219,11 @@ def _select(streams: Mapping[Group, _SmallestHashes], config: DatasetConfig) -> 
 
 
 def _quotas_with_entity(groups: Mapping[Group, np.ndarray], config: DatasetConfig) -> dict[str, int]:
-    """Number of sentences with entities of each domain: those with the smallest hashes of all domains."""
-    hashes_of = {domain: hashes for (domain, verdict), hashes in groups.items() if verdict == schema.KEPT}
+    """Number of sentences with entities of each domain: those with the smallest hashes of all domains, or equal numbers."""
+    hashes_of = {domain: hashes for (domain, verdict), hashes in sorted(groups.items()) if verdict == schema.KEPT}
     number = config.max_sentences - round(config.max_sentences * config.no_entity_ratio)
+    if config.balanced_domains:
+        return equal_quotas({domain: len(hashes) for domain, hashes in hashes_of.items()}, number)
     chosen = np.sort(np.concatenate([*hashes_of.values(), np.zeros(0, np.uint64)]))[:number]
     return {
         domain: int(np.searchsorted(hashes, chosen[-1], side="right")) if len(chosen) else 0

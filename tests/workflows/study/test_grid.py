@@ -83,6 +83,8 @@ def test_domains_have_equal_size_and_ratio_without_entity():
     assert {changes["dataset.max_sentences"] for changes in changes_of.values()} == {1066}
     assert changes_of["news"]["dataset.corpora"] == ["SampleNews"]
     assert changes_of[ALL]["dataset.corpora"] == ["SampleNews", "SampleTalks"]
+    assert changes_of[ALL]["dataset.balanced_domains"] == {"news": ["SampleNews"], "talks": ["SampleTalks"]}
+    assert changes_of["news"]["dataset.balanced_domains"] == {}
 
 
 def test_domain_without_sentences_has_no_cell():

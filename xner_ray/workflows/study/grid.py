@@ -151,10 +151,19 @@ def _domain(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterator[
     if not most:
         return
     sentences = min(config.dataset.max_sentences, *most.values())
-    all_corpora = sorted({c for name in most for c in domains[name]})
-    for name, names in [*((n, sorted(domains[n])) for n in most), (ALL, all_corpora)]:
+    groups = {name: sorted(domains[name]) for name in most}
+    all_corpora = sorted({c for names in groups.values() for c in names})
+    # A corpus of two domains counts for the first one.
+    first = {c: next(name for name, names in groups.items() if c in names) for c in all_corpora}
+    balanced = {name: [c for c in names if first[c] == name] for name, names in groups.items()}
+    settings: dict[str, dict[str, Any]] = {
+        name: {"dataset.corpora": names, "dataset.balanced_domains": {}} for name, names in groups.items()
+    }
+    # Each domain has the same weight, as in the paper.
+    settings[ALL] = {"dataset.corpora": all_corpora, "dataset.balanced_domains": balanced}
+    for name, changes in settings.items():
         for seed in config.study.domain.seeds:
-            yield name, seed, {"dataset.corpora": names, "dataset.max_sentences": sentences}
+            yield name, seed, {**changes, "dataset.max_sentences": sentences}
 
 
 def _loss(config: Config, corpora: Mapping[str, tuple[int, int]]) -> Iterator[Row]:
