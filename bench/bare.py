@@ -109,7 +109,7 @@ class Models:
         recorded_calls: dict[str, list] = {name: [] for name in self.engines}
         rows = ModelRows()
         for name, engine in self.engines.items():
-            engine.run = _recorder(engine.run, recorded_calls[name])
+            engine.batches = _recorder(engine.batches, recorded_calls[name])
         similarity = self.align.projector.similarity
         if similarity:
             similarity.match = _text_recorder(similarity.match, rows.compared)
@@ -126,7 +126,7 @@ class Models:
             rows.queries += [(queries.names[n], texts.targets[i]) for n, i in pairs]
             rows.entities += len(queries.mentions)
         for engine in self.engines.values():
-            del engine.run  # restores the method of the class
+            del engine.batches  # restores the method of the class
         if similarity:
             del similarity.match
         rows.queries, rows.compared = list(dict.fromkeys(rows.queries)), list(dict.fromkeys(rows.compared))
@@ -147,17 +147,15 @@ class Models:
         return shares["limit"]
 
     def _prepare(self, kind: str, budget: int) -> float:
-        from xner_ray.encoders.batching import min_cost_batches, pad_batch
-
         work, padded = self.work[kind], 0
         self.inputs[kind] = []
         for name, ids in work.ids.items():
-            engine, types = self.engines[name], work.types[name]
-            for batch in min_cost_batches(ids.lengths, budget) if len(ids) else []:
-                tokens, mask = pad_batch(ids, batch, engine.pad_id)
-                segments = pad_batch(types, batch, 0)[0] if types is not None and engine.has_segment_ids else None
-                self.inputs[kind].append((name, engine._inputs(tokens, mask, segments)))
-                padded += tokens.size
+            engine = self.engines[name]
+            labeling_budget, engine.max_batch_tokens = engine.max_batch_tokens, budget
+            for batch in engine.batches(ids, work.types[name]) if len(ids) else []:
+                self.inputs[kind].append((name, engine._device_inputs(batch)))
+                padded += batch.mask.size
+            engine.max_batch_tokens = labeling_budget
         return 1 - work.tokens / max(1, padded)
 
     def forward(self, kind: str) -> None:
@@ -208,18 +206,18 @@ class Models:
             self.align(table, self.language)
 
 
-def _recorder(run, calls):
-    def recorded(ids, types, forward):
+def _recorder(batches, calls):
+    def recorded(ids, types):
         calls.append((ids, types))
-        return run(ids, types, forward)
+        return batches(ids, types)
 
     return recorded
 
 
 def _text_recorder(match, texts):
-    def recorded(sources, targets):
+    def recorded(sources, targets, *tokens):
         texts.extend([*sources, *targets])
-        return match(sources, targets)
+        return match(sources, targets, *tokens)
 
     return recorded
 

@@ -149,6 +149,7 @@ class Case:
         return np.concatenate(labels)
 
     def _outputs(self, name: str) -> Any:
+        import numpy as np
         import torch
 
         from xner_ray.encoders.batching import pad_batch
@@ -158,7 +159,10 @@ class Case:
         for batch in self.batches[name]:
             padded, mask = pad_batch(ids, batch, engine.pad_id)
             segments = pad_batch(types, batch, 0)[0] if types is not None and engine.has_segment_ids else None
-            inputs = engine._inputs(padded, mask, segments)
+            arrays = {"input_ids": padded, "attention_mask": mask.astype(np.int64), "token_type_ids": segments}
+            inputs = {
+                key: torch.from_numpy(array).to(engine.device) for key, array in arrays.items() if array is not None
+            }
             with torch.inference_mode(), self.context():
                 out = model.base_model(**inputs) if name == "similarity" else model(**inputs)
             yield batch, mask, getattr(out, "logits", None)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 Pair = tuple[str, str]
 
@@ -29,12 +30,12 @@ MODELS = """\
 name: models
 out: {out}
 languages: [{language}]
-sample: {{pairs: 1500, seed: 7, gold_sentences: 1200, eval_sentences: 5}}
+sample: {{pairs: 1500, seed: 7, gold_sentences: {gold}, eval_sentences: 5}}
 gold: [{{path: "{{data}}/gold/en.train.conll"}}]
 corpora: [{{name: SampleNews, format: moses, path: "{{data}}/SampleNews/v1/moses/{{pair}}.txt.zip"}}]
 ingest: {{max_pairs_per_language: 1000}}
-teacher: {{encoder: {encoder}}}
-aligner: {{encoder: {encoder}, num_examples: 1000}}
+teacher: {{encoder: {encoder}{training}}}
+aligner: {{encoder: {encoder}, num_examples: {examples}}}
 """
 MAX_CHARACTERS = 1000  # per sentence, as in ingest
 
@@ -91,10 +92,21 @@ def write_pairs(pairs: list[Pair], path: Path) -> None:
     path.write_text("".join(f"{i}\t{s}\t{t}\n" for i, (s, t) in enumerate(pairs)), encoding="utf-8")
 
 
-def models(work: Path, language: str, encoder: str) -> tuple[str, str]:
-    """Folders of a teacher and an aligner. The stages train them on the sample, once per work folder."""
+def models(work: Path, language: str, encoder: str, quick: bool = False) -> tuple[str, str]:
+    """Folders of a teacher and an aligner. The stages train them on the sample, once per work folder.
+
+    Args:
+        work: working folder of the benchmark.
+        language: of the targets.
+        encoder: of both models.
+        quick: train on fewer examples. Only the number of names depends on it.
+    """
     config = work / "models.yaml"
-    config.write_text(MODELS.format(out=work / "models", language=language, encoder=encoder), encoding="utf-8")
+    sizes: dict[str, Any] = {"gold": 1200, "examples": 1000, "training": ""}
+    if quick:
+        sizes = {"gold": 400, "examples": 200, "training": ", training: {epochs: 1}"}
+    text = MODELS.format(out=work / ("quick" if quick else "models"), language=language, encoder=encoder, **sizes)
+    config.write_text(text, encoding="utf-8")
     # In its own process, so that its Ray ends with the process.
     done = subprocess.run(
         [sys.executable, "-m", "bench.inputs", str(config)], check=True, stdout=subprocess.PIPE, text=True

@@ -1,6 +1,7 @@
 """Measures the throughput of `xner label` against bare forward passes, a transformers pipeline, SimAlign and AWESOME-align.
 
     python -m bench.throughput --pairs 3000 --encoder embedded --device cpu --precision fp32 --text DIR --json OUT
+    python -m bench.throughput --quick --json OUT                           ends within five minutes on two cores
 
 All sides have the same distinct pairs, weights and precision. Figures are medians of interleaved rounds. The time runs from the
 first batch to the last commit; start-up and the gain of deduplication are reported separately. Keys of the JSON, each with
@@ -30,6 +31,8 @@ BUDGETS, BATCHES = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768), (1, 2, 4, 8
 SWEEP_PART = 16  # the sweeps of budgets and batch sizes run one row in 16
 PEERS = ("simalign", "awesome")
 LAYER = 7  # encoder layer of the peers where the aligner has no similarity
+QUICK: dict[str, Any] = {"pairs": 240, "shards": 6, "rounds": 1, "peers": "", "budget": 1024}  # options of --quick
+QUICK_BUDGETS, QUICK_BATCHES = (1024, 4096), (8, 32)
 
 
 def main() -> None:
@@ -49,7 +52,11 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(PEERS), help="comma between; an empty string for none")
     parser.add_argument("--work", type=Path, default=Path(__file__).parents[1] / "build" / "bench")
     parser.add_argument("--json", type=Path)
+    quick = ", ".join(f"--{key} {value or repr('')}" for key, value in QUICK.items())
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, fewer sweeps, and models of fewer examples")
     args = parser.parse_args()
+    if args.quick:
+        vars(args).update(QUICK)
     if args.shards < 6:
         parser.error("--shards: at least six")
     args.cores = pin(args.cores)
@@ -66,7 +73,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     work.mkdir(parents=True, exist_ok=True)
     machine_info = machine(args.cores)
     if not (args.teacher and args.aligner):
-        args.teacher, args.aligner = inputs.models(work, args.language, args.encoder)
+        args.teacher, args.aligner = inputs.models(work, args.language, args.encoder, args.quick)
     text = inputs.read_text(args.text, args.language, args.pairs, work)
     inputs.write_pairs(text.pairs, work / "pairs.tsv")
     with warm_ray(args.cores, args.device, work):
@@ -105,19 +112,20 @@ class Bare:
         self.labeled = self.processes[0].call("labeled_tables")
         self.all_rows, self.queried_rows = self.work["limit"], self.work["asked"]
         self.pairs = sum(len(t) for t in tables)
-        self.batch, self.padding = 1, 0.0
+        self.batch, self.padding, self.quick = 1, 0.0, args.quick
 
     def choose(self) -> dict[str, int]:
         """Find the best token budget of the limit and the best batch size of the pipeline, on a part of the rows."""
         from bench.bare import run_all
 
+        budgets, batch_sizes = (QUICK_BUDGETS, QUICK_BATCHES) if self.quick else (BUDGETS, BATCHES)
         self._share(SWEEP_PART)
         seconds_by_budget = {}
-        for budget in BUDGETS:
+        for budget in budgets:
             for process in self.processes:
                 process.call("prepare", budget)
             seconds_by_budget[budget] = min(run_all(self.processes, "forward", "limit") for _ in range(2))
-        batches = {b: min(run_all(self.processes, "pipeline", b) for _ in range(2)) for b in BATCHES}
+        batches = {b: min(run_all(self.processes, "pipeline", b) for _ in range(2)) for b in batch_sizes}
         print(
             "budgets",
             {k: round(v, 2) for k, v in seconds_by_budget.items()},

@@ -65,8 +65,7 @@ def launched(file: str, bundles: Sequence[Mapping[str, float]]) -> dict[str, int
 def test_every_node_type_with_gpus_names_their_kind(file):
     gpus = {name: t["resources"] for name, t in node_types(file).items() if t["resources"].get("GPU")}
     assert gpus and all(len(accelerator_types(resources)) == 1 for resources in gpus.values())
-    assert {"V100", "A100"} <= kinds_of(node_types(file))
-    assert "kuberay" in file or "H100" in kinds_of(node_types(file))
+    assert {"V100", "A100", "H100"} <= kinds_of(node_types(file))
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -1,6 +1,7 @@
 """Trains models on the Ray of RAY_ADDRESS, as a run does: `train_driver ARGUMENTS.json`.
 
-The file has the arguments of `fit`, with `jobs` and `resources` as JSON objects.
+The file has the arguments of `train_on_ray`, with `jobs` and `resources` as JSON objects. With `noted`, a folder, the workers of
+a group note their random numbers there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ def main() -> None:
     arguments = json.loads(Path(sys.argv[1]).read_text())
     jobs = [TrainJob.from_dict(job) for job in arguments.pop("jobs")]
     resources = TrainResources(**arguments.pop("resources", {}))
+    if folder := arguments.pop("noted", None):
+        from tests.harness.noted_random import note_random_numbers
+
+        note_random_numbers(Path(folder))
     connect(RayConfig())
     train_on_ray(jobs, resources=resources, log=lambda line: print(line, flush=True), **arguments)
 

@@ -17,6 +17,7 @@ from ray.train.torch import TorchConfig
 from ray.train.torch.config import _set_torch_distributed_env_vars, _setup_torch_process_group, _TorchBackend
 
 from xner_ray.storage.atomic import random_id
+from xner_ray.training.backends.process_group import choose_backend
 
 
 class LoopbackTorchConfig(TorchConfig):
@@ -29,7 +30,7 @@ class LoopbackTorchConfig(TorchConfig):
 
 class _LoopbackBackend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        gpu = worker_group.get_resources_per_worker().get("GPU", 0) > 0
+        backend = choose_backend(worker_group)
         worker_group.execute(_set_torch_distributed_env_vars)
         worker_group.execute(_use_loopback)
         meeting = Path(tempfile.gettempdir(), f"xner-group-{random_id()}", "store")
@@ -39,7 +40,7 @@ class _LoopbackBackend(_TorchBackend):
                 worker_group.execute_single_async(
                     rank,
                     _setup_torch_process_group,
-                    backend="nccl" if gpu else "gloo",
+                    backend=backend,
                     world_rank=rank,
                     world_size=len(worker_group),
                     init_method=f"file://{meeting}",

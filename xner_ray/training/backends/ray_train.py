@@ -49,7 +49,8 @@ class RayTrainBackend:
     def prepare_model(self, model: torch.nn.Module) -> torch.nn.Module:
         from ray.train.torch import prepare_model
 
-        return prepare_model(model)
+        # The model is on the trainer's device already. Ray would move it to a GPU by its own count, even if torch finds none.
+        return prepare_model(model, move_to_device=False)
 
     def load_checkpoint(self, job: TrainJob) -> Path | None:
         """Return the group's last checkpoint if it is of this job, or else the checkpoint of an earlier Ray task."""
@@ -106,6 +107,10 @@ def _train_worker(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(config["threads"])
     backend = RayTrainBackend(Path(config["progress"]), config["checkpoint_seconds"])
+    if backend.rank == 0 and config["use_gpu"] and not torch.cuda.is_available():
+        backend.log(
+            f"[{config['jobs'][0]['name']}] Ray gives each worker a GPU, but torch finds none: training on CPUs"
+        )
     for job in map(TrainJob.from_dict, config["jobs"]):
         if is_trained(job):
             continue
@@ -141,9 +146,10 @@ def train_in_worker_group(
     Raises:
         UserError: a worker raised one. Any other error of a worker arrives as Ray reports it.
     """
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     from xner_ray.training.backends.loopback_group import LoopbackTorchConfig
+    from xner_ray.training.backends.process_group import GroupTorchConfig
 
     workers, min_workers = resources.workers, resources.min_workers or resources.workers
     use_gpu = resources.use_gpu(nodes)
@@ -153,10 +159,11 @@ def train_in_worker_group(
         train_loop_config={
             "jobs": [job.to_dict() for job in jobs],
             "threads": cpus,
+            "use_gpu": use_gpu,
             "checkpoint_seconds": checkpoint_seconds,
             "progress": str(progress),
         },
-        torch_config=LoopbackTorchConfig() if _is_local() else TorchConfig(),
+        torch_config=LoopbackTorchConfig() if _is_local() else GroupTorchConfig(),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # Ray's types are those of its older Train
             num_workers=workers if min_workers == workers else (min_workers, workers),  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=checkpoint_seconds,
