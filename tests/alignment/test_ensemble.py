@@ -75,7 +75,7 @@ def test_two_mentions_with_a_word_between_them_are_two_spans():
     class TwoWords:
         """A similarity that matches Wien and Wiens."""
 
-        def match(self, sources, targets):
+        def match(self, sources, targets, source_tokens, target_tokens):
             return matches
 
     texts = query_texts(table, queries, "de")

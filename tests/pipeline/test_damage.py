@@ -140,7 +140,7 @@ def test_a_changed_bit_is_an_error_of_its_reader_and_the_next_run_makes_the_shar
     made, before = done
     file = file_of(made, stage)
     flip(file)
-    changes = {"ingest": ("label", "max_batch_tokens", 999), "label": ("rules", "min_entity_score", 0.1)}
+    changes = {"ingest": ("label", "precision", "bf16"), "label": ("rules", "min_entity_score", 0.1)}
     section, key, value = changes.get(stage, ("dataset", "max_sentences", 9))  # so that the shard is read again
     reader = made.model_copy(update={section: getattr(made, section).model_copy(update={key: value})})
     with pytest.raises(UserError) as e:

@@ -156,8 +156,8 @@ def test_only_missing_shards_are_labeled(undisturbed):
     assert "[label] 2/2 shards" in log.read_text()
     assert contents(out) == expected
     log.unlink()
-    runs.finish(out, "label.max_batch_tokens=2048")
-    assert "changed: label.max_batch_tokens: 4096 -> 2048" in log.read_text()
+    runs.finish(out, "label.precision=fp32")
+    assert "changed: label.precision: auto -> fp32" in log.read_text()
     assert len(list((out / "label").iterdir())) == 2
 
 

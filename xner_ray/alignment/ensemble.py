@@ -45,13 +45,13 @@ def similarity_candidates(
     Args:
         similarity: aligns the pairs.
         queries: at least one.
-        texts: of the queries.
+        texts: of the queries. Their tokens, where they have some, are those of the similarity's tokenizer.
         decoding: `similarity_fallback_score`, the score of all candidates, is used.
     """
     words, mentions = texts.words, queries.mentions
     word_counts = np.diff(words.offsets)[texts.pair_ids]
     offsets = offsets_of(word_counts)  # of the target words of all queries
-    matches = similarity.match(texts.sources, texts.targets)
+    matches = similarity.match(texts.sources, texts.targets, texts.source_tokens, texts.tokens)
     pair_ids = texts.pair_ids[mentions.query_ids]
     projected, cosine = project_spans(
         matches,

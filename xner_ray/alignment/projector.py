@@ -7,6 +7,7 @@ other entities; then cleaned edges, extended spans, and a one-to-one assignment 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ from xner_ray.encoders.engine_base import InferenceEngine
 from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.ragged import offsets_of
 from xner_ray.encoders.testing.null import NullEngine
-from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.encoders.token_budget import TokenBudget
+from xner_ray.encoders.tokenizer import Tokenizer, same_tokenizer
 
 if TYPE_CHECKING:
     from xner_ray.alignment.similarity import Similarity  # imports torch
@@ -56,14 +58,18 @@ class Projector:
 
     @classmethod
     def load(
-        cls, folder: str | Path, precision: str = "auto", max_batch_tokens: int = 4096, device: str | None = None
+        cls,
+        folder: str | Path,
+        precision: str = "auto",
+        max_batch_tokens: TokenBudget = "auto",
+        device: str | None = None,
     ) -> Projector:
         """Load the folder of a trained aligner with its projector.json.
 
         Args:
             folder: of the aligner.
             precision: `auto`, `fp32`, `bf16` or `fp16`.
-            max_batch_tokens: padded tokens of a forward pass.
+            max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
             device: such as `cpu`; None: a GPU where there is one.
 
         Raises:
@@ -98,20 +104,21 @@ class Projector:
         """
         return self.engine.stats
 
-    def project(self, table: pa.Table, language: str) -> pa.ListArray:
+    def project(self, table: pa.Table, language: str, source_side: int | None = None) -> pa.ListArray:
         """Candidates of a labeled shard.
 
         Args:
             table: columns `source`, `target` and `entities` (schema.LABELED). With schema.PRETOKENIZED the targets are not
                 tokenized again.
             language: of the targets, ISO 639-1.
+            source_side: part of schema.PRETOKENIZED with the sources in the similarity's tokenizer; None: there is none.
 
         Returns:
             schema.PROJECTIONS, one list for each row, ordered by entity and start. `entity` is the first entity of the row
             with its text and type.
         """
         queries = Queries.from_table(table)
-        candidates = self.find_candidates(queries, query_texts(table, queries, language))
+        candidates = self.find_candidates(queries, query_texts(table, queries, language, source_side))
         columns = {
             "entity": queries.entities[candidates.query_ids],
             "start": candidates.starts,
@@ -133,7 +140,7 @@ class Projector:
         decoding = self.decoding
         exact = self._exact_matches(queries, texts)
         rest = np.flatnonzero(exact.unaligned_queries(len(queries)))
-        rest_queries, rest_texts = queries.take(rest), texts.take_queries(rest)
+        rest_queries, rest_texts = queries.take(rest), self._tokenized(texts.take_queries(rest))
         aligned = clean_candidates(
             self._aligner_candidates(rest_queries, rest_texts), rest_texts, remove_articles=decoding.one_to_one
         )
@@ -145,6 +152,13 @@ class Projector:
         assigned = assign_one_to_one(aligned, queries, texts, assigned=exact)
         assigned = assign_one_to_one(similar.for_queries(rest), queries, texts, assigned=assigned)
         return assign_shared_spans(assigned, aligned, queries)
+
+    def _tokenized(self, texts: QueryTexts) -> QueryTexts:
+        """Tokenize the targets once, for the aligner and the similarity."""
+        if texts.tokens is not None:
+            return texts
+        with self.stats.timed("tokenize"):
+            return replace(texts, tokens=self.tokenizer(texts.targets))
 
     def _exact_matches(self, queries: Queries, texts: QueryTexts) -> Candidates:
         if not self.decoding.exact_match_score or not texts.uses_spaces or not len(queries):
@@ -169,6 +183,8 @@ class Projector:
             return Candidates.empty()
         if not texts.uses_spaces or not len(queries):
             return Candidates.empty()
+        if not same_tokenizer(self.tokenizer.folder, self.similarity.tokenizer.folder):
+            texts = replace(texts, tokens=None)
         return clean_candidates(similarity_candidates(self.similarity, queries, texts, self.decoding), texts)
 
     def _count(self, name: str, number: int) -> None:

@@ -119,6 +119,7 @@ class QueryTexts:
         words: the words of the targets.
         tokens: the tokens of the targets, where they were tokenized before.
         language: of the targets, ISO 639-1.
+        source_tokens: the tokens of the sources in the similarity's tokenizer, where they were tokenized before.
     """
 
     sources: list[str]
@@ -127,6 +128,7 @@ class QueryTexts:
     words: WordSpans
     tokens: Tokens | None
     language: str
+    source_tokens: Tokens | None = None
 
     def take_queries(self, query_ids: np.ndarray) -> QueryTexts:
         """Return the pairs of a selection of queries, int64 [selected]."""
@@ -138,6 +140,7 @@ class QueryTexts:
             self.words.take(pairs),
             self.tokens.take(pairs) if self.tokens else None,
             self.language,
+            self.source_tokens.take(pairs) if self.source_tokens else None,
         )
 
     @cached_property
@@ -155,23 +158,26 @@ class QueryTexts:
         return Spans(self.pair_ids[candidates.query_ids], candidates.starts, candidates.ends)
 
 
-def query_texts(table: pa.Table, queries: Queries, language: str) -> QueryTexts:
+def query_texts(table: pa.Table, queries: Queries, language: str, source_side: int | None = None) -> QueryTexts:
     """Return the sentence pairs of queries.
 
     Args:
         table: columns `source` and `target`. With schema.PRETOKENIZED the targets are not tokenized again.
         queries: of this table.
         language: of the targets, ISO 639-1.
+        source_side: part of schema.PRETOKENIZED with the sources in the similarity's tokenizer; None: there is none.
     """
     rows, pair_ids = np.unique(queries.rows, return_inverse=True)
     sources, targets = (pc.take(table.column(c), pa.array(rows)).to_pylist() for c in ("source", "target"))
-    tokens = None
+    tokens = source_tokens = None
     if schema.PRETOKENIZED.name in table.column_names:
         all_tokens, all_words = tokens_and_words(table, TARGET)
         tokens, words = all_tokens.take(rows), all_words.take(rows)
+        if source_side is not None:
+            source_tokens = tokens_and_words(table, source_side)[0].take(rows)
     else:
         words = WordSpans.from_texts(targets, language)
-    return QueryTexts(sources, targets, pair_ids.astype(np.int64), words, tokens, language)
+    return QueryTexts(sources, targets, pair_ids.astype(np.int64), words, tokens, language, source_tokens)
 
 
 def _as_array(column: pa.ChunkedArray) -> pa.Array:

@@ -24,6 +24,7 @@ from xner_ray.encoders.batching import greedy_batches
 from xner_ray.encoders.engine_base import is_finite
 from xner_ray.encoders.prefetch import one_late
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
+from xner_ray.encoders.token_budget import TokenBudget
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.torch_engine import TorchEngine
 from xner_ray.ner.word_spans import WordSpans
@@ -54,7 +55,7 @@ class Similarity:
         encoder: str,
         layer: int = 7,
         precision: str = "auto",
-        max_batch_tokens: int = 4096,
+        max_batch_tokens: TokenBudget = "auto",
         device: str | None = None,
     ) -> Similarity:
         """Load an encoder without the layers above `layer`.
@@ -63,7 +64,7 @@ class Similarity:
             encoder: `embedded`, hub id, or folder.
             layer: number of transformer layers before the hidden states that are compared.
             precision: `auto`, `fp32`, `bf16` or `fp16`.
-            max_batch_tokens: padded tokens of a forward pass.
+            max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
             device: such as `cpu`; None: a GPU where there is one.
 
         Raises:

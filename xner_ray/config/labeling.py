@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from xner_ray.config.base import Fraction, PositiveInt, Precision, StrictModel
@@ -10,8 +12,10 @@ from xner_ray.config.base import Fraction, PositiveInt, Precision, StrictModel
 class LabelConfig(StrictModel):
     """Inference of teacher and aligner over all pairs."""
 
-    max_batch_tokens: PositiveInt = Field(
-        4096, description="Maximum padded tokens per forward pass. It is part of the fingerprint of labeled shards."
+    max_batch_tokens: PositiveInt | Literal["auto"] = Field(
+        "auto",
+        description="Maximum padded tokens per forward pass. auto: 16,384 to 65,536 on GPUs by their free memory, 4,096 on"
+        " CPUs. If the memory of a device is exhausted, its budget is halved for the rest of the run.",
     )
     precision: Precision = Field(
         "auto",

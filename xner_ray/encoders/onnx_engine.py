@@ -13,6 +13,7 @@ import numpy as np
 from xner_ray.encoders.data_only import check_data_only
 from xner_ray.encoders.engine_base import Batch, BatchedEngine, Fetch
 from xner_ray.encoders.folder_check import read_model_config
+from xner_ray.encoders.token_budget import CPU_TOKENS, TokenBudget
 from xner_ray.errors import UserError
 
 FILE = "model.onnx"
@@ -23,20 +24,21 @@ class OnnxEngine(BatchedEngine):
 
     Args:
         folder: as `xner export-model` writes it.
-        max_batch_tokens: padded tokens of a forward pass.
+        max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
 
     Raises:
         UserError: onnxruntime is not installed.
     """
 
-    def __init__(self, folder: str | Path, max_batch_tokens: int = 4096):
+    def __init__(self, folder: str | Path, max_batch_tokens: TokenBudget = "auto"):
         try:
             import onnxruntime
         except ImportError as e:
             raise UserError(f"{e.name} is not installed", remedy="pip install 'xner_ray[onnx]'") from e
 
         check_data_only(folder)
-        super().__init__(SimpleNamespace(**read_model_config(folder)), max_batch_tokens)
+        budget = CPU_TOKENS if max_batch_tokens == "auto" else max_batch_tokens
+        super().__init__(SimpleNamespace(**read_model_config(folder)), budget)
         self.session = onnxruntime.InferenceSession(str(Path(folder) / FILE), providers=["CPUExecutionProvider"])
         self.inputs = {x.name for x in self.session.get_inputs()}
 

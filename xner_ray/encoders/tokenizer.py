@@ -6,9 +6,11 @@ because the subwords of pre-training are words. Offsets tie tokens to characters
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +40,14 @@ class Tokens:
         """Select texts by number, in the given order."""
         tokens = ranges(self.ids.offsets[rows], self.ids.lengths[rows])
         return Tokens(self.ids.take(rows), self.starts[tokens], self.ends[tokens])
+
+
+def same_tokenizer(folder: str, other: str) -> bool:
+    """Whether the tokenizers of two folders give the same tokens, because their files are equal."""
+    if folder == other:
+        return True
+    files = ((Path(folder) / name, Path(other) / name) for name in ("tokenizer.json", "tokenizer_config.json"))
+    return all(a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False) for a, b in files)
 
 
 class Tokenizer:

@@ -17,6 +17,7 @@ import torch
 
 from xner_ray.encoders.engine_base import NOT_FINITE, Batch, BatchedEngine, Fetch, Forward, is_finite
 from xner_ray.encoders.ragged import Ragged
+from xner_ray.encoders.token_budget import TokenBudget, auto_budget
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -46,21 +47,33 @@ def precision_name(dtype: torch.dtype) -> str:
     return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes of a GPU that nothing uses, with those that torch keeps for later tensors of this process; None: a CPU."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 class TorchEngine(BatchedEngine):
     """Runs a token classifier of transformers.
 
     Args:
         model: the model; it is set to eval mode, moved to the device and cast here.
-        max_batch_tokens: padded tokens of a forward pass.
+        max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
         precision: auto | fp32 | bf16 | fp16, the dtype of the weights, see `choose_precision`.
         device: where to run; None: the GPU if there is one, else the CPU.
     """
 
-    def __init__(self, model, max_batch_tokens: int = 4096, precision: str = "auto", device: str | None = None):
-        super().__init__(model.config, max_batch_tokens)
+    def __init__(
+        self, model, max_batch_tokens: TokenBudget = "auto", precision: str = "auto", device: str | None = None
+    ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = choose_precision(precision, self.device)
         self.model = model.eval().to(self.device, self.dtype)
+        if max_batch_tokens == "auto":
+            max_batch_tokens = auto_budget(model.config, self.dtype.itemsize, free_memory(self.device))
+        super().__init__(model.config, max_batch_tokens)
         attention = getattr(model.config, "_attn_implementation", None)
         self._expands_mask = attention == "sdpa" and model.config.model_type in FOUR_DIMENSIONAL_MASKS
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from xner_ray import schema
+from xner_ray.alignment.ensemble import FOLDER
 from xner_ray.encoders.engine_stats import EngineStats
-from xner_ray.encoders.tokenizer import Tokenizer
+from xner_ray.encoders.token_budget import TokenBudget
+from xner_ray.encoders.tokenizer import Tokenizer, same_tokenizer
 from xner_ray.labeling.isolation import ShardFunction
 from xner_ray.ner.base_tagger import BaseTagger
-from xner_ray.ner.pretokenize import pretokenize_table
+from xner_ray.ner.pretokenize import SIMILARITY_SOURCE, SOURCE, pretokenize_table
 from xner_ray.ner.tagger import Tagger, is_spacy_teacher, open_tagger
+from xner_ray.text.languages import get_language
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class LabelingModels:
         aligner: folder of the aligner.
         source_language: of the source sentences.
         null_model: produce arbitrary entities and projections without a model; only the tokenizers are used.
-        max_batch_tokens: padded tokens of one forward pass.
+        max_batch_tokens: padded tokens of one forward pass; auto: by the memory of the device.
         precision: auto, fp32, bf16 or fp16.
         num_threads: torch threads of each process.
     """
@@ -39,9 +43,27 @@ class LabelingModels:
     aligner: str
     source_language: str
     null_model: bool
-    max_batch_tokens: int
+    max_batch_tokens: TokenBudget
     precision: str
     num_threads: int
+
+
+def _similarity(models: LabelingModels) -> str:
+    """The folder of the similarity's encoder, which an aligner need not have."""
+    return str(Path(models.aligner) / FOLDER)
+
+
+def similarity_side(models: LabelingModels, language: str) -> int | None:
+    """The part of schema.PRETOKENIZED with the sources in the similarity's tokenizer; None: no similarity reads them.
+
+    Args:
+        models: of the labeling.
+        language: of the targets, ISO 639-1.
+    """
+    folder = _similarity(models)
+    if models.null_model or not Path(folder).is_dir() or not get_language(language).uses_spaces:
+        return None
+    return SOURCE if same_tokenizer(models.teachers[language], folder) else SIMILARITY_SOURCE
 
 
 class TokenizeFunction:
@@ -54,7 +76,10 @@ class TokenizeFunction:
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
         """The column `pretokenized` of a table with the columns `source` and `target`; see `ShardFunction`."""
         source = self.tokenizer(self.models.teachers[language]), self.models.source_language
-        return pretokenize_table(table, source, (self.tokenizer(self.models.aligner), language)), {}
+        aligner, similarity = self.tokenizer(self.models.aligner), None
+        if similarity_side(self.models, language) == SIMILARITY_SOURCE:
+            similarity = self.tokenizer(_similarity(self.models))
+        return pretokenize_table(table, source, (aligner, language), similarity), {}
 
     def tokenizer(self, folder: str) -> Tokenizer | None:
         """The tokenizer of a model; None for spaCy, which tokenizes itself."""
@@ -101,6 +126,7 @@ class AlignFunction:
         from xner_ray.alignment.projector import Projector
 
         _set_threads(models)
+        self.models = models
         self.projector = (
             Projector.load_null(models.aligner)
             if models.null_model
@@ -110,7 +136,8 @@ class AlignFunction:
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:
         """The column `projections` of a table with `source`, `target` and `entities`, and perhaps `pretokenized`."""
         before = self._counts()
-        return self.projector.project(table, language), dict(self._counts() - before)
+        side = similarity_side(self.models, language)
+        return self.projector.project(table, language, side), dict(self._counts() - before)
 
     def _counts(self) -> Counter[str]:
         """The counts of the aligner and of the encoder whose similarities fill its gaps."""

@@ -16,16 +16,21 @@ from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.arrow_kernels import list_offsets
 
 SOURCE, TARGET = 0, 2  # `kind` of a side's tokens; the kind of its words is one more
+SIMILARITY_SOURCE = 4  # of the source's tokens for the similarity, where its tokenizer is not the teacher's
 
 
 def pretokenize_table(
-    table: pa.Table, source: tuple[Tokenizer | None, str], target: tuple[Tokenizer | None, str]
+    table: pa.Table,
+    source: tuple[Tokenizer | None, str],
+    target: tuple[Tokenizer | None, str],
+    similarity: Tokenizer | None = None,
 ) -> pa.ListArray:
     """Tokenize both sides of a table.
 
     Args:
         table: with the columns `source` and `target`.
         source, target: tokenizer and language (ISO 639-1) of the side. Without a tokenizer the side has words, but no tokens.
+        similarity: adds tokens of the source for the similarity.
 
     Returns:
         schema.PRETOKENIZED, one list for each row.
@@ -34,10 +39,11 @@ def pretokenize_table(
     ids: list[Ragged] = []
     starts: list[Ragged] = []
     ends: list[Ragged] = []
-    for kind, side, (tokenizer, language) in ((SOURCE, "source", source), (TARGET, "target", target)):
+    sides = [(SOURCE, "source", source), (TARGET, "target", target), (SIMILARITY_SOURCE, "source", (similarity, None))]
+    for kind, side, (tokenizer, language) in sides:
         texts = table.column(side).to_pylist()
         tokens = tokenizer(texts) if tokenizer else _no_tokens(len(texts))
-        words = WordSpans.from_texts(texts, language)
+        words = WordSpans.from_texts(texts, language) if language else WordSpans.from_lists([[]] * len(texts))
         for part_kind, part_ids, spans, offsets in (
             (kind, tokens.ids.values, tokens, tokens.ids.offsets),
             (kind + 1, np.zeros(len(words.starts)), words, words.offsets),
@@ -56,7 +62,7 @@ def tokens_and_words(table: pa.Table, side: int) -> tuple[Tokens, WordSpans]:
 
     Args:
         table: with the column schema.PRETOKENIZED.
-        side: SOURCE or TARGET.
+        side: SOURCE, TARGET, or SIMILARITY_SOURCE, which has no words.
     """
     column = table.column(schema.PRETOKENIZED.name).combine_chunks()
     rows = np.repeat(np.arange(len(column)), np.diff(list_offsets(column)))

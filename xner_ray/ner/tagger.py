@@ -14,6 +14,7 @@ from xner_ray.encoders.model_languages import stored_languages
 from xner_ray.encoders.ragged import ranges
 from xner_ray.encoders.temperature import apply_temperature, stored_temperature
 from xner_ray.encoders.testing.null import NullEngine
+from xner_ray.encoders.token_budget import TokenBudget
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.windowing import sliding_windows
 from xner_ray.errors import UserError
@@ -60,13 +61,17 @@ class Tagger(BaseTagger):
 
     @classmethod
     def load(
-        cls, folder: str | Path, max_batch_tokens: int = 4096, precision: str = "auto", device: str | None = None
+        cls,
+        folder: str | Path,
+        max_batch_tokens: TokenBudget = "auto",
+        precision: str = "auto",
+        device: str | None = None,
     ) -> Tagger:
         """The tagger of a Hugging Face folder with a token classification head.
 
         Args:
             folder: of the model.
-            max_batch_tokens: padded tokens of a forward pass.
+            max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
             precision: auto | fp32 | bf16 | fp16.
             device: where to run; None: the GPU if there is one, else the CPU.
 
@@ -80,7 +85,7 @@ class Tagger(BaseTagger):
         return cls._of_folder(folder, engine, Tokenizer(str(folder)))
 
     @classmethod
-    def load_onnx(cls, folder: str | Path, max_batch_tokens: int = 4096) -> Tagger:
+    def load_onnx(cls, folder: str | Path, max_batch_tokens: TokenBudget = "auto") -> Tagger:
         """The tagger of a folder that `xner export-model` wrote. Imports neither torch nor transformers."""
         from xner_ray.encoders.onnx_engine import OnnxEngine
 
@@ -176,7 +181,7 @@ def is_spacy_teacher(folder: str | Path) -> bool:
     return TYPE_MAP in read_config(folder)
 
 
-def open_named_tagger(model: str, max_batch_tokens: int = 4096, precision: str = "auto") -> BaseTagger:
+def open_named_tagger(model: str, max_batch_tokens: TokenBudget = "auto", precision: str = "auto") -> BaseTagger:
     """The tagger that a user names: a folder, or `spacy:` and the folder of an adopted spaCy pipeline.
 
     Args:
@@ -192,12 +197,12 @@ def open_named_tagger(model: str, max_batch_tokens: int = 4096, precision: str =
     return open_tagger(folder, max_batch_tokens, precision)
 
 
-def open_tagger(folder: str | Path, max_batch_tokens: int = 4096, precision: str = "auto") -> BaseTagger:
+def open_tagger(folder: str | Path, max_batch_tokens: TokenBudget = "auto", precision: str = "auto") -> BaseTagger:
     """The tagger of a folder: trained here, exported to ONNX, or adopted (see `external_teacher`).
 
     Args:
         folder: of a model that this run wrote; see `open_named_tagger` for others.
-        max_batch_tokens: padded tokens of a forward pass.
+        max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
         precision: auto | fp32 | bf16 | fp16. An ONNX export always runs in fp32.
 
     Raises:

@@ -32,7 +32,7 @@ RELEASE_SECONDS = 60.0  # in this time the workers of a dead driver release thei
 # Ratios of sizes in bytes, each to the input file of a shard.
 LABELED_RATIO = 2.0  # the labeled file; measured: 1.2 to 1.5
 OBJECT_RATIO = 6.0  # the shard in the object store
-PRETOKENIZED_RATIO = 12.0  # its pretokenized column in the object store (13 bytes for each subword or word)
+PRETOKENIZED_RATIO = 15.0  # its pretokenized column in the object store (13 bytes for each subword or word)
 SHARDS_PER_ACTOR = 3  # that an actor and its queue hold
 
 _RAY_NAMES = {"num_cpus": "CPU", "num_gpus": "GPU"}

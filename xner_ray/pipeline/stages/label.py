@@ -33,7 +33,7 @@ from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
 
 _NOT_IN_FINGERPRINT = {
-    "max_actors", "num_gpus_per_actor", "accelerator_type", "output_uri", "max_quarantined", "null_model",
+    "max_batch_tokens", "max_actors", "num_gpus_per_actor", "accelerator_type", "output_uri", "max_quarantined", "null_model",
 }  # fmt: skip
 
 
