@@ -61,7 +61,8 @@ def retry_quarantined(out: str | Path) -> tuple[int, int]:
 
 def _quarantined_by_shard(store: ShardStore, plan: LabelingPlan) -> dict[str, int]:
     """Number of quarantined rows of each shard that has some."""
-    rows = {name: m.extra.get("quarantined", 0) for name, m in store.committed().items() if name in plan.shards}
+    manifests = store.committed().select(plan.shards)
+    rows = {shard: extra.get("quarantined", 0) for shard, extra in zip(manifests, manifests.extras(), strict=True)}
     return {shard: number for shard, number in rows.items() if number}
 
 

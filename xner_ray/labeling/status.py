@@ -12,8 +12,9 @@ from typing import Any
 from xner_ray.labeling.plan import LabelingPlan
 from xner_ray.observability.work_log import count_damaged
 from xner_ray.projection.ledger import Ledger, LedgerError
+from xner_ray.storage.manifest_table import Manifests
 from xner_ray.storage.output_dir import run_name
-from xner_ray.storage.shard_store import Manifest, ShardStore
+from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import PARTS, read_parts
 
 RATE_WINDOW_SECONDS = 600.0  # commits of this time count for pairs per second
@@ -37,14 +38,14 @@ def status(out: str | Path) -> dict[str, Any]:
     out = Path(out)
     folder, plan = LabelingPlan.latest(out)
     store = ShardStore(plan.store)
-    done = {shard: manifest for shard, manifest in store.committed().items() if shard in plan.shards}
+    done = store.committed().select(plan.shards)
     in_flight = [
         shard
         for shard, age in store.running().items()
         if age < STALE_SECONDS and shard in plan.shards and shard not in done
     ]
     rate = _pairs_per_second(store, done)
-    planned_pairs, done_pairs = sum(plan.shards.values()), sum(manifest.rows for manifest in done.values())
+    planned_pairs, done_pairs = sum(plan.shards.values()), sum(done.column("rows"))
     return {
         "name": run_name(out),
         "root": plan.store,
@@ -57,7 +58,7 @@ def status(out: str | Path) -> dict[str, Any]:
         "pairs": {
             "planned": planned_pairs,
             "done": done_pairs,
-            "quarantined": sum(manifest.extra.get("quarantined", 0) for manifest in done.values()),
+            "quarantined": sum(extra.get("quarantined", 0) for extra in done.extras()),
         },
         "pairs_per_second": rate and round(rate, 1),
         "minutes_left": rate and round((planned_pairs - done_pairs) / rate / 60, 1),
@@ -66,11 +67,11 @@ def status(out: str | Path) -> dict[str, Any]:
     }
 
 
-def _pairs_per_second(store: ShardStore, done: dict[str, Manifest]) -> float | None:
+def _pairs_per_second(store: ShardStore, done: Manifests) -> float | None:
     ages = {Path(name).stem: age for name, age in store.blobs.list("manifest").items()}
     recent = sorted(
-        (ages[shard], manifest.rows)
-        for shard, manifest in done.items()
+        (ages[shard], rows)
+        for shard, rows in done.by_shard("rows").items()
         if ages.get(shard, RATE_WINDOW_SECONDS) < RATE_WINDOW_SECONDS
     )
     if len(recent) < 2:
@@ -79,18 +80,19 @@ def _pairs_per_second(store: ShardStore, done: dict[str, Manifest]) -> float | N
     return sum(rows for _, rows in recent[:-1]) / max(1e-3, recent[-1][0] - recent[0][0])
 
 
-def _ledger(out: Path, folder: Path, plan: LabelingPlan, done: dict[str, Manifest]) -> dict[str, Any]:
+def _ledger(out: Path, folder: Path, plan: LabelingPlan, done: Manifests) -> dict[str, Any]:
     ledger = Ledger.from_rows(plan.ledger)
-    filtered: dict[str, Manifest] = {}
+    filtered = Manifests()
     parts = [(path, read_parts(path.parent) or {}) for path in out.glob(f"filter/*/{PARTS}")]
     folders = [path for path, content in parts if content.get("label") == folder.name]
     if folders:
         filtered = ShardStore(max(folders, key=lambda p: (p.stat().st_mtime_ns, p)).parent).committed()
     not_judged = sum(plan.shards.values())
-    for shard, labeled in done.items():
-        if manifest := filtered.get(f"{shard}-{labeled.sha256[:8]}"):
-            ledger.merge(Ledger.from_rows(manifest.extra["ledger"]))
-            not_judged -= plan.shards[shard]
+    labeled = {f"{shard}-{sha256[:8]}": shard for shard, sha256 in done.by_shard("sha256").items()}
+    judged = filtered.select(labeled)
+    for name, extra in zip(judged, judged.extras(), strict=True):
+        ledger.merge(Ledger.from_rows(extra["ledger"]))
+        not_judged -= plan.shards[labeled[name]]
     total = ledger.to_json()
     num_out = total["kept"] + total["kept_no_entity"] + sum(total["dropped"].values()) + total["quarantined"]
     adds_up = total["read"] == num_out + not_judged

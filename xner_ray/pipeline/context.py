@@ -26,6 +26,7 @@ from xner_ray.preflight.checks import refuse_url
 from xner_ray.preflight.input_checks import missing_file
 from xner_ray.storage.fingerprint import hash_file, hash_folder
 from xner_ray.storage.output_dir import check_format, claim_out
+from xner_ray.storage.shard_store import ShardStore, StoreListing
 from xner_ray.text.decontamination import EvaluationSentences
 
 
@@ -47,6 +48,7 @@ class Context:
         offline: compute fingerprints only. Nothing is written and no request is sent (`xner plan`).
         show_bar: whether to show progress as a bar; None: only on a terminal.
         seconds: duration of each stage by its name.
+        listings: the last listing of each shard store, by its root.
     """
 
     config: Config
@@ -58,6 +60,7 @@ class Context:
     offline: bool = False
     show_bar: bool | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    listings: dict[str, StoreListing] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -104,6 +107,32 @@ class Context:
     def record_work(self, stage: str, folder: str, **amounts: int) -> AbstractContextManager[dict[str, int]]:
         """Time the work inside the block and append it to `work.jsonl`; see `observability.work_log`."""
         return log_work(self.out, stage, folder, **amounts)
+
+    # Shard stores. The stages of a run share one listing of each store, because a large store takes seconds to list.
+
+    def list_store(self, root: str | Path) -> StoreListing:
+        """List a shard store, and pack its manifests for the next time."""
+        known = self.listings.get(str(root))
+        return self._keep(root, ShardStore(root).listing(known.manifests if known else None))
+
+    def listed_store(self, root: str | Path) -> StoreListing:
+        """Return the last listing of a shard store. It is listed now if it never was."""
+        return self.listings.get(str(root)) or self.list_store(root)
+
+    def list_new_commits(self, root: str | Path) -> StoreListing:
+        """Return the last listing of a shard store with the manifests that this run has committed since then."""
+        listed = self.listed_store(root)
+        manifests = ShardStore(root).committed(listed.manifests)
+        return self._keep(root, replace(listed, manifests=manifests, damaged=frozenset()))
+
+    def _keep(self, root: str | Path, listing: StoreListing) -> StoreListing:
+        self.listings[str(root)] = listing
+        if not self.offline:
+            try:
+                ShardStore(root).pack(listing.manifests)
+            except UserError as e:  # packs only save time, and a complete store may be read-only
+                self.log(f"warning: the manifests are not packed: {e}")
+        return listing
 
     # Parts of fingerprints
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import random_id
+from xner_ray.storage.file_entry import FileEntry
 from xner_ray.storage.local_disk import LocalDisk
 from xner_ray.storage.object_store import SCHEMES, open_object_store
 
@@ -52,8 +53,8 @@ class BlobStore(Protocol):
         """The files of a folder without its subfolders, sorted by name, with the seconds since each was written."""
         ...
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        """The files of a folder without its subfolders, with their sizes in bytes."""
+    def entries(self, folder: str = "") -> dict[str, FileEntry]:
+        """The files of a folder without its subfolders, in no order."""
         ...
 
     def sha256(self, name: str) -> str | None:

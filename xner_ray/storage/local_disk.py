@@ -7,8 +7,10 @@ import os
 import shutil
 import time
 from pathlib import Path
+from stat import S_ISREG
 
 from xner_ray.storage.atomic import explained, replace_file, write_bytes
+from xner_ray.storage.file_entry import FileEntry
 from xner_ray.storage.fingerprint import hash_file
 
 
@@ -43,18 +45,21 @@ class LocalDisk:
         return (self.root / name).exists()
 
     def list(self, folder: str = "") -> dict[str, float]:
-        now, ages, path = time.time(), {}, self.root / folder
-        for name in sorted(os.listdir(path)) if path.exists() else ():
-            with contextlib.suppress(FileNotFoundError):  # temporary files may vanish meanwhile
-                ages[os.path.join(folder, name)] = now - (path / name).stat().st_mtime
-        return ages
+        return {name: entry.age for name, entry in sorted(self.entries(folder).items())}
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        path = self.root / folder
-        if not path.exists():
+    def entries(self, folder: str = "") -> dict[str, FileEntry]:
+        now, found, path, prefix = time.time(), {}, self.root / folder, os.path.join(folder, "")
+        try:
+            with explained(path), os.scandir(path) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):  # temporary files may vanish meanwhile
+                        stat = entry.stat()
+                        if S_ISREG(stat.st_mode):
+                            stamp = f"{stat.st_size}-{stat.st_mtime_ns}"
+                            found[prefix + entry.name] = FileEntry(stat.st_size, now - stat.st_mtime, stamp)
+        except FileNotFoundError:
             return {}
-        with os.scandir(path) as entries:
-            return {os.path.join(folder, e.name): e.stat().st_size for e in entries if e.is_file()}
+        return found
 
     def sha256(self, name: str) -> str | None:
         with contextlib.suppress(FileNotFoundError), explained(self.root / name):

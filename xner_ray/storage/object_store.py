@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from xner_ray.errors import UserError
 from xner_ray.storage.failpoints import failpoint
+from xner_ray.storage.file_entry import FileEntry
 from xner_ray.storage.fingerprint import hash_bytes
 
 SCHEMES = ("s3", "gs", "az")
@@ -68,17 +69,22 @@ class ObjectStore:
         return False
 
     def list(self, folder: str = "") -> dict[str, float]:
+        return {name: entry.age for name, entry in sorted(self.entries(folder).items())}
+
+    def entries(self, folder: str = "") -> dict[str, FileEntry]:
         now = datetime.now(UTC)
         with self._explained(folder):
             objects = self._obstore.list_with_delimiter(self._store, folder or None)["objects"]
         itself = ("", folder.rstrip("/"))  # some servers list the folder, too
-        ages = {o["path"]: (now - o["last_modified"]).total_seconds() for o in objects if o["path"] not in itself}
-        return dict(sorted(ages.items()))
-
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        with self._explained(folder):
-            objects = self._obstore.list_with_delimiter(self._store, folder or None)["objects"]
-        return {o["path"]: o["size"] for o in objects}
+        return {
+            o["path"]: FileEntry(
+                o["size"],
+                (now - o["last_modified"]).total_seconds(),
+                o["e_tag"] or f"{o['size']}-{o['last_modified']}",
+            )
+            for o in objects
+            if o["path"] not in itself
+        }
 
     def sha256(self, name: str) -> str | None:
         data = self.read(name)

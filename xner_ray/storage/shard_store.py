@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import logging
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import TEMP, random_id
 from xner_ray.storage.blob_store import check_create_if_absent, open_blob_store
 from xner_ray.storage.failpoints import failpoint
-from xner_ray.storage.fingerprint import canonical_json, hash_bytes
+from xner_ray.storage.fingerprint import hash_bytes
+from xner_ray.storage.manifest import FOLDER, Manifest, is_shard_name, manifest_file
+from xner_ray.storage.manifest_packs import FOLDER as PACKS
+from xner_ray.storage.manifest_packs import read_packs, write_pack
+from xner_ray.storage.manifest_table import Manifests, list_manifests
 from xner_ray.storage.verify import damaged, gone
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 6 * 3600.0  # longer than a writer can be suspended and still commit
-_NAME = re.compile(r"\w[\w.-]{0,180}", re.ASCII)
 _DATA = re.compile(r".+\.[0-9a-f]{16}\.parquet")
-_CHECK = b'"check":"%08x"'  # CRC-32 of the manifest's text with zeros in this place
-# Of a shard's name.
-_manifest_file, _running_file, _damage_note = "manifest/{}.json".format, "running/{}".format, "damaged/{}".format
+_running_file, _damage_note = "running/{}".format, "damaged/{}".format  # of a shard's name
 # The same table has to give the same bytes: a change here changes every hash.
 _WRITER: dict[str, Any] = {
     "version": "2.6", "compression": "zstd", "compression_level": 3, "use_dictionary": True, "write_statistics": True,
@@ -41,67 +40,9 @@ _WRITER: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """The commit of a shard.
-
-    Attributes:
-        shard: its name.
-        attempt: random id of the attempt that committed it.
-        file: data file in the root of the store.
-        rows: number of rows.
-        size: bytes of the file.
-        sha256: hash of the file, hex.
-        input_hash: hash of what the shard was made from.
-        extra: JSON values of the stage, e.g. counts for the ledger.
-        version: of this format.
-        check: checksum of the manifest's text, 8 hex digits; empty in manifests of older versions.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
-    shard: str
-    attempt: str
-    file: str
-    rows: int
-    size: int
-    sha256: str
-    input_hash: str
-    extra: dict[str, Any] = field(default_factory=dict)
-    version: Literal[1] = 1
-    check: str = field(default="", compare=False)
-
-    def to_json(self) -> str:
-        text = canonical_json({**asdict(self), "check": "0" * 8}).encode() + b"\n"
-        return text.replace(_CHECK % 0, _CHECK % zlib.crc32(text), 1).decode()
-
-    @classmethod
-    def from_json(cls, text: str | bytes, file: object = None) -> Manifest:
-        """Read a manifest. Raises: UserError with `file` and the key if the text is no manifest of this version."""
-        problem, key = None, None
-        try:
-            manifest = _MANIFEST.validate_json(text)
-            if manifest.file != f"{manifest.shard}.{manifest.attempt}.parquet" or not _NAME.fullmatch(manifest.shard):
-                problem, key = f"it names {manifest.file!r}", "file"
-            elif file is not None and Path(str(file)).stem != manifest.shard:
-                problem, key = f"it is of shard {manifest.shard}", "shard"
-            elif manifest.check and not _is_intact(text, manifest.check):
-                problem, key = "its checksum is another one", "check"
-        except ValidationError as e:
-            problem, key = e.errors()[0]["msg"], ".".join(map(str, e.errors()[0]["loc"])) or None
-        if problem:
-            remedy = "delete this manifest: the shard is then made again"
-            raise UserError(f"the manifest is corrupt: {problem}", file=file, key=key, remedy=remedy)
-        return manifest
-
-
-_MANIFEST = TypeAdapter(Manifest)  # building one takes 300 times as long as reading a manifest
-
-
-def _is_intact(text: str | bytes, check: str) -> bool:
-    data = text.encode() if isinstance(text, str) else text
-    stored = b'"check":"' + check.encode() + b'"'
-    # The first occurrence is the key itself: only the attempt id comes before it.
-    return stored in data and stored == _CHECK % zlib.crc32(data.replace(stored, _CHECK % 0, 1))
+def _is_own(name: str) -> bool:
+    """Whether a file in the root is data of a shard or temporary. Files of other programs stay."""
+    return bool(_DATA.fullmatch(name) or TEMP.fullmatch(name))
 
 
 def parquet_bytes(table: pa.Table) -> memoryview:
@@ -109,6 +50,21 @@ def parquet_bytes(table: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(None).combine_chunks(), sink, **_WRITER)
     return memoryview(sink.getvalue())
+
+
+@dataclass(frozen=True)
+class StoreListing:
+    """What a store held at one moment.
+
+    Attributes:
+        manifests: of the committed shards.
+        damaged: committed shards whose file is gone, has another size, or was found damaged by a reader.
+        unnamed: data files that no manifest names, and temporary files, with their age in seconds.
+    """
+
+    manifests: Manifests
+    damaged: frozenset[str]
+    unnamed: dict[str, float]
 
 
 class ShardStore:
@@ -137,7 +93,7 @@ class ShardStore:
             UserError: no space or no permission (then nothing was committed and nothing is left), or the shard is committed
                 for another input.
         """
-        if not _NAME.fullmatch(shard):
+        if not is_shard_name(shard):
             raise UserError(f"{shard!r} cannot name a shard", key="shard", remedy="use letters, digits, _, - and .")
         manifest = self.manifest(shard)
         if manifest is None:
@@ -153,7 +109,7 @@ class ShardStore:
         text = own.to_json().encode()  # before any write, because `extra` may not be JSON
         self.blobs.write(own.file, data, "data")
         try:
-            self.blobs.create_if_absent(_manifest_file(own.shard), text, "manifest")
+            self.blobs.create_if_absent(manifest_file(own.shard), text, "manifest")
         except UserError:  # the manifest was not written, so nothing names the data file
             self.blobs.delete(own.file)
             raise
@@ -184,53 +140,84 @@ class ShardStore:
 
     def manifest(self, shard: str) -> Manifest | None:
         """The manifest of a shard; None if it is not committed. Raises: UserError if it is corrupt."""
-        text = self.blobs.read(_manifest_file(shard))
+        text = self.blobs.read(manifest_file(shard))
         return None if text is None else Manifest.from_json(text, self._manifest_path(shard))
 
-    def committed(self) -> dict[str, Manifest]:
-        """The manifests of all committed shards by name, sorted."""
-        names = sorted(Path(name).stem for name in self.blobs.list("manifest") if name.endswith(".json"))
-        with ThreadPoolExecutor(16) as threads:  # an object store takes 10 ms an answer, and gives many at once
-            manifests = zip(names, threads.map(self.manifest, names), strict=True)
-            return {name: manifest for name, manifest in manifests if manifest}
+    def committed(self, known: Manifests | None = None) -> Manifests:
+        """The manifests of all committed shards by name, sorted.
 
-    def files(self, shards: Iterable[str] | None = None) -> list[str]:
+        Args:
+            known: an earlier answer. Only manifests that are newer are read.
+
+        Raises:
+            UserError: a manifest is corrupt.
+        """
+        return list_manifests(self.blobs, self.blobs.entries(FOLDER), self._known(known))
+
+    def listing(self, known: Manifests | None = None) -> StoreListing:
+        """The manifests and the state of their files; see `committed`."""
+        entries = self.blobs.entries(FOLDER)
+        manifests = list_manifests(self.blobs, entries, self._known(known))
+        files = self.blobs.entries()  # after the manifests: a file is written before its manifest
+        committed = dict(zip(manifests, zip(manifests.files(), manifests.column("size"), strict=True), strict=True))
+        damaged = {s for s, (file, size) in committed.items() if file not in files or files[file].size != size}
+        notes = {Path(name).name for name in self.blobs.entries("damaged")}
+        damaged |= {s for s in notes if s in manifests and self._is_noted(s, manifests)}
+        named = {file for file, _ in committed.values()}
+        unnamed = {name: e.age for name, e in files.items() if name not in named and _is_own(name)}
+        unnamed |= {name: e.age for name, e in entries.items() if TEMP.fullmatch(name)}
+        return StoreListing(manifests, frozenset(damaged), unnamed)
+
+    def pack(self, manifests: Manifests) -> None:
+        """Write the manifests to a file for fast listings, if enough are new; see `manifest_packs`."""
+        write_pack(self.blobs, manifests)
+
+    def _known(self, known: Manifests | None) -> Manifests:
+        return read_packs(self.blobs) if known is None else known
+
+    def files(self, shards: Iterable[str] | None = None, manifests: Manifests | None = None) -> list[str]:
         """Paths of committed data files in the order of the shards' names; default: of all shards.
+
+        Args:
+            shards: names of shards.
+            manifests: of the store, if they were listed before.
 
         Raises:
             UserError: a file is gone, or its content is not what was committed.
         """
-        chosen = None if shards is None else set(shards)
-        manifests = [m for name, m in self.committed().items() if chosen is None or name in chosen]
+        listed = self.committed() if manifests is None else manifests
+        chosen = listed if shards is None else listed.select(shards)
         with ThreadPoolExecutor(16) as threads:  # hashing and reading release the interpreter lock
-            hashes = list(threads.map(lambda m: self.blobs.sha256(m.file), manifests))
-        for manifest, sha256 in zip(manifests, hashes, strict=True):
-            if sha256 != manifest.sha256:
-                raise self._damage(manifest, is_gone=sha256 is None)
-        return [self.blobs.path(m.file) for m in manifests]
+            hashes = list(threads.map(self.blobs.sha256, chosen.files()))
+        for shard, sha256, expected in zip(chosen, hashes, chosen.column("sha256"), strict=True):
+            if sha256 != expected:
+                raise self._damage(chosen[shard], is_gone=sha256 is None)
+        return [self.blobs.path(file) for file in chosen.files()]
 
-    def missing(self, shards: Mapping[str, str]) -> list[str]:
-        """Which of the shards (name -> input hash) are not committed. Raises: UserError if an input changed."""
-        committed = self.committed()
-        for name in shards.keys() & committed.keys():
-            self._check_input(committed[name], shards[name])
+    def missing(self, shards: Mapping[str, str], manifests: Manifests | None = None) -> list[str]:
+        """Which of the shards (name -> input hash) are not committed.
+
+        Args:
+            shards: names and input hashes.
+            manifests: of the store, if they were listed before.
+
+        Raises:
+            UserError: an input changed.
+        """
+        committed = self.committed() if manifests is None else manifests
+        for name, input_hash in committed.by_shard("input_hash").items():
+            if shards.get(name, input_hash) != input_hash:
+                self._check_input(committed[name], shards[name])
         return [name for name in shards if name not in committed]
 
     def damaged(self, shards: Iterable[str]) -> list[str]:
         """Which of the shards are committed, but their file is gone, has another size, or was found damaged by a reader."""
-        committed = self.committed()  # before the sizes: a file is written before its manifest
-        sizes = self.blobs.sizes()
-        notes = {Path(name).name for name in self.blobs.list("damaged")}
-        return [
-            s
-            for s in shards
-            if s in committed
-            and (sizes.get(committed[s].file) != committed[s].size or self._is_noted(committed[s], notes))
-        ]
+        found = self.listing().damaged
+        return [shard for shard in shards if shard in found]
 
-    def _is_noted(self, manifest: Manifest, notes: set[str]) -> bool:
+    def _is_noted(self, shard: str, manifests: Manifests) -> bool:
         # A note about an attempt that was replaced since says nothing.
-        return manifest.shard in notes and self.blobs.read(_damage_note(manifest.shard)) == manifest.attempt.encode()
+        return self.blobs.read(_damage_note(shard)) == manifests[shard].attempt.encode()
 
     def read(self, shard: str, verify: bool = True) -> pa.Table:
         """The rows of a committed shard.
@@ -269,29 +256,30 @@ class ShardStore:
             return damaged(file, manifest.shard, noted=False)
         return damaged(file, manifest.shard)
 
-    def sweep(self, grace_seconds: float = GRACE_SECONDS) -> list[str]:
+    def sweep(self, grace_seconds: float = GRACE_SECONDS, listing: StoreListing | None = None) -> list[str]:
         """Delete data files that no manifest names and temporary files, if they are older than the grace time.
+
+        Args:
+            grace_seconds: within this time, a slow writer may still commit.
+            listing: of the store, if it was listed before.
 
         Returns:
             the names of the deleted files. Files of other programs stay.
         """
-        # Listed before the manifests are read: a shard that is committed meanwhile is not listed, or its manifest is read.
-        ages = self.blobs.list() | self.blobs.list("manifest") | self.blobs.list("running")
-        named = {manifest.file for manifest in self.committed().values()}
-        orphans = [
-            name
-            for name, age in ages.items()
-            if age >= grace_seconds
-            and name not in named
-            and (_DATA.fullmatch(name) or TEMP.fullmatch(name) or name.startswith("running/"))
-        ]
+        listed = listing or self.listing()
+        packs = {name: age for name, age in self.blobs.list(PACKS).items() if TEMP.fullmatch(name)}
+        ages = listed.unnamed | packs | self.blobs.list("running")
+        old = [name for name, age in ages.items() if age >= grace_seconds]
+        # The manifests are read again: a slow writer may have committed a file after the listing.
+        named = set(self.committed(listed.manifests).files()) if old else set()
+        orphans = sorted(name for name in old if name not in named)
         for name in orphans:
             self.blobs.delete(name)
         return orphans
 
     def uncommit(self, shard: str) -> None:
         """Delete the manifest of a shard, so that it is made again. Only for a user who asks for it, and for damaged shards."""
-        self.blobs.delete(_manifest_file(shard))
+        self.blobs.delete(manifest_file(shard))
         self.blobs.delete(_damage_note(shard))
 
     def probe(self) -> None:
@@ -299,7 +287,7 @@ class ShardStore:
         check_create_if_absent(self.blobs)
 
     def _manifest_path(self, shard: str) -> str:
-        return self.blobs.path(_manifest_file(shard))
+        return self.blobs.path(manifest_file(shard))
 
     def _check_input(self, manifest: Manifest, input_hash: str) -> None:
         if manifest.input_hash != input_hash:

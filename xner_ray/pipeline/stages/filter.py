@@ -7,7 +7,7 @@ commits as in labeling. The counts of the ledger are in the manifests, so the sh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,15 @@ import pyarrow.parquet as pq
 
 from xner_ray.config import Config, RulesConfig
 from xner_ray.observability.run_metrics import record_verdicts
-from xner_ray.pipeline.context import Context, NotAvailableOffline
+from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.label import Labeled, discard_damaged_shards, shards_problem
 from xner_ray.projection.demonyms import relabel_demonyms
 from xner_ray.projection.filters import assign_verdicts
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.atomic import write_json
-from xner_ray.storage.shard_store import Manifest, ShardStore
+from xner_ray.storage.manifest_table import Manifests
+from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
 from xner_ray.text.decontamination import EvaluationSentences
 
@@ -44,13 +45,13 @@ class Filtered:
     """
 
     path: Path
-    manifests: dict[str, Manifest]
+    manifests: Manifests
     sources: dict[str, str]
     ledger: Ledger
 
     def shards_of(self, language: str) -> list[Manifest]:
         """Return the manifests of a language's shards, in the order of their names. `open_filtered` opens a shard."""
-        return [self.manifests[name] for name in sorted(self.manifests) if name.startswith(f"{language}-")]
+        return list(self.manifests.select(s for s in self.manifests if s.startswith(f"{language}-")).objects())
 
     def sources_of(self, language: str) -> dict[str, str]:
         """Return `sources` of one language."""
@@ -81,33 +82,31 @@ class Filter(Stage):
         }
         if gold := [item for item in config.evaluation if item.language in config.languages]:
             parts["held_out"] = sorted({(part["language"], part["sha256"]) for part in ctx.gold_parts(gold)})
-        return [Piece("", parts, items={name: m.sha256 for name, m in _sources(ctx, labeled).items()})]
+        return [Piece("", parts, items=_sources(labeled))]
 
     def problem(self, ctx: Context, piece: PieceDir) -> str | None:
         if (problem := super().problem(ctx, piece)) is not None:
             return problem
-        return shards_problem(ShardStore(piece.path), piece)
+        return shards_problem(ctx, piece.path, piece)
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         (piece,) = todo
-        store, sources = ShardStore(piece.path), _sources(ctx, inputs["label"])
-        discard_damaged_shards(ctx, self.name, store, piece)
-        missing = store.missing(piece.piece.items)
+        listing = discard_damaged_shards(ctx, self.name, piece.path, piece)
+        missing = set(ShardStore(piece.path).missing(piece.piece.items, listing.manifests))
         if missing:
-            with ctx.record_work("filter", piece.path.name, pairs=sum(sources[name].rows for name in missing)):
-                _filter_shards(ctx, inputs["label"].root, {name: sources[name] for name in missing}, piece.path)
-        ledger = _ledger(inputs, store, sources)
+            _filter_shards(ctx, inputs["label"], missing, piece.path)
+            listing = ctx.list_new_commits(piece.path)
+        ledger = _ledger(inputs, listing.manifests.select(piece.piece.items))
         ledger.check()
         tree = {"total": ledger.to_json(), "by_language": ledger.by("language"), "cells": ledger.to_rows()}
         write_json(piece.path / LEDGER, tree)
         piece.commit(files=[piece.path / LEDGER])  # shards have manifests of their own
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Filtered:
-        path, sources = done[""].path, _sources(ctx, inputs["label"])
-        manifests = {name: m for name, m in ShardStore(path).committed().items() if name in sources}
+        path, sources = done[""].path, _sources(inputs["label"])
         tree = json.loads((path / LEDGER).read_text(encoding="utf-8"))
-        hashes = {name: m.sha256 for name, m in sources.items()}
-        return Filtered(path, manifests, hashes, Ledger.from_rows(tree["cells"]))
+        manifests = ctx.listed_store(path).manifests.select(sources)
+        return Filtered(path, manifests, sources, Ledger.from_rows(tree["cells"]))
 
 
 def lacking_types(config: Config) -> dict[str, list[str]]:
@@ -115,38 +114,42 @@ def lacking_types(config: Config) -> dict[str, list[str]]:
     return {x: config.teacher.drop_types.get(x, []) for x in config.rules.demonym_country_type}
 
 
-def _sources(ctx: Context, labeled: Labeled) -> dict[str, Manifest]:
-    """Return the labeled shards by the names of the filtered shards.
+def _sources(labeled: Labeled) -> dict[str, str]:
+    """Return the hashes of the labeled shards by the names of the filtered shards.
 
     The name contains the hash of the labeled shard, so a shard that was labeled again gets a new filtered shard.
     """
-    if ctx.offline and "://" in labeled.root:
-        raise NotAvailableOffline(f"the labeled shards are in {labeled.root}, which plan does not open")
-    committed = ShardStore(labeled.root).committed()
-    return {f"{s}-{m.sha256[:8]}": m for s, m in committed.items() if s in labeled.shards}
+    return {_filtered_name(s, sha256): sha256 for s, sha256 in labeled.manifests.by_shard("sha256").items()}
 
 
-def _ledger(inputs: Inputs, store: ShardStore, sources: Mapping[str, Manifest]) -> Ledger:
+def _filtered_name(shard: str, sha256: str) -> str:
+    return f"{shard}-{sha256[:8]}"
+
+
+def _ledger(inputs: Inputs, manifests: Manifests) -> Ledger:
     """Return the ledger: the pairs that ingest read, and their outcomes from the manifests of the filtered shards."""
     ledger = inputs["ingest"].ledger()
-    for name, manifest in store.committed().items():
-        if name in sources:
-            ledger.merge(Ledger.from_rows(manifest.extra["ledger"]))
+    for extra in manifests.extras():
+        ledger.merge(Ledger.from_rows(extra["ledger"]))
     return ledger
 
 
-def _filter_shards(ctx: Context, root: str, sources: Mapping[str, Manifest], out: Path) -> None:
+def _filter_shards(ctx: Context, labeled: Labeled, missing: Collection[str], out: Path) -> None:
     function = partial(
         filter_shard,
-        root=root,
+        root=labeled.root,
         rules=ctx.config.rules,
         lacking=lacking_types(ctx.config),
         held_out=ctx.held_out.keys,
         out=str(out),
     )
-    items = [(name, m.shard, m.sha256) for name, m in sorted(sources.items())]
-    with ctx.progress("filter", len(items), sum(m.rows for m in sources.values())) as progress:
-        for rows, cells in ctx.executor.map(function, items):
+    manifests = labeled.manifests
+    columns = zip(manifests, *map(manifests.column, ("sha256", "rows")), strict=True)
+    shards = [(_filtered_name(shard, sha256), shard, sha256, rows) for shard, sha256, rows in columns]
+    items = sorted(item for item in shards if item[0] in missing)
+    pairs = sum(rows for *_, rows in items)
+    with ctx.record_work("filter", out.name, pairs=pairs), ctx.progress("filter", len(items), pairs) as progress:
+        for rows, cells in ctx.executor.map(function, [(name, shard, sha256) for name, shard, sha256, _ in items]):
             progress.advance(rows)
             record_verdicts(ctx.metrics, cells)
     ctx.log(f"[filter] {progress.done_pairs:,} pairs in {len(items)} shards have a verdict")

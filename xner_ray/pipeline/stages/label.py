@@ -29,7 +29,8 @@ from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.preflight.labeling_checks import check_labeling
 from xner_ray.storage.fingerprint import hash_file
-from xner_ray.storage.shard_store import ShardStore
+from xner_ray.storage.manifest_table import Manifests
+from xner_ray.storage.shard_store import ShardStore, StoreListing
 from xner_ray.storage.stage_dir import StageDir
 
 _NOT_IN_FINGERPRINT = {
@@ -44,12 +45,12 @@ class Labeled:
     Attributes:
         name: name of the stage's directory.
         root: folder or URL of the shard store.
-        shards: names of the shards of this run.
+        manifests: of the shards of this run.
     """
 
     name: str
     root: str
-    shards: frozenset[str]
+    manifests: Manifests
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Label(Stage):
             return problem
         if ctx.offline and "://" in root:
             raise NotAvailableOffline(f"the shards are in {root}, which plan does not open")
-        return shards_problem(ShardStore(root), piece)
+        return shards_problem(ctx, root, piece)
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         (piece,) = todo
@@ -100,19 +101,19 @@ class Label(Stage):
         models = self._models(ctx, inputs)
         if not self.null_model:
             check_conventions(ctx.config, ctx.config_file, models.teachers)
-        store = ShardStore(root)
-        discard_damaged_shards(ctx, self.name, store, piece)
+        store, listing = ShardStore(root), discard_damaged_shards(ctx, self.name, root, piece)
         _write_plan(ctx, piece.path, root, inputs["ingest"], shards)
-        missing = set(store.missing(piece.piece.items))
+        missing = set(store.missing(piece.piece.items, listing.manifests))
         left = sorted((s for s in shards if s.shard in missing), key=lambda s: s.shard)
         pairs = sum(s.rows for s in shards)
         ctx.log(f"[label] {len(shards)} shards, {pairs:,} pairs; {len(shards) - len(left)} shards are done")
-        if swept := store.sweep():
+        if swept := store.sweep(listing=listing):
             ctx.log(f"[label] {len(swept)} files of killed attempts were deleted")
         if left:
             with ctx.record_work("label", piece.path.name, pairs=sum(s.rows for s in left)):
-                self._label(ctx, models, left, root, len(shards), _precision_of(store, shards, missing))
-        if still := store.missing(piece.piece.items):
+                self._label(ctx, models, left, root, len(shards), _precision_of(listing.manifests, shards, missing))
+            listing = ctx.list_new_commits(root)
+        if still := store.missing(piece.piece.items, listing.manifests):
             raise UserError(
                 f"{len(still)} shards were not committed, e.g. {still[0]}", file=root, remedy="run it again"
             )
@@ -120,7 +121,9 @@ class Label(Stage):
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Labeled:
         folder = done[""].path
-        return Labeled(folder.name, _root(ctx.config, folder), frozenset(s.shard for s in inputs["ingest"].shards()))
+        root = _root(ctx.config, folder)
+        manifests = ctx.listed_store(root).manifests
+        return Labeled(folder.name, root, manifests.select(s.shard for s in inputs["ingest"].shards()))
 
     def _label(
         self,
@@ -192,11 +195,10 @@ class Label(Stage):
         }
 
 
-def _precision_of(store: ShardStore, shards: Sequence[ShardDescriptor], missing: set[str]) -> str | None:
+def _precision_of(manifests: Manifests, shards: Sequence[ShardDescriptor], missing: set[str]) -> str | None:
     """The precision of the shards that are committed. `auto` can mean another one on the machine that continues a run."""
     done = next((shard.shard for shard in shards if shard.shard not in missing), None)
-    manifest = store.manifest(done) if done else None
-    return manifest.extra.get("precision") if manifest else None
+    return manifests[done].extra.get("precision") if done else None
 
 
 def check_conventions(config: Config, config_file: str, teachers: Mapping[str, str]) -> None:
@@ -225,20 +227,28 @@ def check_conventions(config: Config, config_file: str, teachers: Mapping[str, s
             )
 
 
-def shards_problem(store: ShardStore, piece: PieceDir) -> str | None:
-    """Return the reason why the shards of a piece are not complete; None if they are."""
-    total, missing = len(piece.piece.items), len(store.missing(piece.piece.items))
+def shards_problem(ctx: Context, root: str | Path, piece: PieceDir) -> str | None:
+    """List the store of a piece, and return the reason why its shards are not complete; None if they are."""
+    listing, shards = ctx.list_store(root), piece.piece.items
+    total, missing = len(shards), len(ShardStore(root).missing(shards, listing.manifests))
     if missing:
         return f"{missing} of {total} shards are missing"
-    damaged = len(store.damaged(piece.piece.items))
+    damaged = len(listing.damaged & shards.keys())
     return f"{damaged} of {total} shards are damaged" if damaged else None
 
 
-def discard_damaged_shards(ctx: Context, stage: str, store: ShardStore, piece: PieceDir) -> None:
-    """Delete the manifests of shards whose file is missing, truncated or damaged, so that the shards are made again."""
-    for shard in store.damaged(piece.piece.items):
+def discard_damaged_shards(ctx: Context, stage: str, root: str | Path, piece: PieceDir) -> StoreListing:
+    """Delete the manifests of shards whose file is missing, truncated or damaged, so that the shards are made again.
+
+    Returns:
+        the listing of the store after that.
+    """
+    listing = ctx.listed_store(root)
+    damaged = [shard for shard in piece.piece.items if shard in listing.damaged]
+    for shard in damaged:
         ctx.log(f"[{stage}] damaged: the file of shard {shard} is missing, truncated or damaged; it is made again")
-        store.uncommit(shard)
+        ShardStore(root).uncommit(shard)
+    return ctx.list_new_commits(root) if damaged else listing
 
 
 def _root(config: Config, folder: Path) -> str:
