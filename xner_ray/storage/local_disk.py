@@ -28,9 +28,14 @@ class LocalDisk:
         return str(self.root / name)
 
     def read(self, name: str) -> bytes | None:
-        with contextlib.suppress(FileNotFoundError), explained(self.root / name):
-            return (self.root / name).read_bytes()
-        return None
+        try:  # of many small files, so without the cost of a Path and of context managers
+            with open(f"{self.root}/{name}", "rb", buffering=0) as file:
+                return file.readall()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            with explained(self.root / name):
+                raise
 
     def write(self, name: str, data: bytes | memoryview, step: str = "file") -> None:
         write_bytes(self.root / name, data, step=step)
@@ -52,11 +57,13 @@ class LocalDisk:
         try:
             with explained(path), os.scandir(path) as entries:
                 for entry in entries:
-                    with contextlib.suppress(FileNotFoundError):  # temporary files may vanish meanwhile
+                    try:
                         stat = entry.stat()
-                        if S_ISREG(stat.st_mode):
-                            stamp = f"{stat.st_size}-{stat.st_mtime_ns}"
-                            found[prefix + entry.name] = FileEntry(stat.st_size, now - stat.st_mtime, stamp)
+                    except FileNotFoundError:  # temporary files may vanish meanwhile
+                        continue
+                    if S_ISREG(stat.st_mode):
+                        stamp = f"{stat.st_size}-{stat.st_mtime_ns}"
+                        found[prefix + entry.name] = FileEntry(stat.st_size, now - stat.st_mtime, stamp)
         except FileNotFoundError:
             return {}
         return found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -69,7 +69,7 @@ class Manifest:
             manifest = _MANIFEST.validate_json(text)
             if manifest.file != f"{manifest.shard}.{manifest.attempt}.parquet" or not _NAME.fullmatch(manifest.shard):
                 problem, key = f"it names {manifest.file!r}", "file"
-            elif file is not None and Path(str(file)).stem != manifest.shard:
+            elif file is not None and os.path.basename(str(file)) != manifest.shard + SUFFIX:
                 problem, key = f"it is of shard {manifest.shard}", "shard"
             elif manifest.check and not _is_intact(text, manifest.check):
                 problem, key = "its checksum is another one", "check"

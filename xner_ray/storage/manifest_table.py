@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 from xner_ray.storage.blob_store import BlobStore
 from xner_ray.storage.file_entry import FileEntry
-from xner_ray.storage.fingerprint import canonical_json
 from xner_ray.storage.manifest import FOLDER, SUFFIX, Manifest, manifest_file
 
 # `stamp` is that of the manifest's file. `extra` is JSON, and may be large.
@@ -29,6 +28,7 @@ SCHEMA = pa.schema(
         ("extra", pa.large_string()),
     ]
 )
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # `json.dumps` makes a new encoder each time
 _THREADS, _MAX_BATCH = 16, 256  # an object store takes 10 ms for an answer, and gives many at once
 
 
@@ -132,7 +132,7 @@ def _as_table(manifests: Sequence[Manifest], stamps: Mapping[str, str]) -> pa.Ta
         name: [getattr(m, name) for m in manifests] for name in SCHEMA.names if name not in ("stamp", "extra")
     }
     columns["stamp"] = [stamps[m.shard] for m in manifests]
-    columns["extra"] = [canonical_json(m.extra) for m in manifests]
+    columns["extra"] = [_to_json(m.extra) for m in manifests]
     return pa.table(columns, SCHEMA)
 
 
