@@ -24,6 +24,10 @@ A manifest is never rewritten. It holds the hash of the shard's input, so a chan
 same table gives the same bytes (fixed writer settings, one chunk, no timestamps). Only the attempt id differs, and with it the
 file name.
 
+*Packs.* A store of 250,000 shards has as many manifests. `manifest_packs.py` copies their content to a few files, and
+`manifest_table.py` lists a store with them: it asks for the names and stamps (size and time, or ETag) of all manifests, takes
+those that have the packed stamp from the packs, and reads the others. So packs commit nothing, and may be deleted.
+
 *Object stores.* A PUT is atomic there, so there are no temporary files and no fsync. Step 1 is a PUT. Step 2 is a PUT with
 If-None-Match, which the store refuses if the name is taken. If the reply to it is lost, the writer sends it again, and step 3
 shows whether the first one succeeded. A store without this condition is refused before work starts (`ShardStore.probe`).
