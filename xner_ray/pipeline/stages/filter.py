@@ -25,6 +25,7 @@ from xner_ray.projection.demonyms import relabel_demonyms
 from xner_ray.projection.filters import assign_verdicts
 from xner_ray.projection.ledger import Ledger
 from xner_ray.storage.atomic import write_json
+from xner_ray.storage.manifest import Manifest
 from xner_ray.storage.manifest_table import Manifests
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
