@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,23 @@ def test_map_on_ray_keeps_the_order_and_raises_what_a_task_raised(ray_session, t
     assert list(executor.map(abs, range(-20, 0))) == list(range(20, 0, -1))
     with pytest.raises(UserError, match="OLD=NEW"):
         list(executor.map(parse_map, ["a=b", "a"]))
+
+
+def test_map_on_ray_runs_as_many_tasks_at_a_time_as_there_are_cpus(ray_session, tmp_path):
+    import ray
+
+    cpus = int(ray.cluster_resources()["CPU"])
+    executor = RayExecutor(RayConfig(), tmp_path, lambda line: None)
+    assert list(executor.map(partial(meet, folder=tmp_path, number=cpus), range(2 * cpus))) == [True] * 2 * cpus
+
+
+def meet(item: int, folder: Path, number: int) -> bool:
+    """Wait until so many tasks have started; False if they do not within a minute."""
+    (folder / str(item)).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < number and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return len(list(folder.iterdir())) >= number
 
 
 def test_a_stream_on_ray_gives_items_in_order(ray_session, tmp_path):

@@ -17,6 +17,7 @@ from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.verify import check_file, dump_checked, load_checked
 
 FILE = "ingest.json"
+_reports: dict[tuple[int, ...], IngestReport] = {}
 
 
 @dataclass
@@ -95,20 +96,26 @@ class IngestReport:
 def load_report(folder: Path) -> IngestReport | None:
     """The report of a finished ingest; None where the folder has none.
 
+    This process remembers the report of a file that does not change, because a collection has one for each generation.
+
     Raises:
         UserError: the file cannot be read.
     """
     path = Path(folder) / FILE
     try:
-        tree = load_checked(path.read_bytes())
-        return IngestReport(
-            tree["language"],
-            tree["seed"],
-            {name: CorpusCount(**counts) for name, counts in tree["corpora"].items()},
-            [Shard(**shard) for shard in tree["shards"]],
-            tree["made_from"],
-            tree.get("files", {}),
-        )
+        stat = path.stat()
+        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if key not in _reports:
+            tree = load_checked(path.read_bytes())
+            _reports[key] = IngestReport(
+                tree["language"],
+                tree["seed"],
+                {name: CorpusCount(**counts) for name, counts in tree["corpora"].items()},
+                [Shard(**shard) for shard in tree["shards"]],
+                tree["made_from"],
+                tree.get("files", {}),
+            )
+        return _reports[key]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:

@@ -87,6 +87,14 @@ def sync_tree(root: Path) -> None:
         sync_folder(Path(folder))
 
 
+def sync_files(files: Collection[Path]) -> None:
+    """Sync files and the folders that they are in to disk."""
+    for file in files:
+        _sync_file(file)
+    for folder in {file.parent for file in files}:
+        sync_folder(folder)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its parents durably; nothing happens if it exists. Raises: UserError if it cannot be made."""
     with explained(path, _FULL | _UNFIT | _NO_FOLDER):

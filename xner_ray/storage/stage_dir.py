@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.errors import UserError
-from xner_ray.storage.atomic import TEMP, explained, sync_tree, write_bytes
+from xner_ray.storage.atomic import TEMP, explained, sync_files, sync_tree, write_bytes
 from xner_ray.storage.fingerprint import canonical_json, describe_change, fingerprint, hash_file
 from xner_ray.storage.verify import NOTE, damage_note
 
@@ -192,9 +192,13 @@ def commit_dir(path: Path, info: Mapping[str, Any], files: Iterable[Path] | None
     Args:
         path: a directory that `StageDir.create` made.
         info: what else the marker says.
-        files: files that it vouches for; default: all below `path`.
+        files: files that it vouches for; default: all below `path`. Other files are not synced, because they may be many.
     """
-    sync_tree(path)
+    if files is None:
+        sync_tree(path)
+    else:
+        files = list(files)
+        sync_files(files)
     chosen = sorted(files) if files is not None else sorted(p for p in path.rglob("*") if p.is_file())
     listed = {p.relative_to(path).as_posix(): p for p in chosen if p.name != MARKER and not _temporary(p)}
     marker = {
