@@ -39,6 +39,7 @@ def opened():
 
 def run(root: Path, corpora: dict[str, int]) -> Runner:
     """Ingest, label and filter corpora of so many shards each."""
+    root.mkdir(exist_ok=True)
     for name, shards in corpora.items():
         if not (root / name).exists():
             rows = range(shards * SHARD_ROWS)
@@ -56,9 +57,9 @@ def run(root: Path, corpora: dict[str, int]) -> Runner:
 
 def test_a_run_with_one_new_shard_opens_as_many_files_at_1_10_and_100_times_the_history(tmp_path, monkeypatch, opened):
     monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr(manifest_packs, "MIN_LOOSE", 4)
+    monkeypatch.setattr(manifest_packs, "MIN_LOOSE", 2)
     counts = []
-    for history in (4, 40, 400):
+    for history in (2, 20, 200):
         root = tmp_path / str(history)
         run(root, {"friends": history})
         opened.clear()
