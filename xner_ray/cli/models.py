@@ -42,6 +42,9 @@ def evaluate(
     tag_map: TagMap = None,
     types: Types = None,
     scheme: TagScheme = "bio2",
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Also score transformers.pipeline, which decodes subwords, on raw text.")
+    ] = False,
     json_out: JsonOut = None,
 ) -> None:
     """Score a tagger on gold sentences: entity precision, recall and F1 in percent, overall and by type.
@@ -55,7 +58,7 @@ def evaluate(
     from xner_ray.results.report.table import scores_table
     from xner_ray.text.tag_schemes import as_scheme
 
-    scores = evaluate_model(folder, str(data), language, mapping, comma_list(types), as_scheme(scheme))
+    scores = evaluate_model(folder, str(data), language, mapping, comma_list(types), as_scheme(scheme), pipeline)
     show(scores_table(scores, f"{data.name} ({language})"))
     if json_out:
         write_json(json_out, scores)

@@ -58,3 +58,9 @@ def expected_error(bins: Sequence[dict[str, Any]]) -> float | None:
     """
     total = sum(row["entities"] for row in bins)
     return sum(abs(row["score"] * row["entities"] - row["correct"]) for row in bins) / total if total else None
+
+
+def ece(bins: Sequence[dict[str, Any]]) -> float | None:
+    """The expected calibration error in points, rounded; None without entities."""
+    error = expected_error(bins)
+    return None if error is None else round(100 * error, 2)

@@ -14,8 +14,9 @@ from xner_ray.config import TagScheme
 from xner_ray.encoders.row_guard import name_failing_row
 from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import resample, sentence_counts, with_intervals
-from xner_ray.evaluation.calibration import reliability
+from xner_ray.evaluation.calibration import ece, reliability
 from xner_ray.evaluation.scores import scores
+from xner_ray.evaluation.text_scores import pipeline_scores, text_scores
 from xner_ray.ner.label_normalizer import SPACY_PREFIX
 from xner_ray.storage.stage_dir import check_contents
 from xner_ray.text.conll import Sentence, read_conll
@@ -49,12 +50,14 @@ def evaluate_model(
     tag_map: Mapping[str, str] | None = None,
     types: Sequence[str] | None = None,
     scheme: TagScheme = "bio2",
+    pipeline: bool = False,
 ) -> dict[str, Any]:
     """Score a tagger's folder on a CoNLL file.
 
     Returns:
         precision, recall, f1 (percent, strict entity match by seqeval), f1_interval (95%, bootstrap), support, types,
-        calibration, sentences.
+        calibration, ece (expected calibration error in points), sentences, text (see `text_scores`), and with `pipeline` also
+        pipeline (see `pipeline_scores`).
 
     Raises:
         UserError: the folder holds no tagger, the model was edited after its training, the file is not what `text.conll` reads,
@@ -69,7 +72,10 @@ def evaluate_model(
     sentences = read_conll(data, language, tag_map, types, scheme=scheme)
     tagger = open_named_tagger(model)
     check_types(tagger.types, read_conll(data, language, tag_map, scheme=scheme), data, tag_map, types)
-    return without_draws(evaluate_tagger(tagger, sentences, types))
+    measured = without_draws(evaluate_tagger(tagger, sentences, types)) | {
+        "text": text_scores(tagger, sentences, types)
+    }
+    return measured | ({"pipeline": pipeline_scores(model, sentences, types)} if pipeline else {})
 
 
 def check_types(
@@ -131,7 +137,7 @@ def evaluate_tagger(
         types: predictions of other types count as O, as such gold entities did when the file was read; default: all count.
 
     Returns:
-        as `evaluate_model`, with the resampled F1 values under DRAWS.
+        as `evaluate_model` without `text`, with the resampled F1 values under DRAWS.
     """
     texts = [s.join_tokens() for s in sentences]
     predicted, certain = name_failing_row(
@@ -143,9 +149,11 @@ def evaluate_tagger(
         predicted = [[tag if tag[2:] in types else "O" for tag in tags] for tags in predicted]
     gold = [s.tags for s in sentences]
     draws = resample(*sentence_counts(gold, predicted))
+    bins = reliability(certain, _correct(gold, predicted))
     return {
         **with_intervals(scores(gold, predicted), draws),
-        "calibration": reliability(certain, _correct(gold, predicted)),
+        "calibration": bins,
+        "ece": ece(bins),
         "sentences": len(sentences),
         DRAWS: draws,
     }

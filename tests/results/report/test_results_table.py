@@ -57,6 +57,21 @@ def test_all_results_are_shown():
     assert "teacher 1 min 05 s, label 1 h 06 min; total 1 h 07 min" in text
 
 
+def test_scores_of_raw_text_and_calibration_errors_are_shown_where_all_sets_have_them():
+    results = copy.deepcopy(RESULTS)
+    for name, row in results["sets"].items():
+        row["student"] |= {"text": {"f1": 70.5}, "ece": 3.21 if name == "news" else None}
+    results["source_sets"]["en-dev"] |= {"text": {"f1": 89.96}, "ece": 0.0}
+    lines = printed(results_table(results)).splitlines()
+    german = next(line for line in lines if line.startswith("de "))
+    assert " ".join(german.split()) == "de news 60.0 70.0 64.6 71.5 72.5 72.0 70.5 +7.4 1,300"
+    assert max(map(len, lines)) <= 80
+    assert "Calibration error of the students in points: news 3.2" in [line.strip() for line in lines]
+    assert any("F1 90.0, 90.0 on raw text; calibration error 0.0 points" in line for line in lines)
+    del results["sets"]["news"]["student"]["text"]
+    assert "70.5" not in printed(results_table(results))
+
+
 def test_ledger_that_does_not_add_up_is_reported():
     results = copy.deepcopy(RESULTS)
     results["ledger"]["kept"] -= 1

@@ -12,9 +12,10 @@ from typing import Any
 
 from xner_ray.config import Config, GoldConfig
 from xner_ray.evaluation.bootstrap import gain, mean_draws, with_intervals
-from xner_ray.evaluation.calibration import merge
+from xner_ray.evaluation.calibration import ece, merge
 from xner_ray.evaluation.scores import mean_scores
 from xner_ray.evaluation.tagger_scores import DRAWS, evaluate_tagger, without_draws
+from xner_ray.evaluation.text_scores import text_scores
 from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.student import Student
@@ -28,7 +29,7 @@ Measured = dict[Pair, dict[str, Any]]
 
 
 class ScoreModels(Stage):
-    """Scores models on gold sets. Result: the value of `evaluate_tagger` for each pair.
+    """Scores models on gold sets. Result: the value of `evaluate_tagger` for each pair, and `text`, the scores on raw text.
 
     Args:
         pairs: the gold set of each pair (folder of a model, path of a gold set).
@@ -61,7 +62,8 @@ class ScoreModels(Stage):
                 piece.commit()
                 amount["sentences"] = amount.get("sentences", 0) + scores["sentences"]
                 name = f"{Path(model).parent.parent.name} on {Path(path).name}"
-                ctx.log(f"[evaluate] {n}/{len(missing)} {name}: F1 {scores['f1']:.2f}")
+                text = f"F1 {scores['f1']:.2f}, {scores['text']['f1']:.2f} on raw text"
+                ctx.log(f"[evaluate] {n}/{len(missing)} {name}: {text}")
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Measured:
         return {pair: json.loads((done[_key(pair)].path / SCORES).read_text()) for pair in self.pairs}
@@ -139,7 +141,9 @@ def score_models(
     for model, sets in work.items():
         tagger = open_tagger(model)
         for gold in sets:
-            yield model, gold.path, evaluate_tagger(tagger, read_gold_file(gold, fill[gold.path]), gold.types)
+            sentences = read_gold_file(gold, fill[gold.path])
+            measured = evaluate_tagger(tagger, sentences, gold.types)
+            yield model, gold.path, measured | {"text": text_scores(tagger, sentences, gold.types)}
 
 
 def _key(pair: Pair) -> str:
@@ -176,9 +180,12 @@ def _mean(runs: list[dict[str, Any]]) -> dict[str, Any]:
     if len(runs) == 1:
         return runs[0]
     draws = mean_draws([one[DRAWS] for one in runs])
+    bins = merge([one["calibration"] for one in runs])
     return {
         **with_intervals(mean_scores(runs), draws),
-        "calibration": merge([one["calibration"] for one in runs]),
+        "text": mean_scores([one["text"] for one in runs]),
+        "calibration": bins,
+        "ece": ece(bins),
         "sentences": runs[0]["sentences"],
         DRAWS: draws,
     }

@@ -36,7 +36,11 @@ def results_table(results: Mapping[str, Any], out: str | None = None) -> Rendera
     """
     sets = results.get("sets") or results["languages"]
     parts: list[RenderableType] = [_gains(sets) if sets else Text(_NO_SETS)]
-    parts += [Text(f"Teacher on {name}: F1 {row['f1']:.1f}") for name, row in results.get("source_sets", {}).items()]
+    parts += [Text(_teacher(name, row)) for name, row in results.get("source_sets", {}).items()]
+    if errors := [
+        f"{name} {row['student']['ece']:.1f}" for name, row in sets.items() if row["student"].get("ece") is not None
+    ]:
+        parts.append(Text(f"Calibration error of the students in points: {', '.join(errors)}"))
     if not sets and not results.get("source_sets"):
         parts.append(Text("The teacher has no score. The key `dev` names gold of the source language."))
     if results.get("held_out_gold"):
@@ -56,16 +60,27 @@ def _gains(sets: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(title="Entity scores in percent, before (zero-transfer) and after (student)", **_PLAIN)
     for header in ("", "evaluation set"):
         table.add_column(header, vertical="bottom")
-    for header in ("before\nP", "\nR", "\nF1", "after\nP", "\nR", "\nF1", "\ngain", "sen-\ntences"):
+    has_text = all("text" in row["student"] for row in sets.values())  # results of older versions lack it
+    if has_text:
+        table.caption = "text: F1 of the student on raw text, as `xner tag` reads it"
+    text_header = ("\ntext",) if has_text else ()
+    for header in ("before\nP", "\nR", "\nF1", "after\nP", "\nR", "\nF1", *text_header, "\ngain", "sen-\ntences"):
         table.add_column(header, justify="right", no_wrap=True)
     for name, row in sets.items():
         before, after = row["zero_transfer"], row["student"]
         cells = [f"{side[metric]:.1f}" for side in (before, after) for metric in METRICS]
         if after.get("runs", 1) > 1:
             cells[-1] += f" ±{after['std']['f1']:.1f}"
+        cells += [f"{after['text']['f1']:.1f}"] if has_text else []
         gain = _gain(after["f1"] - before["f1"])
         table.add_row(row.get("language", ""), Text(name), *cells, gain, f"{row['sentences']:,}")
     return table
+
+
+def _teacher(name: str, row: Mapping[str, Any]) -> str:
+    text = f", {row['text']['f1']:.1f} on raw text" if "text" in row else ""
+    error = f"; calibration error {row['ece']:.1f} points" if row.get("ece") is not None else ""
+    return f"Teacher on {name}: F1 {row['f1']:.1f}{text}{error}"
 
 
 def _gain(points: float) -> Text:
@@ -174,6 +189,12 @@ def scores_table(scores: Mapping[str, Any], title: str) -> Table:
     for name, row in rows:
         support = row.get("support", row.get("gold", ""))
         table.add_row(name, *(f"{row[m]:.2f}" for m in METRICS), str(support))
-    if "sentences" in scores:
-        table.caption = f"{scores['sentences']:,} sentences"
+    captions = [f"{scores['sentences']:,} sentences"] if "sentences" in scores else []
+    if "text" in scores:
+        captions.append(f"F1 {scores['text']['f1']:.2f} on raw text")
+    if "pipeline" in scores:
+        captions.append(f"F1 {scores['pipeline']['f1']:.2f} with transformers.pipeline")
+    if scores.get("ece") is not None:
+        captions.append(f"expected calibration error {scores['ece']:.1f} points")
+    table.caption = ", ".join(captions) or None
     return table

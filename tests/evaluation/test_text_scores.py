@@ -1,0 +1,86 @@
+"""Scores on raw text: spans by characters, with the tagger as `xner tag` calls it and with `transformers.pipeline`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from xner_ray.encoders.load import load_model, save_tokenizer
+from xner_ray.encoders.model_languages import store_languages
+from xner_ray.errors import UserError
+from xner_ray.evaluation.tagger_scores import evaluate_model
+from xner_ray.evaluation.text_scores import pipeline_scores, span_scores, text_scores
+from xner_ray.ner.tagger import open_tagger
+from xner_ray.text.conll import Sentence, write_conll
+from xner_ray.text.tags import label_list
+
+SENTENCES = [
+    Sentence(["„", "Anna", "“", "aus", "Bad", "Ems", "."], ["O", "B-PER", "O", "O", "B-LOC", "I-LOC", "O"], "de"),
+    Sentence(["Ulm", "(", "Bonn", ")"], ["B-LOC", "O", "B-LOC", "O"], "de"),
+]
+
+
+class Fixed:
+    """A tagger of given entities that records what it reads."""
+
+    def __init__(self, entities):
+        self.entities = entities
+
+    def tag(self, texts, language):
+        self.texts, self.language = list(texts), language
+        return [self.entities[text] for text in texts]
+
+
+def test_spans_are_compared_by_characters_of_natural_text():
+    tagger = Fixed(
+        {
+            "„Anna“ aus Bad Ems.": [(1, 5, "PER", 0.9), (11, 14, "LOC", 0.9)],  # Bad Ems is one word too short
+            "Ulm (Bonn)": [(0, 3, "LOC", 0.9), (5, 9, "LOC", 0.9), (5, 9, "PER", 0.1)],
+        }
+    )
+    scores = text_scores(tagger, SENTENCES)
+    assert (tagger.texts, tagger.language) == (["„Anna“ aus Bad Ems.", "Ulm (Bonn)"], "de")
+    assert scores == {"precision": 60.0, "recall": 75.0, "f1": 66.67, "support": 4}
+    assert text_scores(tagger, SENTENCES, ["LOC"])["precision"] == 66.67
+    assert text_scores(tagger, [])["f1"] == span_scores([[]], [[]])["f1"] == 0.0
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_encoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tagger")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = load_model(tiny_encoder, label_list(["LOC", "PER"]))
+        torch.nn.init.normal_(model.classifier.weight, std=2.0)
+    model.save_pretrained(folder)
+    save_tokenizer(tiny_encoder, folder)
+    store_languages(folder, ["de"])
+    return folder
+
+
+def test_the_scores_are_those_of_tag_and_of_the_pipeline(folder, tmp_path):
+    """Gold is what one of them finds, so its F1 is 100, and that of the other is not, because the head is random."""
+    from transformers import pipeline
+
+    tagger = open_tagger(folder)
+    found = tagger.tag(["Anna in Bonn"])
+    tags = tagger.predict_tags([("Anna in Bonn", [(0, 4), (5, 7), (8, 12)])])[0][0]
+    gold = [Sentence(["Anna", "in", "Bonn"], tags, "de")]
+    assert found and text_scores(tagger, gold)["f1"] == 100
+    theirs = pipeline("token-classification", model=str(folder), aggregation_strategy="simple")("Anna in Bonn")
+    spans = [(e["start"], e["end"], e["entity_group"]) for e in theirs]
+    expected = span_scores([[tuple(e[:3]) for e in found]], [spans])
+    assert pipeline_scores(folder, gold) == expected and expected["f1"] < 100
+
+    write_conll(tmp_path / "gold.conll", gold)
+    scores = evaluate_model(str(folder), str(tmp_path / "gold.conll"), "de", pipeline=True)
+    assert (scores["f1"], scores["text"]["f1"], scores["pipeline"]) == (100, 100, expected)
+    assert scores["ece"] == pytest.approx(
+        100 - 100 * sum(e.score for row in found for e in row) / sum(map(len, found)), abs=0.1
+    )
+
+
+def test_a_folder_without_weights_has_no_pipeline(tmp_path):
+    with pytest.raises(UserError) as error:
+        pipeline_scores(tmp_path, SENTENCES)
+    assert error.value.remedy
