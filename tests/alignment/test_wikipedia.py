@@ -12,7 +12,7 @@ import pytest
 from xner_ray import schema
 from xner_ray.alignment.examples import wikipedia
 from xner_ray.alignment.examples.builder import build_examples
-from xner_ray.alignment.examples.wikipedia import article_examples, read_langlinks, wikipedia_examples
+from xner_ray.alignment.examples.wikipedia import article_examples, check_files, read_langlinks, wikipedia_examples
 from xner_ray.config import AlignerConfig
 from xner_ray.errors import UserError
 
@@ -105,6 +105,14 @@ def test_a_bad_dump_is_an_error_with_key_and_remedy(files, tmp_path, damage):
         list(wikipedia_examples(dump, links, "de", "en", 320, 10))
     assert e.value.file == dump and e.value.remedy
     assert damage == "truncated" or e.value.key == "aligner.wikipedia_dump"
+
+
+def test_the_preflight_reads_the_beginning_of_both_files(files, tmp_path):
+    check_files(*files)
+    for wrong in ((files[1], files[1]), (files[0], files[0]), (files[0], str(tmp_path / "none.gz"))):
+        with pytest.raises(UserError) as e:
+            check_files(*wrong)
+        assert e.value.key in ("aligner.wikipedia_dump", "aligner.wikipedia_langlinks") and e.value.remedy
 
 
 def test_the_source_gives_its_quota_with_negatives_of_the_same_type(files):

@@ -183,3 +183,18 @@ def test_gold_in_a_script_without_spaces(check, folder):
 def test_the_sample_is_not_checked_before_it_exists(tmp_path):
     config = load_config("configs/tiny.yaml", [f"out={tmp_path}"])
     assert check_inputs(config, "configs/tiny.yaml") == InputReport()
+
+
+def test_the_files_of_wikipedia_are_opened(check, folder):
+    wikipedia = [
+        "aligner.example_sources={wikipedia: 1}",
+        "aligner.wikipedia_dump={data}/d.xml",
+        "aligner.wikipedia_langlinks={data}/l.sql",
+    ]
+    assert {e.key for e in check(*wikipedia).problems} == {"aligner.wikipedia_dump", "aligner.wikipedia_langlinks"}
+    (folder / "d.xml").write_text("<mediawiki><page><title>Rom</title><ns>0</ns><id>1</id></page></mediawiki>")
+    (folder / "l.sql").write_text("INSERT INTO `pagelinks` VALUES (1,0,'Rom');")
+    (error,) = check(*wikipedia).problems
+    assert error.key == "aligner.wikipedia_langlinks" and error.file == str(folder / "l.sql") and error.remedy
+    (folder / "l.sql").write_text("INSERT INTO `langlinks` VALUES (1,'en','Rome');")
+    assert check(*wikipedia).problems == []

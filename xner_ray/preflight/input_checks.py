@@ -20,6 +20,8 @@ from xner_ray.preflight.type_checks import GoldTypes, InputReport, check_types
 from xner_ray.text.cldr import display_name
 from xner_ray.text.conll import read_conll
 
+FILES_OF_EXAMPLES = ("examples_file", "lexicon", "wikipedia_dump", "wikipedia_langlinks")
+
 
 def check_inputs(config: Config, config_file: str | Path = "") -> InputReport:
     """Open the files of a config and compare them with each other.
@@ -31,6 +33,7 @@ def check_inputs(config: Config, config_file: str | Path = "") -> InputReport:
     report = InputReport(missing_files(config, config_file))
     _check_languages(config, report)
     _check_corpora(config, report)
+    _check_wikipedia(config, report)
     golds = [_read_gold(gold, config, report) for gold in _used_gold(config)]
     check_types(config, {gold.config.key: gold for gold in golds if gold is not None}, report)
     return report
@@ -94,7 +97,7 @@ def _model_folders(config: Config) -> list[tuple[str, Path]]:
 
 def _example_files(config: Config) -> list[tuple[str, Path]]:
     """The files of examples of the aligner, one for each language."""
-    patterns = {key: getattr(config.aligner, key) for key in ("examples_file", "lexicon")}
+    patterns = {key: getattr(config.aligner, key) for key in FILES_OF_EXAMPLES}
     return [
         (f"aligner.{key}", Path(config.fill(pattern, language)))
         for key, pattern in patterns.items()
@@ -151,6 +154,23 @@ def _check_corpora(config: Config, report: InputReport) -> None:
                 report.problems.append(e)
                 continue
             report.warnings += [f"{source.corpus.key} ({source.label}, {language}): {note}" for note in notes]
+
+
+def _check_wikipedia(config: Config, report: InputReport) -> None:
+    """Read the beginning of the files of the example source `wikipedia`."""
+    aligner = config.aligner
+    if not aligner.example_sources.get("wikipedia"):
+        return
+    from xner_ray.alignment.examples.wikipedia import check_files  # it imports torch
+
+    for language in config.languages:
+        files = [config.fill(str(x), language) for x in (aligner.wikipedia_dump, aligner.wikipedia_langlinks)]
+        if all(os.path.exists(file) for file in files):
+            report.files += len(files)
+            try:
+                check_files(*files)
+            except UserError as e:
+                report.problems.append(e)
 
 
 def _read_gold(gold: GoldConfig, config: Config, report: InputReport) -> GoldTypes | None:

@@ -128,6 +128,19 @@ def read_langlinks(path: str, source_language: str) -> dict[int, str]:
     return titles
 
 
+def check_files(dump: str, langlinks: str) -> None:
+    """Read the beginning of both files.
+
+    Raises:
+        UserError: a file is missing, damaged or another one.
+    """
+    next(read_articles(dump))
+    with open_text(langlinks, LANGLINKS_KEY) as stream:
+        if b"`langlinks`" not in stream.read(_BLOCK):
+            remedy = "give the file *-langlinks.sql.gz of a Wikipedia"
+            raise UserError("has no table `langlinks`", file=langlinks, key=LANGLINKS_KEY, remedy=remedy)
+
+
 def _names_of_articles(dump: str, links: Mapping[int, str]) -> dict[str, str]:
     """The name of each article by its title, up to the last article with a link."""
     names, last = {}, max(links)
