@@ -104,7 +104,7 @@ def models(work: Path, language: str, encoder: str, quick: bool = False) -> tupl
     config = work / "models.yaml"
     sizes: dict[str, Any] = {"gold": 1200, "examples": 1000, "training": ""}
     if quick:
-        sizes = {"gold": 400, "examples": 200, "training": ", training: {epochs: 1}"}
+        sizes = {"gold": 120, "examples": 80, "training": ", training: {epochs: 1}"}
     text = MODELS.format(out=work / ("quick" if quick else "models"), language=language, encoder=encoder, **sizes)
     config.write_text(text, encoding="utf-8")
     # In its own process, so that its Ray ends with the process.

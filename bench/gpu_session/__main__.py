@@ -53,6 +53,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     import transformers.models.bert.modeling_bert
     import transformers.models.xlm_roberta.modeling_xlm_roberta
     import transformers.pipelines  # noqa: F401
+    from pyarrow import parquet as pq
 
     from bench.gpu_session.attention import attention
     from bench.gpu_session.engine import engine, machine, matmul, precision
@@ -65,9 +66,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     parts = [
         Part("machine", machine, 20),
         Part("matmul", matmul, 20),
-        Part("engine", engine, 110),
+        Part("engine", engine, 100),
         Part("labeling", labeling, 90),
-        Part("attention", attention, 100),
+        Part("attention", attention, 90),
         Part("precision", precision, 50),
         Part("pipeline", pipeline, 50),
         Part("training", training, 60),
@@ -79,7 +80,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         encoder = unpack_encoder(args.pack, work / "encoder")
-        pairs = min(args.pairs, 40) if args.small else args.pairs
+        pairs = min(40 if args.small else args.pairs, pq.read_metadata(args.pack / "pairs.parquet").num_rows)
         session = Session(encoder, args.pack, work, args.device, pairs, 1 if args.small else args.rounds, args.small)
         results: dict[str, Any] = {"pairs": pairs, "small": args.small, "parts": run_parts(parts, session)}
     results["seconds"] = round(time.monotonic() - began, 1)

@@ -81,15 +81,14 @@ def engine(session: Session, recorder: Recorder) -> None:
     """Teacher and aligner over all rows, by token budget, in bf16."""
     shape, rows = large_shape(session), Rows(session)
     both = engines(session, shape, "bf16")
+    auto = both[0].max_batch_tokens
     timer = BusyTimer([e.model for e in both], session.device)
-    for budget in [*budgets(session), None]:
-        recorder.measure(
-            f"{budget or 'auto'}", lambda budget=budget: engine_rates(session, shape, rows, both, timer, budget)
-        )
+    for name, budget in {**{f"{b}": b for b in budgets(session)}, "auto": auto}.items():
+        recorder.measure(name, lambda budget=budget: engine_rates(session, shape, rows, both, timer, budget))
 
 
 def engine_rates(
-    session: Session, shape: Shape, rows: Rows, both: list[TorchEngine], timer: BusyTimer, budget: int | None
+    session: Session, shape: Shape, rows: Rows, both: list[TorchEngine], timer: BusyTimer, budget: int
 ) -> dict[str, Any]:
     """Rates of teacher and aligner at a token budget.
 
@@ -99,12 +98,10 @@ def engine_rates(
         rows: of the models.
         both: the engines.
         timer: of their models.
-        budget: padded tokens of a forward pass; None: the engine's own choice.
+        budget: padded tokens of a forward pass.
     """
     for one in both:
-        one.max_batch_tokens = (
-            budget or TorchEngine(one.model, precision="bf16", device=session.device).max_batch_tokens
-        )
+        one.max_batch_tokens = budget
 
     def run() -> None:
         for one, ids in zip(both, (rows.teacher, rows.aligner), strict=True):

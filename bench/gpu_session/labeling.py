@@ -13,21 +13,19 @@ from bench.gpu_session.models import (
     TYPES,
     BusyTimer,
     Rows,
-    embedded_model,
     embedded_shape,
     fastest,
     large_shape,
-    lower_layers,
     now,
     random_model,
+    save_model,
 )
 from bench.gpu_session.parts import Recorder, Session
 from xner_ray import schema
 from xner_ray.alignment.decoding import Decoding
-from xner_ray.alignment.projector import LABELS, Projector
+from xner_ray.alignment.projector import LABELS
+from xner_ray.alignment.projector_file import save_projector
 from xner_ray.encoders.torch_engine import TorchEngine
-from xner_ray.ner.label_table import label_table
-from xner_ray.ner.pretokenize import pretokenize_table
 from xner_ray.ner.tagger import Tagger
 
 SHARD_ROWS = 2000  # the default of `ingest.shard_rows`
@@ -35,36 +33,42 @@ BATCHES, SMALL_BATCHES = (8, 16, 32, 64, 128, 256), (4, 16)
 PIPELINE_SENTENCES = 1000  # for each batch size
 
 
-class Models:
-    """Tagger and projector of a shape, as the labeling functions make them.
+class Functions:
+    """The labeling functions of an actor, with models of a shape that are loaded from folders as in a run.
 
     Args:
         session: of the part.
-        rows: with the tokenizer.
+        rows: with the settings.
         name: `large` (random weights) or `embedded`.
-        similarity: use the untrained similarity.
     """
 
-    def __init__(self, session: Session, rows: Rows, name: str, similarity: bool):
-        self.shape = large_shape(session) if name == "large" else embedded_shape(session)
-        teacher, aligner = (self._engine(session, name, labels) for labels in (TYPES, LABELS))
-        self.engines = [teacher, aligner]
-        matcher, decoding = None, Decoding()
-        if similarity:
-            from xner_ray.alignment.similarity import Similarity
+    def __init__(self, session: Session, rows: Rows, name: str):
+        from xner_ray.labeling.shard_functions import AlignFunction, LabelFunction, LabelingModels, TokenizeFunction
 
-            layer = lower_layers(self.shape, rows.settings["similarity_layer"]).layers
-            encoder = random_model(lower_layers(self.shape, layer), session, None)
-            self.engines.append(TorchEngine(encoder, precision="bf16", device=session.device))
-            matcher = Similarity(self.engines[-1], rows.tokenizer, layer)
-            decoding = Decoding(similarity_fallback_score=0.5)
-        self.tagger = Tagger(teacher, rows.tokenizer, TYPES)
-        self.projector = Projector(aligner, rows.tokenizer, decoding, matcher)
-        self.timer = BusyTimer([e.model for e in self.engines], session.device)
+        folders = {kind: session.work / "labeling" / name / kind for kind in ("teacher", "aligner")}
+        for kind, labels in (("teacher", TYPES), ("aligner", LABELS)):
+            save_model(session, name, labels, folders[kind])
+        layers = (large_shape(session) if name == "large" else embedded_shape(session)).layers
+        layer = min(rows.settings["similarity_layer"], layers)
+        save_projector(folders["aligner"], Decoding(similarity_fallback_score=0.5), layer, str(folders["teacher"]))
+        models = LabelingModels(
+            teachers={rows.language: str(folders["teacher"])},
+            aligner=str(folders["aligner"]),
+            source_language="en",
+            null_model=False,
+            max_batch_tokens=rows.settings["max_batch_tokens"],
+            precision="bf16",
+            num_threads=1,
+        )
+        self.tokenize, self.label, self.align = TokenizeFunction(models), LabelFunction(models), AlignFunction(models)
+        similarity: Any = self.align.projector.similarity
+        self.engine: Any = self.align.projector.engine
+        engines: list[Any] = [self.label.tagger(rows.language), similarity, self.align.projector]
+        self.timer = BusyTimer([one.engine.model for one in engines], session.device)
 
-    def _engine(self, session: Session, name: str, labels: list[str]) -> TorchEngine:
-        model = random_model(self.shape, session, len(labels)) if name == "large" else embedded_model(session, labels)
-        return TorchEngine(model, precision="bf16", device=session.device)
+    def use_similarity(self, use: bool) -> None:
+        """Switch the untrained similarity on or off."""
+        self.align.projector.decoding = Decoding(similarity_fallback_score=0.5 * use)
 
 
 def labeling(session: Session, recorder: Recorder) -> None:
@@ -72,20 +76,20 @@ def labeling(session: Session, recorder: Recorder) -> None:
     rows = Rows(session)
     shards = [rows.table.slice(start, SHARD_ROWS) for start in range(0, rows.table.num_rows, SHARD_ROWS)]
     for name in ("large", "embedded"):
+        functions = Functions(session, rows, name)
         for similarity in (False, True):
+            functions.use_similarity(similarity)
             recorder.measure(
                 name + ", similarity" * similarity,
-                lambda name=name, similarity=similarity: labeling_rates(session, rows, shards, name, similarity),
+                lambda functions=functions: labeling_rates(session, rows, shards, functions),
             )
+        del functions
 
 
-def labeling_rates(
-    session: Session, rows: Rows, shards: list[pa.Table], name: str, similarity: bool
-) -> dict[str, Any]:
+def labeling_rates(session: Session, rows: Rows, shards: list[pa.Table], functions: Functions) -> dict[str, Any]:
     """Rates of one pair of models over all shards, and seconds by step."""
-    models, seconds = Models(session, rows, name, similarity), Counter[str]()
-    tokenizer, began = rows.tokenizer, time.perf_counter()
-    columns = [pretokenize_table(s, (tokenizer, "en"), (tokenizer, rows.language)) for s in shards]
+    seconds, began = Counter[str](), time.perf_counter()
+    columns = [functions.tokenize(shard, rows.language)[0] for shard in shards]
     seconds["tokenize"] = time.perf_counter() - began
     tables = [s.append_column(schema.PRETOKENIZED, c) for s, c in zip(shards, columns, strict=True)]
 
@@ -94,10 +98,10 @@ def labeling_rates(
             seconds[key] = 0
         for table in tables:
             start = now(session.device)
-            label_table(models.tagger, table.drop_columns("entities"), "en")
+            functions.label(table.drop_columns("entities"), rows.language)
             middle = now(session.device)
             # The entities of the pack: random weights would give an unrealistic number.
-            models.projector.project(table, rows.language)
+            functions.align(table, rows.language)
             seconds["label"] += middle - start
             seconds["align"] += now(session.device) - middle
 
@@ -105,9 +109,9 @@ def labeling_rates(
     return {
         "pairs_per_second": round(rows.table.num_rows / total, 1),
         "tokenized_pairs_per_second": round(rows.table.num_rows / seconds["tokenize"], 1),
-        "busy": models.timer.share(run),
+        "busy": functions.timer.share(run),
         "seconds": {step: round(value, 4) for step, value in seconds.items()},
-        "budget": models.engines[0].max_batch_tokens,
+        "budget": functions.engine.max_batch_tokens,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,9 @@ def embedded_shape(session: Session) -> Shape:
     return Shape(*(config[key] for key in keys))
 
 
-def random_model(shape: Shape, session: Session, labels: int | None) -> torch.nn.Module:
-    """XLM-R of a shape with random weights on the device: a token classifier, or an encoder if `labels` is None."""
-    from transformers import XLMRobertaConfig, XLMRobertaForTokenClassification, XLMRobertaModel
+def random_model(shape: Shape, session: Session, labels: int) -> torch.nn.Module:
+    """A token classifier of XLM-R with a shape and random weights, on the device."""
+    from transformers import XLMRobertaConfig, XLMRobertaForTokenClassification
 
     vocabulary = json.loads((session.encoder / "config.json").read_text())["vocab_size"]
     config = XLMRobertaConfig(
@@ -71,12 +71,10 @@ def random_model(shape: Shape, session: Session, labels: int | None) -> torch.nn
         max_position_embeddings=514,
         type_vocab_size=1,
         pad_token_id=1,
-        num_labels=labels or 2,
+        num_labels=labels,
     )
     torch.manual_seed(1)
     with torch.device(session.device):
-        if labels is None:
-            return XLMRobertaModel(config, add_pooling_layer=False)
         return XLMRobertaForTokenClassification(config)
 
 
@@ -91,11 +89,6 @@ def engines(session: Session, shape: Shape, precision: str) -> list[TorchEngine]
     """Teacher and aligner of a shape with random weights, as the labeling functions construct them."""
     models = [random_model(shape, session, labels) for labels in (len(TYPES), len(LABELS))]
     return [TorchEngine(model, precision=precision, device=session.device) for model in models]
-
-
-def lower_layers(shape: Shape, layers: int) -> Shape:
-    """The shape without the layers above the similarity's."""
-    return replace(shape, layers=min(layers, shape.layers))
 
 
 class Rows:
@@ -178,10 +171,14 @@ class BusyTimer:
         return event
 
 
-def save_random_model(session: Session, shape: Shape, folder: Path) -> Path:
-    """Write a folder with random weights that a training starts from."""
+def save_model(session: Session, name: str, labels: list[str], folder: Path) -> Path:
+    """Write a token classifier with random weights (`large`) or with those of the embedded encoder, in bf16."""
     from xner_ray.encoders.load import save_tokenizer
 
-    random_model(shape, session, len(TYPES)).save_pretrained(folder)
+    large = name == "large"
+    model: Any = random_model(large_shape(session), session, len(labels)) if large else embedded_model(session, labels)
+    model.config.id2label = dict(enumerate(labels))
+    model.config.label2id = {label: i for i, label in enumerate(labels)}
+    model.to(torch.bfloat16).save_pretrained(folder)
     save_tokenizer(session.encoder, folder)
     return folder

@@ -35,7 +35,7 @@ def write_pack(out: Path, encoder: str, text: Path | None, language: str, max_pa
     import pyarrow.parquet as pq
 
     from bench.inputs import read_text
-    from xner_ray.config import AlignerConfig, TrainingConfig
+    from xner_ray.config import AlignerConfig, LabelConfig, TrainingConfig
     from xner_ray.encoders import bundled
     from xner_ray.encoders.load import encoder_folder
     from xner_ray.ner.label_table import label_table
@@ -48,7 +48,8 @@ def write_pack(out: Path, encoder: str, text: Path | None, language: str, max_pa
     else:
         shutil.copytree(encoder_folder(encoder), out / FOLDER)
     settings = {"language": language, "training": TrainingConfig().model_dump()}
-    settings["similarity_layer"] = AlignerConfig().similarity_layer
+    settings |= {"similarity_layer": AlignerConfig().similarity_layer}
+    settings |= {"max_batch_tokens": LabelConfig().max_batch_tokens}
     (out / "pack.json").write_text(json.dumps(settings))
     pairs = read_text(text, language, 10 * max_pairs, out / "sample").pairs
     shutil.rmtree(out / "sample", ignore_errors=True)

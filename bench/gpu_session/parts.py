@@ -125,7 +125,7 @@ def run_part(part: Part, session: Session, method: str = "fork") -> dict[str, An
             error = value["error"]
         else:
             measurements[name] = value
-    process.join()
+    process.join(30)
     if process.exitcode and not error:
         error = f"its process ended with exit code {process.exitcode}"
     result = {"seconds": round(time.monotonic() - began, 1), "limit": part.seconds, "measurements": measurements}

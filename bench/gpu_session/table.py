@@ -17,11 +17,11 @@ COLUMNS = {
 
 
 def add_matmul_shares(parts: dict[str, Any]) -> None:
-    """Add to each measurement its share of the matrix product in bf16, which is the precision of all but two of them."""
+    """Add to each measurement its share of the matrix product in the precision that its name has, else in bf16."""
     peaks = {name: value.get("tflops") for name, value in parts["matmul"]["measurements"].items()}
     for part in parts.values():
         for name, value in part["measurements"].items():
-            peak = peaks.get("fp16" if "fp16" in name else "bf16")
+            peak = peaks.get(next((precision for precision in peaks if precision in name), "bf16"))
             if part is not parts["matmul"] and peak and "tflops" in value:
                 value["of_matmul"] = round(value["tflops"] / peak, 3)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.gpu_session.models import TYPES, Rows, Shape, embedded_shape, large_shape, save_random_model
+from bench.gpu_session.models import TYPES, Rows, Shape, embedded_shape, large_shape, save_model
 from bench.gpu_session.parts import Recorder, Session
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.training.backends.local import LocalBackend
@@ -55,7 +55,7 @@ def training(session: Session, recorder: Recorder) -> None:
 
 def training_rates(session: Session, rows: Rows, name: str, shape: Shape) -> dict[str, Any]:
     """Rates of one model."""
-    start = save_random_model(session, shape, session.work / name) if name == "large" else session.encoder
+    start = save_model(session, name, TYPES, session.work / name) if name == "large" else session.encoder
     job, lengths = make_job(session, rows, start, name)
     backend = StepClock()
     _, result = train(job, backend, session.device)

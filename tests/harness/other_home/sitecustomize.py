@@ -7,24 +7,18 @@ the folder.
 import os
 import sys
 
-FOLDER, LOG = os.environ["XNER_HIDDEN_FOLDER"], os.environ["XNER_HIDDEN_LOG"]
-
-
-def note(line: str) -> None:
-    """Append a line, without `open`, which is audited."""
-    file = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, f"{line}\n".encode())
-    os.close(file)
+FOLDER = os.environ["XNER_HIDDEN_FOLDER"]
+LOG = os.open(os.environ["XNER_HIDDEN_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def hide(event: str, args: tuple) -> None:
-    """An audit hook: raise for a path below the folder."""
+    """An audit hook: raise for a path of the folder."""
     if event in ("open", "os.listdir", "os.scandir") and isinstance(args[0], str | bytes | os.PathLike):
         path = os.fsdecode(args[0])
-        if path.startswith(FOLDER):
-            note(f"hidden {path}")
+        if f"{path}/".startswith(f"{FOLDER}/"):
+            os.write(LOG, f"hidden {path}\n".encode())
             raise FileNotFoundError(2, "this node does not have it", path)
 
 
-note(f"process {os.getpid()}")
+os.write(LOG, f"process {os.getpid()}\n".encode())
 sys.addaudithook(hide)
