@@ -27,8 +27,9 @@ def attention(session: Session, recorder: Recorder) -> None:
     model = random_model(shape, session, len(TYPES)).eval().to(dtype)
     batches = padded_batches(rows.teacher, BUDGET, 1, session.device)
     flat = [unpadded(batch) for batch in batches]
+    masked = [with_expanded_mask(batch) for batch in batches]
     prepared = {
-        "padded": lambda: [model(**batch) for batch in batches],
+        "padded": lambda: [model(**batch) for batch in masked],
         "unmasked": lambda: [model(input_ids=batch["input_ids"]) for batch in batches],
         "unpadded, nested tensors": lambda: [unpadded_logits(model, *row, nested) for row in flat],
         "unpadded, varlen_attn": lambda: [unpadded_logits(model, *row, variable_length) for row in flat],
@@ -46,14 +47,20 @@ def attention(session: Session, recorder: Recorder) -> None:
         fast = torch.compile(model, dynamic=True, backend="eager" if session.small else "inductor")
         began = now(session.device)
         with torch.inference_mode():
-            for batch in batches:
+            for batch in masked:
                 fast(**batch)
         compile_seconds = round(now(session.device) - began, 1)
-        return rate(lambda: [fast(**batch) for batch in batches]) | {"compile_seconds": compile_seconds}
+        return rate(lambda: [fast(**batch) for batch in masked]) | {"compile_seconds": compile_seconds}
 
     for name, run in prepared.items():
         recorder.measure(name, lambda run=run: rate(run))
     recorder.measure("padded, compiled", compiled)
+
+
+def with_expanded_mask(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The batch with the mask of four dimensions that the engine gives to models."""
+    mask = batch["attention_mask"].bool()
+    return {**batch, "attention_mask": mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)}
 
 
 def unpadded(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -89,7 +96,7 @@ def nested(
 ) -> torch.Tensor:
     """Scaled dot product attention over nested tensors."""
     jagged = [
-        torch.nested.nested_tensor_from_jagged(x, offsets, max_seqlen=longest, min_seqlen=1).transpose(1, 2)
+        torch.nested.nested_tensor_from_jagged(x, offsets.long(), max_seqlen=longest, min_seqlen=1).transpose(1, 2)
         for x in (query, key, value)
     ]
     return scaled_dot_product_attention(*jagged).transpose(1, 2).values()

@@ -94,7 +94,7 @@ def test_flops_are_those_that_torch_counts():
 def test_unpadded_logits_equal_padded_ones(kind):
     from transformers import AutoConfig, AutoModelForTokenClassification
 
-    from bench.gpu_session.attention import nested, unpadded, unpadded_logits
+    from bench.gpu_session.attention import nested, unpadded, unpadded_logits, with_expanded_mask
 
     config = AutoConfig.for_model(
         kind, vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
@@ -105,9 +105,11 @@ def test_unpadded_logits_equal_padded_ones(kind):
     mask = (torch.arange(12) < torch.tensor([[12], [5], [7]])).long()
     ids[mask == 0] = 1
     with torch.inference_mode():
-        padded = model(input_ids=ids, attention_mask=mask).logits[mask.bool()]
-        logits = unpadded_logits(model, *unpadded({"input_ids": ids, "attention_mask": mask}), nested)
-    assert torch.allclose(padded, logits, atol=1e-5)
+        batch = {"input_ids": ids, "attention_mask": mask}
+        padded = model(**batch).logits[mask.bool()]
+        expanded = model(**with_expanded_mask(batch)).logits[mask.bool()]
+        logits = unpadded_logits(model, *unpadded(batch), nested)
+    assert torch.allclose(padded, expanded, atol=1e-5) and torch.allclose(padded, logits, atol=1e-5)
 
 
 def _hangs(session, recorder):
