@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from xner_ray.storage.local_disk import LocalDisk
-from xner_ray.storage.manifest import Manifest, manifest_file
+from xner_ray.storage.manifest import FOLDER, Manifest, manifest_file
 from xner_ray.storage.object_store import ObjectStore
 from xner_ray.storage.shard_store import ShardStore
 
@@ -51,18 +52,23 @@ def manifest(number: int) -> Manifest:
     return Manifest(shard, attempt, f"{shard}.{attempt}.parquet", 1000, 4, f"{number:064x}", f"in-{number}", extra)
 
 
-def write_history(store: ShardStore, number: int, data: bool = True) -> None:
-    """Write manifests without their protocol, and pack them. `data`: with data files of the size that they name."""
-    for i in range(number):
-        made = manifest(i)
-        raw = store.blobs.blobs  # type: ignore[attr-defined]
-        if isinstance(raw, LocalDisk):
-            for name, content in ((manifest_file(made.shard), made.to_json().encode()), (made.file, b"data")):
-                if data or name != made.file:
-                    (raw.root / name).parent.mkdir(parents=True, exist_ok=True)
-                    (raw.root / name).write_bytes(content)
-        else:
+def write_manifests(root: Path, numbers: Iterable[int]) -> None:
+    """Write artificial manifests into the folder of a store."""
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        made = manifest(number)
+        (root / manifest_file(made.shard)).write_text(made.to_json())
+
+
+def write_history(store: ShardStore, number: int) -> None:
+    """Write artificial manifests and their data files without the protocol of a commit, and pack them."""
+    raw = store.blobs.blobs  # type: ignore[attr-defined]
+    if isinstance(raw, LocalDisk):
+        write_manifests(raw.root, range(number))
+        for i in range(number):
+            (raw.root / manifest(i).file).write_bytes(b"data")
+    else:
+        for made in map(manifest, range(number)):
             raw._store.put(manifest_file(made.shard), made.to_json().encode())
-            if data:
-                raw._store.put(made.file, b"data")
+            raw._store.put(made.file, b"data")
     store.pack(store.committed())

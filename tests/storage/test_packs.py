@@ -10,7 +10,7 @@ import time
 import pyarrow as pa
 import pytest
 
-from tests.harness.counting_store import manifest, memory_store, shard_store, write_history
+from tests.harness.counting_store import manifest, memory_store, shard_store, write_history, write_manifests
 from xner_ray.storage import manifest_packs
 from xner_ray.storage.manifest import manifest_file
 from xner_ray.storage.manifest_packs import FOLDER
@@ -89,10 +89,9 @@ def test_packs_merge_so_that_there_are_few(tmp_path):
 def test_two_drivers_pack_at_the_same_time(tmp_path):
     store, _ = opened("disk", tmp_path, 10)
     root = tmp_path / "10"
-    for i in range(10, 20):
-        (root / manifest_file(manifest(i).shard)).write_text(manifest(i).to_json())
+    write_manifests(root, range(10, 20))
     first, second = ShardStore(root).committed(), ShardStore(root).committed()
-    (root / manifest_file(manifest(20).shard)).write_text(manifest(20).to_json())
+    write_manifests(root, [20])
     third = ShardStore(root).committed()
     for listed in (first, third, second):
         store.pack(listed)
@@ -114,8 +113,7 @@ def test_a_driver_killed_while_it_packs_loses_and_doubles_nothing(tmp_path):
     store, _ = opened("disk", tmp_path, 10)
     root = tmp_path / "10"
     for at, step in enumerate(STEPS):
-        for i in range(10 + 4 * at, 14 + 4 * at):
-            (root / manifest_file(manifest(i).shard)).write_text(manifest(i).to_json())
+        write_manifests(root, range(10 + 4 * at, 14 + 4 * at))
         expected = {manifest(i).shard: manifest(i) for i in range(14 + 4 * at)}
         killed = subprocess.run(
             [sys.executable, "-c", PACK, str(root)], env={**os.environ, "XNER_FAILPOINT": f"pack.{step}"}
