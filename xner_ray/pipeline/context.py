@@ -110,14 +110,13 @@ class Context:
 
     # Shard stores. The stages of a run share one listing of each store, because a large store takes seconds to list.
 
-    def list_store(self, root: str | Path) -> StoreListing:
-        """List a shard store, and pack its manifests for the next time."""
-        known = self.listings.get(str(root))
-        return self._keep(root, ShardStore(root).listing(known.manifests if known else None))
+    def forget_listing(self, root: str | Path) -> None:
+        """Forget the listing of a shard store, before a stage looks whether it is complete."""
+        self.listings.pop(str(root), None)
 
     def listed_store(self, root: str | Path) -> StoreListing:
-        """Return the last listing of a shard store. It is listed now if it never was."""
-        return self.listings.get(str(root)) or self.list_store(root)
+        """Return the listing of a shard store. It is listed now if it is not, and its manifests are packed for the next time."""
+        return self.listings.get(str(root)) or self._keep(root, ShardStore(root).listing())
 
     def list_new_commits(self, root: str | Path) -> StoreListing:
         """Return the last listing of a shard store with the manifests that this run has committed since then."""

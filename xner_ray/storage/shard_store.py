@@ -152,12 +152,12 @@ class ShardStore:
         Raises:
             UserError: a manifest is corrupt.
         """
-        return list_manifests(self.blobs, self.blobs.entries(FOLDER), self._known(known))
+        return list_manifests(self.blobs, self.blobs.entries(FOLDER), known or read_packs(self.blobs))
 
-    def listing(self, known: Manifests | None = None) -> StoreListing:
-        """The manifests and the state of their files; see `committed`."""
+    def listing(self) -> StoreListing:
+        """The manifests and the state of their files. Raises: UserError if a manifest is corrupt."""
         entries = self.blobs.entries(FOLDER)
-        manifests = list_manifests(self.blobs, entries, self._known(known))
+        manifests = list_manifests(self.blobs, entries, read_packs(self.blobs))
         files = self.blobs.entries()  # after the manifests: a file is written before its manifest
         committed = dict(zip(manifests, zip(manifests.files(), manifests.column("size"), strict=True), strict=True))
         damaged = {s for s, (file, size) in committed.items() if file not in files or files[file].size != size}
@@ -171,9 +171,6 @@ class ShardStore:
     def pack(self, manifests: Manifests) -> None:
         """Write the manifests to a file for fast listings, if enough are new; see `manifest_packs`."""
         write_pack(self.blobs, manifests)
-
-    def _known(self, known: Manifests | None) -> Manifests:
-        return read_packs(self.blobs) if known is None else known
 
     def files(self, shards: Iterable[str] | None = None, manifests: Manifests | None = None) -> list[str]:
         """Paths of committed data files in the order of the shards' names; default: of all shards.

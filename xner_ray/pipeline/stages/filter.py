@@ -86,6 +86,7 @@ class Filter(Stage):
         return [Piece("", parts, items=_sources(labeled))]
 
     def problem(self, ctx: Context, piece: PieceDir) -> str | None:
+        ctx.forget_listing(piece.path)
         if (problem := super().problem(ctx, piece)) is not None:
             return problem
         return shards_problem(ctx, piece.path, piece)

@@ -89,6 +89,7 @@ class Label(Stage):
 
     def problem(self, ctx: Context, piece: PieceDir) -> str | None:
         problem, root = super().problem(ctx, piece), _root(ctx.config, piece.path)
+        ctx.forget_listing(root)
         if problem is not None:
             return problem
         if ctx.offline and "://" in root:
@@ -228,8 +229,8 @@ def check_conventions(config: Config, config_file: str, teachers: Mapping[str, s
 
 
 def shards_problem(ctx: Context, root: str | Path, piece: PieceDir) -> str | None:
-    """List the store of a piece, and return the reason why its shards are not complete; None if they are."""
-    listing, shards = ctx.list_store(root), piece.piece.items
+    """Return the reason why the shards of a piece are not complete; None if they are."""
+    listing, shards = ctx.listed_store(root), piece.piece.items
     total, missing = len(shards), len(ShardStore(root).missing(shards, listing.manifests))
     if missing:
         return f"{missing} of {total} shards are missing"
