@@ -37,7 +37,7 @@ _THREADS, _MAX_BATCH = 16, 256  # an object store takes 10 ms for an answer, and
 class Manifests(Mapping[str, Manifest]):
     """Manifests by the name of their shard, sorted. An object is made when it is asked for.
 
-    250,000 objects would take seconds and some 500 MB. `column` gives a field of all manifests without them.
+    250,000 objects take seconds and some 400 MB. `column` gives a field of all manifests without them.
 
     Args:
         table: with `SCHEMA`, sorted by `shard`.
