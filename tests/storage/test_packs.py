@@ -63,7 +63,7 @@ def test_a_pack_that_is_damaged_or_gone_is_made_again(tmp_path, place, damage, c
     if damage == "gone":
         store.blobs.delete(name)
     elif damage == "other":
-        store.blobs.write(f"{FOLDER}/{'0' * 32}.parquet", data)
+        store.blobs.write(f"{FOLDER}/{'0' * 32}.pack", data)
         store.blobs.delete(name)
     else:
         store.blobs.write(name, data[:-9] if damage == "half" else bytes([data[0] ^ 1]) + data[1:])

@@ -1,6 +1,6 @@
 """Packs: files that hold the content of many manifests, so that a long history is listed with a few reads.
 
-    root/packs/<hash>.parquet     rows of `manifest_table.SCHEMA`; the name is a hash of the content
+    root/packs/<hash>.pack        Parquet with rows of `manifest_table.SCHEMA`; the name is a hash of the content
 
 A pack commits nothing. The manifests stay where they are, and a row of a pack counts only if the manifest's file has the stamp
 that it had when it was packed. So a manifest that was deleted or replaced is never taken from a pack, whoever did it. A pack that
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = "packs"
 MIN_LOOSE = 256  # manifests that no pack holds; fewer are read in a fraction of a second
-_SUFFIX, _HASH_DIGITS = ".parquet", 32
+_SUFFIX, _HASH_DIGITS = ".pack", 32  # another suffix than that of data, which users read by a pattern
 
 
 def read_packs(blobs: BlobStore) -> Manifests:
