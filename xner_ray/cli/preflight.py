@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,29 +30,34 @@ def preflight(config: ConfigFile, overrides: Overrides = None, json_out: AsJson 
         run_preflight(loaded, config)
         return
     from xner_ray.preflight.probes import run_checks
+    from xner_ray.workflows.plan import shares_to_do
 
-    results = list(run_checks(loaded, config))
+    results = list(run_checks(loaded, config, lambda: shares_to_do(loaded, config)))
     ok = all(result.ok for result in results)
     show_json({"ok": ok, "checks": [asdict(x) for x in results]})
     if not ok:
         raise SystemExit(2)
 
 
-def run_preflight(config: Config, config_file: str | Path = "", to_stderr: bool = False) -> None:
+def run_preflight(
+    config: Config, config_file: str | Path = "", to_stderr: bool = False, stages: Sequence[str] | None = None
+) -> None:
     """Run all checks and print each result as soon as it is known.
 
     Args:
         config: the checked config.
         config_file: for messages.
         to_stderr: print to stderr, because stdout holds JSON.
+        stages: that will run, with those that they need; None: all.
 
     Raises:
         SystemExit: 2, if a check found a problem.
     """
     from xner_ray.preflight.probes import run_checks
+    from xner_ray.workflows.plan import shares_to_do
 
     ok = True
-    for result in run_checks(config, config_file):
+    for result in run_checks(config, config_file, lambda: shares_to_do(config, config_file, stages)):
         show_line(format_result(result), to_stderr)
         ok = ok and result.ok
     if not ok:

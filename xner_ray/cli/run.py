@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from xner_ray.cli.console import echo, logs_json, report_user_errors, show
 from xner_ray.cli.options import ConfigFile, Overrides, Wait
@@ -29,19 +31,32 @@ def run(config: ConfigFile, overrides: Overrides = None, wait: Wait = False) -> 
     run_stages(config, overrides, wait=wait)
 
 
-def plan(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a config and print what each stage of a run would do. Nothing is started.
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    cpu_price: Annotated[float | None, typer.Option(min=0, help="Price of an hour of a CPU core.")] = None,
+    gpu_price: Annotated[float | None, typer.Option(min=0, help="Price of an hour of a GPU.")] = None,
+) -> None:
+    """Check a config and print what each stage of a run would do, with hours, disk and cost. Nothing is started.
 
-    Example: [cyan]xner plan configs/paper.yaml data=/corpora[/]
+    Hours come from measured speeds: of earlier runs in the output folder, of `refresh.rates`, or of this machine.
+
+    Example: [cyan]xner plan configs/paper.yaml data=/corpora --gpu-price 2.5[/]
     """
     from xner_ray.config.load import load_config
 
     loaded = load_config(config, overrides or ())
+    from xner_ray.results.report.plan_costs_table import costs_table, disk_and_cost
     from xner_ray.results.report.table import plan_table
     from xner_ray.workflows.plan import plan_run
 
-    result = plan_run(loaded, config, echo)
+    result = plan_run(loaded, config, echo, cpu_price, gpu_price)
     show(plan_table(result.stages, loaded.out))
+    if result.costs and result.costs.stages:
+        show(costs_table(result.costs.stages))
+        echo(disk_and_cost(result.costs.disk_bytes, result.costs.free_bytes, result.costs.price))
+        for note in result.costs.notes:
+            echo(f"note: {note}")
     echo(f"languages: {result.languages}")
     for warning in result.warnings:
         echo(f"warning: {warning.removeprefix('warning: ')}", "yellow")
@@ -89,7 +104,7 @@ def run_stages(
         from xner_ray.cli.preflight import run_preflight
         from xner_ray.workflows.run import run
 
-        run_preflight(config, config_file)
+        run_preflight(config, config_file, stages=stages)
         results = run(config, config_file, stages=stages, wait=wait)
         if results and not logs_json():
             from xner_ray.results.report.table import results_table

@@ -61,6 +61,12 @@ class RayConfig(StrictModel):
     max_gpus: int = Field(
         0, ge=0, description="GPUs that the cluster may reach by autoscaling. 0: no autoscaling of GPUs."
     )
+    max_cpu_hours: float = Field(
+        48,
+        gt=0,
+        description="Hours that a run may take on CPUs alone, by an estimate. `xner plan`, `xner preflight` and `xner run`"
+        " refuse a longer one. It has no effect on a run with GPUs.",
+    )
     train_workers: PositiveInt = Field(
         1,
         description="Ray Train workers that train one model together. With 1, each model is a Ray task on one GPU or on CPUs,"

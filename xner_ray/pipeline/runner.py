@@ -43,6 +43,11 @@ class StagePlan:
     def is_done(self) -> bool:
         return self.error is None and self.done == self.total
 
+    @property
+    def share_to_do(self) -> float:
+        """The part of the pieces that is not complete, 0 to 1."""
+        return 0.0 if self.is_done else 1 - self.done / self.total if self.total else 1.0
+
 
 class Runner:
     """Runs stages in one context. Each stage runs at most once.

@@ -180,6 +180,17 @@ def first_unplaced(
     return None
 
 
+def require_cpus(nodes: Iterable[Mapping[str, float]], max_gpus: int) -> None:
+    """Check that a node offers CPUs, or that an autoscaler may start one. The head of `cluster/` offers none.
+
+    Raises:
+        UserError: tasks would wait forever.
+    """
+    if not max_gpus and not any(node.get("CPU", 0.0) for node in nodes):
+        remedy = "set ray.max_gpus to the number of GPUs that the autoscaler may start, or start a worker"
+        raise UserError("no node that is up offers CPUs", key="ray.max_gpus", remedy=remedy)
+
+
 def check_training(
     nodes: list[dict[str, float]], workers: int, min_workers: int | None = None, max_gpus: int = 0
 ) -> str:
@@ -193,6 +204,7 @@ def check_training(
         min_workers: `ray.min_train_workers`.
         max_gpus: `ray.max_gpus`.
     """
+    require_cpus(nodes, max_gpus)
     gpus_up, min_workers = math.floor(sum(node.get("GPU", 0.0) for node in nodes)), min_workers or workers
     gpus = max(gpus_up, max_gpus)
     if 0 < gpus < min_workers:

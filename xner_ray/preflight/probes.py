@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
 from xner_ray.preflight.input_checks import check_inputs, describe_languages
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
 from xner_ray.preflight.ray_session import cluster_address
+from xner_ray.preflight.workload import check_hours
 from xner_ray.storage.atomic import random_id
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.shard_store import ShardStore
@@ -32,12 +33,15 @@ from xner_ray.storage.shard_store import ShardStore
 MANY_SHARDS = 1_000_000  # assumed where the config does not limit the pairs
 
 
-def run_checks(config: Config, config_file: str | Path = "") -> Iterator[CheckResult]:
+def run_checks(
+    config: Config, config_file: str | Path = "", to_do: Callable[[], Mapping[str, float]] | None = None
+) -> Iterator[CheckResult]:
     """Run every check, and yield its result as soon as it is known.
 
     Args:
         config: the checked config.
         config_file: for messages.
+        to_do: see `check_hours`.
     """
     address = cluster_address(config.ray)
     auth = run_check("auth", checks.check_auth, address, os.environ.get("RAY_AUTH_MODE"), token_source())
@@ -53,6 +57,7 @@ def run_checks(config: Config, config_file: str | Path = "") -> Iterator[CheckRe
         workers = (config.ray.train_workers, config.ray.min_train_workers, config.ray.max_gpus)
         yield run_check("labeling", check_actors, config, machines)
         yield run_check("training", checks.check_training, machines.nodes, *workers)
+        yield run_check("hours", check_hours, config, machines, to_do)
         yield from _check_gpus(config, machines)
     yield from _check_files(config, config_file)
     yield run_check("out", check_storage, config.out, machines, True)
@@ -107,6 +112,7 @@ def check_actors(config: Config, machines: Machines) -> str:
     Raises:
         UserError: they would wait forever.
     """
+    checks.require_cpus(machines.nodes, config.ray.max_gpus)
     pairs, shard_rows = config.ingest.max_pairs_per_language, config.ingest.shard_rows
     shards = math.ceil(pairs / shard_rows) * len(config.languages) if pairs else MANY_SHARDS
     pools = plan_pools(config.label, machines.nodes, shards, config.ray.max_gpus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +52,16 @@ def recorded_run(out: Path, config: Config, stages: list[str], log: Callable[[st
         record["error"] = without_secrets({"type": type(e).__name__, "traceback": lines[-MAX_ERROR_CHARS:]})
         _write(out, {**record, "ended": _now()}, log)
         raise
-    _write(out, {**record, "ended": _now()}, log)
+    _write(out, {**record, "resources": _resources(), "ended": _now()}, log)
+
+
+def _resources() -> str | None:
+    """The CPUs and GPUs of the Ray cluster of the run; None: it did not use Ray."""
+    if "ray" not in sys.modules:
+        return None
+    from xner_ray.training.backends.nodes import describe_resources
+
+    return describe_resources()
 
 
 def versions() -> dict[str, str]:

@@ -82,12 +82,20 @@ def estimate_costs(config: Config, changes: DetectedChanges, reports: Sequence[d
     rates = [*config.refresh.rates, *measured_rates(reports)]
     costs = []
     for stage, pairs in (("ingest", lines), ("label", new), ("filter", new)):
-        costs += _costs(stage, pairs, rates, model_names(config)) if pairs else []
+        costs += stage_costs(stage, pairs, rates, model_names(config)) if pairs else []
     was_trained = any("comparisons" in report for report in reports)
     return RefreshPlan(changes.corpora, costs, _notes(config, plan, was_trained))
 
 
-def _costs(stage: str, pairs: int, rates: Sequence[RateConfig], models: str) -> list[Cost]:
+def stage_costs(stage: str, pairs: int, rates: Sequence[RateConfig], models: str) -> list[Cost]:
+    """The cost of a stage by each rate that is valid for it, and a cost without hours if none was measured with its models.
+
+    Args:
+        stage: its name.
+        pairs: to process.
+        rates: measured speeds of all stages.
+        models: see `model_names`.
+    """
     of_stage = [rate for rate in rates if rate.stage == stage and rate.model in (None, models)]
     costs = [Cost(stage, pairs, pairs / r.pairs_per_second / 3600, r.device, _source(r)) for r in of_stage]
     model = models if stage == MODEL_STAGE else None
@@ -108,7 +116,7 @@ def measured_rates(reports: Sequence[dict[str, Any]]) -> list[RateConfig]:
     If several refreshes measured a stage, device and model, the one with the most pairs is used. Its start-up time matters least.
 
     Args:
-        reports: the reports of earlier refreshes.
+        reports: the reports of earlier refreshes. `source` replaces number and date of a refresh.
     """
     best: dict[tuple[str, str, str | None], tuple[int, RateConfig]] = {}
     for report in reports:
@@ -123,11 +131,15 @@ def measured_rates(reports: Sequence[dict[str, Any]]) -> list[RateConfig]:
                 pairs_per_second=pairs / seconds,
                 device=report["device"],
                 model=model,
-                source=f"refresh {report['number']}, {report['started'][:10]}, {pairs:,} pairs",
+                source=f"{report.get('source') or _refresh(report)}, {pairs:,} pairs",
             )
             if key not in best or best[key][0] < pairs:
                 best[key] = pairs, rate
     return [rate for _, rate in best.values()]
+
+
+def _refresh(report: dict[str, Any]) -> str:
+    return f"refresh {report['number']}, {report['started'][:10]}"
 
 
 def model_names(config: Config) -> str:
