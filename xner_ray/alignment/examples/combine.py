@@ -61,6 +61,8 @@ def with_kinds(examples: Sequence[Example], tag: Tag) -> tuple[list[Example], di
         The examples. The reason why the tagger fails on a sentence, by its number among the sentences to tag.
     """
     missing = [i for i, e in enumerate(examples) if not e.kind and e.spans]
+    if not missing:
+        return list(examples), {}
     found: Guarded = without_failing_rows(
         lambda rows: tag([examples[missing[i]].sentence for i in rows]), len(missing)
     )
