@@ -32,6 +32,12 @@ class TeacherConfig(StrictModel):
         description="Types of `model` to rename, e.g. {PERSON: PER, DATE: O}. Keys may be whole labels:"
         " {LABEL_1: B-PER}.",
     )
+    min_f1: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Minimum F1 of the teacher, in percent, on each set of `dev`. A lower one stops the run before it labels.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> TeacherConfig:

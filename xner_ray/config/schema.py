@@ -93,6 +93,8 @@ class Config(StrictModel):
     def _check(self) -> Config:
         if self.source_language in self.languages:
             raise ValueError(f"`languages` holds the source language, `{self.source_language}`")
+        if self.teacher.min_f1 and not self.dev:
+            raise ValueError("`teacher.min_f1` needs gold of the source language under `dev`")
         for section in ("gold", "dev", "evaluation"):
             for n, gold in enumerate(getattr(self, section)):
                 gold._key = f"{section}.{n}"

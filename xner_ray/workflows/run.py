@@ -7,10 +7,12 @@ it works. A second run on the same directory stops with an error that names the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from xner_ray import __version__
 from xner_ray.config import Config
@@ -19,12 +21,14 @@ from xner_ray.labeling.shard_functions import ShardFunctions
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.pipeline import build_pipeline, describe
 from xner_ray.pipeline.runner import Runner
+from xner_ray.pipeline.stages.student import Student
 from xner_ray.results.run_results import CURRENT
 from xner_ray.storage.atomic import replace_symlink, write_json
 from xner_ray.storage.lock import hold_output
 from xner_ray.workflows.run_record import recorded_run, versions
 
 RESULTS = "results.json"
+FEW_SENTENCES = 500  # of training data of a student
 
 
 def run(
@@ -103,11 +107,40 @@ def finalize(runner: Runner) -> dict[str, Any]:
 
     ctx = runner.ctx
     results = collect(runner)
+    for line in warn_of_losses(results, runner.result("student"), runner.result("dataset").train):
+        ctx.log(f"[evaluate] warning: {line}")
     link_models(runner)
     write_json(ctx.out / RESULTS, results)
     write_model_cards(RunResults(ctx.out, results))
     ctx.log(f"[report] {write_report(ctx.out)}")
     return results
+
+
+def warn_of_losses(
+    results: Mapping[str, Any], students: Sequence[Student], training_files: Mapping[str, Path]
+) -> list[str]:
+    """Return a warning for each set on which the student scores below zero-transfer, with a likely cause and the better model.
+
+    Args:
+        results: the content of results.json.
+        students: of the run.
+        training_files: the training sentences of each language.
+    """
+    lines = []
+    for name, row in results["sets"].items():
+        before, after = row["zero_transfer"]["f1"], row["student"]["f1"]
+        if after >= before:
+            continue
+        mine = [s for s in students if (s.language, s.encoder) == (row["language"], row["encoder"])]
+        sentences = pq.ParquetFile(training_files[row["language"]]).metadata.num_rows
+        if sentences < FEW_SENTENCES:
+            cause = f"it was trained on {sentences:,} sentences only; raise ingest.max_pairs_per_language"
+        else:
+            cause = "wrong labels in its training sentences; look at them with `xner show`, and raise rules.min_entity_score"
+        better = ", ".join(dict.fromkeys(str(s.base) for s in mine))
+        problem = f"the student of {row['language']} has F1 {after:.1f} on {name}, and zero-transfer has {before:.1f}"
+        lines.append(f"{problem}. A likely cause: {cause}. The better model: {better}")
+    return lines
 
 
 def collect(runner: Runner) -> dict[str, Any]:

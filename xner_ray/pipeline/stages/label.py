@@ -27,6 +27,7 @@ from xner_ray.observability.shard_timer import LogContext
 from xner_ray.pipeline.context import Context, NotAvailableOffline, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.ingest import Ingested
+from xner_ray.pipeline.stages.model_checks import check_teachers, compare_with_dev
 from xner_ray.preflight.labeling_checks import check_labeling
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.manifest_table import Manifests
@@ -102,6 +103,7 @@ class Label(Stage):
         models = self._models(ctx, inputs)
         if not self.null_model:
             check_conventions(ctx.config, ctx.config_file, models.teachers)
+            check_teachers(ctx, inputs["teacher"])
         store, listing = ShardStore(root), discard_damaged_shards(ctx, self.name, root, piece)
         _write_plan(ctx, piece.path, root, inputs["ingest"], shards)
         missing = set(store.missing(piece.piece.items, listing.manifests))
@@ -118,6 +120,8 @@ class Label(Stage):
             raise UserError(
                 f"{len(still)} shards were not committed, e.g. {still[0]}", file=root, remedy="run it again"
             )
+        if not self.null_model:
+            compare_with_dev(ctx, inputs["teacher"], root, shards)
         piece.commit(files=[piece.path / PLAN])  # shards have manifests of their own
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Labeled:

@@ -22,7 +22,10 @@ from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.storage.stage_dir import StageDir, check_contents, digest
 from xner_ray.text.conll import Sentence
+from xner_ray.training.data import TrainSet, plan_epoch
 from xner_ray.training.job import TrainJob
+
+MIN_STEPS = 60  # optimizer steps; a new head learns little in fewer
 
 
 @dataclass(frozen=True)
@@ -244,9 +247,29 @@ def _job(ctx: Context, piece: PieceDir, spec: ModelSpec) -> TrainJob:
     ctx.log(f"[{spec.name}] {size}, labels {' '.join(x[2:] for x in labels if x.startswith('B-'))}")
     if truncated:
         ctx.log(f"[{spec.name}] {truncated} sentences are longer than {limit} tokens and were truncated")
+    own = spec.training == ctx.config.student.source_training != ctx.config.teacher.training
+    warn_of_few_steps(ctx, spec.name, "student.source_training" if own else "teacher.training", data, spec.training)
     calibration = save_calibration(ctx, piece, start, labels, spec.drop_types)
     source = [ctx.config.source_language]
     return train_job(piece, spec.name, start, labels, spec.training, seed, source, calibration)
+
+
+def warn_of_few_steps(ctx: Context, name: str, key: str, data: TrainSet, training: TrainingConfig) -> None:
+    """Log a warning if a training has so few optimizer steps that the model learns little.
+
+    Args:
+        ctx: of the run.
+        name: of the model.
+        key: section of the config with the hyperparameters.
+        data: of the training.
+        training: hyperparameters.
+    """
+    size = training.tokens_per_step, 0, 0, training.sequences_per_step
+    steps = training.epochs * len(plan_epoch(data.ids.lengths, *size))
+    if steps < MIN_STEPS:
+        smaller = "sequences_per_step" if training.sequences_per_step else "tokens_per_step"
+        problem = f"{len(data.ids):,} rows are only {steps} optimizer steps"
+        ctx.log(f"[{name}] warning: {problem}; lower {key}.{smaller}, raise {key}.epochs, or add data")
 
 
 def save_calibration(ctx: Context, piece: PieceDir, start: Path, labels: list[str], drop: Sequence[str]) -> str | None:

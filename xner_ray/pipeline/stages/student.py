@@ -34,6 +34,7 @@ from xner_ray.pipeline.stages.source_models import (
     student_encoders,
     train_job,
     training_gold,
+    warn_of_few_steps,
 )
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.stage_dir import StageDir, check_contents
@@ -188,5 +189,6 @@ def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: 
     ctx.log(f"[{name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {text}")
     if truncated:
         ctx.log(f"[{name}] {truncated} sentences are longer than the model and were truncated")
+    warn_of_few_steps(ctx, name, "student.training", data, config.training)
     calibration = save_calibration(ctx, piece, start, labels, drop_types(ctx.config, language))
     return train_job(piece, name, start, labels, training, seed, [language], calibration)
