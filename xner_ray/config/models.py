@@ -115,6 +115,13 @@ class AlignerConfig(StrictModel):
         description="Assign spans jointly: entities of a pair share no words, and none has more distinct texts than"
         " mentions. false (the paper): decide each entity alone.",
     )
+    min_f1: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Minimum F1 of the aligner, in percent, on a tenth of the examples of each language, which it is not"
+        " trained on. A lower one stops the run before it labels.",
+    )
     training: TrainingConfig = TrainingConfig(epochs=1, loss="cross_entropy")
 
     @model_validator(mode="after")

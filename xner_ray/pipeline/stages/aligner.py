@@ -7,6 +7,7 @@ pairs. These pairs are tagged here and again by `label`. This costs a few percen
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -24,16 +25,19 @@ from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
+from xner_ray.pipeline.stages.aligner_checks import SCORES, score_held_out, split_examples, warn_of_examples
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.source_models import SourceModels, describe_training, train_job
-from xner_ray.storage.atomic import replace_dir
+from xner_ray.storage.atomic import replace_dir, write_text
 from xner_ray.storage.fingerprint import MODEL_FILES, fingerprint, hash_file, hash_folder
 from xner_ray.storage.stage_dir import StageDir, check_contents
 from xner_ray.storage.verify import read_table
 
 if TYPE_CHECKING:
+    from xner_ray.alignment.examples.example import Example
     from xner_ray.ner.base_tagger import BaseTagger
 
+HELD_OUT_FILE = "held_out.jsonl"  # beside the training data
 SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
 TRANSLATOR_VERSION = 2  # raised when its translations change; other aligners do not depend on it
 TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
@@ -42,7 +46,7 @@ TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
 class TrainAligner(Stage):
     """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
-    name, version = "aligner", 5
+    name, version = "aligner", 6
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("ingest", "teacher")
 
@@ -58,7 +62,7 @@ class TrainAligner(Stage):
         similarity = {**encoder, "layer": config.aligner.similarity_layer}
         trained = {
             **encoder,
-            "aligner": config.aligner.model_dump(exclude={"training", *DECODING_KEYS}, exclude_none=True),
+            "aligner": config.aligner.model_dump(exclude={"training", "min_f1", *DECODING_KEYS}, exclude_none=True),
             "training": config.aligner.training.fingerprint(),
             "teachers": {x: model_identity(folder) for x, folder in models.teachers().items()},
             "shards": {s.shard: s.input_hash for s in _example_shards(ingested, config)},
@@ -87,6 +91,7 @@ class TrainAligner(Stage):
         if piece := missing.get(PROJECTOR):
             paths = {p.key: p.path for p in self.directories(ctx, inputs)}
             _assemble(ctx, start, paths, piece.path / "model")
+            _score(ctx, paths[TRAINED] / HELD_OUT_FILE, piece.path)
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Path:
         for directory in done.values():
@@ -141,6 +146,14 @@ def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -
     replace_dir(out, write)
 
 
+def _score(ctx: Context, held_out: Path, out: Path) -> None:
+    """Score the aligner on held-out examples, for `check_aligner`."""
+    settings = ctx.config.aligner
+    decoding = settings.threshold, settings.max_gap_words
+    scores = ctx.executor.compute(score_held_out, str(out / "model"), str(held_out), *decoding)
+    write_text(out / SCORES, json.dumps(scores, indent=1))
+
+
 def _link_tree(source: Path, out: Path) -> None:
     """Copy a folder with hard links; on file systems without hard links, copy the files."""
 
@@ -180,6 +193,7 @@ def _write_examples(ctx: Context, ingested: Ingested, models: SourceModels, star
             ctx.log(f"[aligner] {language}: {n:,} {kind} examples are missing: the pairs did not give more")
         for reason, n in counts["skipped"].items():
             ctx.log(f"[aligner] {language}: {n:,} rows give no examples, because a model fails on them: {reason}")
+    warn_of_examples(ctx, report["languages"])
     if report["too_long"]:
         ctx.log(f"[aligner] {report['too_long']} examples are longer than the model and were left out")
 
@@ -199,7 +213,7 @@ def make_examples(
         teachers: the teacher's folder of each language.
         shards: parallel text that contains the examples.
         start: folder of the encoder.
-        out: file of the `TrainSet`. `examples.jsonl` is written beside it.
+        out: file of the `TrainSet`. `examples.jsonl` and the examples that are held out are written beside it.
         threads: number of CPU threads.
 
     Returns:
@@ -224,7 +238,9 @@ def make_examples(
     similarity = Similarity.load(str(start), settings.similarity_layer) if bootstraps else None
     taggers = {folder: open_tagger(str(folder)) for folder in set(teachers.values())}
     load_translator = cache(Translator)  # one model may translate from several languages
-    all_examples, reports = [], {}
+    all_examples: list[Example] = []
+    held_out: list[Example] = []
+    reports = {}
     for language in dict.fromkeys(s.language for s in shards):
         table = pa.concat_tables([read_table(s.path, s.input_hash, s.shard) for s in shards if s.language == language])
         tagger = taggers[teachers[language]]
@@ -241,7 +257,8 @@ def make_examples(
             fill=config.fill,
             source_language=config.source_language,
         )
-        all_examples += examples
+        training, scored = split_examples(examples)
+        all_examples, held_out = all_examples + training, held_out + scored
         report.skipped.update(labeled.faults.values())
         skipped = dict(report.skipped.most_common())
         reports[language] = {
@@ -256,6 +273,7 @@ def make_examples(
         raise UserError(problem, key="aligner.example_sources", remedy=remedy)
     data, too_long = encode_examples(Tokenizer(str(start)), all_examples, model_max_length(start))
     write_examples(out.with_name("examples.jsonl"), all_examples)
+    write_examples(out.with_name(HELD_OUT_FILE), held_out)
     data.save(out)  # the last file, because `run` does not make existing data again
     return {"languages": reports, "too_long": too_long}
 

@@ -26,6 +26,7 @@ from xner_ray.observability.run_metrics import LabelMetrics
 from xner_ray.observability.shard_timer import LogContext
 from xner_ray.pipeline.context import Context, NotAvailableOffline, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
+from xner_ray.pipeline.stages.aligner_checks import check_aligner
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.model_checks import check_teachers, compare_with_dev
 from xner_ray.preflight.labeling_checks import check_labeling
@@ -104,6 +105,7 @@ class Label(Stage):
         if not self.null_model:
             check_conventions(ctx.config, ctx.config_file, models.teachers)
             check_teachers(ctx, inputs["teacher"])
+            check_aligner(ctx, Path(models.aligner))
         store, listing = ShardStore(root), discard_damaged_shards(ctx, self.name, root, piece)
         _write_plan(ctx, piece.path, root, inputs["ingest"], shards)
         missing = set(store.missing(piece.piece.items, listing.manifests))
