@@ -71,6 +71,13 @@ def test_links_give_names_and_spans_and_markup_gives_none():
     assert [(e.name, [e.sentence[a:b] for a, b in e.spans]) for e in chinese] == [("Berlin", ["柏林"])]
 
 
+@pytest.mark.timeout(30)
+def test_markup_without_an_end_costs_no_time():
+    for text in ("<ref>" * 50_000, "<!--" * 50_000, "{{" * 20_000, "[[Rhein]] sagt. " * 20_000, "[[" * 20_000):
+        assert list(article_examples(text, NAMES, "de", 320)) == []
+    assert list(article_examples("<ref>" * 100 + "\nDer [[Rhein]] fließt ins Meer, sagt man.", NAMES, "de", 320))
+
+
 def test_titles_are_those_of_the_source_language(files):
     assert read_langlinks(files[1], "en") == {1: "Cologne", 2: "Rhine", 3: "West", 5: "O'Brien"}
     with pytest.raises(UserError) as e:

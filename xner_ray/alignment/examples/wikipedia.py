@@ -35,7 +35,9 @@ MAX_EXAMPLES_PER_ARTICLE = 20
 MIN_CHARACTERS = 20  # of a sentence; shorter ones are captions and headings
 _BLOCK = 1 << 20
 _DISAMBIGUATION = re.compile(r"\s*\([^()]*\)$")
-_HIDDEN = re.compile(r"<!--.*?-->|<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>", re.DOTALL | re.IGNORECASE)
+# With a limit, because a page may open thousands of references and close none.
+_HIDDEN = re.compile(r"<!--.{,2000}?-->|<ref\b[^<>]*/>|<ref\b[^<>]*>.{,2000}?</ref\s*>", re.DOTALL | re.IGNORECASE)
+_MAX_PARAGRAPH = 20_000  # characters; a longer one is no text
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _MAX_TEMPLATE_DEPTH = 6
 _LINK = re.compile(r"\[\[([^\[\]|#<>\n]+)(?:#[^\[\]|\n]*)?(?:\|([^\[\]|\n]+))?\]\]([^\W\d_]*)")
@@ -210,7 +212,7 @@ def article_examples(text: str, names: Mapping[str, str], language: str, max_cha
         max_characters: of a sentence.
     """
     for paragraph in _without_templates(text).split("\n"):
-        if paragraph.startswith(_BLOCK_MARKUP) and not paragraph.startswith("[["):
+        if len(paragraph) > _MAX_PARAGRAPH or (paragraph.startswith(_BLOCK_MARKUP) and not paragraph.startswith("[[")):
             continue
         plain, links = _plain_text(paragraph, language)
         for start, end in _sentences(plain, links):
