@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness.corpus_files import good_moses
-from xner_ray.config import CorpusConfig, IngestConfig
+from xner_ray.config import Config, CorpusConfig, IngestConfig
 from xner_ray.corpora.collection import Collection
+from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.readers.corpus_reader import Source
 from xner_ray.storage.atomic import TEMP
 
@@ -98,3 +99,28 @@ def test_kill_at_random_moments(undisturbed, tmp_path):
         if len(collection.generations()) < 2:
             collection.add(step)
     assert files_of(collection.root) == expected
+
+
+@pytest.mark.parametrize(
+    ("pairs", "point"), [(300, "ingest.drawn"), (None, "ingest.staged"), (None, "ingest.deduplicated")]
+)
+def test_an_ingest_of_a_run_that_is_killed_starts_again(tmp_path, pairs, point):
+    corpora = [
+        {"name": s.label, "format": "moses", "path": s.path}
+        for s in sources(tmp_path / "v1", {"a": range(700), "b": range(300, 1000)})
+    ]
+    settings = {"max_pairs_per_language": pairs, "shard_rows": 100}
+    config = Config(name="t", out="out", languages=["de"], gold=[{"path": "g"}], corpora=corpora, ingest=settings)
+    ingest(config, "de", tmp_path / "undisturbed")
+
+    def killed() -> None:
+        os.environ["XNER_FAILPOINT"] = point
+        ingest(config, "de", tmp_path / "out")
+
+    child = FORK.Process(target=killed)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL and not (tmp_path / "out").exists()
+    ingest(config, "de", tmp_path / "out")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "undisturbed")
+    assert not [p for p in tmp_path.iterdir() if TEMP.fullmatch(p.name)]  # the folder of the killed process is gone

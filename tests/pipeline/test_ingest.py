@@ -18,7 +18,7 @@ from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.executors import Executor, InProcess, RayExecutor
 from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages.dataset import excluded_rows
-from xner_ray.pipeline.stages.ingest import Ingest, Ingested
+from xner_ray.pipeline.stages.ingest import MAX_DOWNLOADS, Ingest, Ingested, Parallelism
 from xner_ray.text.tags import parse_map
 
 INCREMENTAL = {"max_pairs_per_language": None, "incremental": True}
@@ -105,6 +105,83 @@ def test_all_pairs_are_the_same_on_ray_and_in_one_process(ray_session, tmp_path)
     total = ingested.ledger().to_json()
     assert total["read"] == 84 and total["dropped"]["duplicate"] == 20
     assert total["dropped"]["identical_sides"] == 2 and total["quarantined"] == 2
+
+
+def two_languages(tmp_path: Path, **ingest) -> Config:
+    """German and Spanish, with two corpora each, which share half of their pairs."""
+    corpora = []
+    for language, word in (("de", "Vogel"), ("es", "pájaro")):
+        for name, numbers in (("b", range(60)), ("a", range(30, 90))):
+            path = tmp_path / f"{name}-{language}"
+            with zipfile.ZipFile(path, "w") as file:
+                for code, noun in (("en", "bird"), (language, word)):
+                    file.writestr(zipfile.ZipInfo(f"N.{code}"), "".join(f"{x} {noun}\n" for x in numbers))
+            corpora.append({"name": name, "format": "moses", "path": str(path), "languages": [language]})
+    return Config(
+        name="t",
+        out=str(tmp_path / "out"),
+        languages=["de", "es"],
+        gold=[{"path": "g"}],
+        corpora=corpora,
+        ingest={"shard_rows": 16, **ingest},
+    )
+
+
+SETTINGS = {"sample": {"max_pairs_per_language": 50}, "all": {"max_pairs_per_language": None}, "grow": INCREMENTAL}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_languages_and_corpora_on_ray_give_the_files_of_one_process(ray_session, tmp_path, settings):
+    config = two_languages(tmp_path, **settings)
+    results = {}
+    for name in ("alone", "ray"):
+        made, lines = config.model_copy(update={"out": str(tmp_path / name)}), []
+        executor = RayExecutor(RayConfig(), tmp_path / name, lines.append) if name == "ray" else InProcess()
+        ctx = Context.open(made, log=lines.append, executor=executor)
+        ingested = complete(ctx, Ingest(), {})
+        files = {}
+        for language, folder in ingested.folders.items():
+            found = sorted(p for p in folder.rglob("*") if p.is_file())
+            files |= {f"{language}/{p.relative_to(folder)}": p.read_bytes() for p in found}
+        results[name] = files, ingested.ledger().to_rows(), [line for line in lines if line.startswith("[ingest]")]
+    assert results["alone"] == results["ray"]
+    starts = [line[:12] for line in results["ray"][2]]
+    assert set(starts) == {"[ingest] de:", "[ingest] de ", "[ingest] es:", "[ingest] es "} and starts == sorted(
+        starts, key=lambda start: (start[9:11], start[11] == " ")
+    )
+    assert not [name for name in results["ray"][0] if "drawn" in name or "staging" in name]
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_of_several_broken_corpora_the_first_of_the_config_is_raised_and_the_others_are_named(
+    ray_session, tmp_path, settings
+):
+    config, lines = two_languages(tmp_path, **settings), []
+    broken = [tmp_path / name for name in ("a-de", "b-de", "b-es")]
+    for path in broken:
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("N.en", "")
+    with pytest.raises(UserError) as expected:
+        complete(context(config), Ingest(), {})
+    executor = RayExecutor(RayConfig(), tmp_path, lines.append)
+    with pytest.raises(UserError) as e:
+        complete(Context.open(config, log=lines.append, executor=executor), Ingest(), {})
+    fields = ("problem", "file", "key", "remedy")
+    assert [getattr(e.value, x) for x in fields] == [getattr(expected.value, x) for x in fields]
+    named = [path for path in broken if any(str(path) in line for line in lines)]
+    assert named == [path for path in broken if str(path) != e.value.file]
+
+
+def test_requests_and_samples_limit_how_much_runs_at_a_time(tmp_path):
+    config = two_languages(tmp_path, max_pairs_per_language=None)
+    assert Parallelism.of(config, ["de", "es"]) == Parallelism(None, None)
+    url = [config.corpora[0].model_copy(update={"path": "https://host/x.zip"}), *config.corpora[1:]]
+    remote = Parallelism.of(config.model_copy(update={"corpora": url}), ["de", "es"])
+    assert remote.languages * remote.tasks == MAX_DOWNLOADS
+    large = two_languages(tmp_path, max_pairs_per_language=4_000_000)
+    assert Parallelism.of(large, ["de", "es"]) == Parallelism(2, 1)
+    assert Parallelism.of(two_languages(tmp_path, max_pairs_per_language=10**9), ["de", "es"]) == Parallelism(1, 1)
+    assert Parallelism.of(large, []).tasks
 
 
 def test_map_on_ray_keeps_the_order_and_raises_what_a_task_raised(ray_session, tmp_path):

@@ -90,22 +90,18 @@ def build_generation(
     staged = list(mapper(partial(_stage, progress=progress), [(x, staging[x.label]) for x in sources]))
     known, tombstones = _deduplicate(out, work, staged, state, mapper)
     failpoint("ingest.deduplicated")
+    shards = _write_shards(out, work, sources, staged, state.shards, mapper)
     counts: dict[str, CorpusCount] = {}
-    shards: list[Shard] = []
     for c, (source, item) in enumerate(zip(sources, staged, strict=True)):
-        groups = _groups(work, c, item, source.ingest.shard_rows, state.shards + len(shards))
-        tasks = [_WriteTask(out, work, c, item, source.ingest.shard_rows, part) for part in _batches(groups)]
-        written = [shard for part in mapper(_write, tasks) for shard in part]
         count = counts[source.label] = item.count
         count.known = known[c]
-        count.duplicates = count.rows - sum(s.rows for s in written)
+        count.duplicates = count.rows - sum(s.rows for s in shards[c])
         count.rows -= count.duplicates
-        shards += written
         if (item.folder / "scores.parquet").exists():
             _link(item.folder / "scores.parquet", out / f"scores-{c}.parquet")
     concat_quarantine(staged, out / "quarantine.parquet")
     shutil.rmtree(work)
-    return Generation(counts, shards, tombstones)
+    return Generation(counts, [shard for part in shards for shard in part], tombstones)
 
 
 def _stage(item: tuple[Source, Path], progress: Progress | None) -> StagedCorpus:
@@ -162,6 +158,21 @@ def _groups(work: Path, corpus: int, staged: StagedCorpus, shard_rows: int, numb
         else:
             groups.append(_Group(segment, segment, rows, number + len(groups)))
     return groups
+
+
+def _write_shards(
+    out: Path, work: Path, sources: Sequence[Source], staged: list[StagedCorpus], number: int, mapper: Mapper
+) -> list[list[Shard]]:
+    """Write the kept pairs of all corpora at the same time. Returns the shards of each corpus; the first has this number."""
+    tasks: list[_WriteTask] = []
+    for c, (source, item) in enumerate(zip(sources, staged, strict=True)):
+        groups = _groups(work, c, item, source.ingest.shard_rows, number)
+        tasks += [_WriteTask(out, work, c, item, source.ingest.shard_rows, part) for part in _batches(groups)]
+        number += len(groups)
+    shards: list[list[Shard]] = [[] for _ in sources]
+    for task, written in zip(tasks, mapper(_write, tasks), strict=True):
+        shards[task.corpus] += written
+    return shards
 
 
 def _batches(groups: list[_Group]) -> list[list[_Group]]:

@@ -2,8 +2,8 @@
 
 Each pair gets a hash of (seed, corpus, language, pair_id), and the sample consists of the k pairs with the smallest
 hashes. There is no random generator whose state depends on the order of reading, so chunk sizes and the order of
-corpora do not change the sample, and a smaller sample is a part of a larger one. Up to 2k raw rows are held in memory,
-because the quotas are known only when all corpora have been read.
+corpora do not change the sample, and a smaller sample is a part of a larger one. Up to 2k raw rows of a corpus are held in
+memory, because the quotas are known only when all corpora have been read.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.text.sentence_keys import splitmix64
-
-# An exact real-valued quota never grows when another corpus is added. Rounding to whole pairs can add one pair, twice.
-MAX_QUOTA_GROWTH = 2
 
 
 def pair_hash(seed: int, corpus: str, language: str, pair_id: np.ndarray) -> np.ndarray:
@@ -41,8 +38,8 @@ def quotas(available: Mapping[str, int], total: int, weights: Mapping[str, int] 
     """Distribute a number of pairs over corpora in proportion to their weights.
 
     What a corpus cannot fill is redistributed to the others. The quotas add up to min(total, all pairs). A remainder goes to the
-    first corpora, one pair each. If another corpus is appended to `available`, no quota grows by more than `MAX_QUOTA_GROWTH`,
-    so a sample may be trimmed while corpora are still being read.
+    first corpora, one pair each. If another corpus is appended to `available`, no quota grows, except by the rounding to whole
+    pairs: one pair, twice.
 
     Args:
         available: number of pairs of each corpus.

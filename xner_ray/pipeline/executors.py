@@ -6,12 +6,14 @@ runs in a Ray task, such as the tasks of a study. `RayExecutor` sends work to a 
 
 from __future__ import annotations
 
-from collections import deque
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from xner_ray.config import RayConfig
+from xner_ray.pipeline.running_tasks import RunningTasks
 from xner_ray.training.job import TrainJob, TrainResources
 
 T = TypeVar("T")
@@ -41,8 +43,30 @@ class Executor(Protocol):
         """Yield the items of `function(*args, threads)` as soon as they exist. It runs on a GPU if there is one."""
         ...
 
-    def map(self, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
-        """Yield `function(item)` for each item, in order. As many items are processed at a time as there are CPUs."""
+    def map(self, function: Callable[[Any], T], items: Iterable[Any], max_running: int | None = None) -> Iterator[T]:
+        """Yield `function(item)` for each item, in order. As many items are processed at a time as there are CPUs.
+
+        The first error in the order of the items is raised. Errors of other items that were started are logged.
+
+        Args:
+            function: runs in another process, so it is pickled.
+            items: the items; they are pickled, too.
+            max_running: the maximum number of items that are processed at a time.
+        """
+        ...
+
+    def concurrently(
+        self, function: Callable[[Any], T], items: Sequence[Any], max_running: int | None = None
+    ) -> Iterator[T]:
+        """Yield `function(item)` for each item, in order. Several calls run at a time in this process, and may use `map`.
+
+        Errors are those of `map`. After an error, the other calls end when they wait for a task of a `map`.
+
+        Args:
+            function: need not be picklable.
+            items: the items.
+            max_running: the maximum number of calls at a time.
+        """
         ...
 
     def nodes(self) -> list[dict[str, float]]:
@@ -87,7 +111,12 @@ class InProcess:
     def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
         return function(*args, self.threads)
 
-    def map(self, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
+    def map(self, function: Callable[[Any], T], items: Iterable[Any], max_running: int | None = None) -> Iterator[T]:
+        return map(function, items)
+
+    def concurrently(
+        self, function: Callable[[Any], T], items: Sequence[Any], max_running: int | None = None
+    ) -> Iterator[T]:
         return map(function, items)
 
     def nodes(self) -> list[dict[str, float]]:
@@ -111,6 +140,7 @@ class RayExecutor:
 
     def __init__(self, settings: RayConfig, out: Path, log: Callable[[str], None]):
         self.settings, self.out, self.log = settings, out, log
+        self._tasks = RunningTasks(log)
 
     def connect(self) -> None:
         from xner_ray.preflight.ray_session import connect
@@ -140,20 +170,45 @@ class RayExecutor:
         for reference in ray.remote(num_returns="streaming", **options)(function).remote(*args, threads):
             yield ray.get(reference)
 
-    def map(self, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
+    def map(self, function: Callable[[Any], T], items: Iterable[Any], max_running: int | None = None) -> Iterator[T]:
         import ray
 
         self.connect()
         shared = ray.put(function)  # sent to the workers once, not with each item
         task = ray.remote(num_cpus=1, max_retries=MAP_RETRIES)(_call)
-        waiting: deque[Any] = deque()
-        for item in items:
-            waiting.append(task.remote(shared, item))
-            # The number of CPUs is read each time, because an autoscaler adds nodes for waiting tasks.
-            while len(waiting) >= 2 * max(1, int(ray.cluster_resources().get("CPU", 1))):
-                yield ray.get(waiting.popleft())
-        while waiting:
-            yield ray.get(waiting.popleft())
+        with self._tasks.queue() as waiting:
+            for item in items:
+                waiting.append(task.remote(shared, item))
+                # The number of CPUs is read each time, because an autoscaler adds nodes for waiting tasks.
+                while len(waiting) >= min(2 * self._cpus(), max_running or sys.maxsize):
+                    yield self._tasks.next_result(waiting)
+            while waiting:
+                yield self._tasks.next_result(waiting)
+
+    def concurrently(
+        self, function: Callable[[Any], T], items: Sequence[Any], max_running: int | None = None
+    ) -> Iterator[T]:
+        calls = min(len(items), max_running or sys.maxsize)
+        if calls > 1:
+            self.connect()
+            calls = min(calls, self._cpus())
+        if calls <= 1:
+            yield from map(function, items)
+            return
+        with ThreadPoolExecutor(calls, "xner-call") as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                for future in futures:
+                    yield future.result()
+            except BaseException as e:
+                self._tasks.stop(futures, e)
+                raise
+
+    @staticmethod
+    def _cpus() -> int:
+        import ray
+
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def nodes(self) -> list[dict[str, float]]:
         from xner_ray.training.backends.nodes import nodes_up

@@ -95,13 +95,13 @@ class CorpusReader:
 
     Attributes:
         source: the corpus.
-        quarantine: receives the lines that cannot be used.
+        quarantine: receives the lines that cannot be used. None: `clean` is not called.
         progress: called after each chunk with the label and the number of lines read so far.
         count: counts of the lines read so far.
     """
 
     source: Source
-    quarantine: pq.ParquetWriter
+    quarantine: pq.ParquetWriter | None
     progress: Progress | None = None
     count: CorpusCount = field(default_factory=CorpusCount)
 
@@ -167,6 +167,7 @@ class CorpusReader:
         return CleanedChunk(rows if kept.all() else rows.filter(pa.array(kept)), scores)
 
     def _quarantine(self, chunk: Chunk, reasons: np.ndarray) -> None:
+        assert self.quarantine is not None
         _add_counts(self.count.quarantined, reasons, REASONS)
         n = len(chunk)
         columns = [_repeated(x, n) for x in (self.source.label, self.source.languages[1])]

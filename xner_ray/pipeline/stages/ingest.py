@@ -2,6 +2,9 @@
 
 Without `ingest.incremental` the directory contains a sample of the pairs, or all pairs, and is made once. With it, new pairs of
 the corpora are added to a collection in `out/corpus/LANGUAGE`.
+
+Languages are processed at the same time, and so are the corpora of a language. Each language has its own directory and order of
+corpora, so its shards do not depend on the others.
 """
 
 from __future__ import annotations
@@ -9,12 +12,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from xner_ray.config import Config
 from xner_ray.corpora.collection import FIRST_GENERATION, Collection, source_identity
+from xner_ray.corpora.generation import Mapper
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, load_report, quarantine_files
 from xner_ray.corpora.readers.corpus_reader import sources_of
@@ -29,6 +34,9 @@ from xner_ray.schema import DUPLICATE
 from xner_ray.storage.fingerprint import fingerprint
 from xner_ray.storage.stage_dir import StageDir
 from xner_ray.text.sentence_keys import PAIR_KEY_VERSION
+
+MAX_DOWNLOADS = 8  # corpora that are read from servers at a time, in all
+MAX_SAMPLED_ROWS = 8_000_000  # size of all samples that are drawn at a time; drawing one takes about 500 bytes a row
 
 
 @dataclass(frozen=True)
@@ -110,12 +118,17 @@ class Ingest(Stage):
         return "its corpora changed" if collection.new_sources(sources_of(ctx.config, piece.key)) else None
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
-        for piece in todo:
-            if ctx.config.ingest.incremental:
-                _extend(ctx, piece)
-            else:
-                _ingest(ctx, piece)
-            piece.commit()
+        config, languages = ctx.config, [piece.key for piece in todo]
+        limits = Parallelism.of(config, languages)
+        mapper: Mapper = partial(ctx.executor.map, max_running=limits.tasks)
+        if config.ingest.max_pairs_per_language and sum(len(sources_of(config, x)) for x in languages) == 1:
+            mapper = map  # the sample of one corpus takes less time than the start of Ray
+        make = partial(_extend if config.ingest.incremental else _ingest, ctx, mapper=mapper)
+        for report, lines in ctx.executor.concurrently(make, todo, limits.languages):
+            if report:
+                record_ingest(ctx.metrics, report.language, report.corpora.values())
+            for line in lines:
+                ctx.log(line)
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Ingested:
         incremental = ctx.config.ingest.incremental
@@ -156,39 +169,67 @@ def _report(folder: Path) -> IngestReport:
     return report
 
 
-def _ingest(ctx: Context, piece: PieceDir) -> None:
+@dataclass(frozen=True)
+class Parallelism:
+    """How much of an ingest runs at a time, where it is less than the CPUs of the cluster.
+
+    Attributes:
+        languages: languages at a time; None: no limit.
+        tasks: tasks of each language at a time; None: no limit.
+    """
+
+    languages: int | None = None
+    tasks: int | None = None
+
+    @classmethod
+    def of(cls, config: Config, languages: Sequence[str]) -> Parallelism:
+        """Return the limits of an ingest of some languages: of requests to servers, and of the memory of samples."""
+        limits = []
+        sources = [source for language in languages for source in sources_of(config, language)]
+        if any("://" in path for source in sources for path in (source.path, source.target_path or "")):
+            limits.append(MAX_DOWNLOADS)
+        if rows := config.ingest.max_pairs_per_language:
+            limits.append(max(1, MAX_SAMPLED_ROWS // rows))
+        if not limits:
+            return cls()
+        parallel = min(len(languages), *limits) if languages else 1
+        return cls(parallel, min(limits) // parallel)
+
+
+def _ingest(ctx: Context, piece: PieceDir, mapper: Mapper) -> tuple[IngestReport, list[str]]:
+    """Make and commit the shards of a language. Returns its report and lines for the log."""
     folder = piece.path / "shards"
     before = load_report(folder)
     if folder.exists() and not (before and all((folder / shard.file).exists() for shard in before.shards)):
         shutil.rmtree(folder)  # damaged; a complete folder is from a run that stopped before its marker
-    mapper = map if ctx.config.ingest.max_pairs_per_language else ctx.executor.map
     with ctx.record_work("ingest", piece.path.name) as amount:
         report = ingest(ctx.config, piece.key, folder, mapper=mapper)
         amount["pairs"] = sum(c.read for c in report.corpora.values())
-    record_ingest(ctx.metrics, report.language, report.corpora.values())
-    _log(ctx, piece.key, report, summary(report))
+    piece.commit()
+    return report, _lines(piece.key, report, summary(report))
 
 
-def _extend(ctx: Context, piece: PieceDir) -> None:
+def _extend(ctx: Context, piece: PieceDir, mapper: Mapper) -> tuple[IngestReport | None, list[str]]:
+    """Add new pairs to the collection of a language. Returns the report of what is new, and lines for the log."""
     collection, sources = Collection(collection_folder(ctx.out, piece.key)), sources_of(ctx.config, piece.key)
-    for file in repair(collection, sources, ctx.executor.map):
-        ctx.log(f"[ingest] {piece.key}: {file} was gone or damaged; it was made again")
+    repaired = repair(collection, sources, mapper)
+    lines = [f"[ingest] {piece.key}: {file} was gone or damaged; it was made again" for file in repaired]
     if not collection.new_sources(sources):
-        return
+        piece.commit()
+        return None, lines
     with ctx.record_work("ingest", piece.key) as amount:
-        added = collection.add(sources, ctx.executor.map)
+        added = collection.add(sources, mapper)
         amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
+    piece.commit()
     if added:
-        record_ingest(ctx.metrics, added.language, added.corpora.values())
-        _log(ctx, piece.key, added, f"new are {summary(added)}")
+        lines += _lines(piece.key, added, f"new are {summary(added)}")
+    return added, lines
 
 
-def _log(ctx: Context, language: str, report: IngestReport, line: str) -> None:
-    """Log what was ingested, then what was recognized in each corpus, and its warnings."""
-    ctx.log(f"[ingest] {language}: {line}")
-    for corpus, count in report.corpora.items():
-        for note in count.notes:
-            ctx.log(f"[ingest] {language} {corpus}: {note}")
+def _lines(language: str, report: IngestReport, line: str) -> list[str]:
+    """What was ingested, then what was recognized in each corpus, and its warnings."""
+    notes = [(corpus, note) for corpus, count in report.corpora.items() for note in count.notes]
+    return [f"[ingest] {language}: {line}", *(f"[ingest] {language} {corpus}: {note}" for corpus, note in notes)]
 
 
 def summary(report: IngestReport) -> str:

@@ -1,0 +1,96 @@
+"""The Ray tasks that an executor waits for: their results in order, and what happens after an error.
+
+Tasks that were started before an error run to their end, and their results are dropped. They are not canceled, because
+`ray.cancel` of a task that just starts or ends can abort this process, without a message (Ray 2.60, a failed check of
+`TaskManager`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import contextmanager
+from typing import Any
+
+from xner_ray.errors import UserError
+
+ERROR_SECONDS = 2.0  # after an error, for errors of tasks that were started before it
+_POLL_SECONDS = 0.5
+
+
+class RunningTasks:
+    """Tasks of any number of threads. Each `map` holds its tasks in a queue, and reads their results in order.
+
+    Args:
+        log: called with a line for each further error.
+    """
+
+    def __init__(self, log: Callable[[str], None]):
+        self._log = log
+        self._is_stopping = threading.Event()
+
+    @contextmanager
+    def queue(self) -> Iterator[deque[Any]]:
+        """Hold the tasks of one `map`. After an error, errors of the other tasks are logged."""
+        waiting: deque[Any] = deque()
+        try:
+            yield waiting
+        except CancelledError:
+            raise
+        except Exception:
+            self._log_errors(list(waiting))
+            raise
+
+    def next_result(self, queue: deque[Any]) -> Any:
+        """Wait for the first task of a queue, remove it, and return its result or raise its error.
+
+        Raises:
+            CancelledError: another call failed, see `stop`.
+        """
+        import ray
+
+        task = queue.popleft()
+        while not self._is_stopping.is_set():
+            if ray.wait([task], timeout=_POLL_SECONDS)[0]:
+                return ray.get(task)
+        raise CancelledError
+
+    def stop(self, calls: Sequence[Future[Any]], error: BaseException) -> None:
+        """Stop calls in other threads after an error of one, and log their own errors.
+
+        Args:
+            calls: all calls. Those that wait for a task or start a new one end with `CancelledError`.
+            error: the error of one call, or an interrupt.
+        """
+        for call in calls:
+            call.cancel()
+        if isinstance(error, Exception):
+            wait(calls, ERROR_SECONDS)
+        self._is_stopping.set()
+        try:
+            wait(calls)
+        finally:
+            self._is_stopping.clear()
+        for call in calls:
+            other = None if call.cancelled() else call.exception()
+            if other is not None and other is not error and not isinstance(other, CancelledError):
+                self._log_error(other)
+
+    def _log_errors(self, tasks: list[Any]) -> None:
+        """Log the errors of tasks that end soon."""
+        import ray
+
+        done = ray.wait(tasks, num_returns=len(tasks), timeout=ERROR_SECONDS)[0] if tasks else []
+        for task in tasks:
+            if task in done:
+                try:
+                    ray.get(task)
+                except Exception as e:  # the error of an earlier task is raised, and this one is logged
+                    self._log_error(e)
+
+    def _log_error(self, error: BaseException) -> None:
+        cause = getattr(error, "cause", error)  # the text of an error of Ray is the traceback of the worker
+        text = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
+        self._log(f"a further error: {text.splitlines()[0]}")
