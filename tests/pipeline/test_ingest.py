@@ -13,12 +13,14 @@ import pytest
 
 from xner_ray.config import Config, IngestConfig, RayConfig
 from xner_ray.corpora.ingest import ingest
+from xner_ray.corpora.parallelism import MAX_DOWNLOADS, Parallelism
+from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.errors import UserError
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.executors import Executor, InProcess, RayExecutor
 from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages.dataset import excluded_rows
-from xner_ray.pipeline.stages.ingest import MAX_DOWNLOADS, Ingest, Ingested, Parallelism
+from xner_ray.pipeline.stages.ingest import Ingest, Ingested
 from xner_ray.text.tags import parse_map
 
 INCREMENTAL = {"max_pairs_per_language": None, "incremental": True}
@@ -174,14 +176,17 @@ def test_of_several_broken_corpora_the_first_of_the_config_is_raised_and_the_oth
 
 def test_requests_and_samples_limit_how_much_runs_at_a_time(tmp_path):
     config = two_languages(tmp_path, max_pairs_per_language=None)
-    assert Parallelism.of(config, ["de", "es"]) == Parallelism(None, None)
+
+    def limits(made: Config) -> Parallelism:
+        return Parallelism.of([sources_of(made, language) for language in made.languages])
+
+    assert limits(config) == Parallelism(None, None)
     url = [config.corpora[0].model_copy(update={"path": "https://host/x.zip"}), *config.corpora[1:]]
-    remote = Parallelism.of(config.model_copy(update={"corpora": url}), ["de", "es"])
+    remote = limits(config.model_copy(update={"corpora": url}))
     assert remote.languages * remote.tasks == MAX_DOWNLOADS
-    large = two_languages(tmp_path, max_pairs_per_language=4_000_000)
-    assert Parallelism.of(large, ["de", "es"]) == Parallelism(2, 1)
-    assert Parallelism.of(two_languages(tmp_path, max_pairs_per_language=10**9), ["de", "es"]) == Parallelism(1, 1)
-    assert Parallelism.of(large, []).tasks
+    assert limits(two_languages(tmp_path, max_pairs_per_language=4_000_000)) == Parallelism(2, 1)
+    assert limits(two_languages(tmp_path, max_pairs_per_language=10**9)) == Parallelism(1, 1)
+    assert Parallelism.of([]) == Parallelism(None, None)
 
 
 def test_map_on_ray_keeps_the_order_and_raises_what_a_task_raised(ray_session, tmp_path):

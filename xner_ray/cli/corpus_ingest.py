@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -167,25 +168,34 @@ def _source(corpus: Any, label: str, languages: tuple[str, str], keys: dict[str,
 def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[str, Any]:
     """Add to each collection, and print the counts."""
     from xner_ray.corpora.collection import Collection
+    from xner_ray.corpora.parallelism import Parallelism
     from xner_ray.corpora.repair import repair
+    from xner_ray.pipeline.executors import Executor, InProcess, RayExecutor
 
-    mapper: Callable = map
+    executor: Executor = InProcess()
     if ray:
         from xner_ray.config import RayConfig
-        from xner_ray.pipeline.executors import RayExecutor
 
-        mapper = RayExecutor(settings or RayConfig(), Path.cwd(), echo).map
-    results: dict[str, Any] = {}
-    for root, sources in collections.items():
+        executor = RayExecutor(settings or RayConfig(), Path.cwd(), echo)
+
+    limits = Parallelism.of(list(collections.values()))
+    mapper: Callable = partial(executor.map, max_running=limits.tasks)
+
+    def add(root: Path) -> tuple[list[Path], Any, float]:
         began = time.monotonic()
         with _bar(hidden=ray) as progress:
-            for file in repair(Collection(root), sources, mapper):
-                echo(f"{file} was gone or damaged; it was made again", "yellow")
-            report = Collection(root).add(sources, mapper, progress)
+            repaired = repair(Collection(root), collections[root], mapper)
+            report = Collection(root).add(collections[root], mapper, progress)
+        return repaired, report, time.monotonic() - began
+
+    results: dict[str, Any] = {}
+    added = executor.concurrently(add, list(collections), limits.languages)
+    for root, (repaired, report, seconds) in zip(collections, added, strict=True):
+        for file in repaired:
+            echo(f"{file} was gone or damaged; it was made again", "yellow")
         if report is None:
             echo(f"{root}: nothing new", "green")
             continue
-        seconds = time.monotonic() - began
         show(_table(str(root), report))
         for name, count in report.corpora.items():
             for note in count.notes:

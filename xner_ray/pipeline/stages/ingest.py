@@ -22,6 +22,7 @@ from xner_ray.corpora.collection import FIRST_GENERATION, Collection, source_ide
 from xner_ray.corpora.generation import Mapper
 from xner_ray.corpora.ingest import ingest
 from xner_ray.corpora.ingest_report import IngestReport, load_report, quarantine_files
+from xner_ray.corpora.parallelism import Parallelism
 from xner_ray.corpora.readers.corpus_reader import sources_of
 from xner_ray.corpora.repair import damaged_files, repair
 from xner_ray.errors import UserError
@@ -34,9 +35,6 @@ from xner_ray.schema import DUPLICATE
 from xner_ray.storage.fingerprint import fingerprint
 from xner_ray.storage.stage_dir import StageDir
 from xner_ray.text.sentence_keys import PAIR_KEY_VERSION
-
-MAX_DOWNLOADS = 8  # corpora that are read from servers at a time, in all
-MAX_SAMPLED_ROWS = 8_000_000  # size of all samples that are drawn at a time; drawing one takes about 500 bytes a row
 
 
 @dataclass(frozen=True)
@@ -118,10 +116,10 @@ class Ingest(Stage):
         return "its corpora changed" if collection.new_sources(sources_of(ctx.config, piece.key)) else None
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
-        config, languages = ctx.config, [piece.key for piece in todo]
-        limits = Parallelism.of(config, languages)
+        config, languages = ctx.config, [sources_of(ctx.config, piece.key) for piece in todo]
+        limits = Parallelism.of(languages)
         mapper: Mapper = partial(ctx.executor.map, max_running=limits.tasks)
-        if config.ingest.max_pairs_per_language and sum(len(sources_of(config, x)) for x in languages) == 1:
+        if config.ingest.max_pairs_per_language and sum(map(len, languages)) == 1:
             mapper = map  # the sample of one corpus takes less time than the start of Ray
         make = partial(_extend if config.ingest.incremental else _ingest, ctx, mapper=mapper)
         for report, lines in ctx.executor.concurrently(make, todo, limits.languages):
@@ -167,33 +165,6 @@ def _report(folder: Path) -> IngestReport:
     if report is None:
         raise UserError("the report of the ingest is missing", file=folder, remedy=f"delete {folder} and run again")
     return report
-
-
-@dataclass(frozen=True)
-class Parallelism:
-    """How much of an ingest runs at a time, where it is less than the CPUs of the cluster.
-
-    Attributes:
-        languages: languages at a time; None: no limit.
-        tasks: tasks of each language at a time; None: no limit.
-    """
-
-    languages: int | None = None
-    tasks: int | None = None
-
-    @classmethod
-    def of(cls, config: Config, languages: Sequence[str]) -> Parallelism:
-        """Return the limits of an ingest of some languages: of requests to servers, and of the memory of samples."""
-        limits = []
-        sources = [source for language in languages for source in sources_of(config, language)]
-        if any("://" in path for source in sources for path in (source.path, source.target_path or "")):
-            limits.append(MAX_DOWNLOADS)
-        if rows := config.ingest.max_pairs_per_language:
-            limits.append(max(1, MAX_SAMPLED_ROWS // rows))
-        if not limits:
-            return cls()
-        parallel = min(len(languages), *limits) if languages else 1
-        return cls(parallel, min(limits) // parallel)
 
 
 def _ingest(ctx: Context, piece: PieceDir, mapper: Mapper) -> tuple[IngestReport, list[str]]:
