@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +21,30 @@ from pydantic import TypeAdapter, ValidationError
 FILE = "work.jsonl"
 
 
+class SharedTime:
+    """Splits the time of work that is done at the same time, so that the seconds of all parts add up to the time that passed."""
+
+    def __init__(self) -> None:
+        self._lock, self._end = threading.Lock(), 0.0
+
+    def since(self, started: float) -> float:
+        """Seconds since `started` (`time.monotonic`) that no call before has counted."""
+        with self._lock:
+            begin, self._end = max(started, self._end), time.monotonic()
+            return self._end - begin
+
+
 @contextmanager
-def log_work(out: Path, stage: str, folder: str, **amount: int) -> Iterator[dict[str, int]]:
+def log_work(
+    out: Path, stage: str, folder: str, shared: SharedTime | None = None, **amount: int
+) -> Iterator[dict[str, int]]:
     """Time the block and append a line to the work log. A block that raises is not logged.
 
     Args:
         out: the output folder of the run.
         stage: the stage's name.
         folder: the name of the folder that the work is for; the key `of` of the line.
+        shared: of work at the same time. The readers add up the seconds of all lines of a stage.
         amount: how much work, by unit, such as `pairs=8000`.
 
     Yields:
@@ -35,7 +52,8 @@ def log_work(out: Path, stage: str, folder: str, **amount: int) -> Iterator[dict
     """
     started = time.monotonic()
     yield amount
-    row = {"stage": stage, "of": folder, "seconds": round(time.monotonic() - started, 2), "amount": amount}
+    seconds = (shared or SharedTime()).since(started)
+    row = {"stage": stage, "of": folder, "seconds": round(seconds, 2), "amount": amount}
     _append(out / FILE, json.dumps(row).encode() + b"\n")
 
 

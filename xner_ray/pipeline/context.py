@@ -20,7 +20,7 @@ from xner_ray.ner.source_gold import read_gold
 from xner_ray.observability.logs import Log, run_logger
 from xner_ray.observability.metrics import Recorder
 from xner_ray.observability.progress import Progress
-from xner_ray.observability.work_log import log_work
+from xner_ray.observability.work_log import SharedTime, log_work
 from xner_ray.pipeline.executors import Executor, RayExecutor
 from xner_ray.preflight.checks import refuse_url
 from xner_ray.preflight.input_checks import missing_file
@@ -104,9 +104,11 @@ class Context:
         """Return a context manager that reports the progress of a stage: a bar on a terminal, else lines."""
         return Progress(self.log, stage, shards, pairs, self.show_bar)
 
-    def record_work(self, stage: str, folder: str, **amounts: int) -> AbstractContextManager[dict[str, int]]:
+    def record_work(
+        self, stage: str, folder: str, shared: SharedTime | None = None, **amounts: int
+    ) -> AbstractContextManager[dict[str, int]]:
         """Time the work inside the block and append it to `work.jsonl`; see `observability.work_log`."""
-        return log_work(self.out, stage, folder, **amounts)
+        return log_work(self.out, stage, folder, shared, **amounts)
 
     # Shard stores. The stages of a run share one listing of each store, because a large store takes seconds to list.
 

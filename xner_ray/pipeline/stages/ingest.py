@@ -28,6 +28,7 @@ from xner_ray.corpora.repair import damaged_files, repair
 from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.observability.run_metrics import record_ingest
+from xner_ray.observability.work_log import SharedTime
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.projection.ledger import Ledger
@@ -121,7 +122,7 @@ class Ingest(Stage):
         mapper: Mapper = partial(ctx.executor.map, max_running=limits.tasks)
         if config.ingest.max_pairs_per_language and sum(map(len, languages)) == 1:
             mapper = map  # the sample of one corpus takes less time than the start of Ray
-        make = partial(_extend if config.ingest.incremental else _ingest, ctx, mapper=mapper)
+        make = partial(_extend if config.ingest.incremental else _ingest, ctx, mapper=mapper, shared=SharedTime())
         for report, lines in ctx.executor.concurrently(make, todo, limits.languages):
             if report:
                 record_ingest(ctx.metrics, report.language, report.corpora.values())
@@ -167,20 +168,22 @@ def _report(folder: Path) -> IngestReport:
     return report
 
 
-def _ingest(ctx: Context, piece: PieceDir, mapper: Mapper) -> tuple[IngestReport, list[str]]:
+def _ingest(ctx: Context, piece: PieceDir, mapper: Mapper, shared: SharedTime) -> tuple[IngestReport, list[str]]:
     """Make and commit the shards of a language. Returns its report and lines for the log."""
     folder = piece.path / "shards"
     before = load_report(folder)
     if folder.exists() and not (before and all((folder / shard.file).exists() for shard in before.shards)):
         shutil.rmtree(folder)  # damaged; a complete folder is from a run that stopped before its marker
-    with ctx.record_work("ingest", piece.path.name) as amount:
+    with ctx.record_work("ingest", piece.path.name, shared) as amount:
         report = ingest(ctx.config, piece.key, folder, mapper=mapper)
         amount["pairs"] = sum(c.read for c in report.corpora.values())
     piece.commit()
     return report, _lines(piece.key, report, summary(report))
 
 
-def _extend(ctx: Context, piece: PieceDir, mapper: Mapper) -> tuple[IngestReport | None, list[str]]:
+def _extend(
+    ctx: Context, piece: PieceDir, mapper: Mapper, shared: SharedTime
+) -> tuple[IngestReport | None, list[str]]:
     """Add new pairs to the collection of a language. Returns the report of what is new, and lines for the log."""
     collection, sources = Collection(collection_folder(ctx.out, piece.key)), sources_of(ctx.config, piece.key)
     repaired = repair(collection, sources, mapper)
@@ -188,7 +191,7 @@ def _extend(ctx: Context, piece: PieceDir, mapper: Mapper) -> tuple[IngestReport
     if not collection.new_sources(sources):
         piece.commit()
         return None, lines
-    with ctx.record_work("ingest", piece.key) as amount:
+    with ctx.record_work("ingest", piece.key, shared) as amount:
         added = collection.add(sources, mapper)
         amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
     piece.commit()
