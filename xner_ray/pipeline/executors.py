@@ -140,7 +140,7 @@ class RayExecutor:
 
     def __init__(self, settings: RayConfig, out: Path, log: Callable[[str], None]):
         self.settings, self.out, self.log = settings, out, log
-        self._tasks = RunningTasks(log)
+        self._tasks = RunningTasks(log, _wait_for, _get)
 
     def connect(self) -> None:
         from xner_ray.preflight.ray_session import connect
@@ -243,6 +243,18 @@ class RayExecutor:
         gpu = bool(self.settings.max_gpus) or any(node.get("GPU", 0) >= 1 for node in nodes)
         threads = 1 if gpu else cpus_per_worker(nodes, 1)
         return {"num_cpus": threads, "num_gpus": int(gpu)}, threads
+
+
+def _wait_for(tasks: list[Any], seconds: float) -> list[Any]:
+    import ray
+
+    return ray.wait(tasks, num_returns=len(tasks), timeout=seconds)[0]
+
+
+def _get(task: Any) -> Any:
+    import ray
+
+    return ray.get(task)
 
 
 class _Done:

@@ -25,10 +25,17 @@ class RunningTasks:
 
     Args:
         log: called with a line for each further error.
+        wait_for: called with tasks and seconds; returns those that end within this time.
+        get: returns the result of a task that ended, or raises its error.
     """
 
-    def __init__(self, log: Callable[[str], None]):
-        self._log = log
+    def __init__(
+        self,
+        log: Callable[[str], None],
+        wait_for: Callable[[list[Any], float], list[Any]],
+        get: Callable[[Any], Any],
+    ):
+        self._log, self._wait_for, self._get = log, wait_for, get
         self._is_stopping = threading.Event()
 
     @contextmanager
@@ -49,12 +56,10 @@ class RunningTasks:
         Raises:
             CancelledError: another call failed, see `stop`.
         """
-        import ray
-
         task = queue.popleft()
         while not self._is_stopping.is_set():
-            if ray.wait([task], timeout=_POLL_SECONDS)[0]:
-                return ray.get(task)
+            if self._wait_for([task], _POLL_SECONDS):
+                return self._get(task)
         raise CancelledError
 
     def stop(self, calls: Sequence[Future[Any]], error: BaseException) -> None:
@@ -80,13 +85,11 @@ class RunningTasks:
 
     def _log_errors(self, tasks: list[Any]) -> None:
         """Log the errors of tasks that end soon."""
-        import ray
-
-        done = ray.wait(tasks, num_returns=len(tasks), timeout=ERROR_SECONDS)[0] if tasks else []
+        done = self._wait_for(tasks, ERROR_SECONDS) if tasks else []
         for task in tasks:
             if task in done:
                 try:
-                    ray.get(task)
+                    self._get(task)
                 except Exception as e:  # the error of an earlier task is raised, and this one is logged
                     self._log_error(e)
 
