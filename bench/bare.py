@@ -1,7 +1,7 @@
 """The sides of the throughput benchmark that run without Ray. Each core has one process with one thread.
 
 The rows are recorded from the labeling functions: teacher sentences, aligner queries, and the sentences that the untrained
-similarity encodes (`aligner.similarity_fallback_score`, on by default). `limit` and `pipeline` run all of these rows.
+similarity encodes (`aligner.similarity_weight`, on by default). `limit` and `pipeline` run all of these rows.
 Labeling runs fewer: it projects a name with an identical spelling in both sentences without a model
 (`aligner.exact_match_score`). The side `asked` runs only the rows that labeling runs.
 """

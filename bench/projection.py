@@ -90,7 +90,7 @@ def _projectors(args: argparse.Namespace) -> dict[str, EntityProjector]:
     if args.aligner:
         projector = Projector.load(args.aligner)
         no_exact_match = replace(projector.decoding, exact_match_score=0.0)
-        alone = replace(no_exact_match, similarity_fallback_score=0.0, one_to_one=False)
+        alone = replace(no_exact_match, similarity_weight=0.0, one_to_one=False)
         projectors["aligner"] = Projector(projector.engine, projector.tokenizer, alone)
         projectors["projector without exact match"] = Projector(
             projector.engine, projector.tokenizer, no_exact_match, projector.similarity

@@ -48,9 +48,9 @@ PROJECTION = pa.struct(
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
-        # The scores of both projectors. Null: this projector did not find the span. Both null: an exact string match.
+        # The scores of both models for this span. Null: this model did not run. Both null: an exact string match.
         pa.field("aligner", pa.float32()),  # mean probability of the span's words
-        pa.field("similarity", pa.float32()),  # cosine similarity of the mention and its span
+        pa.field("similarity", pa.float32()),  # score of the span by the untrained similarity alone
     ]
 )
 PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)

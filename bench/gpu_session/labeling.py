@@ -50,7 +50,7 @@ class Functions:
             save_model(session, name, labels, folders[kind])
         layers = (large_shape(session) if name == "large" else embedded_shape(session)).layers
         layer = min(rows.settings["similarity_layer"], layers)
-        save_projector(folders["aligner"], Decoding(similarity_fallback_score=0.5), layer, str(folders["teacher"]))
+        save_projector(folders["aligner"], Decoding(similarity_weight=0.5), layer, str(folders["teacher"]))
         models = LabelingModels(
             teachers={rows.language: str(folders["teacher"])},
             aligner=str(folders["aligner"]),
@@ -68,7 +68,7 @@ class Functions:
 
     def use_similarity(self, use: bool) -> None:
         """Switch the untrained similarity on or off."""
-        self.align.projector.decoding = Decoding(similarity_fallback_score=0.5 * use)
+        self.align.projector.decoding = Decoding(similarity_weight=0.5 * use)
 
 
 def labeling(session: Session, recorder: Recorder) -> None:

@@ -133,12 +133,12 @@ def test_touched_tokens_agree_with_a_loop(data):
 
 
 def test_the_config_and_the_decoding_have_the_same_keys():
-    settings = AlignerConfig(threshold=0.7, max_gap_words=2, similarity_fallback_score=0.4, exact_match_score=0.8)
+    settings = AlignerConfig(threshold=0.7, max_gap_words=2, similarity_weight=0.4, exact_match_score=0.8)
     assert Decoding.from_config(settings) == Decoding(0.7, 2, "mean", 0.4, 0.8, True)
 
 
 def test_the_similarity_fallback_needs_one_to_one():
     with pytest.raises(ValueError, match="one_to_one"):
-        Decoding(similarity_fallback_score=0.5, one_to_one=False)
-    with pytest.raises(ValueError, match="similarity_fallback_score"):
+        Decoding(similarity_weight=0.5, one_to_one=False)
+    with pytest.raises(ValueError, match="similarity_weight"):
         AlignerConfig(one_to_one=False)

@@ -1,130 +1,116 @@
-"""Extension of truncated spans by the similarity's spans, and the scores of both models in a projection."""
+"""Similarity and aligner together: one window for each mention, and the scores of both models in a projection."""
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from tests.alignment.test_similarity import matches as token_matches
 from xner_ray import schema
-from xner_ray.alignment.candidates import Candidates
 from xner_ray.alignment.decoding import Decoding
-from xner_ray.alignment.ensemble import extend_truncated_spans, similarity_candidates
+from xner_ray.alignment.ensemble import joint_candidates
 from xner_ray.alignment.projector import Projector
 from xner_ray.alignment.projector_file import save_projector
-from xner_ray.alignment.queries import Queries, QueryTexts, query_texts
-from xner_ray.ner.word_spans import WordSpans
+from xner_ray.alignment.queries import Queries, query_texts
+from xner_ray.alignment.similarity import Similarity
+from xner_ray.alignment.soft_alignment import WordMass
+from xner_ray.encoders.ragged import Ragged, offsets_of
 
-NAN = float("nan")
-
-
-def of_aligner(rows):
-    """Candidates of (query, start, end[, score])."""
-    query_ids, starts, ends = np.array([row[:3] for row in rows], np.int64).reshape(-1, 3).T
-    scores = np.array([row[3] if len(row) > 3 else 0.9 for row in rows], np.float32)
-    return Candidates.create(query_ids, starts, ends, scores, aligner_scores=scores)
+TEXT = "Anna Berg lebt in Ulm bei Anna Berg"
+SPANS = ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
 
 
-def of_similarity(rows, cosine=0.5):
-    """Candidates of (query, start, end)."""
-    query_ids, starts, ends = np.array(rows, np.int64).reshape(-1, 3).T
-    return Candidates.create(query_ids, starts, ends, 0.5, similarity_scores=np.array(cosine))
+def table_of(source, target, spans):
+    entities = [[{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in spans]]
+    return pa.table({"source": [source], "target": [target], "entities": pa.array(entities, schema.ENTITIES.type)})
 
 
-def extend(candidates, similar, text="A" * 40):
-    """All queries have one target."""
-    words = WordSpans.from_texts([text], "de")
-    texts = QueryTexts([""], [text], np.zeros(10, np.int64), words, None, "de")
-    return extend_truncated_spans(candidates, similar, texts)
+class OfWords:
+    """A similarity that aligns mention i with given target words, surely."""
+
+    def __init__(self, words_of_mention):
+        self.words_of_mention = words_of_mention
+
+    def align_mentions(self, sources, targets, words, spans, source_tokens, target_tokens):
+        lengths = np.diff(words.offsets)[spans.rows]
+        offsets = offsets_of(lengths)
+        inside = np.zeros(int(offsets[-1]), np.float32)
+        for offset, found in zip(offsets, self.words_of_mention, strict=False):
+            inside[[offset + i for i in found]] = 1
+        recall = inside / np.maximum(1, np.repeat([len(x) for x in self.words_of_mention], lengths))
+        return WordMass(Ragged(recall, offsets), Ragged(inside, offsets))
 
 
-def spans(candidates):
-    return list(zip(*(x.tolist() for x in (candidates.query_ids, candidates.starts, candidates.ends)), strict=True))
-
-
-def test_a_span_inside_a_span_of_the_similarity_is_extended():
-    aligned = of_aligner([(0, 4, 8), (0, 20, 24), (1, 4, 8), (2, 0, 9), (3, 2, 5)])
-    similar = of_similarity([(0, 0, 12), (1, 4, 6), (2, 4, 12), (4, 2, 5)], [0.6, 0.7, 0.8, 0.9])
-    extended = extend(aligned, similar)
-    # Only contained spans are extended. Overlapping spans get the similarity's score. Spans of another query are ignored.
-    assert spans(extended) == [(0, 0, 12), (0, 20, 24), (1, 4, 8), (2, 0, 9), (3, 2, 5)]
-    np.testing.assert_array_equal(extended.similarity_scores, np.array([0.6, NAN, 0.7, 0.8, NAN], np.float32))
-    np.testing.assert_array_equal(extended.aligner_scores, aligned.aligner_scores)
-
-
-def test_two_parts_of_one_span_become_one_candidate_with_the_better_score():
-    extended = extend(of_aligner([(0, 0, 3, 0.6), (0, 8, 11, 0.8)]), of_similarity([(0, 0, 11)], [0.4]))
-    assert spans(extended) == [(0, 0, 11)] and extended.scores.tolist() == [np.float32(0.8)]
-
-
-def test_lowercase_words_at_an_edge_are_not_added():
-    text = "von der Union und Anna Berg (CEN) aus"
-    aligned = of_aligner([(0, 8, 13), (1, 18, 22), (2, 18, 22)])
-    similar = of_similarity([(0, 0, 17), (1, 4, 33), (2, 18, 37)])
-    extended = [text[a:b] for _, a, b in spans(extend(aligned, similar, text))]
-    assert extended == ["Union", "Union und Anna Berg (CEN)", "Anna Berg (CEN)"]
-
-
-def test_two_mentions_with_a_word_between_them_are_two_spans():
-    source, target = "Vienna and Vienna's mayor", "Wien und Wiens Bürgermeister"
-    mentions = [{"start": a, "end": a + 6, "type": "LOC", "score": 1.0} for a in (0, 11)]
-    table = pa.table({"source": [source], "target": [target], "entities": pa.array([mentions], schema.ENTITIES.type)})
+def found_texts(target, spans, words_of_mention, probabilities=None, weight=0.5, source="x" * 40):
+    table = table_of(source, target, spans)
     queries = Queries.from_table(table)
-    matches = token_matches(source, target, [(0, 0), (2, 2)])
-
-    class TwoWords:
-        """A similarity that matches Wien and Wiens."""
-
-        def match(self, sources, targets, source_tokens, target_tokens):
-            return matches
-
     texts = query_texts(table, queries, "de")
-    found = similarity_candidates(TwoWords(), queries, texts, Decoding(similarity_fallback_score=0.5))
-    assert [target[a:b] for _, a, b in spans(found)] == ["Wien", "Wiens"]
+    if probabilities is not None:
+        lengths = np.array([len(row) for row in probabilities])
+        probabilities = Ragged(np.concatenate(probabilities).astype(np.float32), offsets_of(lengths))
+    found = joint_candidates(OfWords(words_of_mention), queries, texts, probabilities, weight)
+    return [(q, target[a:b]) for q, a, b in zip(found.query_ids, found.starts, found.ends, strict=True)], found
 
 
-def test_nothing_changes_without_spans_of_the_similarity():
-    assert spans(extend(of_aligner([(0, 4, 8)]), of_similarity([]))) == [(0, 4, 8)]
-    assert spans(extend(of_aligner([]), of_similarity([(0, 4, 8)]))) == []
+def test_each_mention_of_a_repeated_name_has_its_own_span():
+    target = "Wien und Wiens Bürgermeister"
+    texts, _ = found_texts(
+        target, [(0, 6, "LOC"), (11, 17, "LOC")], [[0], [2]], source="Vienna and Vienna's mayor is here"
+    )
+    assert texts == [(0, "Wien"), (0, "Wiens")]
+    # The aligner gives both mentions the same probabilities, and the similarity decides which is which.
+    texts, _ = found_texts(
+        target,
+        [(0, 6, "LOC"), (11, 17, "LOC")],
+        [[0], [2]],
+        [np.array([0.9, 0, 0.9, 0])],
+        source="Vienna and Vienna's mayor is here",
+    )
+    assert texts == [(0, "Wien"), (0, "Wiens")]
 
 
-edges_of_a_query = st.lists(st.integers(0, 30), min_size=2, max_size=8, unique=True).map(sorted)
+def test_a_word_that_one_model_misses_is_in_the_span_if_the_other_is_sure():
+    texts, found = found_texts("die Europäische Union hier", [(0, 2, "ORG")], [[2]], [np.array([0, 1, 1, 0])])
+    assert texts == [(0, "Europäische Union")]
+    assert found.aligner_scores == pytest.approx([1.0]) and 0 < found.similarity_scores[0] < 1
 
 
-@given(st.lists(edges_of_a_query, min_size=1, max_size=4), st.lists(edges_of_a_query, min_size=1, max_size=4))
-def test_a_span_is_kept_or_becomes_the_similarity_span_that_contains_it(aligned_edges, similar_edges):
-    def rows(edges):
-        return [(q, a, b) for q, cuts in enumerate(edges) for a, b in zip(cuts[::2], cuts[1::2], strict=False)]
+def test_scores_are_higher_where_both_agree():
+    def score(probabilities):
+        return found_texts("in Rom hier", [(0, 2, "LOC")], [[1]], [np.array(probabilities)])[1].scores[0]
 
-    aligned, similar = rows(aligned_edges), rows(similar_edges)
-    extended = spans(extend(of_aligner(aligned), of_similarity(similar)))
-    assert len(set(extended)) == len(extended)
-    for span in extended:
-        assert span in aligned or span in similar
-    for query, start, end in aligned:
-        containing = [s for s in similar if s[0] == query and s[1] <= start and end <= s[2]]
-        assert (containing[0] if containing else (query, start, end)) in extended
+    assert score([0, 1, 0]) > score([0, 0.5, 0]) > score([0, 0, 0])
 
 
-def test_a_projection_has_the_scores_of_both_models(folder, tiny):
-    """Equal tokens of equal sentences have equal states under random weights, so the similarity copies names."""
-    text = "Anna Berg lebt in Ulm"
-    entities = [
-        [{"start": 0, "end": 9, "type": "PER", "score": 0.9}, {"start": 18, "end": 21, "type": "LOC", "score": 0.9}]
+def test_a_name_that_nothing_translates_has_no_candidate():
+    assert found_texts("hier", [(0, 2, "LOC")], [[]])[0] == []
+
+
+def test_the_weight_1_leaves_the_aligner_out(folder, tiny):
+    pair = table_of(TEXT, TEXT, SPANS)
+
+    def project(weight):
+        save_projector(folder, Decoding(similarity_weight=weight), 1, str(tiny))
+        projector = Projector.load(folder, "fp32", 256, "cpu")
+        return projector.project(pair, "de").to_pylist()[0], projector
+
+    alone, projector = project(1.0)
+    assert [p["aligner"] for p in alone] == [None] * 3 and projector.stats.rows == 0
+    # Under random weights, equal tokens of equal sentences have equal states, so the similarity copies names.
+    assert [(p["entity"], p["start"], p["end"]) for p in alone] == [(0, 0, 9), (0, 26, 35), (1, 18, 21)]
+    assert all(p["score"] == p["similarity"] > 0.9 for p in alone)
+    mixed, _ = project(0.7)
+    assert all(p["aligner"] is not None and p["similarity"] > 0.9 for p in mixed)
+    aligner_alone, projector = project(0.0)
+    assert projector.similarity is None
+    assert all(p["aligner"] == p["score"] and p["similarity"] is None for p in aligner_alone)
+
+
+def test_results_are_equal_for_all_batch_sizes(tiny):
+    sources = [TEXT, "京 ab Ulm", "", "Anna Berg " * 30]
+    entities = [list(SPANS), [(5, 8, "LOC")], [], [(0, 9, "PER")]]
+    found = [
+        Similarity.load(str(tiny), 1, "fp32", max_batch_tokens, "cpu").project_entities(
+            sources, entities, sources, "de"
+        )
+        for max_batch_tokens in (64, 128, 4096)
     ]
-    pair = pa.table({"source": [text], "target": [text], "entities": pa.array(entities, schema.ENTITIES.type)})
-
-    def project(threshold, fallback_score=0.7):
-        decoding = Decoding(threshold, 0, similarity_fallback_score=fallback_score)
-        save_projector(folder, decoding, 1, str(tiny))
-        (row,) = Projector.load(folder, "fp32", 256, "cpu").project(pair, "de").to_pylist()
-        return row
-
-    fallback = project(1.0)
-    assert [(p["start"], p["end"], p["score"]) for p in fallback] == [
-        (0, 9, np.float32(0.7)), (18, 21, np.float32(0.7)),
-    ]  # fmt: skip
-    assert all(p["aligner"] is None and p["similarity"] > 0.99 for p in fallback)
-    aligner_alone = project(0.0, fallback_score=0.0)
-    assert aligner_alone and all(p["aligner"] == p["score"] and p["similarity"] is None for p in aligner_alone)
-    assert any(p["similarity"] is not None for p in project(0.0))
+    assert found[0] == found[1] == found[2] and [len(row) for row in found[0]] == [3, 1, 0, 1]

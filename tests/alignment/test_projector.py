@@ -66,47 +66,19 @@ def test_probabilities_depend_on_the_name(folder, table):
     assert scores[0] != scores[1]
 
 
-def test_the_similarity_is_the_fallback_of_unaligned_entities(folder, tiny):
+def test_the_similarity_also_projects_in_languages_without_spaces(folder, tiny):
     """Under random weights, equal tokens of equal sentences have equal states, so the similarity copies names."""
-    text = "Anna Berg lebt in Ulm bei Anna Berg"
-    spans = ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
-    entities = [[{"start": a, "end": b, "type": t, "score": 0.9} for a, b, t in spans], []]
-    pair = pa.table(
-        {"source": [text, "x"], "target": [text, "x"], "entities": pa.array(entities, schema.ENTITIES.type)}
-    )
-    copied = {0: [(0, 9), (26, 35)], 1: [(18, 21)]}
-
-    def project(threshold, language="de"):
-        save_projector(folder, Decoding(threshold, 0, similarity_fallback_score=0.7), 1, str(tiny))
-        found = Projector.load(folder, "fp32", 256, "cpu").project(pair, language).to_pylist()
-        assert found[1] == []
-        return [(p["entity"], p["start"], p["end"], round(p["score"], 4)) for p in found[0]]
-
-    assert project(1.0) == [(e, *span, 0.7) for e, row in copied.items() for span in row]
-    assert project(1.0, "zh") == []
-    everything = project(0.0)
-    assert [found[:3] for found in everything] == [(0, 0, 35), (1, 0, 35)]
-    assert all(score != 0.7 for *_, score in everything)
-    # Between the best words of the two names the aligner finds one name only. The other one gets the similarity's spans,
-    # except those that overlap the aligner's span.
-    aligner = Projector.load(folder, "fp32", 256, "cpu")
-    best = {}
-    for threshold in [i / 1000 for i in range(1000)]:
-        aligner.similarity, aligner.decoding = None, Decoding(threshold, 0)
-        for found in aligner.project(pair, "de").to_pylist()[0]:
-            best[found["entity"]] = threshold
-    low, high = sorted(best, key=lambda entity: best[entity])
-    assert best[low] < best[high]
-    mixed = project(best[high])
-    (taken,) = [found[1:3] for found in mixed if found[0] == high]
-    free = [span for span in copied[low] if span[1] <= taken[0] or taken[1] <= span[0]]
-    assert free and [found for found in mixed if found[0] == low] == [(low, *span, 0.7) for span in free]
-    assert mixed == sorted(mixed) and all(score != 0.7 for entity, *_, score in mixed if entity == high)
+    save_projector(folder, Decoding(similarity_weight=1.0), 1, str(tiny))
+    text = "我在北京，你呢"
+    entities = pa.array([[{"start": 2, "end": 4, "type": "LOC", "score": 0.9}]], schema.ENTITIES.type)
+    pair = pa.table({"source": [text], "target": [text], "entities": entities})
+    (row,) = Projector.load(folder, "fp32", 256, "cpu").project(pair, "zh").to_pylist()
+    assert [(p["start"], p["end"]) for p in row] == [(2, 4)]
 
 
 def test_a_projector_with_a_similarity_needs_its_encoder_and_layer(folder):
     with pytest.raises(ValueError, match="encoder and layer"):
-        save_projector(folder, Decoding(similarity_fallback_score=0.5))
+        save_projector(folder, Decoding(similarity_weight=0.5))
 
 
 def test_projector_json_holds_the_decoding(folder):

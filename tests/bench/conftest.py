@@ -23,5 +23,5 @@ def tiny_models(tiny_encoder, tmp_path_factory):
         model.save_pretrained(folder)
         save_tokenizer(tiny_encoder, folder)
         folders.append(folder)
-    save_projector(folders[1], Decoding(similarity_fallback_score=0.5), 1, str(tiny_encoder))
+    save_projector(folders[1], Decoding(similarity_weight=0.5), 1, str(tiny_encoder))
     return [str(folder) for folder in folders]

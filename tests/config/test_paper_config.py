@@ -23,7 +23,7 @@ def test_the_aligner_is_trained_as_in_section_4_2(config):
     assert (training.warmup_ratio, training.weight_decay, training.max_grad_norm) == (0, 0, 1)
     assert not training.freeze_embeddings and training.loss == "cross_entropy"
     assert (aligner.max_gap_words, aligner.one_to_one, aligner.threshold) == (0, False, 0.5)
-    assert aligner.similarity_fallback_score == aligner.exact_match_score == 0
+    assert aligner.similarity_weight == aligner.exact_match_score == 0
 
 
 def test_teacher_and_students_are_trained_as_in_section_4_3(config):

@@ -37,7 +37,7 @@ def models(tiny_encoder, tmp_path_factory) -> LabelingModels:
     save_classifier(tiny_encoder, label_list(["PER", "LOC"]), 5, folder / "teacher")
     save_classifier(tiny_encoder, LABELS, 6, folder / "aligner")
     save_similarity(tiny_encoder, 1, folder / "aligner")
-    decoding = Decoding(similarity_fallback_score=0.5, exact_match_score=0.9)
+    decoding = Decoding(similarity_weight=0.5, exact_match_score=0.9)
     save_projector(folder / "aligner", decoding, 1, str(tiny_encoder))
     return LabelingModels({"de": str(folder / "teacher")}, str(folder / "aligner"), "en", False, 4096, "fp32", 1)
 

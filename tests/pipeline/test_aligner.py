@@ -61,7 +61,7 @@ def test_each_piece_depends_on_its_own_settings(make, trained):
     assert changed(make, threshold=0.3) == {PROJECTOR}
     assert changed(make, similarity_layer=2) == {SIMILARITY, TRAINED, PROJECTOR}  # the similarity bootstraps examples
     assert changed(make, num_examples=8) == {TRAINED, PROJECTOR}
-    assert changed(make, similarity_fallback_score=0) == {SIMILARITY, PROJECTOR}
+    assert changed(make, similarity_weight=0) == {SIMILARITY, PROJECTOR}
     assert changed(make, training={**TRAINING, "epochs": 2}) == {TRAINED, PROJECTOR}
 
 
@@ -93,7 +93,7 @@ def test_a_decoding_setting_moves_without_a_training(make, trained):
 
 
 def test_without_similarity_there_are_two_pieces(make):
-    ctx, inputs = make(aligner={"similarity_fallback_score": 0})
+    ctx, inputs = make(aligner={"similarity_weight": 0})
     assert [piece.key for piece in STAGE.pieces(ctx, inputs)] == [TRAINED, PROJECTOR]
     assert not (complete(ctx, STAGE, inputs) / FOLDER).exists()
 

@@ -25,8 +25,8 @@ class Candidates:
         query_ids: int64, index of the query.
         starts, ends: int64, half-open character span in the query's target sentence.
         scores: float32, 0 to 1.
-        aligner_scores: float32, mean probability of the span's words by the aligner. NaN: the aligner has no such span.
-        similarity_scores: float32, cosine similarity of the untrained similarity's span there. NaN: it has none.
+        aligner_scores: float32, mean probability of the span's words by the aligner. NaN: it did not run.
+        similarity_scores: float32, score of the span by the untrained similarity alone. NaN: it did not run.
     """
 
     query_ids: np.ndarray

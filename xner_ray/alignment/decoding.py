@@ -28,7 +28,7 @@ WordPooling = Literal["first", "mean"]
 # Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
 # A word below this probability ends a span: docs/method.md has the measurement.
 MIN_GAP_PROBABILITY = 0.2
-DECODING_KEYS = ("threshold", "max_gap_words", "similarity_fallback_score", "exact_match_score", "one_to_one")
+DECODING_KEYS = ("threshold", "max_gap_words", "similarity_weight", "exact_match_score", "one_to_one")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Decoding:
         max_gap_words: number of words below the threshold that a span may contain between two words above it; none of them
             below MIN_GAP_PROBABILITY.
         word_pooling: the probability of a word is that of its `first` token, or the `mean` of its tokens.
-        similarity_fallback_score: score, 0 to 1, of spans that only the untrained similarity finds. 0 disables the
-            similarity. Needs `one_to_one`.
+        similarity_weight: weight, 0 to 1, of the untrained similarity in the mix with the aligner (`ensemble.py`). 0: the
+            aligner alone. Above 0 it needs `one_to_one`, and `threshold` and `max_gap_words` are not used.
         exact_match_score: score, 0 to 1, of exact string matches (`exact_match.py`), which skip both models. 0 disables
             exact matching.
         one_to_one: assign the entities of a pair to disjoint spans (`assignment.py`), without leading articles. False:
@@ -51,13 +51,13 @@ class Decoding:
     threshold: float = 0.5
     max_gap_words: int = 1
     word_pooling: WordPooling = "mean"
-    similarity_fallback_score: float = 0.0
+    similarity_weight: float = 0.0
     exact_match_score: float = 0.0
     one_to_one: bool = True
 
     def __post_init__(self) -> None:
-        if self.similarity_fallback_score and not self.one_to_one:
-            raise ValueError("`similarity_fallback_score` above 0 needs `one_to_one`")
+        if self.similarity_weight and not self.one_to_one:
+            raise ValueError("`similarity_weight` above 0 needs `one_to_one`")
 
     @classmethod
     def from_config(cls, aligner: AlignerConfig) -> Decoding:
@@ -87,7 +87,7 @@ def decode_spans(
         Candidates ordered by query and start. The score is the mean probability of the span's words, rounded to 4
         decimals. Spans of one query neither overlap nor touch.
     """
-    query_ids, word_ids, scores = _word_probabilities(probabilities, tokens, words, pair_ids, decoding.word_pooling)
+    query_ids, word_ids, scores = word_probabilities(probabilities, tokens, words, pair_ids, decoding.word_pooling)
     positive = np.flatnonzero(scores >= decoding.threshold)
     spans = Spans(words.rows[word_ids], words.starts[word_ids], words.ends[word_ids])
     first, last = positive_runs(positive, query_ids, spans, strings, decoding.max_gap_words, scores)
@@ -104,7 +104,7 @@ def positive_runs(
     words: Spans,
     strings: pa.StringArray,
     max_gap_words: int,
-    probabilities: np.ndarray | None = None,
+    probabilities: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximal runs of positive words of one query.
 
@@ -115,7 +115,7 @@ def positive_runs(
         strings: the distinct targets.
         max_gap_words: number of other words that a run may contain between two positive ones. Two parts of equal text are
             never joined.
-        probabilities: float [target words of all queries]. None: unknown. A word below MIN_GAP_PROBABILITY is in no run.
+        probabilities: float [target words of all queries]. A word below MIN_GAP_PROBABILITY is in no run.
 
     Returns:
         first, last: int64 [runs], indices of the first and the last word (inclusive).
@@ -126,16 +126,15 @@ def positive_runs(
     last = positive[np.append(np.flatnonzero(is_start), len(positive))[1:] - 1]
     is_joined = np.zeros(len(first), bool)  # to the part before
     is_joined[1:] = (query_ids[first[1:]] == query_ids[first[:-1]]) & (first[1:] - last[:-1] <= max_gap_words + 1)
-    if probabilities is not None:
-        is_low = np.concatenate([[0], np.cumsum(probabilities < MIN_GAP_PROBABILITY)])
-        is_joined[1:] &= is_low[first[1:]] == is_low[last[:-1] + 1]
+    is_low = np.concatenate([[0], np.cumsum(probabilities < MIN_GAP_PROBABILITY)])
+    is_joined[1:] &= is_low[first[1:]] == is_low[last[:-1] + 1]
     parts = Spans(words.rows[first], words.starts[first], words.ends[last])
     is_joined &= ~repeats_previous(parts, strings, is_joined)
     heads = np.flatnonzero(~is_joined)
     return first[heads], last[np.append(heads, len(first))[1:] - 1]
 
 
-def _word_probabilities(
+def word_probabilities(
     probabilities: np.ndarray, tokens: Tokens, words: WordSpans, pair_ids: np.ndarray, pooling: WordPooling
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """query_ids, word_ids (into `words`) and probability of each target word of each query; 0 for words without a token."""

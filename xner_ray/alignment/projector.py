@@ -1,7 +1,7 @@
 """The projector: from entities of source sentences to spans of their target sentences.
 
-For each shard: exact string matches first; then the trained aligner, and the untrained similarity as its fallback, for the
-other entities; then cleaned edges, extended spans, and a one-to-one assignment within each sentence pair.
+For each shard: exact string matches first; then the trained aligner and the untrained similarity together for the other
+entities; then cleaned edges, and a one-to-one assignment within each sentence pair.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import pyarrow as pa
 from xner_ray import schema
 from xner_ray.alignment.assignment import assign_one_to_one, assign_shared_spans, drop_inner_candidates
 from xner_ray.alignment.candidates import Candidates, Projection
-from xner_ray.alignment.decoding import Decoding, decode_spans
-from xner_ray.alignment.ensemble import FOLDER, extend_truncated_spans, similarity_candidates
+from xner_ray.alignment.decoding import Decoding, decode_spans, word_probabilities
+from xner_ray.alignment.ensemble import FOLDER, joint_candidates
 from xner_ray.alignment.exact_match import exact_matches
 from xner_ray.alignment.projector_file import read_projector
 from xner_ray.alignment.queries import Queries, QueryTexts, encode_queries, query_texts
 from xner_ray.alignment.span_cleanup import clean_candidates
 from xner_ray.encoders.engine_base import InferenceEngine
 from xner_ray.encoders.engine_stats import EngineStats
-from xner_ray.encoders.ragged import offsets_of
+from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.token_budget import TokenBudget
-from xner_ray.encoders.tokenizer import Tokenizer, same_tokenizer
+from xner_ray.encoders.tokenizer import Tokenizer, Tokens, same_tokenizer
 
 if TYPE_CHECKING:
     from xner_ray.alignment.similarity import Similarity  # imports torch
@@ -43,7 +43,7 @@ class Projector:
         engine: holds the trained aligner.
         tokenizer: of the aligner.
         decoding: how probabilities become spans.
-        similarity: the untrained similarity; used where `decoding.similarity_fallback_score` is above 0.
+        similarity: the untrained similarity; used where `decoding.similarity_weight` is above 0.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Projector:
 
         settings = read_projector(folder)
         similarity = None
-        if settings.decoding.similarity_fallback_score:
+        if settings.decoding.similarity_weight:
             from xner_ray.alignment.similarity import Similarity
 
             similarity = Similarity.load(
@@ -141,17 +141,15 @@ class Projector:
         exact = self._exact_matches(queries, texts)
         rest = np.flatnonzero(exact.unaligned_queries(len(queries)))
         rest_queries, rest_texts = queries.take(rest), self._tokenized(texts.take_queries(rest))
-        aligned = clean_candidates(
-            self._aligner_candidates(rest_queries, rest_texts), rest_texts, remove_articles=decoding.one_to_one
+        found = clean_candidates(
+            self._model_candidates(rest_queries, rest_texts), rest_texts, remove_articles=decoding.one_to_one
         )
+        found = found.for_queries(rest)
         if not decoding.one_to_one:
-            return aligned.for_queries(rest).concatenate(exact).sorted()
-        similar = self._similarity_candidates(rest_queries, rest_texts)
-        aligned = extend_truncated_spans(aligned, similar, rest_texts).for_queries(rest)
-        aligned = drop_inner_candidates(aligned, queries.rows[aligned.query_ids])
-        assigned = assign_one_to_one(aligned, queries, texts, assigned=exact)
-        assigned = assign_one_to_one(similar.for_queries(rest), queries, texts, assigned=assigned)
-        return assign_shared_spans(assigned, aligned, queries)
+            return found.concatenate(exact).sorted()
+        found = drop_inner_candidates(found, queries.rows[found.query_ids])
+        assigned = assign_one_to_one(found, queries, texts, assigned=exact)
+        return assign_shared_spans(assigned, found, queries)
 
     def _tokenized(self, texts: QueryTexts) -> QueryTexts:
         """Tokenize the targets once, for the aligner and the similarity."""
@@ -167,25 +165,38 @@ class Projector:
         self._count("exact_matches", len(np.unique(matches.query_ids)))
         return matches
 
-    def _aligner_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
+    def _model_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
+        if not len(queries):
+            return Candidates.empty()
+        if self.similarity is None or not self.decoding.similarity_weight:
+            return decode_spans(
+                *self._token_probabilities(queries, texts),
+                texts.words,
+                texts.target_strings,
+                texts.pair_ids,
+                self.decoding,
+            )
+        weight = self.decoding.similarity_weight
+        words = None
+        if weight < 1:
+            inside, tokens = self._token_probabilities(queries, texts)
+            pooling = self.decoding.word_pooling
+            _, _, values = word_probabilities(inside, tokens, texts.words, texts.pair_ids, pooling)
+            words = Ragged(values, offsets_of(np.diff(texts.words.offsets)[texts.pair_ids]))
+        if not same_tokenizer(self.tokenizer.folder, self.similarity.tokenizer.folder):
+            texts = replace(texts, tokens=None)
+        return joint_candidates(self.similarity, queries, texts, words, weight)
+
+    def _token_probabilities(self, queries: Queries, texts: QueryTexts) -> tuple[np.ndarray, Tokens]:
+        """The aligner's probability of each target token of each query, and the tokens of the distinct targets."""
         with self.stats.timed("tokenize"):
             encoded = encode_queries(self.tokenizer, queries, texts, self.engine.max_length)
         self.stats.windowed_rows += encoded.num_windowed
         self._count("truncated_names", encoded.num_truncated_names)
         probabilities = self.engine.probabilities(encoded.ids, encoded.segment_ids)
-        inside = (
-            probabilities[encoded.target_positions, -1] if len(encoded.target_positions) else np.zeros(0, np.float32)
-        )
-        return decode_spans(inside, encoded.tokens, texts.words, texts.target_strings, texts.pair_ids, self.decoding)
-
-    def _similarity_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
-        if self.similarity is None or not self.decoding.similarity_fallback_score:
-            return Candidates.empty()
-        if not texts.uses_spaces or not len(queries):
-            return Candidates.empty()
-        if not same_tokenizer(self.tokenizer.folder, self.similarity.tokenizer.folder):
-            texts = replace(texts, tokens=None)
-        return clean_candidates(similarity_candidates(self.similarity, queries, texts, self.decoding), texts)
+        if not len(encoded.target_positions):
+            return np.zeros(0, np.float32), encoded.tokens
+        return probabilities[encoded.target_positions, -1], encoded.tokens
 
     def _count(self, name: str, number: int) -> None:
         self.stats.extra[name] = self.stats.extra.get(name, 0) + number

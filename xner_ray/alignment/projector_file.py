@@ -14,7 +14,7 @@ from xner_ray.alignment.ensemble import save_similarity
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import write_json
 
-FILE, VERSION, KIND = "projector.json", 7, "aligner"
+FILE, VERSION, KIND = "projector.json", 8, "aligner"
 _REMEDY = "give the folder of a trained aligner, e.g. OUT/aligner/current"
 
 
@@ -45,10 +45,10 @@ def save_projector(
         decoding: how probabilities become spans.
         similarity_layer: of the untrained similarity.
         encoder: of the similarity: `embedded`, hub id, or folder. It and `similarity_layer` are needed where
-            `decoding.similarity_fallback_score` is above 0.
+            `decoding.similarity_weight` is above 0.
         facts: anything else that a reader may want to know, such as languages or scores.
     """
-    if decoding.similarity_fallback_score:
+    if decoding.similarity_weight:
         if similarity_layer is None or not encoder:
             raise ValueError("a projector with a similarity needs its encoder and layer")
         save_similarity(encoder, similarity_layer, folder)

@@ -1,24 +1,24 @@
 """Untrained word alignment: cosine similarity of the hidden states of a middle layer of a multilingual encoder.
 
-Two tokens match when each is the other's nearest neighbor, as in SimAlign (Jalili Sabet et al. 2020). The span of an entity is
-the longest run of words that its tokens match. This needs no training, so it makes the training examples of the aligner, it is
-the aligner's fallback, and it is the baseline of projection. The cost: one-to-one matches miss articles, compounds and second
-mentions.
+It has two uses. For training examples of the aligner, two tokens match when each is the other's nearest neighbor, as in SimAlign
+(Jalili Sabet et al. 2020): such matches are few and clean. For projection, soft alignments of each mention are mixed with the
+trained aligner (`soft_alignment.py`, `ensemble.py`), because matches one to one miss articles, compounds and second mentions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from xner_ray.alignment.candidates import Projection
 from xner_ray.alignment.matching import gather_rows, nearest_neighbors, similarity_tables
-from xner_ray.alignment.span_expansion import MAX_EXPANSION_WORDS, project_spans
-from xner_ray.alignment.spans import Spans
+from xner_ray.alignment.soft_alignment import WordMass, mention_weights, pad_weights, token_mass, word_mass
+from xner_ray.alignment.span_search import MIN_SCORE, best_windows
+from xner_ray.alignment.spans import Spans, touched_tokens
 from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.batching import greedy_batches
 from xner_ray.encoders.engine_base import is_finite
@@ -31,6 +31,8 @@ from xner_ray.ner.word_spans import WordSpans
 
 CHUNK_BATCHES = 8  # batches whose hidden states are on the device together
 MAX_CELLS = 1 << 22  # of one batch of similarity matrices
+T = TypeVar("T")
+Side = tuple[torch.Tensor, torch.Tensor]  # of a batch of pairs, see `gather_rows`
 
 
 class Similarity:
@@ -100,25 +102,60 @@ class Similarity:
             sources, targets: raw strings, one of each for a pair.
             source_tokens, target_tokens: of the strings, if this tokenizer has tokenized them before.
         """
-        with self.engine.stats.timed("tokenize"):
-            source = self.tokenizer(sources) if source_tokens is None else source_tokens
-            target = self.tokenizer(targets) if target_tokens is None else target_tokens
-        max_tokens = self.engine.max_length - len(self.tokenizer.prefix) - len(self.tokenizer.suffix)
-        lengths = np.stack([np.minimum(side.ids.lengths, max_tokens) for side in (source, target)])
-        self.num_truncated += int(np.sum(source.ids.lengths > max_tokens) + np.sum(target.ids.lengths > max_tokens))
+        source, target = self._tokens(sources, source_tokens), self._tokens(targets, target_tokens)
+        lengths = self._kept_lengths(source.ids, target.ids)
         if not lengths.size:
             return self._match(source, target, lengths)
+        return self._run(lengths, lambda: self._match(source, target, lengths), lambda m: is_finite(m.cosine))
+
+    def align_mentions(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        words: WordSpans,
+        spans: Spans,
+        source_tokens: Tokens | None = None,
+        target_tokens: Tokens | None = None,
+    ) -> WordMass:
+        """Align mentions with the words of their targets.
+
+        Args:
+            sources, targets: raw strings, one of each for a pair.
+            words: of the targets.
+            spans: of the mentions in the sources; `rows` are pairs, ascending.
+            source_tokens, target_tokens: of the strings, if this tokenizer has tokenized them before.
+        """
+        source, target = self._tokens(sources, source_tokens), self._tokens(targets, target_tokens)
+        lengths = self._kept_lengths(source.ids, target.ids)
+        forward, backward = (
+            self._run(lengths, lambda: self._align(source, target, lengths, spans), is_finite)
+            if len(spans)
+            else np.zeros((2, 0), np.float32)
+        )
+        offsets = offsets_of(lengths[1, spans.rows])
+        return word_mass(Ragged(forward, offsets), Ragged(backward, offsets), target, words, spans.rows)
+
+    def _tokens(self, strings: Sequence[str], tokens: Tokens | None) -> Tokens:
+        with self.engine.stats.timed("tokenize"):
+            return self.tokenizer(strings) if tokens is None else tokens
+
+    def _kept_lengths(self, source: Ragged, target: Ragged) -> np.ndarray:
+        """Number of tokens of each source and target that fit the encoder: int64 [2, pairs]. Counts the truncated ones."""
+        max_tokens = self.engine.max_length - len(self.tokenizer.prefix) - len(self.tokenizer.suffix)
+        self.num_truncated += int(np.sum(source.lengths > max_tokens) + np.sum(target.lengths > max_tokens))
+        return np.stack([np.minimum(side.lengths, max_tokens) for side in (source, target)])
+
+    def _run(self, lengths: np.ndarray, run: Callable[[], T], is_finite: Callable[[T], bool]) -> T:
+        """`TorchEngine.run_finite` of pairs with these numbers of tokens: int64 [2, pairs], at least one pair."""
         longest = int(lengths.max()) + len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
         with self.engine.stats.timed("forward"), torch.inference_mode():
-            return self.engine.run_finite(
-                lambda: self._match(source, target, lengths), lambda matches: is_finite(matches.cosine), longest
-            )
+            return self.engine.run_finite(run, is_finite, longest)
 
     def _match(self, source: Tokens, target: Tokens, lengths: np.ndarray) -> TokenMatches:
         """Match tokens. `lengths` has the number of tokens of each source and target that fit the encoder: int64 [2, pairs]."""
         nearest_target, nearest_source = (np.full(len(t.ids.values), -1, np.int64) for t in (source, target))
         cosine = np.zeros(len(nearest_target), np.float32)
-        for pairs, fetch in one_late(self._start_batches(source.ids, target.ids, lengths)):
+        for pairs, fetch in one_late(self._start_batches(source.ids, target.ids, lengths, self._start_match)):
             (source_lengths, target_lengths), packed = lengths[:, pairs], fetch()
             widths = np.cumsum([source_lengths.max(), target_lengths.max()])
             to_target, to_source, similarity = np.split(packed, widths, axis=1)
@@ -130,10 +167,49 @@ class Similarity:
             cosine[in_source] = similarity[is_source].view(np.float32)
         return TokenMatches(source, target, nearest_target, nearest_source, cosine)
 
+    def _align(self, source: Tokens, target: Tokens, lengths: np.ndarray, spans: Spans) -> np.ndarray:
+        """Forward and backward of `token_mass`, float32 [2, kept target tokens of all mentions]. `lengths` as in `_match`."""
+        weights, first = mention_weights(source, spans), touched_tokens(source, spans)[0]
+        first = first - source.ids.offsets[spans.rows]  # from the first token of the sentence
+        mention_counts = np.bincount(spans.rows, minlength=lengths.shape[1])
+        mention_offsets = offsets_of(mention_counts)
+        target_lengths = lengths[1, spans.rows]
+        offsets = offsets_of(target_lengths)
+        mass = np.zeros((2, int(offsets[-1])), np.float32)
+
+        def start(pairs: np.ndarray, source_rows: Side, target_rows: Side) -> Callable[[], np.ndarray]:
+            mentions = ranges(mention_offsets[pairs], mention_counts[pairs])
+            padded = pad_weights(
+                weights.take(mentions), first[mentions], mention_counts[pairs], source_rows[1].shape[1]
+            )
+            found = token_mass(source_rows, target_rows, self.engine.to_device(padded))
+            return self.engine.to_host(torch.stack(found))
+
+        has_mention = mention_counts > 0
+        for pairs, fetch in one_late(self._start_batches(source.ids, target.ids, lengths * has_mention, start)):
+            counts, found = mention_counts[pairs], fetch()
+            mentions = ranges(mention_offsets[pairs], counts)
+            is_mention, is_token = _is_token(counts), _is_token(target_lengths[mentions])
+            mass[:, ranges(offsets[mentions], target_lengths[mentions])] = found[:, is_mention][:, is_token]
+        return mass
+
     def _start_batches(
-        self, source: Ragged, target: Ragged, lengths: np.ndarray
+        self,
+        source: Ragged,
+        target: Ragged,
+        lengths: np.ndarray,
+        start: Callable[[np.ndarray, Side, Side], Callable[[], np.ndarray]],
     ) -> Iterator[tuple[np.ndarray, Callable[[], np.ndarray]]]:
-        """Start the batches of pairs that have tokens on both sides. Yields the pairs, and what `_start_batch` returns."""
+        """Start the batches of pairs that have tokens on both sides.
+
+        Args:
+            source, target: token ids.
+            lengths: number of tokens of each source and target that are used, int64 [2, pairs].
+            start: of pairs and both sides on the device; starts the work of a batch, and returns a function that waits for it.
+
+        Yields:
+            The pairs, and what `start` returned.
+        """
         pairs = np.flatnonzero(lengths.all(axis=0))
         chunk_of = np.cumsum(lengths.sum(axis=0))[pairs] // (CHUNK_BATCHES * self.engine.max_batch_tokens)
         for chunk in np.split(pairs, np.flatnonzero(np.diff(chunk_of)) + 1):
@@ -148,21 +224,14 @@ class Similarity:
             sizes = lengths[:, chunk].max(axis=0)
             longest = int(sizes.max())
             for batch in greedy_batches(sizes, min(self.engine.max_batch_tokens, MAX_CELLS // longest)):
-                yield chunk[batch], self._start_batch(states, starts[:, batch], lengths[:, chunk[batch]])
+                kept = lengths[:, chunk[batch]]
+                device_rows = self.engine.to_device(np.stack([starts[:, batch], kept], axis=1))
+                sides = [gather_rows(states, *device_rows[i], int(kept[i].max())) for i in (0, 1)]
+                yield chunk[batch], start(chunk[batch], sides[0], sides[1])
 
-    def _start_batch(self, states: torch.Tensor, starts: np.ndarray, lengths: np.ndarray) -> Callable[[], np.ndarray]:
-        """Start the match of a batch.
-
-        Args:
-            states: hidden states of all tokens on the device.
-            starts, lengths: first token and number of tokens of each source and target, int64 [2, pairs].
-
-        Returns:
-            A function that waits for `nearest_neighbors` as one int32 array, side by side; the floats keep their bits.
-        """
-        rows = self.engine.to_device(np.stack([starts, lengths], axis=1))
-        sides = [gather_rows(states, rows[i, 0], rows[i, 1], int(lengths[i].max())) for i in (0, 1)]
-        to_target, to_source, cosine = nearest_neighbors(similarity_tables(sides[0], sides[1]))
+    def _start_match(self, pairs: np.ndarray, source: Side, target: Side) -> Callable[[], np.ndarray]:
+        """`nearest_neighbors` as one int32 array, side by side; the floats keep their bits."""
+        to_target, to_source, cosine = nearest_neighbors(similarity_tables(source, target))
         return self.engine.to_host(torch.cat([to_target, to_source, cosine.view(torch.int32)], dim=1))
 
     def project_entities(
@@ -176,17 +245,14 @@ class Similarity:
         edges = np.array([(e[0], e[1]) for row in entities for e in row], np.int64).reshape(-1, 2)
         rows = np.repeat(np.arange(len(entities)), counts)
         index = np.arange(len(rows)) - np.repeat(offsets_of(counts)[:-1], counts)
-        spans, scores = project_spans(
-            self.match(sources, targets),
-            WordSpans.from_texts(targets, language),
-            pa.array(targets, pa.string()),
-            Spans(rows, edges[:, 0], edges[:, 1]),
-            max_expansion_words=MAX_EXPANSION_WORDS,
-        )
+        words = WordSpans.from_texts(targets, language)
+        mass = self.align_mentions(sources, targets, words, Spans(rows, edges[:, 0], edges[:, 1]))
+        first, last, scores = best_windows(mass)
         result: list[list[Projection]] = [[] for _ in sources]
-        for i in np.flatnonzero(spans.starts < spans.ends).tolist():
-            score = round(float(scores[i]), 4)
-            result[rows[i]].append(Projection(int(index[i]), int(spans.starts[i]), int(spans.ends[i]), score))
+        for i in np.flatnonzero(scores >= MIN_SCORE).tolist():
+            offset = words.offsets[rows[i]]
+            start, end = words.starts[offset + first[i]], words.ends[offset + last[i] - 1]
+            result[rows[i]].append(Projection(int(index[i]), int(start), int(end), round(float(scores[i]), 4)))
         return result
 
 

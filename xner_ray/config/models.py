@@ -93,10 +93,10 @@ class AlignerConfig(StrictModel):
     similarity_layer: int = Field(
         7, ge=0, description="Hidden layer for embedding similarity, which bootstraps examples and fills gaps."
     )
-    similarity_fallback_score: Fraction = Field(
+    similarity_weight: Fraction = Field(
         0.5,
-        description="Score of spans that only the untrained similarity finds. The similarity fills gaps and extends"
-        " truncated spans, in languages with spaces. It needs `one_to_one`. 0 (the paper): no similarity.",
+        description="Weight of the untrained similarity, which chooses spans together with the aligner; `threshold` and"
+        " `max_gap_words` are then not used. It needs `one_to_one`. 0 (the paper): no similarity. 1: no aligner.",
     )
     exact_match_score: Fraction = Field(
         0.99,
@@ -145,8 +145,8 @@ class AlignerConfig(StrictModel):
                 )
         if sum(self.example_sources.values()) <= 0:
             raise ValueError("the weights of `example_sources` add up to 0")
-        if self.similarity_fallback_score and not self.one_to_one:
-            raise ValueError("`similarity_fallback_score` needs `one_to_one`: set it to 0 to use the aligner alone")
+        if self.similarity_weight and not self.one_to_one:
+            raise ValueError("`similarity_weight` needs `one_to_one`: set it to 0 to use the aligner alone")
         return self
 
 

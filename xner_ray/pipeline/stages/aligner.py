@@ -74,7 +74,7 @@ class TrainAligner(Stage):
         decoding = {key: getattr(config.aligner, key) for key in DECODING_KEYS}
         projector = {"trained": fingerprint(trained), "decoding": decoding, "languages": config.languages}
         pieces = [Piece(TRAINED, trained), Piece(PROJECTOR, projector, "aligner")]
-        return [Piece(SIMILARITY, similarity), *pieces] if config.aligner.similarity_fallback_score else pieces
+        return [Piece(SIMILARITY, similarity), *pieces] if config.aligner.similarity_weight else pieces
 
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         from xner_ray.alignment.projector import LABELS

@@ -1,0 +1,98 @@
+"""The best window of target words for each entity mention, by both aligners at once.
+
+The similarity reads both sentences and each mention in its place; the trained aligner reads the name and the target sentence,
+and has learned which words belong to a name. Both give each target word a probability, and these are mixed before spans are
+chosen. So the aligners need not agree on a span: a word that one of them misses is in the span if the other one is sure. The
+score of a window is the F1 of recall (the part of the mention that the window translates) and precision (the mean probability
+of its words). It is high where both aligners agree.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xner_ray.alignment.soft_alignment import WordMass
+from xner_ray.encoders.ragged import Ragged
+
+MAX_SPAN_WORDS = 24  # characters in languages without spaces
+MIN_SCORE = 0.2  # below this score the target most often lacks the name
+RECALL_WEIGHT = 1.2  # beta of F1: a missing word costs more than one too many
+
+
+def mix(mass: WordMass, aligner: Ragged, weight: np.ndarray | float) -> WordMass:
+    """Mix the similarity with the word probabilities of the trained aligner.
+
+    Args:
+        mass: of the similarity.
+        aligner: float [words of the targets of all mentions], probability that the word belongs to the entity.
+        weight: of the aligner, 0 to 1.
+    """
+    recall, precision = mass.recall, mass.precision
+    total = np.bincount(recall.row_ids(), weights=aligner.values, minlength=len(recall))
+    # Probabilities of less than one word in all say that the target lacks the name.
+    share = aligner.values / np.repeat(np.maximum(1.0, total), recall.lengths)
+    return WordMass(
+        Ragged((1 - weight) * recall.values + weight * share, recall.offsets),
+        Ragged((1 - weight) * precision.values + weight * aligner.values, precision.offsets),
+    )
+
+
+def best_windows(mass: WordMass, max_words: int = MAX_SPAN_WORDS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The window of words with the best score for each mention; the first and shortest of equals.
+
+    Args:
+        mass: alignment of the mentions.
+        max_words: longest window.
+
+    Returns:
+        first, last: int64 [mentions], word numbers within the target, the last one exclusive. Equal without words.
+        scores: float32 [mentions], 0 to 1.
+    """
+    offsets, lengths = mass.recall.offsets, mass.recall.lengths
+    recall, precision = (np.concatenate([[0.0], np.cumsum(m.values)]) for m in (mass.recall, mass.precision))
+    starts, row_ids = np.arange(len(mass.recall.values)), mass.recall.row_ids()
+    ends = offsets[1:][row_ids]
+    best, best_words = np.zeros(len(starts)), np.ones(len(starts), np.int64)
+    for words in range(1, min(max_words, int(lengths.max(initial=0))) + 1):
+        last = np.minimum(starts + words, ends)
+        score = _score(recall[last] - recall[starts], (precision[last] - precision[starts]) / words)
+        # The sums run over all rows, so their last digits depend on other rows.
+        score = np.where(starts + words <= ends, np.round(score, 6), 0.0)
+        is_better = score > best
+        best[is_better], best_words[is_better] = score[is_better], words
+    filled = np.flatnonzero(lengths)
+    order = np.lexsort((starts, -best, row_ids))
+    chosen = order[offsets[:-1][filled]]
+    first, last, scores = np.zeros(len(lengths), np.int64), np.zeros(len(lengths), np.int64), np.zeros(len(lengths))
+    first[filled] = chosen - offsets[:-1][filled]
+    last[filled] = first[filled] + best_words[chosen]
+    scores[filled] = np.clip(best[chosen], 0.0, 1.0)
+    return first, last, scores.astype(np.float32)
+
+
+def window_means(values: Ragged, rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Mean of the values of windows, float64 [windows].
+
+    Args:
+        values: one row of words for each mention.
+        rows: int64 [windows], the mention.
+        first, last: int64 [windows], word numbers within the row, the last one exclusive.
+    """
+    return _sums(values, rows, first, last) / np.maximum(1, last - first)
+
+
+def window_scores(mass: WordMass, rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Scores of given windows, float64 [windows]. Arguments as in `window_means`."""
+    precision = window_means(mass.precision, rows, first, last)
+    return np.clip(_score(_sums(mass.recall, rows, first, last), precision), 0.0, 1.0)
+
+
+def _sums(values: Ragged, rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    total, offsets = np.concatenate([[0.0], np.cumsum(values.values, dtype=np.float64)]), values.offsets[rows]
+    return total[offsets + last] - total[offsets + first]
+
+
+def _score(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """F-score with weight RECALL_WEIGHT of recall; 0 where both are 0."""
+    beta = RECALL_WEIGHT**2
+    return (1 + beta) * recall * precision / np.maximum(1e-9, recall + beta * precision)
