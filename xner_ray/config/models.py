@@ -94,7 +94,7 @@ class AlignerConfig(StrictModel):
         7, ge=0, description="Hidden layer for embedding similarity, which bootstraps examples and fills gaps."
     )
     similarity_weight: Fraction = Field(
-        0.5,
+        0.7,
         description="Weight of the untrained similarity, which chooses spans together with the aligner; `threshold` and"
         " `max_gap_words` are then not used. It needs `one_to_one`. 0 (the paper): no similarity. 1: no aligner.",
     )
