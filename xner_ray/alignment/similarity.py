@@ -226,8 +226,10 @@ class Similarity:
             for batch in greedy_batches(sizes, min(self.engine.max_batch_tokens, MAX_CELLS // longest)):
                 kept = lengths[:, chunk[batch]]
                 device_rows = self.engine.to_device(np.stack([starts[:, batch], kept], axis=1))
-                sides = [gather_rows(states, *device_rows[i], int(kept[i].max())) for i in (0, 1)]
-                yield chunk[batch], start(chunk[batch], sides[0], sides[1])
+                device_sides = [
+                    gather_rows(states, device_rows[i, 0], device_rows[i, 1], int(kept[i].max())) for i in (0, 1)
+                ]
+                yield chunk[batch], start(chunk[batch], device_sides[0], device_sides[1])
 
     def _start_match(self, pairs: np.ndarray, source: Side, target: Side) -> Callable[[], np.ndarray]:
         """`nearest_neighbors` as one int32 array, side by side; the floats keep their bits."""
