@@ -46,7 +46,7 @@ TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
 class TrainAligner(Stage):
     """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
-    name, version = "aligner", 6
+    name, version = "aligner", 7
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("ingest", "teacher")
 
