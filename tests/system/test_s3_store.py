@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness.s3_server import KEYS, Proxy, weed
 from xner_ray.errors import UserError
+from xner_ray.storage import manifest_packs
 from xner_ray.storage.object_store import open_object_store
 from xner_ray.storage.shard_store import ShardStore
 
@@ -118,3 +119,18 @@ def test_wrong_keys_are_an_error(root, monkeypatch):
     with pytest.raises(UserError, match="refuses access") as e:
         ShardStore(root).commit("s-1", numbers(), "in")
     assert "AWS_SECRET_ACCESS_KEY" in e.value.remedy
+
+
+def test_packed_manifests_are_read_from_their_pack_until_they_are_replaced(root, monkeypatch):
+    monkeypatch.setattr(manifest_packs, "MIN_LOOSE", 2)
+    store = ShardStore(root)
+    made = {name: store.commit(name, numbers(), "in") for name in ("s-1", "s-2", "s-3")}
+    store.pack(store.committed())
+    listed = store.committed()
+    assert listed == made and listed.num_loose == 0
+    store.uncommit("s-2")
+    made["s-2"] = store.commit("s-2", numbers(1), "in")
+    assert store.committed() == made and store.committed().num_loose == 1
+    (pack,) = store.blobs.list(manifest_packs.FOLDER)
+    store.blobs.delete(pack)
+    assert store.committed() == made and store.committed().num_loose == 3
