@@ -18,6 +18,7 @@ from xner_ray.training.job import TrainJob, TrainResources
 
 T = TypeVar("T")
 CHECKPOINT_SECONDS = 120.0  # between checkpoints of a training in this process
+MAX_CALLS = 32  # of `concurrently`
 MAP_RETRIES = 3  # retries of a task whose process died
 
 
@@ -188,13 +189,12 @@ class RayExecutor:
     def concurrently(
         self, function: Callable[[Any], T], items: Sequence[Any], max_running: int | None = None
     ) -> Iterator[T]:
-        calls = min(len(items), max_running or sys.maxsize)
-        if calls > 1:
-            self.connect()
-            calls = min(calls, self._cpus())
+        # Not as many as there are CPUs, because an autoscaler adds nodes for waiting tasks.
+        calls = min(len(items), max_running or MAX_CALLS)
         if calls <= 1:
             yield from map(function, items)
             return
+        self.connect()
         with ThreadPoolExecutor(calls, "xner-call") as pool:
             futures = [pool.submit(function, item) for item in items]
             try:
