@@ -91,6 +91,8 @@ def test_pairs_are_counted_from_files_where_the_config_has_no_limit(tmp_path):
     no_limit = large(tmp_path, "ingest.max_pairs_per_language=null")
     assert count_pairs(no_limit, "de") is None
     assert any("ingest.max_pairs_per_language" in note for note in estimate_workload(no_limit).notes)
+    assert set(estimate_workload(no_limit).flop) == {"teacher", "aligner"}
+    assert "label" not in estimate_workload(large(tmp_path, "aligner.encoder=no/such-model")).flop
     for language in config.languages:
         (tmp_path / f"none-{language}.zip").write_bytes(bytes(80_000))
     assert count_pairs(config, "de") == count_pairs(no_limit, "de") == 1000

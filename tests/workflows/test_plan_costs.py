@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from xner_ray.config.load import load_config
 from xner_ray.pipeline.runner import StagePlan
 from xner_ray.storage.output_dir import RUN
 from xner_ray.workflows.plan_costs import COMMITTED_RATES, plan_costs
-from xner_ray.workflows.run_record import LAST_RUN
+from xner_ray.workflows.run_record import LAST_RUN, MEASURED, recorded_run
 
 RESULTS = Path(__file__).parents[2] / "bench" / "results"
 STAGES = [StagePlan(name, "") for name in ("ingest", "teacher", "aligner", "label", "filter", "student")]
@@ -63,15 +65,44 @@ def test_an_earlier_run_in_out_is_the_measurement(tmp_path, resources, max_gpus,
     config = demo(tmp_path, f"ray.max_gpus={max_gpus}")
     out = Path(config.out)
     out.mkdir()
-    record = {"config": config.model_dump(mode="json"), "resources": resources, "ended": "2026-11-30T01:02:03+00:00"}
-    (out / RUN).write_text(json.dumps({"name": "demo", LAST_RUN: record}))
-    (out / "work.jsonl").write_text(json.dumps({"stage": "label", "of": "x", "seconds": 60, "amount": {"pairs": 600}}))
+    run = {
+        "resources": resources,
+        "models": "embedded + embedded",
+        "first_row": 1,
+        "ended": "2026-11-30T01:02:03+00:00",
+    }
+    (out / RUN).write_text(json.dumps({"name": "demo", MEASURED: run}))
+    rows = [{"stage": "label", "of": "x", "seconds": 60, "amount": {"pairs": pairs}} for pairs in (9999, 600)]
+    rows.append({"stage": "ingest", "of": "x", "seconds": 60, "amount": {"pairs": 600}})
+    (out / "work.jsonl").write_text(
+        "".join(f"{json.dumps(row)}\n" for row in rows)
+    )  # the first row is of another machine
     _, by_stage = costs(config)
     label = by_stage["label"]
     assert label.unit == unit and label.hours == pytest.approx(number * 2400 / 10 / 3600)
     assert str(out) in label.source and "2026-11-30" in label.source and resources in label.source
+    assert (str(out) in by_stage["ingest"].source) == (unit == "CPU core")  # before bench/results
     other = config.model_copy(update={"teacher": config.teacher.model_copy(update={"encoder": "tiny"})})
     assert str(out) not in costs(other)[1]["label"].source  # measured with other models
+
+
+def test_a_run_without_work_keeps_the_measurement(tmp_path, monkeypatch):
+    from xner_ray.observability.work_log import log_work
+    from xner_ray.storage.output_dir import claim_out
+    from xner_ray.training.backends import nodes
+
+    config = demo(tmp_path)
+    out = Path(config.out)
+    claim_out(config.out, config.name, "c.yaml")
+    for resources in ("2 CPUs", "64 CPUs"):  # the second run finds all stages done
+        monkeypatch.setattr(nodes, "describe_resources", lambda resources=resources: resources)
+        monkeypatch.setitem(sys.modules, "ray", sys)
+        with recorded_run(out, config, ["label"], print):
+            if resources == "2 CPUs":
+                with log_work(out, "label", "x", pairs=600):
+                    time.sleep(0.02)
+    assert json.loads((out / RUN).read_text())[MEASURED]["resources"] == "2 CPUs"
+    assert "2 CPUs" in costs(config)[1]["label"].source
 
 
 def test_a_record_of_an_older_version_is_no_measurement(tmp_path):

@@ -63,7 +63,7 @@ class Workload:
     """The work of a run.
 
     Attributes:
-        flop: by stage.
+        flop: by stage. A stage whose work is not known is left out.
         pairs: to label, in all languages.
         model_bytes: of all models that are trained.
         notes: what is not in it, one line each.
@@ -123,9 +123,13 @@ def estimate_workload(config: Config) -> Workload:
         f"`{x}` is not on this machine, so its work is not known" for x in sorted(sizes) if sizes[x] is None
     ]
 
+    unknown = {"label", "student"} if work.pairs is None else set()
+
     def add(stage: str, model: str, tokens: float, flop_per_weight: int = 6) -> None:
         if size := sizes[model]:
             work.flop[stage] = work.flop.get(stage, 0.0) + flop_per_weight * size.layers * tokens
+        else:
+            unknown.add(stage)
 
     def add_trained(model: str, number: int) -> None:
         if size := sizes[model]:
@@ -150,6 +154,8 @@ def estimate_workload(config: Config) -> Workload:
             add_trained(encoder, number)
         add("student", encoder, sentences * SENTENCE_TOKENS * config.student.training.epochs * seeds)
         add_trained(encoder, seeds * len(config.languages))
+    # A part of the work of a stage would look like all of it.
+    work.flop = {stage: flop for stage, flop in work.flop.items() if stage not in unknown}
     return work
 
 

@@ -32,7 +32,7 @@ from xner_ray.preflight.workload import (
 )
 from xner_ray.storage.output_dir import RUN
 from xner_ray.workflows.refresh.cost_estimate import measured_rates, model_names, stage_costs
-from xner_ray.workflows.run_record import LAST_RUN
+from xner_ray.workflows.run_record import MEASURED
 
 # Speeds of stages without models. A test compares them with the files.
 COMMITTED_RATES = (
@@ -140,7 +140,7 @@ def _measured(
         return None
     if stage != "label":
         committed = [(name, rate, source) for name, rate, source in COMMITTED_RATES if name == stage]
-        rates = [*rates, *(_rate(name, rate, source) for name, rate, source in committed)]
+        rates = [*(_rate(name, rate, source) for name, rate, source in committed), *rates]  # the last one is used
         gpus = False
     for cost in reversed(stage_costs(stage, pairs, rates, model_names(config))):
         if (
@@ -171,7 +171,7 @@ def _computed(stage: str, flop: Mapping[str, float], matrix_flops: float, gpus: 
         source = "no rate of a GPU was measured with these models; a first run measures labeling"
         return StageCost(stage, None, "GPU", source)
     if stage not in flop:
-        return StageCost(stage, None, "CPU core", "never measured with these models")
+        return StageCost(stage, None, "CPU core", "the pairs or the size of a model are not known, see the notes")
     source = f"this machine, {matrix_flops / 1e9:.0f} GFLOP/s a core"
     hours = Workload({stage: flop[stage]}).core_hours(matrix_flops)[stage]
     return StageCost(stage, hours, "CPU core", source)
@@ -185,14 +185,12 @@ def _priced(cost: StageCost, share: float, cpu_price: float | None, gpu_price: f
 
 
 def _earlier_runs(out: Path) -> list[dict[str, Any]]:
-    """The work log of an output folder, in the form of a report of a refresh. Empty without a run that ended."""
+    """The work of the last run that did some, in the form of a report of a refresh. Empty if there is none."""
     try:
-        record = json.loads((out / RUN).read_bytes()).get(LAST_RUN) or {}
-        config = Config.model_validate(record["config"])
-        device, ended = record["resources"], record["ended"]
-    except (OSError, ValueError, KeyError, AttributeError):
-        return []  # no earlier run, or one of an older version, which has no record of its resources
-    if not device:
-        return []
-    run = {"number": config.name, "started": ended, "device": device, "models": model_names(config)}
-    return [{**run, "work": read_work(out), "source": f"earlier run in {out}, {ended[:10]}, {device}"}]
+        run = json.loads((out / RUN).read_bytes())[MEASURED]
+        device, ended = str(run["resources"]), str(run["ended"])[:10]
+        work, models = read_work(out)[int(run["first_row"]) :], str(run["models"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # no earlier run, or one of an older version, which has no record of its machine
+    source = f"earlier run in {out}, {ended}, {device}"
+    return [{"work": work, "device": device, "models": models, "source": source}]

@@ -17,11 +17,13 @@ from typing import Any
 from xner_ray import __version__
 from xner_ray.config import Config
 from xner_ray.observability.safe_text import redact
+from xner_ray.observability.work_log import read_work
 from xner_ray.storage.atomic import write_bytes
 from xner_ray.storage.output_dir import RUN
 from xner_ray.storage.stage_dir import pretty_json
 
 LAST_RUN = "last_run"
+MEASURED = "measured"  # of the last run that did work, see `workflows.plan_costs`
 MAX_ERROR_CHARS = 8000
 _PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow")
 
@@ -44,6 +46,7 @@ def recorded_run(out: Path, config: Config, stages: list[str], log: Callable[[st
         "machine": machine(),
         "error": None,
     }
+    num_rows = len(read_work(out))
     _write(out, record, log)
     try:
         yield
@@ -52,16 +55,24 @@ def recorded_run(out: Path, config: Config, stages: list[str], log: Callable[[st
         record["error"] = without_secrets({"type": type(e).__name__, "traceback": lines[-MAX_ERROR_CHARS:]})
         _write(out, {**record, "ended": _now()}, log)
         raise
-    _write(out, {**record, "resources": _resources(), "ended": _now()}, log)
+    _write(out, {**record, "ended": _now()}, log, _measured(out, config, num_rows))
 
 
-def _resources() -> str | None:
-    """The CPUs and GPUs of the Ray cluster of the run; None: it did not use Ray."""
-    if "ray" not in sys.modules:
-        return None
+def _measured(out: Path, config: Config, num_rows: int) -> dict[str, Any]:
+    """The models and the machine of the lines that the run added to the work log. Empty if it added none, or did not use Ray.
+
+    The machine of a later run that finds all stages done must not replace it.
+    """
+    if len(read_work(out)) == num_rows or "ray" not in sys.modules:
+        return {}
     from xner_ray.training.backends.nodes import describe_resources
+    from xner_ray.workflows.refresh.cost_estimate import model_names
 
-    return describe_resources()
+    resources = describe_resources()
+    if resources is None:
+        return {}
+    models = redact(model_names(config))
+    return {MEASURED: {"resources": resources, "models": models, "first_row": num_rows, "ended": _now()}}
 
 
 def versions() -> dict[str, str]:
@@ -93,11 +104,11 @@ def without_secrets(value: Any) -> Any:
     return [without_secrets(item) for item in value] if isinstance(value, list) else value
 
 
-def _write(out: Path, record: dict[str, Any], log: Callable[[str], None]) -> None:
+def _write(out: Path, record: dict[str, Any], log: Callable[[str], None], more: dict[str, Any] | None = None) -> None:
     """Replace the record. The run does not depend on it, so a disk that is full must not hide the error of the run."""
     try:
         content = json.loads((out / RUN).read_bytes())
-        write_bytes(out / RUN, pretty_json({**content, LAST_RUN: record}), step="record")
+        write_bytes(out / RUN, pretty_json({**content, LAST_RUN: record, **(more or {})}), step="record")
     except Exception as e:
         log(f"warning: {out / RUN} was not updated: {type(e).__name__}: {e}")
 
