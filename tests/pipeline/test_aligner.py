@@ -52,7 +52,7 @@ def test_the_projector_holds_both_models_and_its_settings(make, trained):
     assert read_projector(trained).similarity_layer == 1
     assert (trained / FOLDER / "model.safetensors").exists()
     facts = json.loads((trained / FILE).read_text())["facts"]
-    assert facts == {"languages": ["de"], "run": "t", "source_language": "en"}
+    assert facts == {"languages": ["de"], "run": "t", "source_language": "en", "held_out": {}}
     assert Projector.load(trained).engine.model.config.id2label[1] == "INSIDE"
     assert ctx.config.aligner.encoder in STAGE.describe(ctx.config)
 

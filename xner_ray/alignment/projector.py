@@ -6,7 +6,7 @@ entities; then cleaned edges, and a one-to-one assignment within each sentence p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ class Projector:
         tokenizer: of the aligner.
         decoding: how probabilities become spans.
         similarity: the untrained similarity; used where `decoding.similarity_weight` is above 0.
+        similarity_weights: by language, where the weight is not that of `decoding`.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class Projector:
         tokenizer: Tokenizer,
         decoding: Decoding | None = None,
         similarity: Similarity | None = None,
+        similarity_weights: Mapping[str, float] | None = None,
     ):
         self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding or Decoding()
-        self.similarity = similarity
+        self.similarity, self.similarity_weights = similarity, dict(similarity_weights or {})
 
     @classmethod
     def load(
@@ -87,7 +89,7 @@ class Projector:
                 str(Path(folder) / FOLDER), settings.similarity_layer, precision, max_batch_tokens, device
             )
         engine = TorchEngine(load_model(folder), max_batch_tokens, precision, device)
-        return cls(engine, Tokenizer(str(folder)), settings.decoding, similarity)
+        return cls(engine, Tokenizer(str(folder)), settings.decoding, similarity, settings.similarity_weights)
 
     @classmethod
     def load_null(cls, folder: str | Path) -> Projector:
@@ -176,7 +178,7 @@ class Projector:
                 texts.pair_ids,
                 self.decoding,
             )
-        weight = self.decoding.similarity_weight
+        weight = self.similarity_weights.get(texts.language, self.decoding.similarity_weight)
         words = None
         if weight < 1:
             inside, tokens = self._token_probabilities(queries, texts)

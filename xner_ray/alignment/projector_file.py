@@ -6,7 +6,8 @@ With this file `xner project --model DIR` and the labeling stage project exactly
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from xner_ray.alignment.decoding import Decoding
@@ -25,10 +26,12 @@ class ProjectorSettings:
     Attributes:
         decoding: how probabilities become spans.
         similarity_layer: of the untrained similarity; 0 without it.
+        similarity_weights: by language, where the weight is not that of `decoding`.
     """
 
     decoding: Decoding
     similarity_layer: int
+    similarity_weights: dict[str, float] = field(default_factory=dict)
 
 
 def save_projector(
@@ -36,6 +39,7 @@ def save_projector(
     decoding: Decoding,
     similarity_layer: int | None = None,
     encoder: str = "",
+    similarity_weights: Mapping[str, float] | None = None,
     **facts: object,
 ) -> None:
     """Write projector.json into the folder of a trained aligner, and the similarity's encoder where it is used.
@@ -46,13 +50,18 @@ def save_projector(
         similarity_layer: of the untrained similarity.
         encoder: of the similarity: `embedded`, hub id, or folder. It and `similarity_layer` are needed where
             `decoding.similarity_weight` is above 0.
+        similarity_weights: by language, where the weight is not that of `decoding`.
         facts: anything else that a reader may want to know, such as languages or scores.
     """
     if decoding.similarity_weight:
         if similarity_layer is None or not encoder:
             raise ValueError("a projector with a similarity needs its encoder and layer")
         save_similarity(encoder, similarity_layer, folder)
-    settings = {**asdict(decoding), "similarity_layer": similarity_layer}
+    settings = {
+        **asdict(decoding),
+        "similarity_layer": similarity_layer,
+        "similarity_weights": dict(similarity_weights or {}),
+    }
     write_json(Path(folder) / FILE, {"version": VERSION, "kind": KIND, **settings, "facts": facts})
 
 
@@ -72,10 +81,11 @@ def read_projector(folder: str | Path) -> ProjectorSettings:
             problem = f"is of version {content['version']}, and this version of xner reads {VERSION}"
             raise UserError(problem, file=file, remedy="train the aligner again: `xner aligner CONFIG`")
         decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
-        return ProjectorSettings(decoding, int(content["similarity_layer"] or 0))
+        weights = {str(x): float(weight) for x, weight in content["similarity_weights"].items()}
+        return ProjectorSettings(decoding, int(content["similarity_layer"] or 0), weights)
     except FileNotFoundError:
         raise UserError("no such file, so the folder holds no projector", file=file, remedy=_REMEDY) from None
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise UserError(f"cannot be read: {type(e).__name__} {e}", file=file, remedy=_REMEDY) from e
 
 

@@ -38,6 +38,6 @@ class Example:
 
 def write_examples(path: str | Path, examples: Sequence[Example]) -> None:
     """Write examples as JSON lines: those of the training for readers of a run's folder, and those that are held out."""
-    keys = ("language", "name", "sentence", "spans", "example_source")
+    keys = ("language", "name", "sentence", "spans", "example_source", "kind", "source_text")
     rows = (json.dumps({key: getattr(e, key) for key in keys}, ensure_ascii=False) for e in examples)
     write_text(path, "".join(row + "\n" for row in rows))

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from xner_ray.alignment.decoding import DECODING_KEYS, Decoding
+from xner_ray.alignment.examples.held_out import measure_aligner
 from xner_ray.config import Config
 from xner_ray.corpora.readers.archive import file_identity
 from xner_ray.errors import UserError
@@ -46,7 +47,7 @@ TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
 class TrainAligner(Stage):
     """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
-    name, version = "aligner", 7
+    name, version = "aligner", 8
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("ingest", "teacher")
 
@@ -90,7 +91,7 @@ class TrainAligner(Stage):
             ctx.executor.train([train_job(piece, "aligner", start, LABELS, settings.training, ctx.config.seed)])
         if piece := missing.get(PROJECTOR):
             paths = {p.key: p.path for p in self.directories(ctx, inputs)}
-            _assemble(ctx, start, paths, piece.path / "model")
+            _assemble(ctx, start, paths, piece.path / "model", _measure(ctx, paths))
             _score(ctx, paths[TRAINED] / HELD_OUT_FILE, piece.path)
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Path:
@@ -128,7 +129,27 @@ def _example_files(config: Config) -> dict[str, Any]:
     return {"files": files} if files else {}
 
 
-def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -> None:
+def _measure(ctx: Context, paths: Mapping[str, Path]) -> dict[str, Any]:
+    """F1 of aligner and similarity on held-out examples by language, and the similarity's weight. Empty without a similarity."""
+    from xner_ray.alignment.ensemble import FOLDER
+
+    if SIMILARITY not in paths:
+        return {}
+    settings = ctx.config.aligner
+    files = [str(p) for p in (paths[TRAINED] / "model", paths[TRAINED] / HELD_OUT_FILE, paths[SIMILARITY] / FOLDER)]
+    decoding, weight = Decoding.from_config(settings), settings.similarity_weight
+    scores = ctx.executor.compute(measure_aligner, *files, settings.similarity_layer, decoding, ctx.config.languages)
+    for language, row in scores.items():
+        if row["similarity_weight"] > weight:
+            use = f"has the weight {1 - row['similarity_weight']:.2f} instead of {1 - weight:.2f}"
+            use = "is left out" if row["similarity_weight"] == 1 else use
+            reason = f"F1 on held-out examples is {row['aligner']}, and {row['similarity']} by the similarity alone"
+            remedy = "raise aligner.num_examples or aligner.training.epochs"
+            ctx.log(f"[aligner] warning: {language}: the trained aligner {use}: {reason}; {remedy}")
+    return scores
+
+
+def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path, measured: Mapping[str, Any]) -> None:
     """Make the folder with trained model, similarity encoder and projector.json. Hard links save disk space."""
     from xner_ray.alignment.ensemble import FOLDER
     from xner_ray.alignment.projector_file import save_projector
@@ -140,8 +161,11 @@ def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path) -
         if SIMILARITY in paths:
             _link_tree(paths[SIMILARITY] / FOLDER, folder / FOLDER)
         languages = {"source_language": ctx.config.source_language, "languages": ctx.config.languages}
-        facts = {**languages, "run": ctx.config.name}
-        save_projector(folder, Decoding.from_config(settings), settings.similarity_layer, str(start), **facts)
+        facts = {**languages, "run": ctx.config.name, "held_out": dict(measured)}
+        decoding = Decoding.from_config(settings)
+        weights = {x: row["similarity_weight"] for x, row in measured.items()}
+        weights = {x: weight for x, weight in weights.items() if weight != decoding.similarity_weight}
+        save_projector(folder, decoding, settings.similarity_layer, str(start), weights, **facts)
 
     replace_dir(out, write)
 
