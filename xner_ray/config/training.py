@@ -61,9 +61,4 @@ class TrainingConfig(StrictModel):
 
     def fingerprint(self) -> dict[str, Any]:
         """What a trained model depends on. A key that is null is left out, so models of versions without the key stay valid."""
-        keys = self.model_dump(exclude_none=True)
-        if not self.warmup_ratio:
-            keys["schedule"] = (
-                "linear decay from the first step"  # older versions gave the full rate to the second step too
-            )
-        return keys
+        return self.model_dump(exclude_none=True)
