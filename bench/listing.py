@@ -26,9 +26,8 @@ def list_store(root: str) -> None:
     listed = ShardStore(root).committed()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     megabytes = (process.memory_info().rss - before) / 1e6
-    print(
-        f"{len(listed):,} manifests, {listed.num_loose:,} in no pack: {seconds:.1f} s, {megabytes:.0f} MB", flush=True
-    )
+    times = f"{seconds:.1f} s, {cpu:.1f} s of processor time"
+    print(f"{len(listed):,} manifests, {listed.num_loose:,} in no pack: {times}, {megabytes:.0f} MB", flush=True)
     start = time.perf_counter()
     ShardStore(root).pack(listed)
     print(f"packing: {time.perf_counter() - start:.1f} s", flush=True)
