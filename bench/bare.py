@@ -112,7 +112,7 @@ class Models:
             engine.batches = _recorder(engine.batches, recorded_calls[name])
         similarity = self.align.projector.similarity
         if similarity:
-            similarity.match = _text_recorder(similarity.match, rows.compared)
+            similarity.align_mentions = _text_recorder(similarity.align_mentions, rows.compared)
         for table in tables:
             if schema.ENTITIES.name not in table.column_names:
                 entities, _ = self.label(table, self.language)
@@ -128,7 +128,7 @@ class Models:
         for engine in self.engines.values():
             del engine.batches  # restores the method of the class
         if similarity:
-            del similarity.match
+            del similarity.align_mentions
         rows.queries, rows.compared = list(dict.fromkeys(rows.queries)), list(dict.fromkeys(rows.compared))
         for name, calls in recorded_calls.items():
             rows.ids[name], rows.types[name] = _distinct(calls)
