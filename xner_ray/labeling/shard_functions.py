@@ -22,7 +22,6 @@ from xner_ray.labeling.isolation import ShardFunction
 from xner_ray.ner.base_tagger import BaseTagger
 from xner_ray.ner.pretokenize import SIMILARITY_SOURCE, SOURCE, pretokenize_table
 from xner_ray.ner.tagger import Tagger, is_spacy_teacher, open_tagger
-from xner_ray.text.languages import get_language
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def similarity_side(models: LabelingModels, language: str) -> int | None:
         language: of the targets, ISO 639-1.
     """
     folder = _similarity(models)
-    if models.null_model or not Path(folder).is_dir() or not get_language(language).uses_spaces:
+    if models.null_model or not Path(folder).is_dir():
         return None
     return SOURCE if same_tokenizer(models.teachers[language], folder) else SIMILARITY_SOURCE
 
