@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -177,12 +178,16 @@ def test_blocks_of_any_size_contain_all_lines(data, size):
             self.at += size
             return part
 
-    if data[:3] == b"\xef\xbb\xbf" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    try:
+        text = line_reader.strip_bom(data[:size], "memory") + data[size:]
+    except UserError:  # drawn bytes may begin like UTF-16 or an archive
+        with pytest.raises(UserError):
+            list(line_reader.text_blocks(Bytes()))
         return
     blocks = list(line_reader.text_blocks(Bytes()))
-    assert b"".join(blocks) == data
+    assert b"".join(blocks) == text
     split = [line for block in blocks for line in line_reader.split_lines(block).to_pylist()]
-    assert split == [x for x in re.findall(rb"[^\n]*\n?", data) if x]
+    assert split == [x for x in re.findall(rb"[^\n]*\n?", text) if x]
 
 
 COUNTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 50), max_size=6)
