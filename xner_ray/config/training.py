@@ -10,7 +10,7 @@ from xner_ray.config.base import Fraction, PositiveInt, Precision, StrictModel
 
 
 class TrainingConfig(StrictModel):
-    """Training hyperparameters. Source models, aligner and students have the same keys."""
+    """Hyperparameters of a training. A section that sets only some keys has the defaults below for the others."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)  # hashable: part of dict keys
 
