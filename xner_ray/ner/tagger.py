@@ -128,8 +128,10 @@ class Tagger(BaseTagger):
         self.stats.windowed_rows += windows.windowed_rows
         scores = self.engine.probabilities(ids)
         content = ranges(ids.offsets[:-1] + len(self.tokenizer.prefix), windows.ids.lengths)
-        scores = apply_temperature(scores[content][windows.positions], self.temperature)
-        return scores if self.label_projection is None else scores @ self.label_projection
+        scores = scores[content][windows.positions]
+        scores = scores if self.label_projection is None else scores @ self.label_projection
+        # After the sums of labels with one meaning, so that the temperature changes no label.
+        return apply_temperature(scores, self.temperature)
 
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts, see `BaseTagger.predict_spans`. A word takes the label of its first subword."""
