@@ -57,10 +57,12 @@ def teacher_scores(ctx: Context, models: SourceModels) -> dict[str, dict[str, An
         by name of the teacher and the set: the value of `evaluate_tagger`.
     """
     scores: dict[str, dict[str, Any]] = {}
+    if not ctx.config.dev:
+        return scores
     for spec in dict.fromkeys(teacher_spec(ctx.config, language) for language in ctx.config.languages):
         folder = str(models.folders[spec])
         dev = {(folder, gold.path): _without(gold, spec.drop_types) for gold in ctx.config.dev}
-        for (_, path), row in complete(ctx, ScoreModels(dev), {}).items() if dev else ():
+        for (_, path), row in complete(ctx, ScoreModels(dev), {}).items():
             gold_name = next(gold.name for gold in ctx.config.dev if gold.path == path) or Path(path).name
             scores[f"{spec.name} on {gold_name}"] = row
     return scores
