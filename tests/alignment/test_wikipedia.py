@@ -114,6 +114,35 @@ def test_a_bad_dump_is_an_error_with_key_and_remedy(files, tmp_path, damage):
     assert damage == "truncated" or e.value.key == "aligner.wikipedia_dump"
 
 
+def test_a_plain_dump_that_is_cut_is_an_error(files, tmp_path):
+    cut = tmp_path / "cut.xml"
+    cut.write_bytes(bz2.decompress((tmp_path / "dump.xml.bz2").read_bytes())[:-40])
+    with pytest.raises(UserError) as e:
+        list(wikipedia.read_articles(str(cut)))
+    assert e.value.key == "aligner.wikipedia_dump" and "fetch" in e.value.remedy
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_an_entity_is_never_expanded_wherever_its_declaration_stands(tmp_path, encoding, monkeypatch):
+    monkeypatch.setattr(wikipedia, "_BLOCK", 64)
+    dump = tmp_path / "dump.xml"
+    for padding in range(40, 64):
+        text = f"<!--{'x' * padding}--><!DOCTYPE m [<!ENTITY a 'Berlin'>]><m>{page(1, 'A', '&a;').replace('&amp;', '&')}</m>"
+        dump.write_text(text, encoding=encoding)
+        with pytest.raises(UserError) as e:
+            list(wikipedia.read_articles(str(dump)))
+        assert e.value.key == "aligner.wikipedia_dump"
+
+
+def test_an_id_of_many_digits_is_no_id(tmp_path):
+    digits = "9" * 5000
+    dump, links = write_dump(
+        tmp_path, page(digits, "A", "x"), f"({digits},'en','A'),(1,'en','Bern'),(1,'no','Bergen')"
+    )
+    assert [a.page_id for a in wikipedia.read_articles(dump)] == [0]
+    assert read_langlinks(links, "en") == {1: "Bern"} and read_langlinks(links, "nb") == {1: "Bergen"}
+
+
 def test_the_preflight_reads_the_beginning_of_both_files(files, tmp_path):
     check_files(*files)
     for wrong in ((files[1], files[1]), (files[0], files[0]), (files[0], str(tmp_path / "none.gz"))):

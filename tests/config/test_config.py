@@ -254,3 +254,19 @@ def test_line_of_a_key(write):
     path = write(GOOD)
     assert [key_line(path, x) for x in ("gold.0.path", "corpora.1.path", "dev.0.path")] == [6, 14, None]
     assert key_line(path.with_name("none.yaml"), "gold") is None
+
+
+def test_a_removed_key_names_the_one_that_replaces_it(write):
+    error = failure(write(GOOD), "aligner.similarity_fallback_score=0")
+    assert error.key == "aligner.similarity_fallback_score" and "similarity_weight" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        (["student.training={tokens_per_step: 256, sequences_per_step: 8}"], "sequences_per_step"),
+        (["dataset={corpora: [news], balanced_domains: {a: [news], b: [talk]}}"], "dataset.corpora"),
+    ],
+)
+def test_keys_that_exclude_each_other_are_errors(write, overrides, word):
+    assert word in str(failure(write(GOOD), *overrides))

@@ -20,7 +20,8 @@ class RulesConfig(StrictModel):
     )
     min_projection_score: Fraction = Field(
         0.0,
-        description="Minimum aligner score of a projection. A sentence with a lower score is dropped as low_score.",
+        description="Minimum score of a projection: of its span in the mix of similarity and aligner, see docs/method.md. It is"
+        " not calibrated. A sentence with a lower score is dropped as low_score.",
     )
     derived_word_type: dict[LanguageCode, str] = Field(
         {},

@@ -16,6 +16,12 @@ from xner_ray.config.safe_yaml import check_text, parse_yaml, read_yaml, shorten
 from xner_ray.errors import UserError
 from xner_ray.language_codes import UnknownLanguageError
 
+_REMOVED = {
+    "similarity_fallback_score": (
+        "this key was removed: similarity and aligner choose spans together",
+        "remove it, or set `similarity_weight`, which is a weight and no score; 0 is the aligner alone",
+    )
+}
 _PLACEHOLDER = re.compile(r"\{(?:data|language|pair)\}")
 
 
@@ -113,6 +119,7 @@ def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> User
         near = difflib.get_close_matches(str(loc[-1]), known, 1)
         problem = "unknown key"
         remedy = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+        problem, remedy = _REMOVED.get(str(loc[-1]), (problem, remedy))
     elif first["type"] == "missing":
         problem, remedy = "this key is missing", "add it; it has no default"
     else:

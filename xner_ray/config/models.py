@@ -119,8 +119,8 @@ class AlignerConfig(StrictModel):
         0.0,
         ge=0,
         le=100,
-        description="Minimum F1 of the aligner, in percent, on a tenth of the examples of each language, which it is not"
-        " trained on. A lower one stops the run before it labels.",
+        description="Minimum F1 of the aligner, in percent, on examples of each language which it is not trained on: a"
+        " tenth of them, at most 300, and none of fewer than 100. A lower one stops the run before it labels.",
     )
     training: TrainingConfig = TrainingConfig(epochs=1, loss="cross_entropy")
 

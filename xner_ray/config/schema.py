@@ -95,6 +95,9 @@ class Config(StrictModel):
             raise ValueError(f"`languages` holds the source language, `{self.source_language}`")
         if self.teacher.min_f1 and not self.dev:
             raise ValueError("`teacher.min_f1` needs gold of the source language under `dev`")
+        for section in ("teacher", "aligner", "student"):
+            if {"tokens_per_step", "sequences_per_step"} <= getattr(self, section).training.model_fields_set:
+                raise ValueError(f"{section}.training: give `tokens_per_step` or `sequences_per_step`, not both")
         for section in ("gold", "dev", "evaluation"):
             for n, gold in enumerate(getattr(self, section)):
                 gold._key = f"{section}.{n}"
@@ -116,6 +119,9 @@ class Config(StrictModel):
             for name in chosen:
                 if name not in known:
                     raise ValueError(f"dataset.{key}: no corpus is named `{name}`, only {', '.join(sorted(known))}")
+        for domain, grouped in self.dataset.balanced_domains.items():
+            if names and not set(grouped) & set(names):
+                raise ValueError(f"dataset.balanced_domains: no corpus of `{domain}` is in dataset.corpora")
         return self
 
     @property

@@ -34,6 +34,8 @@ MAX_EXAMPLES_PER_NAME = 10
 MAX_EXAMPLES_PER_ARTICLE = 20
 MIN_CHARACTERS = 20  # of a sentence; shorter ones are captions and headings
 _BLOCK = 1 << 20
+_MAX_ID_DIGITS = 18
+_CODES = {"nb": "no", "yue": "zh-yue"}  # Wikipedias that have another code than their language
 _DISAMBIGUATION = re.compile(r"\s*\([^()]*\)$")
 # With a limit, because a page may open thousands of references and close none.
 _HIDDEN = re.compile(r"<!--.{,2000}?-->|<ref\b[^<>]*/>|<ref\b[^<>]*>.{,2000}?</ref\s*>", re.DOTALL | re.IGNORECASE)
@@ -107,8 +109,9 @@ def read_langlinks(path: str, source_language: str) -> dict[int, str]:
     Raises:
         UserError: the file is missing or damaged, or has no link to this Wikipedia.
     """
-    code = source_language.partition("_")[0].encode()
-    link = re.compile(rb"\((\d+),'" + re.escape(code) + rb"','((?:[^'\\]|\\.)*)'\)")
+    plain = source_language.partition("_")[0]
+    code = _CODES.get(plain, plain)
+    link = re.compile(rb"\((\d{1,%d}),'" % _MAX_ID_DIGITS + re.escape(code.encode()) + rb"','((?:[^'\\]|\\.)*)'\)")
     titles: dict[int, str] = {}
     with open_text(path, LANGLINKS_KEY) as stream:
         for block in text_blocks(stream):
@@ -123,7 +126,7 @@ def read_langlinks(path: str, source_language: str) -> dict[int, str]:
             if len(titles) >= MAX_TITLES:
                 break
     if not titles:
-        problem = f"has no link to the Wikipedia in `{source_language}`"
+        problem = f"has no link to the Wikipedia `{code}`"
         raise UserError(
             problem, file=path, key=LANGLINKS_KEY, remedy="give the file *-langlinks.sql.gz of a Wikipedia"
         )
@@ -162,15 +165,20 @@ def read_articles(path: str) -> Iterator[Article]:
     """
     parser: Any = XMLPullParser(["start", "end"])
     root: Any = None
-    num_pages = 0
+    num_pages, tail = 0, b""
     with open_text(path, DUMP_KEY) as stream:
-        while block := stream.read(_BLOCK):
-            if root is None and b"<!DOCTYPE" in block:
-                raise UserError(
-                    "declares entities", file=path, key=DUMP_KEY, remedy="give a dump of dumps.wikimedia.org"
-                )
+        while True:
+            block = stream.read(_BLOCK)
+            prolog = tail + block if root is None else b""
+            if b"<!DOCTYPE" in prolog or b"\0" in prolog:  # in UTF-16 every other byte is 0
+                problem = "declares entities, or is not UTF-8"
+                raise UserError(problem, file=path, key=DUMP_KEY, remedy="give a dump of dumps.wikimedia.org")
+            tail = prolog[-len(b"<!DOCTYPE") :]
             try:
-                parser.feed(block)
+                if block:
+                    parser.feed(block)
+                else:
+                    parser.close()  # an error if the file is cut
                 events = list(parser.read_events())
             except ParseError as e:
                 problem = f"is no dump, or is damaged: {e}"
@@ -182,6 +190,8 @@ def read_articles(path: str) -> Iterator[Article]:
                     num_pages += 1
                     yield _article(element)
                     root.clear()
+            if not block:
+                break
     if not num_pages:
         raise UserError("has no page", file=path, key=DUMP_KEY, remedy="give the file *-pages-articles.xml.bz2")
 
@@ -191,7 +201,7 @@ def _article(page: Any) -> Article:
     page_id = next((e.text or "0" for e in page if _tag(e) == "id"), "0")
     is_article = fields.get("ns", "0").strip() == "0" and "redirect" not in fields
     return Article(
-        int(page_id) if page_id.isdecimal() else 0,
+        int(page_id) if page_id.isdecimal() and len(page_id) <= _MAX_ID_DIGITS else 0,
         fields.get("title", ""),
         fields.get("text", "") if is_article else "",
     )

@@ -214,7 +214,7 @@ def _write_examples(ctx: Context, ingested: Ingested, models: SourceModels, star
     for language, counts in report["languages"].items():
         ctx.log(f"[aligner] {language}: {', '.join(f'{n:,} {kind}' for kind, n in counts['counts'].items())}")
         for kind, n in counts["missing"].items():
-            ctx.log(f"[aligner] {language}: {n:,} {kind} examples are missing: the pairs did not give more")
+            ctx.log(f"[aligner] {language}: {n:,} {kind} examples are missing: their source did not give more")
         for reason, n in counts["skipped"].items():
             ctx.log(f"[aligner] {language}: {n:,} rows give no examples, because a model fails on them: {reason}")
     warn_of_examples(ctx, report["languages"])
