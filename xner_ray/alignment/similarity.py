@@ -230,6 +230,7 @@ class Similarity:
                     gather_rows(states, device_rows[i, 0], device_rows[i, 1], int(kept[i].max())) for i in (0, 1)
                 ]
                 yield chunk[batch], start(chunk[batch], device_sides[0], device_sides[1])
+            del states, device_sides  # before the states of the next chunk are made
 
     def _start_match(self, pairs: np.ndarray, source: Side, target: Side) -> Callable[[], np.ndarray]:
         """`nearest_neighbors` as one int32 array, side by side; the floats keep their bits."""

@@ -1,8 +1,8 @@
 """Micro-batches under a token budget.
 
 Rows are sorted by length, so that batches hold little padding. The budget limits padded tokens and not rows, so all forward
-passes cost about the same time and memory. The batches depend on the lengths and the budget alone. So the same shard gives
-the same batches, and the same scores, on every machine.
+passes cost about the same time and memory. The batches depend on the lengths and the budget alone. So with one budget the
+same shard gives the same batches on every machine.
 """
 
 from __future__ import annotations

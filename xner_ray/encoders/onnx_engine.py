@@ -24,7 +24,7 @@ class OnnxEngine(BatchedEngine):
 
     Args:
         folder: as `xner export-model` writes it.
-        max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
+        max_batch_tokens: padded tokens of a forward pass; auto: `CPU_TOKENS`.
 
     Raises:
         UserError: onnxruntime is not installed.

@@ -69,6 +69,8 @@ class TorchEngine(BatchedEngine):
         self, model, max_batch_tokens: TokenBudget = "auto", precision: str = "auto", device: str | None = None
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if self.device.type == "cuda" and self.device.index is None:  # another thread has another current device
+            self.device = torch.device("cuda", torch.cuda.current_device())
         self.dtype = choose_precision(precision, self.device)
         self.model = model.eval().to(self.device, self.dtype)
         if max_batch_tokens == "auto":
@@ -145,8 +147,8 @@ class TorchEngine(BatchedEngine):
         result = self._run_in_memory(run, longest)
         if not is_finite(result) and self.dtype != torch.float32:
             self.stats.fp32_repeats += 1
-            self.model.float()
             try:
+                self.model.float()
                 result = self._run_in_memory(run, longest)
             finally:
                 self.model.to(self.dtype)  # weights that were rounded to this dtype do not change
@@ -193,7 +195,10 @@ class TorchEngine(BatchedEngine):
     def pinned(self, array: np.ndarray) -> torch.Tensor:
         """A tensor of the host that can be copied to the device while the host goes on."""
         tensor = torch.from_numpy(array)
-        return tensor.pin_memory() if self.device.type == "cuda" else tensor
+        if self.device.type != "cuda":
+            return tensor
+        with torch.cuda.device(self.device):  # of this thread, which may be that of the prefetch
+            return tensor.pin_memory()
 
     def to_device(self, array: np.ndarray) -> torch.Tensor:
         """Start a copy of an array to the device."""
@@ -216,5 +221,5 @@ class TorchEngine(BatchedEngine):
         if self.device.type != "cuda":
             return None
         event = torch.cuda.Event(blocking=True)  # the waiting thread sleeps, so that others can use the core
-        event.record()
+        event.record(torch.cuda.current_stream(self.device))  # the default is a stream of the current device
         return event

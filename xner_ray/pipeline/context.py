@@ -127,12 +127,12 @@ class Context:
         return self._keep(root, replace(listed, manifests=manifests, damaged=frozenset()))
 
     def _keep(self, root: str | Path, listing: StoreListing) -> StoreListing:
-        self.listings[str(root)] = listing
         if not self.offline:
             try:
-                ShardStore(root).pack(listing.manifests)
+                listing = replace(listing, manifests=ShardStore(root).pack(listing.manifests))
             except UserError as e:  # packs only save time, and a complete store may be read-only
                 self.log(f"warning: the manifests are not packed: {e}")
+        self.listings[str(root)] = listing
         return listing
 
     # Parts of fingerprints

@@ -110,13 +110,16 @@ class _SmallestHashes:
     num_rows: int = 0
     num_hashes: int = 0
     parts: list[np.ndarray] = field(default_factory=list)
+    num_held: int = 0
 
     def add(self, rows: int, hashes: np.ndarray) -> None:
         self.num_rows += rows
         self.num_hashes += len(hashes)
         self.parts.append(hashes)
-        if sum(map(len, self.parts)) > 2 * self.max_hashes + 65536:
+        self.num_held += len(hashes)
+        if self.num_held > 2 * self.max_hashes + 65536:
             self.parts = [self.sorted()]
+            self.num_held = len(self.parts[0])
 
     @property
     def lacks_hashes(self) -> bool:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from xner_ray.errors import UserError
 from xner_ray.storage.blob_store import BlobStore
 from xner_ray.storage.fingerprint import hash_bytes
 from xner_ray.storage.manifest_table import SCHEMA, Manifests, row_keys
@@ -36,18 +37,21 @@ def read_packs(blobs: BlobStore) -> Manifests:
     return Manifests(pa.concat_tables([SCHEMA.empty_table(), *tables]))
 
 
-def write_pack(blobs: BlobStore, listed: Manifests) -> None:
+def write_pack(blobs: BlobStore, listed: Manifests) -> Manifests:
     """Pack the manifests of a store if enough of them are in no pack.
 
     Args:
         blobs: the store.
         listed: all its manifests.
 
+    Returns:
+        The manifests, with the number of those that no pack holds now.
+
     Raises:
         UserError: no space or no permission. Nothing that was committed is lost.
     """
     if listed.num_loose < MIN_LOOSE:
-        return
+        return listed
     packs = _read_all(blobs)
     rows, merged, kept = listed.num_loose, [], []
     for name, table in sorted(packs.items(), key=lambda item: item[1].num_rows if item[1] is not None else 0):
@@ -66,6 +70,7 @@ def write_pack(blobs: BlobStore, listed: Manifests) -> None:
     for name in merged:
         if name != new:
             blobs.delete(name)
+    return Manifests(listed.table)
 
 
 def _read_all(blobs: BlobStore) -> dict[str, pa.Table | None]:
@@ -75,7 +80,11 @@ def _read_all(blobs: BlobStore) -> dict[str, pa.Table | None]:
 
 
 def _read(blobs: BlobStore, name: str) -> pa.Table | None:
-    data = blobs.read(name)
+    try:
+        data = blobs.read(name)
+    except UserError as e:
+        log.warning("a pack is not used, so its manifests are read one by one: %s", e)
+        return None
     if data is None:  # another driver merged it meanwhile
         return None
     if hash_bytes(data)[:_HASH_DIGITS] != name[len(FOLDER) + 1 : -len(_SUFFIX)]:

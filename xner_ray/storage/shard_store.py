@@ -168,9 +168,9 @@ class ShardStore:
         unnamed |= {name: e.age for name, e in entries.items() if TEMP.fullmatch(name)}
         return StoreListing(manifests, frozenset(damaged), unnamed)
 
-    def pack(self, manifests: Manifests) -> None:
-        """Write the manifests to a file for fast listings, if enough are new; see `manifest_packs`."""
-        write_pack(self.blobs, manifests)
+    def pack(self, manifests: Manifests) -> Manifests:
+        """Write the manifests to a file for fast listings, if enough are new; see `manifest_packs.write_pack`."""
+        return write_pack(self.blobs, manifests)
 
     def files(self, shards: Iterable[str] | None = None, manifests: Manifests | None = None) -> list[str]:
         """Paths of committed data files in the order of the shards' names; default: of all shards.
