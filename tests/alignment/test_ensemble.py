@@ -13,6 +13,7 @@ from xner_ray.alignment.queries import Queries, query_texts
 from xner_ray.alignment.similarity import Similarity
 from xner_ray.alignment.soft_alignment import WordMass
 from xner_ray.encoders.ragged import Ragged, offsets_of
+from xner_ray.text.words import tokenize_words
 
 TEXT = "Anna Berg lebt in Ulm bei Anna Berg"
 SPANS = ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
@@ -39,10 +40,10 @@ class OfWords:
         return WordMass(Ragged(recall, offsets), Ragged(inside, offsets))
 
 
-def found_texts(target, spans, words_of_mention, probabilities=None, weight=0.5, source="x" * 40):
+def found_texts(target, spans, words_of_mention, probabilities=None, weight=0.5, source="x" * 40, language="de"):
     table = table_of(source, target, spans)
     queries = Queries.from_table(table)
-    texts = query_texts(table, queries, "de")
+    texts = query_texts(table, queries, language)
     if probabilities is not None:
         lengths = np.array([len(row) for row in probabilities])
         probabilities = Ragged(np.concatenate(probabilities).astype(np.float32), offsets_of(lengths))
@@ -82,6 +83,29 @@ def test_scores_are_higher_where_both_agree():
 
 def test_a_name_that_nothing_translates_has_no_candidate():
     assert found_texts("hier", [(0, 2, "LOC")], [[]])[0] == []
+
+
+@pytest.mark.parametrize(
+    "language, before, name, after",
+    [
+        ("zh", "他毕业于", "Massachusetts Institute of Technology", "大学。"),
+        ("zh", "在", "全国人民代表大会常务委员会香港特别行政区基本法委员会办公室", "开会"),
+        ("th", "ที่", "กรุงเทพมหานครอมรรัตนโกสินทร์มหินทรา", "นะ"),
+    ],
+)
+def test_a_long_name_in_a_language_without_spaces_is_whole(language, before, name, after):
+    text = before + name + after
+    inside = [i for i, (a, _) in enumerate(tokenize_words(text, language)) if 0 <= a - len(before) < len(name)]
+    assert len(inside) > 24
+    assert found_texts(text, [(0, 2, "ORG")], [inside], language=language)[0] == [(0, name)]
+
+
+@pytest.mark.parametrize("language, text, limit", [("de", "wort " * 120, 24), ("zh", "京" * 120, 96)])
+def test_a_name_beyond_the_limit_is_left_out_and_not_cut(language, text, limit):
+    def found(length):
+        return len(found_texts(text, [(0, 2, "ORG")], [range(5, 5 + length)], language=language)[0])
+
+    assert (found(limit), found(limit + 1), found(limit + 10)) == (1, 0, 0)
 
 
 def test_the_weight_1_leaves_the_aligner_out(folder, tiny):

@@ -18,7 +18,7 @@ import numpy as np
 
 from xner_ray.alignment.candidates import Candidates
 from xner_ray.alignment.queries import Queries, QueryTexts
-from xner_ray.alignment.span_search import MIN_SCORE, best_windows, mix, window_means, window_scores
+from xner_ray.alignment.span_search import MIN_SCORE, mix, name_windows, window_means, window_scores
 from xner_ray.alignment.spans import Spans
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.storage.atomic import create_dir_once
@@ -59,7 +59,7 @@ def joint_candidates(
     if probabilities is not None:
         aligner = probabilities.take(query_ids)
         mass = mix(alone, aligner, 1 - similarity_weight)
-    first, last, scores = best_windows(mass)
+    first, last, scores = name_windows(mass, texts.uses_spaces)
     kept = np.flatnonzero(scores >= MIN_SCORE)
     first, last, scores, query_ids, rows = first[kept], last[kept], scores[kept], query_ids[kept], rows[kept]
     windows = (kept, first, last)

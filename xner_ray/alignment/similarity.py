@@ -17,7 +17,7 @@ import torch
 from xner_ray.alignment.candidates import Projection
 from xner_ray.alignment.matching import gather_rows, nearest_neighbors, similarity_tables
 from xner_ray.alignment.soft_alignment import WordMass, mention_weights, pad_weights, token_mass, word_mass
-from xner_ray.alignment.span_search import MIN_SCORE, best_windows
+from xner_ray.alignment.span_search import MIN_SCORE, name_windows
 from xner_ray.alignment.spans import Spans, touched_tokens
 from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.batching import greedy_batches
@@ -28,6 +28,7 @@ from xner_ray.encoders.token_budget import TokenBudget
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
 from xner_ray.encoders.torch_engine import TorchEngine
 from xner_ray.ner.word_spans import WordSpans
+from xner_ray.text.languages import get_language
 
 CHUNK_BATCHES = 8  # batches whose hidden states are on the device together
 MAX_CELLS = 1 << 22  # of one batch of similarity matrices
@@ -250,7 +251,7 @@ class Similarity:
         index = np.arange(len(rows)) - np.repeat(offsets_of(counts)[:-1], counts)
         words = WordSpans.from_texts(targets, language)
         mass = self.align_mentions(sources, targets, words, Spans(rows, edges[:, 0], edges[:, 1]))
-        first, last, scores = best_windows(mass)
+        first, last, scores = name_windows(mass, get_language(language).uses_spaces)
         result: list[list[Projection]] = [[] for _ in sources]
         for i in np.flatnonzero(scores >= MIN_SCORE).tolist():
             offset = words.offsets[rows[i]]

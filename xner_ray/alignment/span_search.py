@@ -14,7 +14,8 @@ import numpy as np
 from xner_ray.alignment.soft_alignment import WordMass
 from xner_ray.encoders.ragged import Ragged
 
-MAX_SPAN_WORDS = 24  # characters in languages without spaces
+MAX_SPAN_WORDS = 24
+MAX_SPAN_CHARACTERS = 96  # of languages without spaces, where each character is a word, also those of Latin names
 MIN_SCORE = 0.2  # below this score the target most often lacks the name
 RECALL_WEIGHT = 1.2  # beta of F1: a missing word costs more than one too many
 
@@ -37,6 +38,18 @@ def mix(mass: WordMass, aligner: Ragged, weight: np.ndarray | float) -> WordMass
     )
 
 
+def name_windows(mass: WordMass, uses_spaces: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`best_windows` of names. A window beyond the limit has the score 0, because a shorter one would cut the name.
+
+    Args:
+        mass: alignment of the mentions.
+        uses_spaces: whether the target language separates words by spaces.
+    """
+    max_words = MAX_SPAN_WORDS if uses_spaces else MAX_SPAN_CHARACTERS
+    first, last, scores = best_windows(mass, max_words + 1)
+    return first, last, np.where(last - first > max_words, np.float32(0), scores)
+
+
 def best_windows(mass: WordMass, max_words: int = MAX_SPAN_WORDS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The window of words with the best score for each mention; the first and shortest of equals.
 
@@ -51,15 +64,17 @@ def best_windows(mass: WordMass, max_words: int = MAX_SPAN_WORDS) -> tuple[np.nd
     offsets, lengths = mass.recall.offsets, mass.recall.lengths
     recall, precision = (np.concatenate([[0.0], np.cumsum(m.values)]) for m in (mass.recall, mass.precision))
     starts, row_ids = np.arange(len(mass.recall.values)), mass.recall.row_ids()
-    ends = offsets[1:][row_ids]
+    rest = offsets[1:][row_ids] - starts  # words from the start to the end of the row
     best, best_words = np.zeros(len(starts)), np.ones(len(starts), np.int64)
+    begin = starts
     for words in range(1, min(max_words, int(lengths.max(initial=0))) + 1):
-        last = np.minimum(starts + words, ends)
-        score = _score(recall[last] - recall[starts], (precision[last] - precision[starts]) / words)
+        begin = begin[rest[begin] >= words]
+        last = begin + words
+        score = _score(recall[last] - recall[begin], (precision[last] - precision[begin]) / words)
         # The sums run over all rows, so their last digits depend on other rows.
-        score = np.where(starts + words <= ends, np.round(score, 6), 0.0)
-        is_better = score > best
-        best[is_better], best_words[is_better] = score[is_better], words
+        score = np.round(score, 6)
+        is_better = score > best[begin]
+        best[begin[is_better]], best_words[begin[is_better]] = score[is_better], words
     filled = np.flatnonzero(lengths)
     order = np.lexsort((starts, -best, row_ids))
     chosen = order[offsets[:-1][filled]]
