@@ -51,6 +51,15 @@ def found_texts(target, spans, words_of_mention, probabilities=None, weight=0.5,
     return [(q, target[a:b]) for q, a, b in zip(found.query_ids, found.starts, found.ends, strict=True)], found
 
 
+def test_the_aligner_decides_alone_where_the_similarity_says_nothing():
+    spans, texts = [(0, 2, "PER")], "Frau Merkel sagte nein"
+    found, scores = found_texts(texts, spans, [[]], [np.array([0.1, 0.9, 0.1, 0.1])], weight=0.7)
+    assert found == [(0, "Merkel")]
+    assert scores.scores[0] > 0.8 and np.isnan(scores.similarity_scores[0])
+    assert found_texts("Nein", spans, [[]], [np.array([0.4])], weight=0.7)[0] == []
+    assert found_texts("Nein", spans, [[]])[0] == []
+
+
 def test_each_mention_of_a_repeated_name_has_its_own_span():
     target = "Wien und Wiens Bürgermeister"
     texts, _ = found_texts(

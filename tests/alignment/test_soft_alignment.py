@@ -35,7 +35,7 @@ def reference(source, target, weights):
     """Forward and backward of one mention of one pair, by loops."""
     a, b = source, target
     forward, backward = np.zeros(len(b)), np.zeros(len(b))
-    if not len(a) or not len(b):
+    if min(len(a), len(b)) < 2:
         return forward, backward
     a, b = (unit(side - side.mean(axis=0)) for side in (source, target))
     table = np.exp(a.astype(np.float64) @ b.T / soft_alignment.TEMPERATURE)
@@ -113,6 +113,17 @@ def test_no_mentions_and_empty_sentences_align_with_nothing(tiny):
     spans = Spans(np.array([0, 1]), np.array([0, 0]), np.array([0, 4]))
     mass = similarity.align_mentions(["", "anna"], ["ulm", ""], words, spans)
     assert mass.recall.lengths.tolist() == [1, 0] and not mass.recall.values.any() and not mass.precision.values.any()
+
+
+@pytest.mark.parametrize("source, target", [("x", "anna lebt in ulm"), ("anna lebt in ulm", "x"), ("x", "x")])
+def test_the_similarity_says_nothing_about_a_side_with_one_token(tiny, source, target):
+    similarity = Similarity.load(str(tiny), 1, "fp32", 4096, "cpu")
+    assert min(similarity.tokenizer([source, target]).ids.lengths) == 1
+    sources, targets = [source, "anna in ulm"], [target, "anna in ulm"]
+    spans = Spans(np.array([0, 1]), np.array([0, 0]), np.array([len(source), 4]))
+    mass = similarity.align_mentions(sources, targets, WordSpans.from_texts(targets, "de"), spans)
+    assert not mass.recall[0].any() and not mass.precision[0].any() and mass.recall[1].argmax() == 0
+    assert similarity.project_entities(sources, [[(0, 1, "PER")], []], targets, "de") == [[], []]
 
 
 def test_all_words_of_a_mention_count_the_same():

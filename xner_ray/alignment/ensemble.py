@@ -3,7 +3,8 @@
 The aligner reads the name without its sentence: it finds whole names, and misses translations that only the context shows
 (House, Parlament). The similarity reads both sentences and each mention in its place, but knows no names. So the word
 probabilities of both are mixed, and the best window of words is the span of a mention (`span_search.py`). The cost is one
-forward pass of both sentences through the lower layers for each pair with an entity.
+forward pass of both sentences through the lower layers for each pair with an entity. The similarity says nothing about a
+pair with one token on a side. There the aligner decides alone, by its threshold.
 
 A projection keeps three scores: `score`, that of the window in the mix, `aligner`, the mean probability of its words by the
 aligner, and `similarity`, the score of the same window by the similarity alone. `score` is high where both agree.
@@ -18,7 +19,7 @@ import numpy as np
 
 from xner_ray.alignment.candidates import Candidates
 from xner_ray.alignment.queries import Queries, QueryTexts
-from xner_ray.alignment.span_search import MIN_SCORE, mix, name_windows, window_means, window_scores
+from xner_ray.alignment.span_search import MIN_SCORE, has_recall, mix, name_windows, window_means, window_scores
 from xner_ray.alignment.spans import Spans
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.storage.atomic import create_dir_once
@@ -35,6 +36,7 @@ def joint_candidates(
     texts: QueryTexts,
     probabilities: Ragged | None,
     similarity_weight: float,
+    threshold: float = 0.5,
 ) -> Candidates:
     """The best window of each mention, by similarity and aligner together.
 
@@ -45,6 +47,7 @@ def joint_candidates(
         probabilities: float32, the aligner's probability of each target word of each query, one row for each query. None:
             without the aligner.
         similarity_weight: of the similarity in the mix, 0 to 1.
+        threshold: minimum of the aligner's mean probability of a window about which the similarity says nothing.
 
     Returns:
         Distinct candidates ordered by query and start.
@@ -60,17 +63,21 @@ def joint_candidates(
         aligner = probabilities.take(query_ids)
         mass = mix(alone, aligner, 1 - similarity_weight)
     first, last, scores = name_windows(mass, texts.uses_spaces)
-    kept = np.flatnonzero(scores >= MIN_SCORE)
+    is_kept, is_compared = scores >= MIN_SCORE, has_recall(alone)
+    if aligner is not None:
+        is_kept &= is_compared | (window_means(aligner, np.arange(len(first)), first, last) >= threshold)
+    kept = np.flatnonzero(is_kept)
     first, last, scores, query_ids, rows = first[kept], last[kept], scores[kept], query_ids[kept], rows[kept]
     windows = (kept, first, last)
     aligner_scores = np.nan if aligner is None else np.round(window_means(aligner, *windows), 4)
+    similarity_scores = np.where(is_compared[kept], np.round(window_scores(alone, *windows), 4), np.nan)
     return Candidates.create(
         query_ids,
         words.starts[words.offsets[rows] + first],
         words.ends[words.offsets[rows] + last - 1],
         np.round(scores, 4),
         aligner_scores=aligner_scores,
-        similarity_scores=np.round(window_scores(alone, *windows), 4),
+        similarity_scores=similarity_scores,
     ).distinct()
 
 

@@ -187,7 +187,7 @@ class Projector:
             words = Ragged(values, offsets_of(np.diff(texts.words.offsets)[texts.pair_ids]))
         if not same_tokenizer(self.tokenizer.folder, self.similarity.tokenizer.folder):
             texts = replace(texts, tokens=None)
-        return joint_candidates(self.similarity, queries, texts, words, weight)
+        return joint_candidates(self.similarity, queries, texts, words, weight, self.decoding.threshold)
 
     def _token_probabilities(self, queries: Queries, texts: QueryTexts) -> tuple[np.ndarray, Tokens]:
         """The aligner's probability of each target token of each query, and the tokens of the distinct targets."""

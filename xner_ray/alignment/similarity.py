@@ -125,6 +125,9 @@ class Similarity:
             words: of the targets.
             spans: of the mentions in the sources; `rows` are pairs, ascending.
             source_tokens, target_tokens: of the strings, if this tokenizer has tokenized them before.
+
+        Returns:
+            The alignment. All is 0 where a side has fewer than two tokens: both directions compare tokens of one sentence.
         """
         source, target = self._tokens(sources, source_tokens), self._tokens(targets, target_tokens)
         lengths = self._kept_lengths(source.ids, target.ids)
@@ -186,8 +189,8 @@ class Similarity:
             found = token_mass(source_rows, target_rows, self.engine.to_device(padded))
             return self.engine.to_host(torch.stack(found))
 
-        has_mention = mention_counts > 0
-        for pairs, fetch in one_late(self._start_batches(source.ids, target.ids, lengths * has_mention, start)):
+        is_used = (mention_counts > 0) & (lengths > 1).all(axis=0)
+        for pairs, fetch in one_late(self._start_batches(source.ids, target.ids, lengths * is_used, start)):
             counts, found = mention_counts[pairs], fetch()
             mentions = ranges(mention_offsets[pairs], counts)
             is_mention, is_token = _is_token(counts), _is_token(target_lengths[mentions])

@@ -28,7 +28,8 @@ class WordMass:
     """Alignment of mentions with the words of their targets, one row of words for each mention.
 
     Attributes:
-        recall: float32, the part of the mention that the word translates. A row sums to 1 at most.
+        recall: float32, the part of the mention that the word translates. A row sums to 1 at most. A row of zeros: the
+            similarity says nothing about the mention.
         precision: float32, 0 to 1, the probability that the word translates a part of the mention.
     """
 
@@ -46,7 +47,7 @@ def token_mass(
 
     Args:
         source, target: rows of both sides and where they have tokens, see `matching.gather_rows`. Each side of each pair has
-            a token.
+            two tokens or more, because a single token has nothing left after centering.
         weights: float32 [pairs, mentions, source tokens], weight of each token of a mention, 0 elsewhere.
 
     Returns:

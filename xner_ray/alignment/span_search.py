@@ -20,21 +20,28 @@ MIN_SCORE = 0.2  # below this score the target most often lacks the name
 RECALL_WEIGHT = 1.2  # beta of F1: a missing word costs more than one too many
 
 
-def mix(mass: WordMass, aligner: Ragged, weight: np.ndarray | float) -> WordMass:
+def has_recall(mass: WordMass) -> np.ndarray:
+    """Whether the similarity says something about the mention: bool [mentions]."""
+    recall = mass.recall
+    return np.bincount(recall.row_ids(), weights=recall.values, minlength=len(recall)) > 0
+
+
+def mix(mass: WordMass, aligner: Ragged, weight: float) -> WordMass:
     """Mix the similarity with the word probabilities of the trained aligner.
 
     Args:
-        mass: of the similarity.
+        mass: of the similarity. Mentions without recall get the probabilities of the aligner alone.
         aligner: float [words of the targets of all mentions], probability that the word belongs to the entity.
         weight: of the aligner, 0 to 1.
     """
+    weights = np.repeat(np.where(has_recall(mass), weight, 1.0), mass.recall.lengths)
     recall, precision = mass.recall, mass.precision
     total = np.bincount(recall.row_ids(), weights=aligner.values, minlength=len(recall))
     # Probabilities of less than one word in all say that the target lacks the name.
     share = aligner.values / np.repeat(np.maximum(1.0, total), recall.lengths)
     return WordMass(
-        Ragged((1 - weight) * recall.values + weight * share, recall.offsets),
-        Ragged((1 - weight) * precision.values + weight * aligner.values, precision.offsets),
+        Ragged((1 - weights) * recall.values + weights * share, recall.offsets),
+        Ragged((1 - weights) * precision.values + weights * aligner.values, precision.offsets),
     )
 
 
