@@ -1,7 +1,7 @@
 """The projector: from entities of source sentences to spans of their target sentences.
 
 For each shard: exact string matches first; then the trained aligner and the untrained similarity together for the other
-entities; then cleaned edges, and a one-to-one assignment within each sentence pair.
+entities; then cleaned edges, a one-to-one assignment within each sentence pair, and other occurrences of the assigned spans.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from xner_ray.alignment.ensemble import FOLDER, joint_candidates
 from xner_ray.alignment.exact_match import exact_matches
 from xner_ray.alignment.projector_file import read_projector
 from xner_ray.alignment.queries import Queries, QueryTexts, encode_queries, query_texts
+from xner_ray.alignment.repeats import repeated_spans
 from xner_ray.alignment.span_cleanup import clean_candidates
 from xner_ray.encoders.engine_base import InferenceEngine
 from xner_ray.encoders.engine_stats import EngineStats
@@ -143,14 +144,18 @@ class Projector:
         exact = self._exact_matches(queries, texts)
         rest = np.flatnonzero(exact.unaligned_queries(len(queries)))
         rest_queries, rest_texts = queries.take(rest), self._tokenized(texts.take_queries(rest))
-        found = clean_candidates(
-            self._model_candidates(rest_queries, rest_texts), rest_texts, remove_articles=decoding.one_to_one
-        )
-        found = found.for_queries(rest)
+        found, probabilities = self._model_candidates(rest_queries, rest_texts)
+        found = clean_candidates(found, rest_texts, remove_articles=decoding.one_to_one).for_queries(rest)
         if not decoding.one_to_one:
             return found.concatenate(exact).sorted()
         found = drop_inner_candidates(found, queries.rows[found.query_ids])
         assigned = assign_one_to_one(found, queries, texts, assigned=exact)
+        if self._uses_similarity:
+            # Of the models' spans alone: an exact match has all occurrences of its name.
+            of_models = assigned.take(np.isin(assigned.query_ids, rest))
+            of_models = replace(of_models, query_ids=np.searchsorted(rest, of_models.query_ids))
+            repeats = repeated_spans(of_models, rest_texts, probabilities, decoding.threshold).for_queries(rest)
+            assigned = assign_one_to_one(repeats, queries, texts, assigned=assigned)
         return assign_shared_spans(assigned, found, queries)
 
     def _tokenized(self, texts: QueryTexts) -> QueryTexts:
@@ -167,17 +172,23 @@ class Projector:
         self._count("exact_matches", len(np.unique(matches.query_ids)))
         return matches
 
-    def _model_candidates(self, queries: Queries, texts: QueryTexts) -> Candidates:
+    @property
+    def _uses_similarity(self) -> bool:
+        return self.similarity is not None and self.decoding.similarity_weight > 0
+
+    def _model_candidates(self, queries: Queries, texts: QueryTexts) -> tuple[Candidates, Ragged | None]:
+        """Candidates, and the aligner's word probabilities where it runs beside the similarity."""
         if not len(queries):
-            return Candidates.empty()
-        if self.similarity is None or not self.decoding.similarity_weight:
-            return decode_spans(
+            return Candidates.empty(), None
+        if self.similarity is None or not self._uses_similarity:
+            found = decode_spans(
                 *self._token_probabilities(queries, texts),
                 texts.words,
                 texts.target_strings,
                 texts.pair_ids,
                 self.decoding,
             )
+            return found, None
         weight = self.similarity_weights.get(texts.language, self.decoding.similarity_weight)
         words = None
         if weight < 1:
@@ -187,7 +198,8 @@ class Projector:
             words = Ragged(values, offsets_of(np.diff(texts.words.offsets)[texts.pair_ids]))
         if not same_tokenizer(self.tokenizer.folder, self.similarity.tokenizer.folder):
             texts = replace(texts, tokens=None)
-        return joint_candidates(self.similarity, queries, texts, words, weight, self.decoding.threshold)
+        found = joint_candidates(self.similarity, queries, texts, words, weight, self.decoding.threshold)
+        return found, words
 
     def _token_probabilities(self, queries: Queries, texts: QueryTexts) -> tuple[np.ndarray, Tokens]:
         """The aligner's probability of each target token of each query, and the tokens of the distinct targets."""
