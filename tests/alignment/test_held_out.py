@@ -58,6 +58,26 @@ def test_a_bad_aligner_is_left_out_and_spans_are_those_of_the_similarity(folder,
     assert project({"de": 1.0}, "nl") == project({}, "nl") != project({"nl": 1.0}, "nl")
 
 
+def test_the_aligner_keeps_the_articles_of_gold_spans(folder, tiny, tmp_path):
+    held_out, similarity = tmp_path / "held_out.jsonl", tmp_path / FOLDER
+    sentence = "die Kommission"
+    write_examples(held_out, [Example("ab Ulm", sentence, ((0, 14),), "de", "bootstrap", "ORG", "in ab Ulm")] * 24)
+    Similarity.save(str(tiny), 1, similarity)
+    decoding = Decoding(0.0, similarity_weight=0.7)  # every word is positive
+    scores = measure_aligner(str(folder), str(held_out), str(similarity), 1, decoding, ["de"], 1)
+    assert scores["de"]["aligner"] == 100
+
+
+def test_edges_without_spaces_are_cleaned_for_both(folder, tiny):
+    """The projector cleans its spans; the similarity alone does not."""
+    text = "读《京》"
+    projector = Projector.load(folder, "fp32", 256, "cpu")
+    projector.decoding = Decoding(0.0, one_to_one=False)  # every word is positive
+    similarity = Similarity.load(str(tiny), 1, "fp32", 256, "cpu")
+    scores = measure(projector, similarity, [Example("《京》", text, ((2, 3),), "zh", "bootstrap", "ORG", text)] * 24, "zh")
+    assert scores["similarity"] == 100
+
+
 def test_too_few_examples_are_no_measurement(folder, tiny):
     projector = Projector.load(folder, "fp32", 256, "cpu")
     similarity = Similarity.load(str(tiny), 1, "fp32", 256, "cpu")

@@ -13,8 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from xner_ray.alignment.candidates import Projection
 from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.examples.example import Example
+from xner_ray.alignment.span_cleanup import clean_edges
+from xner_ray.alignment.spans import Spans
+from xner_ray.text.languages import get_language
 
 if TYPE_CHECKING:
     from xner_ray.alignment.projector import Projector
@@ -52,11 +58,25 @@ def measure(
     scores: dict[str, Any] = {"examples": len(chosen)}
     for name, model in (("aligner", projector), ("similarity", similarity)):
         found = model.project_entities(sources, entities, targets, language)
-        spans = [{(p.start, p.end) for p in row} for row in found]
+        spans = _span_sets(found, targets, language)
         correct = sum(len(row & set(e.spans)) for row, e in zip(spans, chosen, strict=True))
         total = sum(len(row) + len(e.spans) for row, e in zip(spans, chosen, strict=True))
         scores[name] = round(200 * correct / max(1, total), 2)
     return scores
+
+
+def _span_sets(
+    found: Sequence[Sequence[Projection]], targets: Sequence[str], language: str
+) -> list[set[tuple[int, int]]]:
+    """The spans of each target, in languages without spaces with the edges that `Projector` gives them."""
+    flat = np.array([(i, p.start, p.end) for i, row in enumerate(found) for p in row], np.int64).reshape(-1, 3)
+    spans = Spans(*flat.T)
+    if not get_language(language).uses_spaces:
+        spans = clean_edges(targets, spans)
+    result: list[set[tuple[int, int]]] = [set() for _ in targets]
+    for row, start, end in zip(spans.rows.tolist(), spans.starts.tolist(), spans.ends.tolist(), strict=True):
+        result[row].add((start, end))
+    return result
 
 
 def _mentions(example: Example) -> list[tuple[int, int, str]]:
@@ -107,7 +127,8 @@ def measure_aligner(
 
     torch.set_num_threads(threads)
     examples = read_held_out(Path(held_out))
-    alone = replace(decoding, similarity_weight=0.0, exact_match_score=0.0)
+    # The similarity alone keeps leading articles, as gold spans do, so the aligner keeps them, too.
+    alone = replace(decoding, similarity_weight=0.0, exact_match_score=0.0, one_to_one=False)
     projector = Projector(TorchEngine(load_model(model)), Tokenizer(model), alone)
     untrained = Similarity.load(similarity, layer)
     scores = {}
