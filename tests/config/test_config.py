@@ -111,6 +111,14 @@ def test_an_origin_that_lacks_its_file(write):
     assert error.key == "aligner"
 
 
+def test_no_minimum_for_an_aligner_that_is_left_out(write):
+    error = failure(write(GOOD), "aligner.similarity_weight=1", "aligner.min_f1=50")
+    assert error.key == "aligner" and "`min_f1`" in error.problem and "`similarity_weight: 1`" in error.problem
+    for overrides in (["aligner.min_f1=0"], []):  # both remedies
+        load_config(write(GOOD), ["aligner.similarity_weight=1", *overrides])
+    load_config(write(GOOD), ["aligner.similarity_weight=0.9", "aligner.min_f1=50"])
+
+
 def test_either_type_of_a_union(write):
     assert load_config(write(GOOD), ["student.encoder=[a,b]"]).student.encoder == ["a", "b"]
     assert failure(write(GOOD), "student.encoder={a: 1}").key == "student.encoder"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from xner_ray.config import AlignerConfig  # imports pydantic, which GPU benchmarks do without
 
 WordPooling = Literal["first", "mean"]
-# Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
 # A word below this probability ends a span: docs/method.md has the measurement.
 MIN_GAP_PROBABILITY = 0.2
+# Config keys of `aligner` that change how spans are decoded, but not how the aligner is trained.
 DECODING_KEYS = ("threshold", "max_gap_words", "similarity_weight", "exact_match_score", "one_to_one")
 
 
@@ -41,7 +41,8 @@ class Decoding:
             below MIN_GAP_PROBABILITY.
         word_pooling: the probability of a word is that of its `first` token, or the `mean` of its tokens.
         similarity_weight: weight, 0 to 1, of the untrained similarity in the mix with the aligner (`ensemble.py`). 0: the
-            aligner alone. Above 0 it needs `one_to_one`, and `threshold` and `max_gap_words` are not used.
+            aligner alone. Above 0 it needs `one_to_one`, `max_gap_words` is not used, and `threshold` decides alone only
+            where the similarity says nothing, and about other occurrences of a span.
         exact_match_score: score, 0 to 1, of exact string matches (`exact_match.py`), which skip both models. 0 disables
             exact matching.
         one_to_one: assign the entities of a pair to disjoint spans (`assignment.py`), without leading articles. False:

@@ -88,15 +88,16 @@ class AlignerConfig(StrictModel):
     wikipedia_langlinks: str | None = Field(
         None,
         description="File of dumps.wikimedia.org for the source `wikipedia`, with the titles in the source language:"
-        " LANGUAGEwiki-DATE-langlinks.sql.gz of the target language.",
+        " LANGUAGEwiki-DATE-langlinks.sql.gz of the target language. `{language}` is replaced.",
     )
     similarity_layer: int = Field(
-        7, ge=0, description="Hidden layer for embedding similarity, which bootstraps examples and fills gaps."
+        7, ge=0, description="Hidden layer of the untrained similarity, which bootstraps examples and chooses spans."
     )
     similarity_weight: Fraction = Field(
         0.7,
-        description="Weight of the untrained similarity, which chooses spans together with the aligner; `threshold` and"
-        " `max_gap_words` are then not used. It needs `one_to_one`. 0 (the paper): no similarity. 1: no aligner.",
+        description="Weight of the untrained similarity, which chooses spans together with the aligner. `max_gap_words` is"
+        " then not used, and `threshold` only for pairs of one token and for repeated names. It needs `one_to_one`. 0 (the paper): no similarity. 1: no aligner; it is"
+        " still trained, and `min_f1` must be 0.",
     )
     exact_match_score: Fraction = Field(
         0.99,
@@ -147,6 +148,10 @@ class AlignerConfig(StrictModel):
             raise ValueError("the weights of `example_sources` add up to 0")
         if self.similarity_weight and not self.one_to_one:
             raise ValueError("`similarity_weight` needs `one_to_one`: set it to 0 to use the aligner alone")
+        if self.similarity_weight == 1 and self.min_f1:
+            raise ValueError(
+                "`min_f1` scores the aligner, which `similarity_weight: 1` leaves out: drop `min_f1`, or lower the weight"
+            )
         return self
 
 
