@@ -95,7 +95,7 @@ def test_a_name_that_nothing_translates_has_no_candidate():
 
 
 @pytest.mark.parametrize(
-    "language, before, name, after",
+    ("language", "before", "name", "after"),
     [
         ("zh", "他毕业于", "Massachusetts Institute of Technology", "大学。"),
         ("zh", "在", "全国人民代表大会常务委员会香港特别行政区基本法委员会办公室", "开会"),
@@ -109,7 +109,7 @@ def test_a_long_name_in_a_language_without_spaces_is_whole(language, before, nam
     assert found_texts(text, [(0, 2, "ORG")], [inside], language=language)[0] == [(0, name)]
 
 
-@pytest.mark.parametrize("language, text, limit", [("de", "wort " * 120, 24), ("zh", "京" * 120, 96)])
+@pytest.mark.parametrize(("language", "text", "limit"), [("de", "wort " * 120, 24), ("zh", "京" * 120, 96)])
 def test_a_name_beyond_the_limit_is_left_out_and_not_cut(language, text, limit):
     def found(length):
         return len(found_texts(text, [(0, 2, "ORG")], [range(5, 5 + length)], language=language)[0])

@@ -74,7 +74,9 @@ def test_edges_without_spaces_are_cleaned_for_both(folder, tiny):
     projector = Projector.load(folder, "fp32", 256, "cpu")
     projector.decoding = Decoding(0.0, one_to_one=False)  # every word is positive
     similarity = Similarity.load(str(tiny), 1, "fp32", 256, "cpu")
-    scores = measure(projector, similarity, [Example("《京》", text, ((2, 3),), "zh", "bootstrap", "ORG", text)] * 24, "zh")
+    scores = measure(
+        projector, similarity, [Example("《京》", text, ((2, 3),), "zh", "bootstrap", "ORG", text)] * 24, "zh"
+    )
     assert scores["similarity"] == 100
 
 

@@ -65,15 +65,20 @@ def test_the_aligner_must_believe_in_an_occurrence():
 
 
 @pytest.mark.parametrize(
-    "target, chosen, expected",
+    ("target", "chosen", "expected"),
     [
         ("在中国和中国银行和中国", "中国", [9]),  # an organization
         ("Ma去Mark家和Ma家", "Ma", [9]),  # part of a Latin word
+        ("中美在其中", "中", []),  # one character, without the aligner
         ("哈哈和哈哈哈", "哈哈", [3]),  # two that overlap
     ],
 )
 def test_occurrences_without_spaces_are_whole_names(target, chosen, expected):
     assert repeats(target, "zh", chosen)[1] == expected
+
+
+def test_the_aligner_may_find_a_name_of_one_character_again():
+    assert repeats("中美在其中", "zh", "中", [1, 0, 0, 0, 0.9])[1] == [4]
 
 
 def test_no_candidates_have_no_repeats():

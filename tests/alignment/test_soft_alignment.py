@@ -115,7 +115,7 @@ def test_no_mentions_and_empty_sentences_align_with_nothing(tiny):
     assert mass.recall.lengths.tolist() == [1, 0] and not mass.recall.values.any() and not mass.precision.values.any()
 
 
-@pytest.mark.parametrize("source, target", [("x", "anna lebt in ulm"), ("anna lebt in ulm", "x"), ("x", "x")])
+@pytest.mark.parametrize(("source", "target"), [("x", "anna lebt in ulm"), ("anna lebt in ulm", "x"), ("x", "x")])
 def test_the_similarity_says_nothing_about_a_side_with_one_token(tiny, source, target):
     similarity = Similarity.load(str(tiny), 1, "fp32", 4096, "cpu")
     assert min(similarity.tokenizer([source, target]).ids.lengths) == 1

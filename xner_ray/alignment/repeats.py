@@ -42,13 +42,17 @@ def repeated_spans(
     copied, begin = np.repeat(np.arange(len(candidates)), counts), ranges(words.offsets[pairs], counts)
     # The first word is compared for all words of the target, the whole text only where the first word is equal.
     end = begin + (last - first)[copied]
-    is_hit = (codes[begin] == codes[first[copied]]) & (begin != first[copied]) & (end <= words.offsets[pairs[copied] + 1])
+    is_hit = (
+        (codes[begin] == codes[first[copied]]) & (begin != first[copied]) & (end <= words.offsets[pairs[copied] + 1])
+    )
     copied, begin, end = copied[is_hit], begin[is_hit], end[is_hit]
     found = candidates.take(copied).with_edges(words.starts[begin], words.ends[end - 1])
     surfaces = (texts.spans_of(c).texts(texts.target_strings) for c in (found, candidates.take(copied)))
     is_kept = pc.equal(*surfaces).to_numpy(zero_copy_only=False)
     if not texts.uses_spaces:
         is_kept &= _is_whole(found, texts)
+        if probabilities is None:
+            is_kept &= end - begin > 1  # the 中 of 其中 is no China
     scores: np.ndarray | float = np.nan
     if probabilities is not None:
         query_ids, shift = found.query_ids, words.offsets[pairs[copied]]

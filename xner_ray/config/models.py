@@ -96,8 +96,8 @@ class AlignerConfig(StrictModel):
     similarity_weight: Fraction = Field(
         0.7,
         description="Weight of the untrained similarity, which chooses spans together with the aligner. `max_gap_words` is"
-        " then not used, and `threshold` only for pairs of one token and for repeated names. It needs `one_to_one`. 0 (the paper): no similarity. 1: no aligner; it is"
-        " still trained, and `min_f1` must be 0.",
+        " then not used, and `threshold` only for pairs of one token and for repeated names. It needs `one_to_one`. 0 (the"
+        " paper): no similarity. 1: no aligner; it is still trained, and `min_f1` must be 0.",
     )
     exact_match_score: Fraction = Field(
         0.99,
