@@ -11,7 +11,7 @@ from xner_ray.alignment.projector import Projector
 from xner_ray.alignment.projector_file import save_projector
 from xner_ray.alignment.queries import Queries, query_texts
 from xner_ray.alignment.similarity import Similarity
-from xner_ray.alignment.soft_alignment import WordMass
+from xner_ray.alignment.span_search import WordMass
 from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.text.words import tokenize_words
 

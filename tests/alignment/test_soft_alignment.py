@@ -11,8 +11,8 @@ from tests.harness.emulated_device import EmulatedDevice
 from xner_ray.alignment import similarity as similarity_module
 from xner_ray.alignment import soft_alignment
 from xner_ray.alignment.similarity import Similarity
-from xner_ray.alignment.soft_alignment import WordMass, mention_weights, token_mass, word_mass
-from xner_ray.alignment.span_search import RECALL_WEIGHT, best_windows, mix, window_means, window_scores
+from xner_ray.alignment.soft_alignment import mention_weights, token_mass, word_mass
+from xner_ray.alignment.span_search import RECALL_WEIGHT, WordMass, best_windows, mix, window_means, window_scores
 from xner_ray.alignment.spans import Spans, touched_tokens
 from xner_ray.encoders.ragged import Ragged, offsets_of
 from xner_ray.encoders.tokenizer import Tokens

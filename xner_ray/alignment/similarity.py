@@ -16,8 +16,8 @@ import torch
 
 from xner_ray.alignment.candidates import Projection
 from xner_ray.alignment.matching import gather_rows, nearest_neighbors, similarity_tables
-from xner_ray.alignment.soft_alignment import WordMass, mention_weights, pad_weights, token_mass, word_mass
-from xner_ray.alignment.span_search import MIN_SCORE, name_windows
+from xner_ray.alignment.soft_alignment import mention_weights, pad_weights, token_mass, word_mass
+from xner_ray.alignment.span_search import MIN_SCORE, WordMass, name_windows
 from xner_ray.alignment.spans import Spans, touched_tokens
 from xner_ray.alignment.token_matches import TokenMatches
 from xner_ray.encoders.batching import greedy_batches

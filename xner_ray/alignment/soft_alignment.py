@@ -9,11 +9,10 @@ has no gap to bridge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
+from xner_ray.alignment.span_search import WordMass
 from xner_ray.alignment.spans import Spans, touched_tokens
 from xner_ray.encoders.ragged import Ragged, offsets_of, ranges
 from xner_ray.encoders.tokenizer import Tokens
@@ -21,20 +20,6 @@ from xner_ray.ner.word_spans import WordSpans
 
 TEMPERATURE = 0.04  # of both softmaxes
 MASKED = -1e4  # a similarity whose probability is 0, and whose row is finite at padding
-
-
-@dataclass(frozen=True)
-class WordMass:
-    """Alignment of mentions with the words of their targets, one row of words for each mention.
-
-    Attributes:
-        recall: float32, the part of the mention that the word translates. A row sums to 1 at most. A row of zeros: the
-            similarity says nothing about the mention.
-        precision: float32, 0 to 1, the probability that the word translates a part of the mention.
-    """
-
-    recall: Ragged
-    precision: Ragged
 
 
 def token_mass(

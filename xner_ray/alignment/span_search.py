@@ -9,15 +9,30 @@ of its words). It is high where both aligners agree.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from xner_ray.alignment.soft_alignment import WordMass
 from xner_ray.encoders.ragged import Ragged
 
 MAX_SPAN_WORDS = 24
 MAX_SPAN_CHARACTERS = 96  # of languages without spaces, where each character is a word, also those of Latin names
 MIN_SCORE = 0.2  # below this score the target most often lacks the name
 RECALL_WEIGHT = 1.2  # beta of F1: a missing word costs more than one too many
+
+
+@dataclass(frozen=True)
+class WordMass:
+    """Alignment of mentions with the words of their targets, one row of words for each mention.
+
+    Attributes:
+        recall: float32, the part of the mention that the word translates. A row sums to 1 at most. A row of zeros: the
+            similarity says nothing about the mention.
+        precision: float32, 0 to 1, the probability that the word translates a part of the mention.
+    """
+
+    recall: Ragged
+    precision: Ragged
 
 
 def has_recall(mass: WordMass) -> np.ndarray:
