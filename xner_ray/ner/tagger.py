@@ -12,7 +12,7 @@ from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.folder_check import explain_load_errors
 from xner_ray.encoders.model_languages import stored_languages
 from xner_ray.encoders.ragged import ranges
-from xner_ray.encoders.temperature import apply_temperature, stored_temperature
+from xner_ray.encoders.temperature import stored_temperature
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.token_budget import TokenBudget
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
@@ -45,7 +45,7 @@ class Tagger(BaseTagger):
         labels: O, B-X, I-X, ... in the order of their ids.
         label_projection: float32 [labels of the engine, labels], for a model whose labels differ from `labels`. It
             maps the engine's probabilities to those of `labels`. None: they are the same.
-        temperature: of the engine's probabilities, see `encoders.temperature`.
+        temperature: of the scores of entities, see `encoders.temperature`.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Tagger(BaseTagger):
         return self.engine.stats
 
     def probabilities(self, tokens: Tokens) -> np.ndarray:
-        """Calibrated label probabilities of all tokens: float32 [tokens, labels].
+        """Label probabilities of all tokens, without the temperature: float32 [tokens, labels].
 
         Texts longer than the model are read in windows.
         """
@@ -129,9 +129,7 @@ class Tagger(BaseTagger):
         scores = self.engine.probabilities(ids)
         content = ranges(ids.offsets[:-1] + len(self.tokenizer.prefix), windows.ids.lengths)
         scores = scores[content][windows.positions]
-        scores = scores if self.label_projection is None else scores @ self.label_projection
-        # After the sums of labels with one meaning, so that the temperature changes no label.
-        return apply_temperature(scores, self.temperature)
+        return scores if self.label_projection is None else scores @ self.label_projection
 
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts, see `BaseTagger.predict_spans`. A word takes the label of its first subword."""
@@ -139,7 +137,9 @@ class Tagger(BaseTagger):
         subwords = first_subwords(tokens, words)
         # The labels of a model from elsewhere may follow IOB1 or IO.
         is_bio2 = self.label_projection is None
-        label_ids, scores = decode_word_labels(self.probabilities(tokens), subwords, words.rows, self.labels, is_bio2)
+        label_ids, scores = decode_word_labels(
+            self.probabilities(tokens), subwords, words.rows, self.labels, is_bio2, self.temperature
+        )
         return decode_entities(label_ids, scores, words, self.labels)
 
     def _tokenize(self, texts: Sequence[str]) -> Tokens:

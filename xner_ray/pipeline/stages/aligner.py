@@ -47,7 +47,7 @@ TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
 class TrainAligner(Stage):
     """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
-    name, version = "aligner", 8
+    name, version = "aligner", 9
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("ingest", "teacher")
 

@@ -71,7 +71,7 @@ class Label(Stage):
         functions: classes of the functions that the actors run on a shard.
     """
 
-    name, version = "label", 11
+    name, version = "label", 12
     needs: tuple[str, ...] = ("ingest", "teacher", "aligner")
 
     def __init__(self, null_model: bool = False, functions: ShardFunctions | None = None):
