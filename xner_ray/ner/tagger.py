@@ -25,6 +25,7 @@ from xner_ray.ner.label_normalizer import (
     NORMALIZED_LABELS,
     SPACY_PREFIX,
     TYPE_MAP,
+    is_bio2,
     model_labels,
     output_labels,
     read_config,
@@ -46,6 +47,7 @@ class Tagger(BaseTagger):
         label_projection: float32 [labels of the engine, labels], for a model whose labels differ from `labels`. It
             maps the engine's probabilities to those of `labels`. None: they are the same.
         temperature: of the scores of entities, see `encoders.temperature`.
+        is_bio2: the model was trained on BIO2 tags, see `decoding.decode_word_labels`.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class Tagger(BaseTagger):
         labels: list[str],
         label_projection: np.ndarray | None = None,
         temperature: float = 1.0,
+        is_bio2: bool = True,
     ):
         self.engine, self.tokenizer, self.labels, self.label_projection = engine, tokenizer, labels, label_projection
-        self.temperature = temperature
+        self.temperature, self.is_bio2 = temperature, is_bio2
 
     @classmethod
     def load(
@@ -96,7 +99,8 @@ class Tagger(BaseTagger):
 
     @classmethod
     def _of_folder(cls, folder: str | Path, engine: InferenceEngine, tokenizer: Tokenizer) -> Tagger:
-        tagger = cls(engine, tokenizer, *_labels_and_projection(folder), stored_temperature(folder))
+        labels, projection = _labels_and_projection(folder)
+        tagger = cls(engine, tokenizer, labels, projection, stored_temperature(folder), is_bio2(folder))
         tagger.languages = stored_languages(folder)
         return tagger
 
@@ -135,10 +139,8 @@ class Tagger(BaseTagger):
         """Predict the entities of texts, see `BaseTagger.predict_spans`. A word takes the label of its first subword."""
         tokens = self._tokenize(texts) if tokens is None else tokens
         subwords = first_subwords(tokens, words)
-        # The labels of a model from elsewhere may follow IOB1 or IO.
-        is_bio2 = self.label_projection is None
         label_ids, scores = decode_word_labels(
-            self.probabilities(tokens), subwords, words.rows, self.labels, is_bio2, self.temperature
+            self.probabilities(tokens), subwords, words.rows, self.labels, self.is_bio2, self.temperature
         )
         return decode_entities(label_ids, scores, words, self.labels)
 
