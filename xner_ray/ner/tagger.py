@@ -185,6 +185,11 @@ def is_spacy_teacher(folder: str | Path) -> bool:
     return TYPE_MAP in read_config(folder)
 
 
+def is_onnx_export(folder: str | Path) -> bool:
+    """Whether a folder is an export to ONNX, without the weights of Transformers."""
+    return (Path(folder) / "model.onnx").exists() and not list(Path(folder).glob("*.safetensors"))
+
+
 def open_named_tagger(model: str, max_batch_tokens: TokenBudget = "auto", precision: str = "auto") -> BaseTagger:
     """The tagger that a user names: a folder, or `spacy:` and the folder of an adopted spaCy pipeline.
 
@@ -219,6 +224,6 @@ def open_tagger(folder: str | Path, max_batch_tokens: TokenBudget = "auto", prec
         spacy_tagger = SpacyTagger(folder)
         spacy_tagger.languages = stored_languages(folder)
         return spacy_tagger
-    if (Path(folder) / "model.onnx").exists() and not list(Path(folder).glob("*.safetensors")):
+    if is_onnx_export(folder):
         return Tagger.load_onnx(folder, max_batch_tokens)
     return Tagger.load(folder, max_batch_tokens, precision)

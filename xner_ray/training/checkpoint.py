@@ -46,7 +46,9 @@ def save_model(model, job: TrainJob, result: Result) -> None:
 
     def write(folder: Path) -> None:
         for key in [key for key in vars(model.config) if key.startswith("xner_")]:
-            delattr(model.config, key)  # of the model that the training started from, such as the labels of an adopted one
+            delattr(
+                model.config, key
+            )  # of the model that the training started from, such as the labels of an adopted one
         model.save_pretrained(folder)
         if not list(folder.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
