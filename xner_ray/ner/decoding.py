@@ -36,8 +36,8 @@ def decode_word_labels(
 
     Returns:
         label_ids: int64 [words], 0 (O) for a word without a subword that is not inside an entity.
-        scores: float32 [words], the labels' probabilities at the temperature. A word without a subword has the score of the word before it inside
-            an entity, else 1.
+        scores: float32 [words], the labels' probabilities at the temperature. A word without a subword has the score of the word
+            before it inside an entity, else 1.
     """
     label_ids, scores = np.zeros(len(subwords), np.int64), np.ones(len(subwords), np.float32)
     words = np.flatnonzero(subwords >= 0)
