@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from xner_ray.encoders.model_languages import store_languages
 from xner_ray.errors import UserError
 from xner_ray.evaluation.tagger_scores import evaluate_model
 from xner_ray.evaluation.text_scores import pipeline_scores, span_scores, text_scores
+from xner_ray.ner.external_teacher import adopt_model
 from xner_ray.ner.tagger import open_tagger
 from xner_ray.text.conll import Sentence, write_conll
 from xner_ray.text.tags import label_list
@@ -18,6 +21,9 @@ SENTENCES = [
     Sentence(["„", "Anna", "“", "aus", "Bad", "Ems", "."], ["O", "B-PER", "O", "O", "B-LOC", "I-LOC", "O"], "de"),
     Sentence(["Ulm", "(", "Bonn", ")"], ["B-LOC", "O", "B-LOC", "O"], "de"),
 ]
+
+
+NUMBERED = [f"LABEL_{i}" for i in range(5)]
 
 
 class Fixed:
@@ -58,6 +64,18 @@ def folder(tiny_encoder, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def constant(folder, tmp_path_factory):
+    """The folder of a model whose third label, I-LOC, is the most probable one of every token."""
+    constant = tmp_path_factory.mktemp("constant")
+    model = load_model(folder)
+    model.classifier.weight.data.zero_()
+    model.classifier.bias.data = torch.tensor([0.0, 0.0, 5.0, 0.0, 0.0])
+    model.save_pretrained(constant)
+    save_tokenizer(folder, constant)
+    return constant
+
+
 def test_the_scores_are_those_of_tag_and_of_the_pipeline(folder, tmp_path):
     """Gold is what one of them finds, so its F1 is 100, and that of the other is not, because the head is random."""
     from transformers import pipeline
@@ -78,6 +96,40 @@ def test_the_scores_are_those_of_tag_and_of_the_pipeline(folder, tmp_path):
     assert scores["ece"] == pytest.approx(
         100 - 100 * sum(e.score for row in found for e in row) / sum(map(len, found)), abs=0.1
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "label_map"),
+    [
+        (NUMBERED, dict(zip(NUMBERED, label_list(["LOC", "PER"]), strict=True))),
+        (["O", "B-GPE", "I-GPE", "B-PERSON", "I-PERSON"], {"GPE": "LOC", "PERSON": "PER"}),
+    ],
+    ids=["numbers", "types"],
+)
+def test_the_types_of_the_pipeline_are_those_of_the_adopted_model(constant, tmp_path, names, label_map):
+    """The model finds one entity, the whole text, whose label is the third one."""
+    model = load_model(constant)
+    model.config.id2label = dict(enumerate(names))
+    model.save_pretrained(tmp_path / "foreign")
+    save_tokenizer(constant, tmp_path / "foreign")
+    adopted = adopt_model(tmp_path / "foreign", tmp_path / "adopted", label_map, (), ["de"])
+    gold = Sentence(["Anna", "in", "Bonn"], ["B-LOC", "I-LOC", "I-LOC"], "de")
+    assert pipeline_scores(adopted, [gold])["f1"] == 100
+
+
+@pytest.mark.parametrize("kind", ["spacy", "onnx"])
+def test_models_that_the_pipeline_cannot_open_are_refused_before_they_are_scored(tmp_path, kind):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    labels = {"id2label": {"0": "O", "1": "B-LOC", "2": "I-LOC"}}
+    (folder / "config.json").write_text(json.dumps({"xner_spacy": {"GPE": "LOC"}} if kind == "spacy" else labels))
+    if kind == "onnx":
+        (folder / "model.onnx").touch()
+    write_conll(tmp_path / "gold.conll", SENTENCES)
+    for model in (f"spacy:{folder}", str(folder)) if kind == "spacy" else (str(folder),):
+        with pytest.raises(UserError) as error:
+            evaluate_model(model, str(tmp_path / "gold.conll"), "de", pipeline=True)
+        assert (error.value.file, error.value.key, error.value.remedy) == (str(folder), "--pipeline", "leave it out")
 
 
 def test_a_folder_without_weights_has_no_pipeline(tmp_path):

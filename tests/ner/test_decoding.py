@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xner_ray.encoders.temperature import apply_temperature
 from xner_ray.ner.decoding import decode_entities, decode_word_labels
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.text.tags import bio2_to_spans, label_list
@@ -116,6 +117,15 @@ def test_an_i_after_o_is_decided_with_its_neighbors():
     assert scores.tolist() == pytest.approx([0.4, 0.8])
     ids, _ = decode_word_labels(probabilities, np.arange(2), np.zeros(2, int), LABELS, is_bio2=False)
     assert [LABELS[i] for i in ids] == ["O", "I-LOC"]
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.07, 0.5, 1.0, 20.0])
+def test_a_temperature_changes_scores_and_no_label(temperature):
+    """At 0.05 the probability of O in the second word is below the floor of Viterbi, as that of B-LOC is in the first."""
+    probabilities = np.array([[0.997, 0.001, 0.0003, 0.0012, 0.0005], [0.003, 0.009, 0.985, 0.001, 0.002]], np.float32)
+    ids, scores = decode_word_labels(probabilities, np.arange(2), np.zeros(2, int), LABELS, temperature=temperature)
+    assert [LABELS[i] for i in ids] == ["O", "B-LOC"]
+    assert scores.tolist() == apply_temperature(probabilities, temperature)[[0, 1], ids].tolist()
 
 
 def test_an_entity_can_begin_inside_a_subword():

@@ -41,6 +41,7 @@ def random_tagger(tiny_encoder, tmp_path_factory):
         torch.nn.init.normal_(model.classifier.weight, std=2.0)
     model.save_pretrained(folder)
     save_tokenizer(tiny_encoder, folder)
+    store_languages(folder, ["de"])  # as a training does
     return Tagger.load(folder, precision="fp32", device="cpu")
 
 
@@ -112,9 +113,20 @@ def test_raw_text_is_decoded_as_evaluation_decodes_its_words(random_tagger, text
     assert [e.score for row in found for e in row] == pytest.approx(scores.tolist())
 
 
+def test_a_temperature_changes_scores_and_no_entity(random_tagger):
+    texts = ["Anna Keller lebt in Wien.", "Ein Satz über Bonn, Ulm und die Vereinten Nationen 1999."]
+    found = random_tagger.tag(texts, "de")
+    for temperature in (0.05, 5.0):
+        tagger = copy.copy(random_tagger)
+        tagger.temperature = temperature
+        scaled = tagger.tag(texts, "de")
+        assert [[e[:3] for e in row] for row in scaled] == [[e[:3] for e in row] for row in found]
+        assert [e.score for row in scaled for e in row] != [e.score for row in found for e in row]
+
+
 def test_the_language_of_texts_is_that_of_the_model(random_tagger):
     with pytest.raises(UserError, match="does not say its language"):
-        random_tagger.tag(["Anna"])
+        with_languages(random_tagger, []).tag(["Anna"])
     stored = with_languages(random_tagger, ["zh"])
     assert stored.tag(["北京人"]) == random_tagger.tag(["北京人"], "zh") != random_tagger.tag(["北京人"], "de")
     with pytest.raises(UserError, match="de, zh"):

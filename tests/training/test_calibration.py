@@ -66,6 +66,21 @@ def test_a_span_that_gold_continues_is_wrong():
     assert short is not None and right is not None and short > 5 and right < 1
 
 
+@pytest.mark.parametrize(
+    ("languages", "has_dev", "reason"),
+    [(["en"], False, "`dev` names no gold"), (["en"], True, f"fewer than {MIN_ENTITIES} entities"), ([], False, None)],
+    ids=["no dev", "few entities", "aligner"],
+)
+def test_a_tagger_without_a_temperature_is_logged(tiny_encoder, tmp_path, languages, has_dev, reason):
+    job = make_job(tiny_encoder, tmp_path)
+    job = replace(job, languages=languages, calibration=job.data if has_dev else None)
+    model, lines = load_model(job.start, LABELS).eval(), []
+    model.classifier.bias.data[0] += 9  # predicts no entity
+    save_model(model, job, Result(), lines.append)
+    assert len(lines) == (reason is not None)
+    assert all(line.startswith("[test] scores are not calibrated") and reason in line for line in lines)
+
+
 def test_few_entities_fit_no_temperature():
     probabilities = np.tile(np.array([[0.1, 0.6, 0.1, 0.1, 0.1]], np.float32), (MIN_ENTITIES, 1))
     gold, rows = np.ones(MIN_ENTITIES, int), np.arange(MIN_ENTITIES)

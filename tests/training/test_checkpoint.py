@@ -11,6 +11,8 @@ import pytest
 from tests.harness.tiny_job import LABELS, make_job
 from xner_ray.encoders.load import load_model
 from xner_ray.encoders.model_languages import stored_languages
+from xner_ray.ner.external_teacher import adopt_model
+from xner_ray.ner.label_normalizer import is_bio2, output_labels
 from xner_ray.storage.stage_dir import MARKER
 from xner_ray.training.checkpoint import is_trained, save_model
 from xner_ray.training.job import Result, TrainJob
@@ -50,6 +52,15 @@ def test_the_marker_survives_the_way_to_a_worker_and_is_no_part_of_the_identity(
     marked = replace(job, marker={"stage": "student"})
     assert TrainJob.from_dict(marked.to_dict()) == marked
     assert marked.identity() == job.identity() and "marker" not in job.identity()
+
+
+def test_a_model_does_not_take_the_labels_of_an_adopted_model_that_it_started_from(job, tmp_path):
+    save_model(load_model(job.start, LABELS), replace(job, languages=["en"]), Result())
+    adopted = adopt_model(Path(job.out), tmp_path / "adopted", {"X": "LOC"}, (), ["en"])
+    assert output_labels(adopted) == ["O", "B-LOC", "I-LOC"] and is_bio2(adopted)
+    second = replace(job, start=str(adopted), out=str(tmp_path / "second"), languages=["en"])
+    save_model(load_model(adopted, LABELS), second, Result())
+    assert output_labels(second.out) == LABELS and is_bio2(second.out)
 
 
 def test_a_model_names_its_languages_and_not_those_of_the_model_that_it_started_from(job, tmp_path):

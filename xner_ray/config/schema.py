@@ -44,8 +44,8 @@ class Config(StrictModel):
     gold: list[GoldConfig] = Field(min_length=1, description="Training gold of the source language.")
     dev: list[GoldConfig] = Field(
         [],
-        description="Development gold of the source language. It scores the teacher, and calibrates the scores of teachers and"
-        " students.",
+        description="Development gold of the source language. It scores the teacher, and calibrates the scores of teachers"
+        " and students that the run trains.",
     )
     corpora: list[CorpusConfig] = Field(
         min_length=1, description="Parallel corpora. They share the number of pairs by their `weight`."

@@ -1,7 +1,7 @@
 """The temperature of a trained tagger: config.json of its folder stores it, and every use of its scores applies it.
 
-A temperature (Guo et al. 2017) divides the logits of all labels. It changes scores, and no label that is the most probable one.
-`training.calibration` fits it. Transformers ignores the entry, and keeps it in `save_pretrained` and the export to ONNX.
+A temperature (Guo et al. 2017) divides the logits of all labels. Labels are decoded without it, so it changes scores and no
+label. `training.calibration` fits it. Transformers ignores the entry, and keeps it in `save_pretrained` and the export to ONNX.
 """
 
 from __future__ import annotations

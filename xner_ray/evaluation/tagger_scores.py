@@ -16,7 +16,7 @@ from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import resample, sentence_counts, with_intervals
 from xner_ray.evaluation.calibration import ece, reliability
 from xner_ray.evaluation.scores import scores
-from xner_ray.evaluation.text_scores import pipeline_scores, text_scores
+from xner_ray.evaluation.text_scores import check_has_pipeline, pipeline_scores, text_scores
 from xner_ray.ner.label_normalizer import SPACY_PREFIX
 from xner_ray.storage.stage_dir import check_contents
 from xner_ray.text.conll import Sentence, read_conll
@@ -60,8 +60,8 @@ def evaluate_model(
         pipeline (see `pipeline_scores`).
 
     Raises:
-        UserError: the folder holds no tagger, the model was edited after its training, the file is not what `text.conll` reads,
-            or no entity of the file has a type of the tagger.
+        UserError: the folder holds no tagger, transformers.pipeline is to score a model that it cannot open, the model was edited
+            after its training, the file is not what `text.conll` reads, or no entity of the file has a type of the tagger.
     """
     from xner_ray.ner.tagger import open_named_tagger
 
@@ -69,6 +69,8 @@ def evaluate_model(
         remedy = "give a folder that a training wrote"
         raise UserError("no such model folder", file=model, key="--model", remedy=remedy)
     check_contents(Path(model).parent)
+    if pipeline:
+        check_has_pipeline(model)
     sentences = read_conll(data, language, tag_map, types, scheme=scheme)
     tagger = open_named_tagger(model)
     check_types(tagger.types, read_conll(data, language, tag_map, scheme=scheme), data, tag_map, types)

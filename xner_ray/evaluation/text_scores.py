@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 from xner_ray.encoders.folder_check import check_model_folder
 from xner_ray.encoders.row_guard import name_failing_row
+from xner_ray.errors import UserError
+from xner_ray.ner.label_normalizer import SPACY_PREFIX, model_labels, output_labels, read_config
+from xner_ray.ner.tagger import is_onnx_export, is_spacy_teacher
 from xner_ray.text.conll import Sentence
 from xner_ray.text.tags import Span, bio2_to_spans
 
@@ -52,7 +55,7 @@ def pipeline_scores(
     """Score a model folder on raw text with `transformers.pipeline` and `aggregation_strategy="simple"`.
 
     Args:
-        folder: of a trained tagger, with weights.
+        folder: of a trained or adopted tagger, with weights. Its types are normalized, as those of gold are.
         sentences, types: see `text_scores`.
 
     Returns:
@@ -75,7 +78,34 @@ def pipeline_scores(
         batch_size=_BATCH,
     )
     found: Any = tag(texts) if texts else []
-    return span_scores(gold, ([(e["start"], e["end"], e["entity_group"]) for e in row] for row in found), types)
+    groups = _types_of_groups(folder)
+    spans = ([(e["start"], e["end"], groups[e["entity_group"]]) for e in row] for row in found)
+    return span_scores(gold, ([span for span in row if span[2] != "O"] for row in spans), types)
+
+
+def check_has_pipeline(model: str) -> None:
+    """Check that `transformers.pipeline` can open a tagger.
+
+    Args:
+        model: a folder, or `spacy:` and a folder.
+
+    Raises:
+        UserError: it is a spaCy pipeline or an export to ONNX.
+    """
+    folder = model.removeprefix(SPACY_PREFIX)
+    if is_spacy_teacher(folder) or is_onnx_export(folder):
+        problem = f"transformers.pipeline cannot open {'a spaCy pipeline' if is_spacy_teacher(folder) else 'an export to ONNX'}"
+        raise UserError(problem, file=folder, key="--pipeline", remedy="leave it out")
+
+
+def _types_of_groups(folder: str | Path) -> dict[str, str]:
+    """The normalized type, or O, of each `entity_group` of the pipeline. It names a label without B- and I-."""
+    groups: dict[str, str] = {}
+    for label, normalized in zip(model_labels(read_config(folder)), output_labels(folder), strict=True):
+        group = label[2:] if label.startswith(("B-", "I-")) else label
+        if groups.get(group, "O") == "O":
+            groups[group] = normalized[2:] or "O"
+    return groups
 
 
 def span_scores(

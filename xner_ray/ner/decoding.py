@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from xner_ray.encoders.temperature import apply_temperature
 from xner_ray.ner.entity_spans import EntitySpans
 from xner_ray.ner.token_labels import begin_labels, continuation_labels
 from xner_ray.ner.word_spans import WordSpans
@@ -11,7 +12,12 @@ from xner_ray.text.viterbi import continues, legal_sequences
 
 
 def decode_word_labels(
-    probabilities: np.ndarray, subwords: np.ndarray, rows: np.ndarray, labels: list[str], is_bio2: bool = True
+    probabilities: np.ndarray,
+    subwords: np.ndarray,
+    rows: np.ndarray,
+    labels: list[str],
+    is_bio2: bool = True,
+    temperature: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most probable legal labels of words.
 
@@ -20,17 +26,18 @@ def decode_word_labels(
     a subword, such as a zero-width space, continues the entity of the words around it.
 
     Args:
-        probabilities: float32 [tokens, labels].
+        probabilities: float32 [tokens, labels], without a temperature.
         subwords: int64 [words], the token of each word's first subword, or -1 if it has none (see `first_subwords`).
         rows: int [words], the text of each word.
         labels: O, B-X, I-X, ... in the order of their ids.
         is_bio2: the model was trained on BIO2 tags, so each entity begins with B-. False: every word takes its most probable
             label. The labels of IOB1 and IO are read so, in which an I- may begin an entity.
+        temperature: of the scores, see `encoders.temperature`. The labels do not depend on it.
 
     Returns:
         label_ids: int64 [words], 0 (O) for a word without a subword that is not inside an entity.
-        scores: float32 [words], the labels' probabilities. A word without a subword has the score of the word before it inside
-            an entity, else 1.
+        scores: float32 [words], the labels' probabilities at the temperature. A word without a subword has the score of the word
+            before it inside an entity, else 1.
     """
     label_ids, scores = np.zeros(len(subwords), np.int64), np.ones(len(subwords), np.float32)
     words = np.flatnonzero(subwords >= 0)
@@ -43,6 +50,8 @@ def decode_word_labels(
         unit_labels = legal_sequences(scored, unit_rows, first < last, labels)
     else:
         unit_labels = scored.argmax(axis=1)
+    # After the labels are chosen: at a low temperature small probabilities become 0, and sequences tie.
+    scored = apply_temperature(scored, temperature)
     unit_scores = np.take_along_axis(scored, unit_labels[:, None], axis=1)[:, 0] if len(scored) else scores[:0]
     label_ids[words] = np.where(is_first, unit_labels[unit_of], continuation_labels(labels)[unit_labels[unit_of]])
     scores[words] = unit_scores[unit_of]

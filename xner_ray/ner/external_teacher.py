@@ -1,8 +1,9 @@
 """Adopts a model that was trained elsewhere as the teacher: copies it and writes down what its labels mean.
 
-Of a Hugging Face folder, weights and tokenizer are copied, and config.json gets the normalized labels (`xner_labels`). A spaCy
-pipeline is copied whole into the subfolder `spacy`, beside a config.json with the normalized types (`xner_spacy`). The hash of
-the copy identifies the teacher of a labeled shard, as it does for a teacher that was trained here.
+Of a Hugging Face folder, weights and tokenizer are copied, and config.json gets the normalized labels (`xner_labels`), and for a
+model that this project trained its tag scheme (`xner_scheme`). A spaCy pipeline is copied whole into the subfolder `spacy`,
+beside a config.json with the normalized types (`xner_spacy`). The hash of the copy identifies the teacher of a labeled shard, as
+it does for a teacher that was trained here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from xner_ray.errors import UserError
 from xner_ray.ner.label_normalizer import (
     NORMALIZED_LABELS,
     SPACY_PREFIX,
+    TAG_SCHEME,
     TYPE_MAP,
+    is_bio2,
+    keeps_bio2,
     model_labels,
     normalize_labels,
     output_labels,
@@ -88,6 +92,16 @@ def normalized_labels(folder: Path, label_map: Mapping[str, str], drop_types: Se
     return normalize_labels(original_labels(folder), label_map, drop_types, are_types=is_pipeline(folder))
 
 
+def stays_bio2(folder: Path, normalized: Sequence[str]) -> bool:
+    """Whether the labels of a model follow BIO2 after normalization, so that the model is decoded as before its adoption.
+
+    Args:
+        folder: of the model.
+        normalized: see `normalized_labels`.
+    """
+    return not is_pipeline(folder) and is_bio2(folder) and keeps_bio2(original_labels(folder), normalized)
+
+
 def adopt_model(
     folder: Path, out: Path, label_map: Mapping[str, str], drop_types: Sequence[str], languages: Sequence[str] = ()
 ) -> Path:
@@ -117,6 +131,8 @@ def adopt_model(
             for file in {f for pattern in _COPIED_FILES for f in folder.glob(pattern)}:
                 shutil.copyfile(file, draft / file.name)
             config = {**read_config(folder), NORMALIZED_LABELS: normalized}
+            config.pop(TAG_SCHEME, None)
+            config |= {TAG_SCHEME: "bio2"} if stays_bio2(folder, normalized) else {}
         config |= languages_entry(languages)
         (draft / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
 

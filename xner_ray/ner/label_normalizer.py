@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.encoders.folder_check import read_model_config
+from xner_ray.encoders.model_languages import LANGUAGES
 from xner_ray.errors import UserError
+from xner_ray.text.tags import label_list
 
 SPACY_PREFIX = "spacy:"  # how a user names a spaCy pipeline
 # Keys of an adopted model's config.json.
 NORMALIZED_LABELS = "xner_labels"  # the normalized label of each label, in the order of their ids
+TAG_SCHEME = "xner_scheme"  # bio2: the model was trained by this project, so each entity begins with B-
 TYPE_MAP = "xner_spacy"  # of a spaCy pipeline: from each type to its normalized type, or O
 _POSITIONS = {"B": "B", "S": "B", "U": "B", "W": "B", "I": "I", "E": "I", "L": "I", "M": "I"}
 _BEFORE = re.compile(r"(?P<position>[BIESLUMW])[-\u2013_:./| ](?P<type>.+)", re.IGNORECASE)
@@ -46,6 +49,40 @@ def model_labels(config: Mapping[str, Any]) -> list[str]:
     """
     id2label = config.get("id2label") or {}
     return [id2label[str(i)] for i in range(len(id2label))]
+
+
+def is_bio2(folder: str | Path) -> bool:
+    """Whether a model was trained on BIO2 tags: by this project, or adopted from such a model.
+
+    The labels of other models may follow IOB1 or IO, even if they are named as in BIO2.
+
+    Raises:
+        UserError: config.json cannot be read.
+    """
+    config = read_config(folder)
+    if NORMALIZED_LABELS in config:
+        return config.get(TAG_SCHEME) == "bio2"
+    # Early versions stored no languages. An export to ONNX has no training.json.
+    is_ours = LANGUAGES in config or (Path(folder) / "training.json").exists()
+    return is_ours and _is_label_list(model_labels(config))
+
+
+def keeps_bio2(labels: Sequence[str], normalized: Sequence[str]) -> bool:
+    """Whether BIO2 tags are BIO2 tags after normalization: both labels of a type become O, or those of another type.
+
+    Args:
+        labels: O, B-X, I-X, ... of a model that was trained on BIO2 tags.
+        normalized: of each label, see `normalize_labels`.
+    """
+    if not _is_label_list(labels):
+        return False
+    new = dict(zip(labels, normalized, strict=True))
+    pairs = [(new[x], new[f"I-{x[2:]}"]) for x in labels if x.startswith("B-")]
+    return all(begin == inside == "O" or (begin[:2], inside) == ("B-", f"I-{begin[2:]}") for begin, inside in pairs)
+
+
+def _is_label_list(labels: Sequence[str]) -> bool:
+    return list(labels) == label_list(x[2:] for x in labels if x != "O")
 
 
 def output_labels(folder: str | Path) -> list[str]:

@@ -12,7 +12,7 @@ from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.folder_check import explain_load_errors
 from xner_ray.encoders.model_languages import stored_languages
 from xner_ray.encoders.ragged import ranges
-from xner_ray.encoders.temperature import apply_temperature, stored_temperature
+from xner_ray.encoders.temperature import stored_temperature
 from xner_ray.encoders.testing.null import NullEngine
 from xner_ray.encoders.token_budget import TokenBudget
 from xner_ray.encoders.tokenizer import Tokenizer, Tokens
@@ -25,6 +25,7 @@ from xner_ray.ner.label_normalizer import (
     NORMALIZED_LABELS,
     SPACY_PREFIX,
     TYPE_MAP,
+    is_bio2,
     model_labels,
     output_labels,
     read_config,
@@ -45,7 +46,8 @@ class Tagger(BaseTagger):
         labels: O, B-X, I-X, ... in the order of their ids.
         label_projection: float32 [labels of the engine, labels], for a model whose labels differ from `labels`. It
             maps the engine's probabilities to those of `labels`. None: they are the same.
-        temperature: of the engine's probabilities, see `encoders.temperature`.
+        temperature: of the scores of entities, see `encoders.temperature`.
+        is_bio2: the model was trained on BIO2 tags, see `decoding.decode_word_labels`.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class Tagger(BaseTagger):
         labels: list[str],
         label_projection: np.ndarray | None = None,
         temperature: float = 1.0,
+        is_bio2: bool = True,
     ):
         self.engine, self.tokenizer, self.labels, self.label_projection = engine, tokenizer, labels, label_projection
-        self.temperature = temperature
+        self.temperature, self.is_bio2 = temperature, is_bio2
 
     @classmethod
     def load(
@@ -96,7 +99,8 @@ class Tagger(BaseTagger):
 
     @classmethod
     def _of_folder(cls, folder: str | Path, engine: InferenceEngine, tokenizer: Tokenizer) -> Tagger:
-        tagger = cls(engine, tokenizer, *_labels_and_projection(folder), stored_temperature(folder))
+        labels, projection = _labels_and_projection(folder)
+        tagger = cls(engine, tokenizer, labels, projection, stored_temperature(folder), is_bio2(folder))
         tagger.languages = stored_languages(folder)
         return tagger
 
@@ -117,7 +121,7 @@ class Tagger(BaseTagger):
         return self.engine.stats
 
     def probabilities(self, tokens: Tokens) -> np.ndarray:
-        """Calibrated label probabilities of all tokens: float32 [tokens, labels].
+        """Label probabilities of all tokens, without the temperature: float32 [tokens, labels].
 
         Texts longer than the model are read in windows.
         """
@@ -129,17 +133,15 @@ class Tagger(BaseTagger):
         scores = self.engine.probabilities(ids)
         content = ranges(ids.offsets[:-1] + len(self.tokenizer.prefix), windows.ids.lengths)
         scores = scores[content][windows.positions]
-        scores = scores if self.label_projection is None else scores @ self.label_projection
-        # After the sums of labels with one meaning, so that the temperature changes no label.
-        return apply_temperature(scores, self.temperature)
+        return scores if self.label_projection is None else scores @ self.label_projection
 
     def predict_spans(self, texts: Sequence[str], words: WordSpans, tokens: Tokens | None = None) -> EntitySpans:
         """Predict the entities of texts, see `BaseTagger.predict_spans`. A word takes the label of its first subword."""
         tokens = self._tokenize(texts) if tokens is None else tokens
         subwords = first_subwords(tokens, words)
-        # The labels of a model from elsewhere may follow IOB1 or IO.
-        is_bio2 = self.label_projection is None
-        label_ids, scores = decode_word_labels(self.probabilities(tokens), subwords, words.rows, self.labels, is_bio2)
+        label_ids, scores = decode_word_labels(
+            self.probabilities(tokens), subwords, words.rows, self.labels, self.is_bio2, self.temperature
+        )
         return decode_entities(label_ids, scores, words, self.labels)
 
     def _tokenize(self, texts: Sequence[str]) -> Tokens:
@@ -183,6 +185,11 @@ def is_spacy_teacher(folder: str | Path) -> bool:
     return TYPE_MAP in read_config(folder)
 
 
+def is_onnx_export(folder: str | Path) -> bool:
+    """Whether a folder is an export to ONNX, without the weights of Transformers."""
+    return (Path(folder) / "model.onnx").exists() and not list(Path(folder).glob("*.safetensors"))
+
+
 def open_named_tagger(model: str, max_batch_tokens: TokenBudget = "auto", precision: str = "auto") -> BaseTagger:
     """The tagger that a user names: a folder, or `spacy:` and the folder of an adopted spaCy pipeline.
 
@@ -217,6 +224,6 @@ def open_tagger(folder: str | Path, max_batch_tokens: TokenBudget = "auto", prec
         spacy_tagger = SpacyTagger(folder)
         spacy_tagger.languages = stored_languages(folder)
         return spacy_tagger
-    if (Path(folder) / "model.onnx").exists() and not list(Path(folder).glob("*.safetensors")):
+    if is_onnx_export(folder):
         return Tagger.load_onnx(folder, max_batch_tokens)
     return Tagger.load(folder, max_batch_tokens, precision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ def is_trained(job: TrainJob) -> bool:
     return (out.parent / MARKER if job.marker is not None else out / "training.json").exists()
 
 
-def save_model(model, job: TrainJob, result: Result) -> None:
+def save_model(model, job: TrainJob, result: Result, log: Callable[[str], None] = print) -> None:
     """Write weights (safetensors), tokenizer, temperature and `training.json`.
 
     Then the stage folder is committed if the job has a marker.
@@ -39,17 +39,27 @@ def save_model(model, job: TrainJob, result: Result) -> None:
         model: the trained model, not wrapped.
         job: names the folder and the marker.
         result: figures for `training.json`.
+        log: called with a line if the scores of a tagger are not calibrated.
     """
-    from xner_ray.training.calibration import calibrate  # imports torch
+    from xner_ray.training.calibration import MIN_ENTITIES, calibrate  # imports torch
 
     out = Path(job.out)
 
     def write(folder: Path) -> None:
+        for key in [key for key in vars(model.config) if key.startswith("xner_")]:
+            delattr(
+                model.config, key
+            )  # of the model that the training started from, such as the labels of an adopted one
         model.save_pretrained(folder)
         if not list(folder.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
         store_languages(folder, job.languages)
-        store_temperature(folder, calibrate(model, job))
+        temperature = calibrate(model, job)
+        store_temperature(folder, temperature)
+        if job.languages and temperature is None:
+            few = f"the model finds fewer than {MIN_ENTITIES} entities in `dev`"
+            reason = few if job.calibration else "`dev` names no gold of the source language"
+            log(f"[{job.name}] scores are not calibrated: {reason}")
         save_tokenizer(job.start, folder)
         summary = {"job": job.identity(), "steps": result.steps, "tokens": result.tokens}
         summary |= {"seconds": round(result.seconds, 1), "losses": [round(x, 5) for x in result.losses]}

@@ -72,6 +72,16 @@ def test_scores_of_raw_text_and_calibration_errors_are_shown_where_all_sets_have
     assert "70.5" not in printed(results_table(results))
 
 
+@pytest.mark.parametrize(("model", "ece"), [(None, 1.0), (None, None), ("OUT/model", 1.0)])
+def test_an_error_on_the_sentences_that_fitted_the_temperature_says_so(model, ece):
+    results = copy.deepcopy(RESULTS) | {"config": {"teacher": {"model": model}}}
+    results["source_sets"]["en-dev"] |= {"ece": ece}
+    lines = printed(results_table(results)).splitlines()
+    assert any(line.startswith("The temperature is fitted on these") for line in lines) == (
+        ece is not None and not model
+    )
+
+
 def test_ledger_that_does_not_add_up_is_reported():
     results = copy.deepcopy(RESULTS)
     results["ledger"]["kept"] -= 1

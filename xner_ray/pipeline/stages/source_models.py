@@ -16,7 +16,7 @@ from xner_ray.config import Config, GoldConfig, TrainingConfig
 from xner_ray.encoders.load import model_max_length
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.errors import UserError
-from xner_ray.ner.external_teacher import adopt_model, hash_model, normalized_labels, resolve_model
+from xner_ray.ner.external_teacher import adopt_model, hash_model, normalized_labels, resolve_model, stays_bio2
 from xner_ray.ner.source_gold import encode_calibration, encode_gold, entity_types, gold_labels, read_gold
 from xner_ray.pipeline.context import Context, NotAvailableOffline
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
@@ -220,6 +220,7 @@ def _piece(ctx: Context, key: str, spec: ModelSpec) -> Piece:
         folder = resolve_model(spec.model)
         parts = {"model": hash_model(folder), "label_map": dict(spec.label_map), "drop_types": spec.drop_types}
         parts["labels"] = normalized_labels(folder, dict(spec.label_map), spec.drop_types)
+        parts |= {"scheme": "bio2"} if stays_bio2(folder, parts["labels"]) else {}
     return Piece(key, parts, f"teacher/{spec.name}")
 
 

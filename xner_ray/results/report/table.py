@@ -37,6 +37,8 @@ def results_table(results: Mapping[str, Any], out: str | None = None) -> Rendera
     sets = results.get("sets") or results["languages"]
     parts: list[RenderableType] = [_gains(sets) if sets else Text(_NO_SETS)]
     parts += [Text(_teacher(name, row)) for name, row in results.get("source_sets", {}).items()]
+    if _fits_temperature(results):
+        parts.append(Text("The temperature is fitted on these sentences. On others the error can be larger."))
     if errors := [
         f"{name} {row['student']['ece']:.1f}" for name, row in sets.items() if row["student"].get("ece") is not None
     ]:
@@ -81,6 +83,13 @@ def _teacher(name: str, row: Mapping[str, Any]) -> str:
     text = f", {row['text']['f1']:.1f} on raw text" if "text" in row else ""
     error = f"; calibration error {row['ece']:.1f} points" if row.get("ece") is not None else ""
     return f"Teacher on {name}: F1 {row['f1']:.1f}{text}{error}"
+
+
+def _fits_temperature(results: Mapping[str, Any]) -> bool:
+    """Whether a calibration error of the teacher is of the gold that its temperature was fitted on."""
+    config = results.get("config", {})
+    is_measured = any(row.get("ece") is not None for row in results.get("source_sets", {}).values())
+    return is_measured and "teacher" in config and not config["teacher"].get("model")
 
 
 def _gain(points: float) -> Text:

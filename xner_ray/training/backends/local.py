@@ -65,7 +65,7 @@ def train_here(jobs: Sequence[TrainJob], threads: int, log: Callable[[str], None
         if is_trained(job):
             continue
         model, result = train(job, LocalBackend(checkpoint_seconds, log))
-        save_model(model, job, result)
+        save_model(model, job, result, log)
         del model  # frees its memory for the next model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

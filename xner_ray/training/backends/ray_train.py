@@ -116,7 +116,7 @@ def _train_worker(config: dict[str, Any]) -> None:
             continue
         model, result = train(job, backend)
         if backend.rank == 0:
-            save_model(model, job, result)
+            save_model(model, job, result, backend.log)
         recent = result.losses[-50:]
         # A barrier: no worker starts the next model, or ends, before this one is saved.
         ray.train.report({"job": job.name, "loss": sum(recent) / max(1, len(recent))})
