@@ -85,6 +85,13 @@ def test_stages_that_are_done_do_not_count(tmp_path):
         check_hours(large(tmp_path), TwoCpus(), lambda: {"label": 0.9})
 
 
+def test_a_stage_that_may_be_done_in_part_is_a_note(tmp_path):
+    text = check_hours(large(tmp_path), TwoCpus(), lambda: {"label": None, "student": 0.001})
+    assert "without label" in text and "label 0" not in text and "student 0" in text
+    with pytest.raises(UserError):
+        check_hours(large(tmp_path), TwoCpus(), lambda: {"label": 1.0, "student": None})
+
+
 def test_pairs_are_counted_from_files_where_the_config_has_no_limit(tmp_path):
     config = large(tmp_path)
     assert count_pairs(config, "de") == 400_000

@@ -120,6 +120,11 @@ def test_only_what_is_to_do_is_counted(tmp_path):
     assert part["student"].hours == pytest.approx(whole["student"].hours / 4, rel=0.5)
 
 
+def test_a_stage_that_may_be_done_in_part_is_counted_with_a_note(tmp_path):
+    plan, by_stage = costs(demo(tmp_path), [StagePlan("label", "", is_unknown=True)])
+    assert by_stage["label"].hours > 0 and any(note.startswith("label: ") for note in plan.notes)
+
+
 def test_committed_rates_are_those_of_bench_results():
     rates = {name: rate for name, rate, _ in COMMITTED_RATES}
     ingest = json.loads((RESULTS / "ingest.json").read_text())["moses"]

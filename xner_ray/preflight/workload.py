@@ -27,6 +27,7 @@ TOKENS_PER_GOLD_LINE = 1.3  # a line is a word
 LABEL_EFFICIENCY, TRAINING_EFFICIENCY = 0.46, 0.82
 KEPT = 0.5  # of the pairs are kept by the filters, about
 MEASURE_SECONDS = 0.2
+UNKNOWN_PART = "it has results, and it is not known how much of it is to do"
 _MATRIX = 1024
 _PACKED = (".zip", ".gz", ".bz2", ".xz", ".zst")
 # Layers, width, inner width and vocabulary of models that configs name before they are on this machine.
@@ -43,6 +44,9 @@ _KEYS = (
     ("intermediate_size", "hidden_dim", "d_ff"),
     ("vocab_size",),
 )
+
+
+SharesToDo = Mapping[str, float | None]  # the part of each stage that is to do, 0 to 1; None: it is not known
 
 
 @dataclass(frozen=True)
@@ -202,14 +206,14 @@ def measure_matrix_flops() -> float:
     return 2 * left.size * _MATRIX / best
 
 
-def check_hours(config: Config, machines: Machines, to_do: Callable[[], Mapping[str, float]] | None = None) -> str:
+def check_hours(config: Config, machines: Machines, to_do: Callable[[], SharesToDo] | None = None) -> str:
     """Check that CPUs finish the run in `ray.max_cpu_hours`.
 
     Args:
         config: the checked config.
         machines: of the run. If they have a GPU, or if `ray.max_gpus` is set, no hours are computed.
-        to_do: returns the part that is to do, 0 to 1, by stage. It is called only if the whole run would be too long. None: all
-            of it.
+        to_do: returns the part of each stage that is to do. It is called only if the whole run would be too long. A stage
+            whose part is not known does not count. None: all stages are to do.
 
     Raises:
         UserError: they need longer.
@@ -221,7 +225,9 @@ def check_hours(config: Config, machines: Machines, to_do: Callable[[], Mapping[
     hours = {stage: value / cpus for stage, value in work.core_hours(measure_matrix_flops()).items()}
     if to_do and sum(hours.values()) > limit:
         shares = to_do()
-        hours = {stage: value * shares.get(stage, 0.0) for stage, value in hours.items()}
+        unknown = [stage for stage in hours if shares.get(stage, 0.0) is None]
+        work.notes += [f"without {stage}: {UNKNOWN_PART}" for stage in unknown]
+        hours = {stage: value * (shares.get(stage) or 0.0) for stage, value in hours.items() if stage not in unknown}
     total, parts = sum(hours.values()), ", ".join(f"{stage} {value:,.1f} h" for stage, value in hours.items())
     if total > limit:
         remedy = (

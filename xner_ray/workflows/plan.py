@@ -15,6 +15,7 @@ from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.pipeline import build_pipeline
 from xner_ray.pipeline.runner import Runner, StagePlan
 from xner_ray.preflight.input_checks import check_inputs, describe_languages
+from xner_ray.preflight.workload import SharesToDo
 from xner_ray.workflows.plan_costs import PlanCosts, plan_costs
 
 
@@ -62,8 +63,8 @@ def plan_run(
     return RunPlan(stages, problems, inputs.warnings, describe_languages(ctx.config), costs)
 
 
-def shares_to_do(config: Config, config_file: str | Path, names: Sequence[str] | None = None) -> dict[str, float]:
-    """The part of each stage that is to do, 0 to 1. Stages that are not needed are left out.
+def shares_to_do(config: Config, config_file: str | Path, names: Sequence[str] | None = None) -> SharesToDo:
+    """The part of each stage that is to do, 0 to 1, or None if it is not known. Stages that are not needed are left out.
 
     Args:
         config: the checked config.

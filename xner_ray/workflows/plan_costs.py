@@ -25,6 +25,7 @@ from xner_ray.preflight.workload import (
     BYTES_PER_PAIR,
     LABEL_EFFICIENCY,
     TRAINING_EFFICIENCY,
+    UNKNOWN_PART,
     Workload,
     check_hours,
     estimate_workload,
@@ -108,11 +109,15 @@ def plan_costs(
     rates = [*config.refresh.rates, *measured_rates(_earlier_runs(Path(config.out)))]
     flops = 0.0 if gpus or not work.flop else measure_matrix_flops()
     costs = []
+    notes = list(work.notes)
     for stage in ("ingest", "teacher", "aligner", "label", "filter", "student"):
-        if share := todo.get(stage, 0.0):
+        share = todo.get(stage, 0.0)
+        if share is None:
+            notes.append(f"{stage}: {UNKNOWN_PART}; all of it is counted here")
+            share = 1.0
+        if share:
             cost = _measured(config, stage, work.pairs, rates, gpus) or _computed(stage, work.flop, flops, gpus)
             costs.append(_priced(cost, share, cpu_price, gpu_price))
-    notes = list(work.notes)
     if not local:
         notes.append("the cluster was not asked: `xner preflight` checks its nodes")
     if flops:
