@@ -75,7 +75,7 @@ class PlanCosts:
         disk_bytes: that the run writes, about.
         free_bytes: of the disk of `out`.
         notes: what is not in it, one line each.
-        problem: CPUs alone need longer than `ray.max_cpu_hours`.
+        problem: the CPUs of this machine need longer than `ray.max_cpu_hours`. It is not computed if there is a cluster.
     """
 
     stages: list[StageCost]
