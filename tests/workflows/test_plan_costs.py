@@ -125,6 +125,12 @@ def test_a_stage_that_may_be_done_in_part_is_counted_with_a_note(tmp_path):
     assert by_stage["label"].hours > 0 and any(note.startswith("label: ") for note in plan.notes)
 
 
+def test_hours_of_a_known_part_are_a_lower_bound_without_a_price(tmp_path):
+    plan, by_stage = costs(demo(tmp_path, "aligner.encoder=no/such-model"), cpu_price=1.0)
+    assert by_stage["label"].hours > 0 and by_stage["label"].source.startswith("at least")
+    assert by_stage["label"].price is None and plan.price is None and by_stage["aligner"].hours is None
+
+
 def test_committed_rates_are_those_of_bench_results():
     rates = {name: rate for name, rate, _ in COMMITTED_RATES}
     ingest = json.loads((RESULTS / "ingest.json").read_text())["moses"]

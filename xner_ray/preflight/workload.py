@@ -67,13 +67,15 @@ class Workload:
     """The work of a run.
 
     Attributes:
-        flop: by stage. A stage whose work is not known is left out.
+        flop: by stage. A stage of whose work nothing is known is left out.
+        at_least: stages of whose work only a part is known, in `flop` or not.
         pairs: to label, in all languages.
         model_bytes: of all models that are trained.
         notes: what is not in it, one line each.
     """
 
     flop: dict[str, float] = field(default_factory=dict)
+    at_least: set[str] = field(default_factory=set)
     pairs: int | None = 0
     model_bytes: int = 0
     notes: list[str] = field(default_factory=list)
@@ -124,16 +126,16 @@ def estimate_workload(config: Config) -> Workload:
     students = config.student.encoder if isinstance(config.student.encoder, list) else [config.student.encoder]
     sizes = {model: encoder_size(model) for model in {teacher, aligner, *students}}
     work.notes += [
-        f"`{x}` is not on this machine, so its work is not known" for x in sorted(sizes) if sizes[x] is None
+        f"`{x}` is not on this machine, so its work does not count" for x in sorted(sizes) if sizes[x] is None
     ]
 
-    unknown = {"label", "student"} if work.pairs is None else set()
+    work.at_least |= {"label", "student"} if work.pairs is None else set()
 
     def add(stage: str, model: str, tokens: float, flop_per_weight: int = 6) -> None:
         if size := sizes[model]:
             work.flop[stage] = work.flop.get(stage, 0.0) + flop_per_weight * size.layers * tokens
         else:
-            unknown.add(stage)
+            work.at_least.add(stage)
 
     def add_trained(model: str, number: int) -> None:
         if size := sizes[model]:
@@ -158,8 +160,7 @@ def estimate_workload(config: Config) -> Workload:
             add_trained(encoder, number)
         add("student", encoder, sentences * SENTENCE_TOKENS * config.student.training.epochs * seeds)
         add_trained(encoder, seeds * len(config.languages))
-    # A part of the work of a stage would look like all of it.
-    work.flop = {stage: flop for stage, flop in work.flop.items() if stage not in unknown}
+    work.flop = {stage: flop for stage, flop in work.flop.items() if flop or stage not in work.at_least}
     return work
 
 
@@ -223,18 +224,20 @@ def check_hours(config: Config, machines: Machines, to_do: Callable[[], SharesTo
         return "models run on GPUs, whose speed was not measured here"
     work, limit, cpus = estimate_workload(config), config.ray.max_cpu_hours, max(1.0, cpus)
     hours = {stage: value / cpus for stage, value in work.core_hours(measure_matrix_flops()).items()}
+    unknown: list[str] = []
     if to_do and sum(hours.values()) > limit:
         shares = to_do()
         unknown = [stage for stage in hours if shares.get(stage, 0.0) is None]
         work.notes += [f"without {stage}: {UNKNOWN_PART}" for stage in unknown]
         hours = {stage: value * (shares.get(stage) or 0.0) for stage, value in hours.items() if stage not in unknown}
     total, parts = sum(hours.values()), ", ".join(f"{stage} {value:,.1f} h" for stage, value in hours.items())
+    about = "at least" if work.at_least or unknown else "about"
     if total > limit:
         remedy = (
             "run it where GPUs are (ray.address, ray.max_gpus), choose a smaller encoder, or lower"
             f" ingest.max_pairs_per_language; set ray.max_cpu_hours={math.ceil(total * 1.5)} to run it on CPUs anyway"
         )
-        problem = f"about {total:,.0f} hours on {cpus:g} CPUs ({parts}), and the limit is {limit:g}"
+        problem = f"{about} {total:,.0f} hours on {cpus:g} CPUs ({parts}), and the limit is {limit:g}"
         raise UserError(problem, key="ray.max_cpu_hours", remedy=remedy)
     notes = "".join(f"; {note}" for note in work.notes)
-    return f"about {total:,.1f} h on {cpus:g} CPUs ({parts}); ray.max_cpu_hours is {limit:g}{notes}"
+    return f"{about} {total:,.1f} h on {cpus:g} CPUs ({parts}); ray.max_cpu_hours is {limit:g}{notes}"
