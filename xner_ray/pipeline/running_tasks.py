@@ -69,15 +69,15 @@ class RunningTasks:
             calls: all calls. Those that wait for a task or start a new one end with `CancelledError`.
             error: the error of one call, or an interrupt.
         """
-        for call in calls:
-            call.cancel()
-        if isinstance(error, Exception):
-            wait(calls, ERROR_SECONDS)
-        self._is_stopping.set()
         try:
-            wait(calls)
+            for call in calls:
+                call.cancel()
+            if isinstance(error, Exception):
+                wait(calls, ERROR_SECONDS)
         finally:
-            self._is_stopping.clear()
+            self._is_stopping.set()
+        wait(calls)
+        self._is_stopping.clear()  # not after an interrupt of `wait`, because calls still run and have to end
         for call in calls:
             other = None if call.cancelled() else call.exception()
             if other is not None and other is not error and not isinstance(other, CancelledError):
