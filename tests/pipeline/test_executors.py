@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import chain
 
 import pytest
 
@@ -85,6 +86,18 @@ def test_an_error_of_a_call_ends_the_others(executor):
     assert e.value.file == "bad" and time.monotonic() - started < 10
     assert reached == ["good"] and executor.lines == []
     assert list(executor.map(abs, [-1])) == [1]  # a later map is not stopped
+
+
+def test_an_error_of_a_later_call_does_not_wait_for_an_earlier_one(executor):
+    def call(items: list[tuple[str, float]]) -> list[str]:
+        return list(executor.map(check, items))
+
+    started, seen = time.monotonic(), []
+    results = executor.concurrently(call, [[("done", 0)], [("slow", 20.0)], [("bad", 1.0)]])
+    with pytest.raises(UserError) as e:
+        seen.extend(chain.from_iterable(results))
+    assert e.value.file == "bad" and time.monotonic() - started < 12
+    assert seen == ["done"] and executor.lines == []
 
 
 def test_errors_of_several_calls_are_named(executor):

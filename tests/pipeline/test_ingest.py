@@ -189,6 +189,23 @@ def test_requests_and_samples_limit_how_much_runs_at_a_time(tmp_path):
     assert Parallelism.of([]) == Parallelism(None, None)
 
 
+@pytest.mark.parametrize("settings", [{}, {"incremental": True}, {"max_pairs_per_language": 8_000_000}])
+def test_only_tasks_that_read_corpora_are_limited(tmp_path, monkeypatch, settings):
+    limits: dict[str, set[int | None]] = {}
+
+    class Noted(InProcess):
+        def map(self, function, items, max_running=None):
+            name = getattr(function, "func", function).__name__
+            limits.setdefault(name, set()).add(max_running)
+            return map(function, items)
+
+    config = two_languages(tmp_path, **{"max_pairs_per_language": None, **settings})
+    monkeypatch.setattr(Parallelism, "of", lambda languages: Parallelism(1, 3))
+    complete(context(config, Noted()), Ingest(), {})
+    assert {name: limit for name, limit in limits.items() if limit != {None}} in ({"_stage": {3}}, {"_draw": {3}})
+    assert len(limits) > 1
+
+
 def test_map_on_ray_keeps_the_order_and_raises_what_a_task_raised(ray_session, tmp_path):
     executor = RayExecutor(RayConfig(), tmp_path, lambda line: None)
     assert list(executor.map(abs, range(-20, 0))) == list(range(20, 0, -1))

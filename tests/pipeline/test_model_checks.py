@@ -90,7 +90,7 @@ def test_a_corpus_whose_entities_score_below_those_of_dev_is_a_warning_with_a_th
     write_shard(tmp_path / "store", "a", "Recipes", np.full(60, 0.96))
     write_shard(tmp_path / "store", "b", "News", np.r_[np.full(40, 0.3), np.full(60, 0.96)])
     write_shard(tmp_path / "store", "c", "Few", np.full(10, 0.3))
-    shards = [SimpleNamespace(shard=name, language="de") for name in "abc"]
+    shards = [SimpleNamespace(shard=name, language="de", rows=100) for name in "abc"]
     ctx, models = make()
     compare_with_dev(ctx, models, str(tmp_path / "store"), shards)
     (line,) = [line for line in ctx.lines if "warning" in line]
@@ -100,6 +100,18 @@ def test_a_corpus_whose_entities_score_below_those_of_dev_is_a_warning_with_a_th
     ctx, models = make(rules={"min_entity_score": 0.9})  # the remedy
     compare_with_dev(ctx, models, str(tmp_path / "store"), shards)
     assert not ctx.lines
+
+
+def test_a_corpus_behind_many_shards_of_another_is_compared(tmp_path):
+    names = [f"de-{i:02d}" for i in range(40)]
+    for i, name in enumerate(names):
+        write_shard(tmp_path, name, "News" if i < 36 else "Recipes", np.full(3, 0.5))
+    write_shard(tmp_path, "es-00", "News", np.full(3, 0.5))
+    shards = [SimpleNamespace(shard=name, language="de", rows=10_000) for name in names]
+    shards.append(SimpleNamespace(shard="es-00", language="es", rows=3))
+    pairs = {name: number for name, (_, number) in model_checks.entity_scores(str(tmp_path), shards).items()}
+    assert set(pairs) == {"de, News", "de, Recipes", "es, News"}
+    assert pairs["de, News"] + pairs["de, Recipes"] == 3 * model_checks.MIN_SHARDS
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,19 @@ def test_plan_says_what_is_done_and_why_not(ctx):
     assert Runner(other, [Words(), Joined()]).plan()[0].reasons == ["a: seed: 1 -> 7", "b: seed: 1 -> 7"]
 
 
+def test_the_share_to_do_counts_parts_of_a_piece_and_is_unknown_if_there_are_results_of_other_inputs(ctx):
+    class Parts(Words):
+        def part_done(self, ctx, piece):
+            return {"a": 0.5, "b": 0.25, "c": None}[piece.key]
+
+    assert [p.share_to_do for p in Runner(ctx, [Words(), Joined()]).plan()] == [1.0, 1.0]
+    assert Runner(ctx, [Parts()]).plan()[0].share_to_do == 1 - 0.75 / 2
+    assert Runner(ctx, [Parts(("a", "c"))]).plan()[0].share_to_do is None
+    Runner(ctx, [Words(), Joined()]).result("joined")
+    assert [p.share_to_do for p in Runner(ctx, [Words(), Joined()]).plan()] == [0.0, 0.0]
+    assert [p.share_to_do for p in Runner(ctx, [Words(("a", "b", "c", "d")), Joined()]).plan()] == [0.5, None]
+
+
 @pytest.mark.parametrize("error", [UserError("no such file", key="gold"), NotAvailableOffline("not cached")])
 def test_plan_goes_on_after_a_problem(ctx, error):
     class Broken(Words):

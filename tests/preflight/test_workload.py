@@ -85,6 +85,13 @@ def test_stages_that_are_done_do_not_count(tmp_path):
         check_hours(large(tmp_path), TwoCpus(), lambda: {"label": 0.9})
 
 
+def test_a_stage_that_may_be_done_in_part_is_a_note(tmp_path):
+    text = check_hours(large(tmp_path), TwoCpus(), lambda: {"label": None, "student": 0.001})
+    assert "without label" in text and "label 0" not in text and "student 0" in text
+    with pytest.raises(UserError):
+        check_hours(large(tmp_path), TwoCpus(), lambda: {"label": 1.0, "student": None})
+
+
 def test_pairs_are_counted_from_files_where_the_config_has_no_limit(tmp_path):
     config = large(tmp_path)
     assert count_pairs(config, "de") == 400_000
@@ -92,11 +99,22 @@ def test_pairs_are_counted_from_files_where_the_config_has_no_limit(tmp_path):
     assert count_pairs(no_limit, "de") is None
     assert any("ingest.max_pairs_per_language" in note for note in estimate_workload(no_limit).notes)
     assert set(estimate_workload(no_limit).flop) == {"teacher", "aligner"}
-    assert "label" not in estimate_workload(large(tmp_path, "aligner.encoder=no/such-model")).flop
     for language in config.languages:
         (tmp_path / f"none-{language}.zip").write_bytes(bytes(80_000))
     assert count_pairs(config, "de") == count_pairs(no_limit, "de") == 1000
     assert check_hours(no_limit, TwoCpus())
+
+
+def test_the_known_part_of_a_stage_is_a_lower_bound(tmp_path):
+    whole = estimate_workload(large(tmp_path))
+    part = estimate_workload(large(tmp_path, "aligner.encoder=no/such-model"))
+    assert 0 < part.flop["label"] < whole.flop["label"] and {"label", "aligner"} == part.at_least
+    assert not whole.at_least and part.flop["student"] == whole.flop["student"] and "aligner" not in part.flop
+    with pytest.raises(UserError) as e:
+        check_hours(large(tmp_path, "aligner.encoder=no/such-model"), TwoCpus())
+    assert e.value.problem.startswith("at least ")
+    unknown_teacher = large(tmp_path, "teacher.model=spacy:no_such_model", "aligner.encoder=embedded")
+    assert estimate_workload(unknown_teacher).flop["label"] > 0
 
 
 def test_a_null_model_has_no_hours_of_labeling(tmp_path):

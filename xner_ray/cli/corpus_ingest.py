@@ -179,13 +179,14 @@ def _add_all(collections: dict[Path, list], settings: Any, ray: bool) -> dict[st
         executor = RayExecutor(settings or RayConfig(), Path.cwd(), echo)
 
     limits = Parallelism.of(list(collections.values()))
-    mapper: Callable = partial(executor.map, max_running=limits.tasks)
+    mapper: Callable = executor.map
+    read_mapper = partial(mapper, max_running=limits.tasks)
 
     def add(root: Path) -> tuple[list[Path], Any, float]:
         began = time.monotonic()
         with _bar(hidden=ray) as progress:
-            repaired = repair(Collection(root), collections[root], mapper)
-            report = Collection(root).add(collections[root], mapper, progress)
+            repaired = repair(Collection(root), collections[root], mapper, read_mapper)
+            report = Collection(root).add(collections[root], mapper, progress, read_mapper)
         return repaired, report, time.monotonic() - began
 
     results: dict[str, Any] = {}

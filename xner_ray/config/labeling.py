@@ -64,8 +64,8 @@ class RayConfig(StrictModel):
     max_cpu_hours: float = Field(
         48,
         gt=0,
-        description="Hours that a run may take on CPUs alone, by an estimate. `xner plan`, `xner preflight` and `xner run`"
-        " refuse a longer one. It has no effect on a run with GPUs.",
+        description="Hours that a run may take on CPUs alone, by an estimate. `xner preflight` and `xner run` refuse a longer"
+        " one, and `xner plan` warns of it. It has no effect on a run with GPUs.",
     )
     train_workers: PositiveInt = Field(
         1,

@@ -126,7 +126,11 @@ class Collection:
         return [source for source, _ in self._new_sources(sources, self.tree())]
 
     def add(
-        self, sources: Sequence[Source], mapper: Mapper = map, progress: Progress | None = None
+        self,
+        sources: Sequence[Source],
+        mapper: Mapper = map,
+        progress: Progress | None = None,
+        read_mapper: Mapper | None = None,
     ) -> IngestReport | None:
         """Ingest new corpora and new versions as one generation.
 
@@ -134,6 +138,7 @@ class Collection:
             sources: all corpora of the language pair; the settings of the first are those of the collection.
             mapper: runs the tasks, see `build_generation`.
             progress: see `CorpusReader`.
+            read_mapper: see `build_generation`.
 
         Returns:
             The report of the generation; None where no source is new.
@@ -154,7 +159,8 @@ class Collection:
         staging = {source.label: self.staging(source.label, identity) for source, identity in new}
         state = self.state(number, {source.corpus.name for source, _ in new})
         with new_dir(out) as folder:
-            generation = build_generation(folder, staging, [source for source, _ in new], state, mapper, progress)
+            added = [source for source, _ in new]
+            generation = build_generation(folder, staging, added, state, mapper, progress, read_mapper)
             for ordinal, (source, identity) in enumerate(new):
                 versions[source.corpus.name] = CorpusVersion(source.label, identity, number, ordinal)
             tree = {
@@ -163,7 +169,7 @@ class Collection:
                 "shards": state.shards + len(generation.shards),
                 "tombstones": generation.tombstones,
             }
-            report = make_report(number, [source for source, _ in new], generation)
+            report = make_report(number, added, generation)
             report.save(folder)
             (folder / "generation.json").write_text(dump_checked(tree), "utf-8")
             failpoint("ingest.written")

@@ -71,6 +71,7 @@ def build_generation(
     state: CollectionState | None = None,
     mapper: Mapper = map,
     progress: Progress | None = None,
+    read_mapper: Mapper | None = None,
 ) -> Generation:
     """Read the sources and write their new pairs as shards.
 
@@ -81,13 +82,15 @@ def build_generation(
         state: the collection; its pairs take precedence over those of all sources.
         mapper: runs the tasks. It may pickle functions and items if there is no `progress`.
         progress: see `CorpusReader`.
+        read_mapper: runs the tasks that read corpora, which may be from servers. Default: `mapper`.
 
     Raises:
         UserError: a corpus is missing, empty, damaged or mostly unreadable.
     """
     state, work = state or CollectionState(), out / "work"
     work.mkdir()
-    staged = list(mapper(partial(_stage, progress=progress), [(x, staging[x.label]) for x in sources]))
+    items = [(x, staging[x.label]) for x in sources]
+    staged = list((read_mapper or mapper)(partial(_stage, progress=progress), items))
     known, tombstones = _deduplicate(out, work, staged, state, mapper)
     failpoint("ingest.deduplicated")
     shards = _write_shards(out, work, sources, staged, state.shards, mapper)

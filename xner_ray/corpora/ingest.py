@@ -23,7 +23,12 @@ from xner_ray.storage.atomic import new_dir
 
 
 def ingest(
-    config: Config, language: str, out: Path, progress: Progress | None = None, mapper: Mapper = map
+    config: Config,
+    language: str,
+    out: Path,
+    progress: Progress | None = None,
+    mapper: Mapper = map,
+    read_mapper: Mapper | None = None,
 ) -> IngestReport:
     """Read, sample, clean and shard the corpora of one target language.
 
@@ -33,6 +38,7 @@ def ingest(
         out: a folder that appears when the ingest is complete. A complete one is not changed.
         progress: called with the label of a corpus and the number of lines read so far.
         mapper: runs the tasks, see generation.py and sampled_ingest.py. Without `progress` it may use other processes.
+        read_mapper: runs the tasks that read corpora, which may be from servers. Default: `mapper`.
 
     Raises:
         UserError: a corpus is missing, empty, damaged or mostly unreadable, or `out` was made with another config.
@@ -44,10 +50,10 @@ def ingest(
     with new_dir(out, "out") as folder:
         sources = sources_of(config, language)
         if config.ingest.max_pairs_per_language is None:
-            counts, shards = _ingest_all(folder, sources, progress, mapper)
+            counts, shards = _ingest_all(folder, sources, progress, mapper, read_mapper)
         else:
             total = config.ingest.max_pairs_per_language
-            counts, shards = ingest_sample(folder, sources, config.seed, total, progress, mapper)
+            counts, shards = ingest_sample(folder, sources, config.seed, total, progress, mapper, read_mapper)
         report = IngestReport(language, config.seed, counts, shards, made_from)
         if not report.rows:
             remedy = "check the files, `min_score` and the filters under `ingest.clean`"
@@ -57,11 +63,11 @@ def ingest(
 
 
 def _ingest_all(
-    folder: Path, sources: list[Source], progress: Progress | None, mapper: Mapper
+    folder: Path, sources: list[Source], progress: Progress | None, mapper: Mapper, read_mapper: Mapper | None
 ) -> tuple[dict[str, CorpusCount], list[Shard]]:
     staging, sources = folder / "staging", sorted(sources, key=lambda s: s.label)
     folders = {source.label: staging / str(i) for i, source in enumerate(sources)}
-    generation = build_generation(folder, folders, sources, mapper=mapper, progress=progress)
+    generation = build_generation(folder, folders, sources, mapper=mapper, progress=progress, read_mapper=read_mapper)
     shutil.rmtree(staging)
     return generation.counts, generation.shards
 

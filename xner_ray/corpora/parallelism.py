@@ -17,7 +17,7 @@ class Parallelism:
 
     Attributes:
         languages: languages at a time; None: no limit.
-        tasks: tasks of each language at a time; None: no limit.
+        tasks: tasks of each language that read corpora at a time; None: no limit.
     """
 
     languages: int | None = None

@@ -7,12 +7,13 @@ This needs the corpora as they were: if one has changed since, the file has to c
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from xner_ray.corpora.collection import Collection, make_report, source_identity
-from xner_ray.corpora.generation import Mapper, build_generation
+from xner_ray.corpora.generation import Generation, Mapper, build_generation
 from xner_ray.corpora.ingest_report import FILE, load_report
 from xner_ray.corpora.readers.corpus_reader import Source
 from xner_ray.errors import UserError
@@ -36,13 +37,16 @@ def damaged_files(collection: Collection) -> list[Path]:
     return damaged
 
 
-def repair(collection: Collection, sources: Sequence[Source], mapper: Mapper = map) -> list[Path]:
+def repair(
+    collection: Collection, sources: Sequence[Source], mapper: Mapper = map, read_mapper: Mapper | None = None
+) -> list[Path]:
     """Make the damaged files of a collection again.
 
     Args:
         collection: the collection.
         sources: all corpora of the language pair, as they are now.
         mapper: runs the tasks, see `build_generation`.
+        read_mapper: see `build_generation`.
 
     Returns:
         the files.
@@ -52,12 +56,18 @@ def repair(collection: Collection, sources: Sequence[Source], mapper: Mapper = m
     """
     damaged = damaged_files(collection)
     for folder in dict.fromkeys(file.parent for file in damaged):
-        _repair_generation(collection, folder, [file for file in damaged if file.parent == folder], sources, mapper)
+        own = [file for file in damaged if file.parent == folder]
+        build = partial(build_generation, mapper=mapper, read_mapper=read_mapper)
+        _repair_generation(collection, folder, own, sources, build)
     return damaged
 
 
 def _repair_generation(
-    collection: Collection, folder: Path, damaged: list[Path], sources: Sequence[Source], mapper: Mapper
+    collection: Collection,
+    folder: Path,
+    damaged: list[Path],
+    sources: Sequence[Source],
+    build: Callable[..., Generation],
 ) -> None:
     number = int(folder.name.rpartition("-")[2])
     old = _sources_of_generation(collection, number, damaged[0], sources)
@@ -67,7 +77,7 @@ def _repair_generation(
     out = collection.root / f"{folder.name}.{random_id()}.tmp"
     out.mkdir()
     try:
-        make_report(number, old, build_generation(out, staging, old, state, mapper)).save(out)
+        make_report(number, old, build(out, staging, old, state)).save(out)
         hashes = _hashes(folder)
         for file in damaged:
             made = out / file.name

@@ -33,7 +33,13 @@ Written = tuple[dict[str, CorpusCount], list[Shard]]
 
 
 def ingest_sample(
-    folder: Path, sources: Sequence[Source], seed: int, total: int, progress: Progress | None, mapper: Mapper = map
+    folder: Path,
+    sources: Sequence[Source],
+    seed: int,
+    total: int,
+    progress: Progress | None,
+    mapper: Mapper = map,
+    read_mapper: Mapper | None = None,
 ) -> Written:
     """Draw a sample of the sources, filter it and write it to shards and quarantine.
 
@@ -44,6 +50,7 @@ def ingest_sample(
         total: pairs to draw from all sources.
         progress: see `CorpusReader`.
         mapper: runs the tasks. It may pickle functions and items if there is no `progress`.
+        read_mapper: runs the tasks that read corpora, which may be from servers. Default: `mapper`.
 
     Returns:
         counts by label of the corpus, and the shards.
@@ -54,7 +61,7 @@ def ingest_sample(
     drawn = folder / "drawn"
     drawn.mkdir()
     items = [(source, drawn / f"{i}.arrow") for i, source in enumerate(sources)]
-    corpora = list(mapper(partial(_draw, seed=seed, total=total, progress=progress), items))
+    corpora = list((read_mapper or mapper)(partial(_draw, seed=seed, total=total, progress=progress), items))
     failpoint("ingest.drawn")
     (written,) = mapper(partial(_write, folder=folder, seed=seed, total=total), [corpora])
     shutil.rmtree(drawn)

@@ -61,7 +61,8 @@ class Executor(Protocol):
     ) -> Iterator[T]:
         """Yield `function(item)` for each item, in order. Several calls run at a time in this process, and may use `map`.
 
-        Errors are those of `map`. After an error, the other calls end when they wait for a task of a `map`.
+        After an error, calls that have not ended are not waited for. Of the errors so far, the first one in the order of the
+        items is raised, and the others are logged. The other calls end when they wait for a task of a `map`.
 
         Args:
             function: need not be picklable.
@@ -199,7 +200,7 @@ class RayExecutor:
             futures = [pool.submit(function, item) for item in items]
             try:
                 for future in futures:
-                    yield future.result()
+                    yield self._tasks.next_call(future, futures)
             except BaseException as e:
                 self._tasks.stop(futures, e)
                 raise

@@ -30,6 +30,8 @@ class StagePlan:
         done, total: number of complete pieces, and of all pieces; `total` is None if it is not known yet.
         reasons: the reasons to run the stage, one line each.
         error: an error that prevents the stage from running.
+        parts_done: sum of the parts of incomplete pieces that are done, each 0 to 1.
+        is_unknown: the stage has results, and it is not known whether they are those of this run.
     """
 
     stage: str
@@ -38,15 +40,19 @@ class StagePlan:
     total: int | None = None
     reasons: list[str] = field(default_factory=list)
     error: UserError | None = None
+    parts_done: float = 0.0
+    is_unknown: bool = False
 
     @property
     def is_done(self) -> bool:
         return self.error is None and self.done == self.total
 
     @property
-    def share_to_do(self) -> float:
-        """The part of the pieces that is not complete, 0 to 1."""
-        return 0.0 if self.is_done else 1 - self.done / self.total if self.total else 1.0
+    def share_to_do(self) -> float | None:
+        """The part of the stage that is to do, 0 to 1; None: it is not known."""
+        if self.is_unknown:
+            return None
+        return 0.0 if self.is_done else 1 - (self.done + self.parts_done) / self.total if self.total else 1.0
 
 
 class Runner:
@@ -96,12 +102,13 @@ class Runner:
 
     def _plan(self, stage: Stage, results: dict[str, Any]) -> StagePlan:
         text = stage.describe(self.ctx.config)
+        has_results = (self.ctx.out / stage.name).is_dir()
         if missing := [need for need in stage.needs if need in self.stages and need not in results]:
-            return StagePlan(stage.name, text, reasons=[f"needs {', '.join(missing)}"])
+            return StagePlan(stage.name, text, reasons=[f"needs {', '.join(missing)}"], is_unknown=has_results)
         inputs = {need: results[need] for need in stage.needs if need in results}
         try:
             dirs = stage.directories(self.ctx, inputs)
-            reasons, done = [], 0
+            reasons, done, parts_done, is_unknown = [], 0, 0.0, False
             for piece in dirs:
                 problem = stage.problem(self.ctx, piece)
                 done += problem is None
@@ -109,11 +116,13 @@ class Runner:
                     changes = brief(piece.dir.changes())
                     prefix = f"{piece.key}: " if piece.key else ""
                     reasons += [prefix + line for line in changes or [problem]]
+                    part = stage.part_done(self.ctx, piece)
+                    parts_done, is_unknown = parts_done + (part or 0.0), is_unknown or part is None
             if done == len(dirs):
                 results[stage.name] = stage.result(self.ctx, inputs, {p.key: p.dir for p in dirs})
-            return StagePlan(stage.name, text, done, len(dirs), reasons)
+            return StagePlan(stage.name, text, done, len(dirs), reasons, parts_done=parts_done, is_unknown=is_unknown)
         except NotAvailableOffline as e:
-            return StagePlan(stage.name, text, reasons=[str(e)])
+            return StagePlan(stage.name, text, reasons=[str(e)], is_unknown=has_results)
         except UserError as e:
             return StagePlan(stage.name, text, error=e)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from xner_ray.errors import UserError
 
+T = TypeVar("T")
 ERROR_SECONDS = 2.0  # after an error, for errors of tasks that were started before it
 _POLL_SECONDS = 0.5
 
@@ -62,6 +63,27 @@ class RunningTasks:
                 return self._get(task)
         raise CancelledError
 
+    def next_call(self, call: Future[T], calls: Sequence[Future[T]]) -> T:
+        """Wait for a call in another thread and return its result. An error of any of the calls ends the wait.
+
+        Args:
+            call: the call. The calls before it in `calls` have results.
+            calls: all calls.
+
+        Raises:
+            Exception: the first error in the order of the calls, of those that ended.
+        """
+        while not call.done() and not any(map(_has_failed, calls)):
+            wait([other for other in calls if not other.done()], return_when=FIRST_COMPLETED)
+        if not call.done() or _has_failed(call):
+            for other in calls:
+                other.cancel()
+            wait(calls, ERROR_SECONDS)
+            for other in calls:
+                if _has_failed(other):
+                    other.result()
+        return call.result()
+
     def stop(self, calls: Sequence[Future[Any]], error: BaseException) -> None:
         """Stop calls in other threads after an error of one, and log their own errors.
 
@@ -69,15 +91,13 @@ class RunningTasks:
             calls: all calls. Those that wait for a task or start a new one end with `CancelledError`.
             error: the error of one call, or an interrupt.
         """
-        for call in calls:
-            call.cancel()
-        if isinstance(error, Exception):
-            wait(calls, ERROR_SECONDS)
-        self._is_stopping.set()
         try:
-            wait(calls)
+            for call in calls:
+                call.cancel()
         finally:
-            self._is_stopping.clear()
+            self._is_stopping.set()
+        wait(calls)
+        self._is_stopping.clear()  # not after an interrupt of `wait`, because calls still run and have to end
         for call in calls:
             other = None if call.cancelled() else call.exception()
             if other is not None and other is not error and not isinstance(other, CancelledError):
@@ -97,3 +117,7 @@ class RunningTasks:
         cause = getattr(error, "cause", error)  # the text of an error of Ray is the traceback of the worker
         text = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
         self._log(f"a further error: {text.splitlines()[0]}")
+
+
+def _has_failed(call: Future[Any]) -> bool:
+    return call.done() and not call.cancelled() and call.exception() is not None

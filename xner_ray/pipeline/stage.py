@@ -96,6 +96,10 @@ class Stage(ABC):
         """Return the reason why a piece is not complete; None if it is. Stages with a shard store also check the store."""
         return piece.dir.problem(piece.piece.items, self.sizes_only)
 
+    def part_done(self, ctx: Context, piece: PieceDir) -> float | None:
+        """Return the part of an incomplete piece that is done, 0 to 1; None: it is not known. Writes nothing."""
+        return 0.0
+
     def directories(self, ctx: Context, inputs: Inputs) -> list[PieceDir]:
         """Return the pieces with their directories. Writes nothing."""
         made = []

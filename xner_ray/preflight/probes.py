@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from xner_ray.preflight.cluster import LocalMachine, Machines, RayCluster
 from xner_ray.preflight.input_checks import check_inputs, describe_languages
 from xner_ray.preflight.labeling_checks import check_placement, wait_for_resources
 from xner_ray.preflight.ray_session import cluster_address
-from xner_ray.preflight.workload import check_hours
+from xner_ray.preflight.workload import SharesToDo, check_hours
 from xner_ray.storage.atomic import random_id
 from xner_ray.storage.blob_store import open_blob_store
 from xner_ray.storage.shard_store import ShardStore
@@ -34,7 +34,7 @@ MANY_SHARDS = 1_000_000  # assumed where the config does not limit the pairs
 
 
 def run_checks(
-    config: Config, config_file: str | Path = "", to_do: Callable[[], Mapping[str, float]] | None = None
+    config: Config, config_file: str | Path = "", to_do: Callable[[], SharesToDo] | None = None
 ) -> Iterator[CheckResult]:
     """Run every check, and yield its result as soon as it is known.
 

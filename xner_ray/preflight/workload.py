@@ -27,6 +27,7 @@ TOKENS_PER_GOLD_LINE = 1.3  # a line is a word
 LABEL_EFFICIENCY, TRAINING_EFFICIENCY = 0.46, 0.82
 KEPT = 0.5  # of the pairs are kept by the filters, about
 MEASURE_SECONDS = 0.2
+UNKNOWN_PART = "it has results, and it is not known how much of it is to do"
 _MATRIX = 1024
 _PACKED = (".zip", ".gz", ".bz2", ".xz", ".zst")
 # Layers, width, inner width and vocabulary of models that configs name before they are on this machine.
@@ -43,6 +44,9 @@ _KEYS = (
     ("intermediate_size", "hidden_dim", "d_ff"),
     ("vocab_size",),
 )
+
+
+SharesToDo = Mapping[str, float | None]  # the part of each stage that is to do, 0 to 1; None: it is not known
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,15 @@ class Workload:
     """The work of a run.
 
     Attributes:
-        flop: by stage. A stage whose work is not known is left out.
+        flop: by stage. A stage of whose work nothing is known is left out.
+        at_least: stages of whose work only a part is known, in `flop` or not.
         pairs: to label, in all languages.
         model_bytes: of all models that are trained.
         notes: what is not in it, one line each.
     """
 
     flop: dict[str, float] = field(default_factory=dict)
+    at_least: set[str] = field(default_factory=set)
     pairs: int | None = 0
     model_bytes: int = 0
     notes: list[str] = field(default_factory=list)
@@ -120,16 +126,16 @@ def estimate_workload(config: Config) -> Workload:
     students = config.student.encoder if isinstance(config.student.encoder, list) else [config.student.encoder]
     sizes = {model: encoder_size(model) for model in {teacher, aligner, *students}}
     work.notes += [
-        f"`{x}` is not on this machine, so its work is not known" for x in sorted(sizes) if sizes[x] is None
+        f"`{x}` is not on this machine, so its work does not count" for x in sorted(sizes) if sizes[x] is None
     ]
 
-    unknown = {"label", "student"} if work.pairs is None else set()
+    work.at_least |= {"label", "student"} if work.pairs is None else set()
 
     def add(stage: str, model: str, tokens: float, flop_per_weight: int = 6) -> None:
         if size := sizes[model]:
             work.flop[stage] = work.flop.get(stage, 0.0) + flop_per_weight * size.layers * tokens
         else:
-            unknown.add(stage)
+            work.at_least.add(stage)
 
     def add_trained(model: str, number: int) -> None:
         if size := sizes[model]:
@@ -154,8 +160,7 @@ def estimate_workload(config: Config) -> Workload:
             add_trained(encoder, number)
         add("student", encoder, sentences * SENTENCE_TOKENS * config.student.training.epochs * seeds)
         add_trained(encoder, seeds * len(config.languages))
-    # A part of the work of a stage would look like all of it.
-    work.flop = {stage: flop for stage, flop in work.flop.items() if stage not in unknown}
+    work.flop = {stage: flop for stage, flop in work.flop.items() if flop or stage not in work.at_least}
     return work
 
 
@@ -202,14 +207,14 @@ def measure_matrix_flops() -> float:
     return 2 * left.size * _MATRIX / best
 
 
-def check_hours(config: Config, machines: Machines, to_do: Callable[[], Mapping[str, float]] | None = None) -> str:
+def check_hours(config: Config, machines: Machines, to_do: Callable[[], SharesToDo] | None = None) -> str:
     """Check that CPUs finish the run in `ray.max_cpu_hours`.
 
     Args:
         config: the checked config.
         machines: of the run. If they have a GPU, or if `ray.max_gpus` is set, no hours are computed.
-        to_do: returns the part that is to do, 0 to 1, by stage. It is called only if the whole run would be too long. None: all
-            of it.
+        to_do: returns the part of each stage that is to do. It is called only if the whole run would be too long. A stage
+            whose part is not known does not count. None: all stages are to do.
 
     Raises:
         UserError: they need longer.
@@ -219,16 +224,20 @@ def check_hours(config: Config, machines: Machines, to_do: Callable[[], Mapping[
         return "models run on GPUs, whose speed was not measured here"
     work, limit, cpus = estimate_workload(config), config.ray.max_cpu_hours, max(1.0, cpus)
     hours = {stage: value / cpus for stage, value in work.core_hours(measure_matrix_flops()).items()}
+    unknown: list[str] = []
     if to_do and sum(hours.values()) > limit:
         shares = to_do()
-        hours = {stage: value * shares.get(stage, 0.0) for stage, value in hours.items()}
+        unknown = [stage for stage in hours if shares.get(stage, 0.0) is None]
+        work.notes += [f"without {stage}: {UNKNOWN_PART}" for stage in unknown]
+        hours = {stage: value * (shares.get(stage) or 0.0) for stage, value in hours.items() if stage not in unknown}
     total, parts = sum(hours.values()), ", ".join(f"{stage} {value:,.1f} h" for stage, value in hours.items())
+    about = "at least" if work.at_least or unknown else "about"
     if total > limit:
         remedy = (
             "run it where GPUs are (ray.address, ray.max_gpus), choose a smaller encoder, or lower"
             f" ingest.max_pairs_per_language; set ray.max_cpu_hours={math.ceil(total * 1.5)} to run it on CPUs anyway"
         )
-        problem = f"about {total:,.0f} hours on {cpus:g} CPUs ({parts}), and the limit is {limit:g}"
+        problem = f"{about} {total:,.0f} hours on {cpus:g} CPUs ({parts}), and the limit is {limit:g}"
         raise UserError(problem, key="ray.max_cpu_hours", remedy=remedy)
     notes = "".join(f"; {note}" for note in work.notes)
-    return f"about {total:,.1f} h on {cpus:g} CPUs ({parts}); ray.max_cpu_hours is {limit:g}{notes}"
+    return f"{about} {total:,.1f} h on {cpus:g} CPUs ({parts}); ray.max_cpu_hours is {limit:g}{notes}"

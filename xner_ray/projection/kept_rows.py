@@ -136,7 +136,7 @@ def chosen_sentences(
     """Return the chosen rows of some shards with tokens and tags.
 
     Args:
-        shards: arguments of `rows.open_shard`. Of a shard without a chosen row, only the small columns are read.
+        shards: arguments of `rows.open_shard`. Of a shard without a chosen row, only the small columns are decoded.
         rows: the rows that can be chosen.
         max_hashes: the largest chosen hash of each group. Of a group that is missing, no row is chosen.
         quotes_inside_entity: see `tokenize_table`.

@@ -2,9 +2,9 @@
 
 The sentences with the smallest hashes of each domain are chosen, with and without entities. The ledger says how many sentences
 each group (domain, verdict) has. Hashes are uniform, so these counts give a limit below which the chosen hashes lie. Tasks
-read five small columns of each shard and return the hashes below the limit, a few more than are chosen. Then the largest chosen
-hash of each group is known, and tasks read and tokenize the chosen rows. This process holds hashes in proportion to
-`max_sentences`, and the rows of a few tasks.
+decode five small columns of each shard and return the hashes below the limit, a few more than are chosen. Then the largest chosen
+hash of each group is known, and tasks decode and tokenize the chosen rows. `ShardStore.open` reads the whole file each time, to
+compare its hash. This process holds hashes in proportion to `max_sentences`, and the rows of a few tasks.
 
 A sentence's hash depends on seed, corpus and pair id alone. So the division into shards, the order of the files, the order of the
 tasks and the counts change nothing, and equal files give equal bytes.

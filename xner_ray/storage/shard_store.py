@@ -233,7 +233,7 @@ class ShardStore:
         return self.open(manifest, verify).read()
 
     def open(self, manifest: Manifest, verify: bool = True) -> pq.ParquetFile:
-        """Open the file of a committed shard, for a reader of a few columns; see `read`."""
+        """Read the file of a committed shard, for a reader that decodes a few columns; see `read`."""
         for _ in range(2):  # the second time for an error of one transfer
             data = self.blobs.read(manifest.file)
             if data is None:

@@ -15,6 +15,7 @@ from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.pipeline import build_pipeline
 from xner_ray.pipeline.runner import Runner, StagePlan
 from xner_ray.preflight.input_checks import check_inputs, describe_languages
+from xner_ray.preflight.workload import SharesToDo
 from xner_ray.workflows.plan_costs import PlanCosts, plan_costs
 
 
@@ -25,7 +26,7 @@ class RunPlan:
     Attributes:
         stages: in their order.
         problems: files that are missing or cannot be used, and parts that do not fit together.
-        warnings: what is unusual in the files, one line each.
+        warnings: what is unusual in the files, and that CPUs of this machine are too slow, one line each.
         languages: source and target languages by code and name.
         costs: hours, disk and cost.
     """
@@ -58,12 +59,14 @@ def plan_run(
     problems = inputs.problems
     problems += [p.error for p in stages if p.error and str(p.error.file) not in {str(e.file) for e in problems}]
     costs = plan_costs(ctx.config, stages, cpu_price, gpu_price)
-    problems += [costs.problem] if costs.problem else []
-    return RunPlan(stages, problems, inputs.warnings, describe_languages(ctx.config), costs)
+    warnings = list(inputs.warnings)
+    if slow := costs.problem:  # the run may be for another machine, which is not asked
+        warnings.append(f"on this machine, `xner run` refuses this run: {slow.problem} ({slow.key}): {slow.remedy}")
+    return RunPlan(stages, problems, warnings, describe_languages(ctx.config), costs)
 
 
-def shares_to_do(config: Config, config_file: str | Path, names: Sequence[str] | None = None) -> dict[str, float]:
-    """The part of each stage that is to do, 0 to 1. Stages that are not needed are left out.
+def shares_to_do(config: Config, config_file: str | Path, names: Sequence[str] | None = None) -> SharesToDo:
+    """The part of each stage that is to do, 0 to 1, or None if it is not known. Stages that are not needed are left out.
 
     Args:
         config: the checked config.

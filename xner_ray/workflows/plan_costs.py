@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from xner_ray.preflight.workload import (
     BYTES_PER_PAIR,
     LABEL_EFFICIENCY,
     TRAINING_EFFICIENCY,
+    UNKNOWN_PART,
     Workload,
     check_hours,
     estimate_workload,
@@ -55,7 +56,8 @@ class StageCost:
         hours: of `unit`; None: no speed was measured.
         unit: `CPU core` or `GPU`.
         source: where the speed comes from, or why there is none.
-        price: of all hours; None: the price of an hour is not known.
+        price: of all hours; None: the price of an hour is not known, or not all hours are.
+        at_least: there are more hours, which are not known.
     """
 
     stage: str
@@ -63,6 +65,7 @@ class StageCost:
     unit: str
     source: str
     price: float | None = None
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class PlanCosts:
         disk_bytes: that the run writes, about.
         free_bytes: of the disk of `out`.
         notes: what is not in it, one line each.
-        problem: CPUs alone need longer than `ray.max_cpu_hours`.
+        problem: the CPUs of this machine need longer than `ray.max_cpu_hours`. It is not computed if there is a cluster.
     """
 
     stages: list[StageCost]
@@ -108,11 +111,15 @@ def plan_costs(
     rates = [*config.refresh.rates, *measured_rates(_earlier_runs(Path(config.out)))]
     flops = 0.0 if gpus or not work.flop else measure_matrix_flops()
     costs = []
-    for stage in ("ingest", "teacher", "aligner", "label", "filter", "student"):
-        if share := todo.get(stage, 0.0):
-            cost = _measured(config, stage, work.pairs, rates, gpus) or _computed(stage, work.flop, flops, gpus)
-            costs.append(_priced(cost, share, cpu_price, gpu_price))
     notes = list(work.notes)
+    for stage in ("ingest", "teacher", "aligner", "label", "filter", "student"):
+        share = todo.get(stage, 0.0)
+        if share is None:
+            notes.append(f"{stage}: {UNKNOWN_PART}; all of it is counted here")
+            share = 1.0
+        if share:
+            cost = _measured(config, stage, work.pairs, rates, gpus) or _computed(stage, work, flops, gpus)
+            costs.append(_priced(cost, share, cpu_price, gpu_price))
     if not local:
         notes.append("the cluster was not asked: `xner preflight` checks its nodes")
     if flops:
@@ -166,22 +173,25 @@ def _number(device: str) -> float:
     return float(match[1]) if match else 1.0
 
 
-def _computed(stage: str, flop: Mapping[str, float], matrix_flops: float, gpus: bool) -> StageCost:
+def _computed(stage: str, work: Workload, matrix_flops: float, gpus: bool) -> StageCost:
     if gpus:
         source = "no rate of a GPU was measured with these models; a first run measures labeling"
         return StageCost(stage, None, "GPU", source)
-    if stage not in flop:
+    if stage not in work.flop:
         return StageCost(stage, None, "CPU core", "the pairs or the size of a model are not known, see the notes")
     source = f"this machine, {matrix_flops / 1e9:.0f} GFLOP/s a core"
-    hours = Workload({stage: flop[stage]}).core_hours(matrix_flops)[stage]
-    return StageCost(stage, hours, "CPU core", source)
+    hours = work.core_hours(matrix_flops)[stage]
+    at_least = stage in work.at_least
+    return StageCost(
+        stage, hours, "CPU core", f"at least: {source}, see the notes" if at_least else source, at_least=at_least
+    )
 
 
 def _priced(cost: StageCost, share: float, cpu_price: float | None, gpu_price: float | None) -> StageCost:
     if cost.hours is None:
         return cost
     price, hours = gpu_price if cost.unit == "GPU" else cpu_price, cost.hours * share
-    return StageCost(cost.stage, hours, cost.unit, cost.source, None if price is None else hours * price)
+    return replace(cost, hours=hours, price=None if price is None or cost.at_least else hours * price)
 
 
 def _earlier_runs(out: Path) -> list[dict[str, Any]]:

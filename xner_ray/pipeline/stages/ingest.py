@@ -119,10 +119,12 @@ class Ingest(Stage):
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         config, languages = ctx.config, [sources_of(ctx.config, piece.key) for piece in todo]
         limits = Parallelism.of(languages)
-        mapper: Mapper = partial(ctx.executor.map, max_running=limits.tasks)
+        mapper: Mapper = ctx.executor.map
+        read_mapper: Mapper = partial(ctx.executor.map, max_running=limits.tasks)
         if config.ingest.max_pairs_per_language and sum(map(len, languages)) == 1:
-            mapper = map  # the sample of one corpus takes less time than the start of Ray
-        make = partial(_extend if config.ingest.incremental else _ingest, ctx, mapper=mapper, shared=SharedTime())
+            mapper = read_mapper = map  # the sample of one corpus takes less time than the start of Ray
+        function = _extend if config.ingest.incremental else _ingest
+        make = partial(function, ctx, mapper=mapper, read_mapper=read_mapper, shared=SharedTime())
         for report, lines in ctx.executor.concurrently(make, todo, limits.languages):
             if report:
                 record_ingest(ctx.metrics, report.language, report.corpora.values())
@@ -168,31 +170,33 @@ def _report(folder: Path) -> IngestReport:
     return report
 
 
-def _ingest(ctx: Context, piece: PieceDir, mapper: Mapper, shared: SharedTime) -> tuple[IngestReport, list[str]]:
+def _ingest(
+    ctx: Context, piece: PieceDir, mapper: Mapper, read_mapper: Mapper, shared: SharedTime
+) -> tuple[IngestReport, list[str]]:
     """Make and commit the shards of a language. Returns its report and lines for the log."""
     folder = piece.path / "shards"
     before = load_report(folder)
     if folder.exists() and not (before and all((folder / shard.file).exists() for shard in before.shards)):
         shutil.rmtree(folder)  # damaged; a complete folder is from a run that stopped before its marker
     with ctx.record_work("ingest", piece.path.name, shared) as amount:
-        report = ingest(ctx.config, piece.key, folder, mapper=mapper)
+        report = ingest(ctx.config, piece.key, folder, mapper=mapper, read_mapper=read_mapper)
         amount["pairs"] = sum(c.read for c in report.corpora.values())
     piece.commit()
     return report, _lines(piece.key, report, summary(report))
 
 
 def _extend(
-    ctx: Context, piece: PieceDir, mapper: Mapper, shared: SharedTime
+    ctx: Context, piece: PieceDir, mapper: Mapper, read_mapper: Mapper, shared: SharedTime
 ) -> tuple[IngestReport | None, list[str]]:
     """Add new pairs to the collection of a language. Returns the report of what is new, and lines for the log."""
     collection, sources = Collection(collection_folder(ctx.out, piece.key)), sources_of(ctx.config, piece.key)
-    repaired = repair(collection, sources, mapper)
+    repaired = repair(collection, sources, mapper, read_mapper)
     lines = [f"[ingest] {piece.key}: {file} was gone or damaged; it was made again" for file in repaired]
     if not collection.new_sources(sources):
         piece.commit()
         return None, lines
     with ctx.record_work("ingest", piece.key, shared) as amount:
-        added = collection.add(sources, mapper)
+        added = collection.add(sources, mapper, read_mapper=read_mapper)
         amount["pairs"] = sum(c.read for c in added.corpora.values()) if added else 0
     piece.commit()
     if added:

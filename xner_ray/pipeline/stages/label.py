@@ -98,6 +98,16 @@ class Label(Stage):
             raise NotAvailableOffline(f"the shards are in {root}, which plan does not open")
         return shards_problem(ctx, root, piece)
 
+    def part_done(self, ctx: Context, piece: PieceDir) -> float | None:
+        root, shards = _root(ctx.config, piece.path), piece.piece.items
+        if not shards or not piece.path.exists():
+            return 0.0
+        if ctx.offline and "://" in root:
+            return None
+        listing = ctx.listed_store(root)
+        left = {*ShardStore(root).missing(shards, listing.manifests), *(listing.damaged & shards.keys())}
+        return 1 - len(left) / len(shards)
+
     def run(self, ctx: Context, inputs: Inputs, todo: Sequence[PieceDir]) -> None:
         (piece,) = todo
         shards, root = inputs["ingest"].shards(), _root(ctx.config, piece.path)

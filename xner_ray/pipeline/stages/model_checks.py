@@ -1,11 +1,12 @@
 """Warnings and limits about models, before they cost a labeling or a training.
 
-The teacher is scored on dev gold before the corpus is labeled. The entities that it finds in each corpus are compared with those
+The teacher is scored on dev gold before the corpus is labeled. The entities that it finds in the corpora are compared with those
 of dev. A teacher that meets other text than its gold gives low scores, and labels what is no entity.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,8 @@ from xner_ray.pipeline.stages.evaluate import ScoreModels
 from xner_ray.pipeline.stages.source_models import SourceModels, teacher_spec
 from xner_ray.storage.shard_store import ShardStore
 
-MAX_PAIRS = 20_000  # of a language that are compared with dev
+NUM_PAIRS = 20_000  # of a language that are compared with dev, about
+MIN_SHARDS = 16  # of a language, because a shard can have pairs of one corpus only
 TRUSTED = 0.95  # of the right entities of dev score at least the threshold that a warning names
 SUSPECT = 0.25  # a warning appears if more of the entities of a corpus score below this threshold
 MIN_ENTITIES = 50  # of dev and of a corpus; fewer say too little
@@ -105,21 +107,32 @@ def compare_with_dev(ctx: Context, models: SourceModels, root: str, shards: Sequ
 
 
 def entity_scores(root: str, shards: Sequence[ShardDescriptor]) -> dict[str, tuple[np.ndarray, int]]:
-    """Scores of the teacher's entities, and pairs, by `language, corpus`, in about `MAX_PAIRS` pairs of each language."""
-    store, read = ShardStore(root), Counter[str]()
+    """Scores of the teacher's entities, and pairs, by `language, corpus`, in some shards of each language.
+
+    Shards have the order of the corpora, so evenly spaced ones are read. A corpus with few pairs can be between them.
+    """
+    store = ShardStore(root)
     scores: dict[str, list[np.ndarray]] = {}
     pairs = Counter[str]()
-    for shard in sorted(shards, key=lambda s: s.shard):
-        if read[shard.language] >= MAX_PAIRS:
-            continue
+    for shard in _spaced(shards):
         table = store.read(shard.shard).select(["corpus", "entities"])
-        read[shard.language] += table.num_rows
         for corpus in pc.unique(table.column("corpus")).to_pylist():
             entities = table.filter(pc.equal(table.column("corpus"), corpus)).column("entities").combine_chunks()
             name = f"{shard.language}, {corpus}"
             scores.setdefault(name, []).append(pc.struct_field(entities.flatten(), "score").to_numpy())
             pairs[name] += len(entities)
     return {name: (np.concatenate(parts), pairs[name]) for name, parts in scores.items()}
+
+
+def _spaced(shards: Sequence[ShardDescriptor]) -> list[ShardDescriptor]:
+    """Evenly spaced shards of each language, with about `NUM_PAIRS` pairs, in the order of their names."""
+    chosen: list[ShardDescriptor] = []
+    for language in sorted({shard.language for shard in shards}):
+        own = sorted((s for s in shards if s.language == language), key=lambda s: s.shard)
+        number = math.ceil(len(own) * NUM_PAIRS / max(1, sum(s.rows for s in own)))
+        number = min(len(own), max(number, MIN_SHARDS))
+        chosen += [own[i] for i in np.linspace(0, len(own) - 1, number).round().astype(int)]
+    return chosen
 
 
 def trusted_score(bins: Sequence[Mapping[str, Any]]) -> float | None:
