@@ -96,7 +96,9 @@ class Config(StrictModel):
         if self.teacher.min_f1 and not self.dev:
             raise ValueError("`teacher.min_f1` needs gold of the source language under `dev`")
         for section in ("teacher", "aligner", "student"):
-            if {"tokens_per_step", "sequences_per_step"} <= getattr(self, section).training.model_fields_set:
+            training = getattr(self, section).training
+            usual = type(training).model_fields["tokens_per_step"].default
+            if training.sequences_per_step is not None and training.tokens_per_step != usual:
                 raise ValueError(f"{section}.training: give `tokens_per_step` or `sequences_per_step`, not both")
         for section in ("gold", "dev", "evaluation"):
             for n, gold in enumerate(getattr(self, section)):
