@@ -255,4 +255,5 @@ def test_the_examples_file_has_one_json_object_a_line(tmp_path):
     (line,) = (tmp_path / "examples.jsonl").read_text("utf-8").splitlines()
     assert json.loads(line) == {
         "language": "zh", "name": "Peking", "sentence": "在北京。", "spans": [[1, 3]], "example_source": "bootstrap",
+        "kind": "", "source_text": "",
     }  # fmt: skip
