@@ -157,7 +157,7 @@ def test_only_missing_shards_are_labeled(undisturbed):
     assert contents(out) == expected
     log.unlink()
     runs.finish(out, "label.precision=fp32")
-    assert "changed: label.precision: auto -> fp32" in log.read_text()
+    assert 'changed: label.precision: "auto" -> "fp32"' in log.read_text()
     assert len(list((out / "label").iterdir())) == 2
 
 
