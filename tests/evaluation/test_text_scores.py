@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
+from tests.harness.random_tagger import save_random_tagger
 from xner_ray.encoders.load import load_model, save_tokenizer
-from xner_ray.encoders.model_languages import store_languages
 from xner_ray.errors import UserError
 from xner_ray.evaluation.tagger_scores import evaluate_model
 from xner_ray.evaluation.text_scores import pipeline_scores, span_scores, text_scores
@@ -53,15 +53,7 @@ def test_spans_are_compared_by_characters_of_natural_text():
 
 @pytest.fixture(scope="module")
 def folder(tiny_encoder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tagger")
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = load_model(tiny_encoder, label_list(["LOC", "PER"]))
-        torch.nn.init.normal_(model.classifier.weight, std=2.0)
-    model.save_pretrained(folder)
-    save_tokenizer(tiny_encoder, folder)
-    store_languages(folder, ["de"])
-    return folder
+    return save_random_tagger(tiny_encoder, tmp_path_factory.mktemp("tagger"))
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 import tokenizers
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 
+from tests.harness.random_tagger import save_random_tagger
 from xner_ray.encoders.engine_stats import EngineStats
 from xner_ray.encoders.load import load_model, save_tokenizer
 from xner_ray.encoders.model_languages import store_languages
@@ -34,14 +34,7 @@ def tagger(tiny_encoder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def random_tagger(tiny_encoder, tmp_path_factory):
     """A tagger whose random head predicts every label."""
-    folder = tmp_path_factory.mktemp("random")
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = load_model(tiny_encoder, label_list(["LOC", "PER"]))
-        torch.nn.init.normal_(model.classifier.weight, std=2.0)
-    model.save_pretrained(folder)
-    save_tokenizer(tiny_encoder, folder)
-    store_languages(folder, ["de"])  # as a training does
+    folder = save_random_tagger(tiny_encoder, tmp_path_factory.mktemp("random"))
     return Tagger.load(folder, precision="fp32", device="cpu")
 
 

@@ -8,25 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xner_ray.encoders.load import load_model, save_tokenizer
+from tests.harness.random_tagger import save_random_tagger
 from xner_ray.encoders.tokenizer import Tokenizer
 from xner_ray.ner.tagger import Tagger
-from xner_ray.text.tags import label_list
 
 
 @pytest.fixture(scope="module")
 def folder(tiny_encoder, tmp_path_factory):
-    """A tagger whose random head has weights large enough to predict entities."""
-    import torch
-
-    folder = tmp_path_factory.mktemp("tagger")
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = load_model(tiny_encoder, label_list(["LOC", "PER"]))
-        torch.nn.init.normal_(model.classifier.weight, std=2.0)
-    model.save_pretrained(folder)
-    save_tokenizer(tiny_encoder, folder)
-    return folder
+    return save_random_tagger(tiny_encoder, tmp_path_factory.mktemp("tagger"))
 
 
 @pytest.fixture(scope="module")
