@@ -12,7 +12,7 @@ from xner_ray import schema
 from xner_ray.config.load import load_config
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.ner.external_teacher import adopt_model
-from xner_ray.pipeline.stages.aligner import make_examples
+from xner_ray.pipeline.stages.aligner_examples import make_examples
 from xner_ray.storage.fingerprint import hash_file
 
 

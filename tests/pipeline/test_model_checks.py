@@ -18,7 +18,8 @@ from xner_ray.errors import UserError
 from xner_ray.evaluation.calibration import reliability
 from xner_ray.pipeline.stages import model_checks
 from xner_ray.pipeline.stages.model_checks import check_teachers, compare_with_dev, describe_scores, trusted_score
-from xner_ray.pipeline.stages.source_models import SourceModels, teacher_spec, warn_of_few_steps
+from xner_ray.pipeline.stages.source_models import SourceModels, teacher_spec
+from xner_ray.pipeline.stages.tagger_training import warn_of_few_steps
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.text.tags import label_list
 from xner_ray.training.data import TrainSet

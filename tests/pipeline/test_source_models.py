@@ -20,12 +20,11 @@ from xner_ray.pipeline.runner import Runner, complete
 from xner_ray.pipeline.stages.source_models import (
     ModelSpec,
     TrainSourceModels,
-    describe_training,
     teacher_spec,
-    training_gold,
     zero_shot_spec,
     zero_shot_specs,
 )
+from xner_ray.pipeline.stages.tagger_training import describe_training, training_gold
 from xner_ray.training.data import IGNORE_INDEX, TrainSet
 
 STAGE = TrainSourceModels()

@@ -182,6 +182,11 @@ class StudentConfig(StrictModel):
         " letter marks names. false (the paper): their label is O.",
     )
 
+    @property
+    def encoders(self) -> list[str]:
+        """The encoders that students are trained from."""
+        return [self.encoder] if isinstance(self.encoder, str) else self.encoder
+
     @field_validator("encoder")
     @classmethod
     def _check_encoders(cls, encoder: str | list[str]) -> str | list[str]:

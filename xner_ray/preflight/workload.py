@@ -123,8 +123,7 @@ def estimate_workload(config: Config) -> Workload:
     if work.pairs is None:
         work.notes.append("the number of pairs is not known before the ingest: set ingest.max_pairs_per_language")
     teacher, aligner = config.teacher.model or config.teacher.encoder, config.aligner.encoder
-    students = config.student.encoder if isinstance(config.student.encoder, list) else [config.student.encoder]
-    sizes = {model: encoder_size(model) for model in {teacher, aligner, *students}}
+    sizes = {model: encoder_size(model) for model in {teacher, aligner, *config.student.encoders}}
     work.notes += [
         f"`{x}` is not on this machine, so its work does not count" for x in sorted(sizes) if sizes[x] is None
     ]
@@ -153,7 +152,7 @@ def estimate_workload(config: Config) -> Workload:
         add("label", aligner, sum(known) * ALIGNER_TOKENS, 2)
     sentences = sum(min(config.dataset.max_sentences, math.ceil(n * KEPT)) for n in known)
     source, seeds = config.student.source_training or config.teacher.training, len(config.student.seeds)
-    for encoder in students:
+    for encoder in config.student.encoders:
         if config.student.schedule != "target_only" and (config.student.source_model_per_seed or encoder != teacher):
             number = len(types) * (seeds if config.student.source_model_per_seed else 1)
             add("student", encoder, gold * source.epochs * number)

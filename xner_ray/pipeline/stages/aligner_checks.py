@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xner_ray.alignment.examples.example import Example
+from xner_ray.alignment.examples.held_out import read_held_out
 from xner_ray.errors import UserError
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.stages.model_checks import describe_scores
@@ -65,19 +66,19 @@ def score_held_out(folder: str, held_out: str, threshold: float, max_gap_words: 
     from xner_ray.evaluation.text_scores import span_scores
 
     torch.set_num_threads(threads)
-    rows = [json.loads(line) for line in Path(held_out).read_text(encoding="utf-8").splitlines()]
-    if not rows:
+    examples = read_held_out(Path(held_out))
+    if not examples:
         return {}
     decoding = Decoding(threshold=threshold, max_gap_words=max_gap_words, one_to_one=False)
     projector = Projector(TorchEngine(load_model(folder)), Tokenizer(folder), decoding)
     scores = {}
-    for language in sorted({row["language"] for row in rows}):
-        mine = [row for row in rows if row["language"] == language]
-        names, targets = [row["name"] for row in mine], [row["sentence"] for row in mine]
+    for language in sorted({e.language for e in examples}):
+        mine = [e for e in examples if e.language == language]
+        names, targets = [e.name for e in mine], [e.sentence for e in mine]
         entities = [[(0, len(name), "X")] for name in names]
         found = projector.project_entities(names, entities, targets, language)
         predicted = [[(p.start, p.end, "X") for p in row] for row in found]
-        gold = [[_whole_words(row["sentence"], a, b, language) for a, b in row["spans"]] for row in mine]
+        gold = [[_whole_words(e.sentence, a, b, language) for a, b in e.spans] for e in mine]
         scores[language] = span_scores(gold, predicted)
     return scores
 

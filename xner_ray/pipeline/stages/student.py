@@ -24,14 +24,13 @@ from xner_ray.ner.unlabeled_entities import unlabeled_capitalized
 from xner_ray.ner.word_spans import WordSpans
 from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
-from xner_ray.pipeline.stages.source_models import (
+from xner_ray.pipeline.stages.tagger_training import (
     calibration_parts,
     describe_training,
     drop_types,
     save_calibration,
     source_gold_parts,
     source_training,
-    student_encoders,
     train_job,
     training_gold,
     warn_of_few_steps,
@@ -77,7 +76,7 @@ class TrainStudents(Stage):
         self.languages = languages
 
     def describe(self, config: Config) -> str:
-        encoders = student_encoders(config)
+        encoders = config.student.encoders
         count = len(encoders) * len(self.languages or config.languages) * len(config.student.seeds)
         return f"{count} models from {', '.join(encoders)}, {describe_training(config.student.training)}"
 
@@ -102,7 +101,7 @@ class TrainStudents(Stage):
 
     def _keyed(self, config: Config) -> dict[str, tuple[str, str, int]]:
         """Return language, encoder and seed of each student, by its key."""
-        encoders, seeds = student_encoders(config), config.student.seeds
+        encoders, seeds = config.student.encoders, config.student.seeds
         keyed = {}
         for encoder in encoders:
             for language in self.languages or config.languages:

@@ -117,10 +117,9 @@ def _training_data(run: RunResults, language: str, training: dict[str, Any]) -> 
         escaped(s.corpus + (f" {s.version}" if s.version else "")) for s in sources(run) if s.language == language
     )
     source_training = config.student.source_training or config.teacher.training
-    encoders = config.student.encoder if isinstance(config.student.encoder, str) else ", ".join(config.student.encoder)
     lines = [
         f"xner_ray {run.results.get('version', __version__)}, run `{config.name}`, seed {training['job']['seed']}",
-        f"encoder: `{encoders}`",
+        f"encoder: `{', '.join(config.student.encoders)}`",
         f"first trained on {display_name(config.source_language)} gold: {_hyperparameters(source_training)}",
         f"then trained on {summary['sentences']:,} projected sentences with {summary['entities']:,} entities"
         f" ({summary['without_entity']:,} sentences have none): {_hyperparameters(config.student.training)}",

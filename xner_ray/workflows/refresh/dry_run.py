@@ -17,8 +17,9 @@ from xner_ray.workflows.refresh.refresh_report import RefreshReports
 
 def refresh_config(config: Config) -> Config:
     """The config of a refresh: all pairs, incremental collections, and one student per language."""
-    encoder = config.student.encoder if isinstance(config.student.encoder, str) else config.student.encoder[0]
-    student = config.student.model_copy(update={"encoder": encoder, "seeds": config.student.seeds[:1]})
+    student = config.student.model_copy(
+        update={"encoder": config.student.encoders[0], "seeds": config.student.seeds[:1]}
+    )
     ingest = config.ingest.model_copy(update={"max_pairs_per_language": None, "incremental": True})
     return config.model_copy(update={"ingest": ingest, "student": student})
 
