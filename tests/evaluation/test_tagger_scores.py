@@ -18,6 +18,7 @@ class Echo:
         self.tags = tags
 
     def predict_tags(self, texts):
+        self.texts = texts
         return self.tags, np.ones(sum(tag.startswith("B-") for row in self.tags for tag in row), np.float32)
 
 
@@ -95,3 +96,13 @@ def test_a_public_model_whose_o_is_the_last_label_is_scored_by_its_labels(tiny_e
         scores.append(evaluate_model(str(tmp_path / name), str(path), "en", tag_map))
     assert scores[0]["f1"] == scores[1]["f1"] and scores[0]["calibration"] == scores[1]["calibration"]
     assert scores[0]["support"] == 3
+
+
+def test_gold_words_are_read_in_natural_text():
+    """A comma after a space is rare in text, and taggers that read one lose points."""
+    words = ["Anna", ",", "aus", "„", "Ulm", "“", "."]
+    tagger = Echo([["B-PER", "O", "O", "O", "B-LOC", "O", "O"]])
+    assert evaluate_tagger(tagger, [Sentence(words, tagger.tags[0], "de")])["f1"] == 100
+    text, spans = tagger.texts[0]
+    assert text == "Anna, aus „Ulm“."
+    assert [text[start:end] for start, end in spans] == words

@@ -21,8 +21,8 @@ class GoldConfig(StrictModel):
     name: str | None = Field(None, description="Name in result tables. Default: the file name.")
     language: LanguageCode = Field(
         "en",
-        description="Language code, see `languages`. Default: `source_language`. Tokens are joined by spaces, except in languages"
-        " without spaces (zh, ja).",
+        description="Language code, see `languages`. Default: `source_language`. It decides how tokens are"
+        " joined to text: with natural spaces, and without spaces in zh and ja.",
     )
     tag_map: dict[str, str] = Field(
         {}, description="Entity types to rename on reading, e.g. {GPE.NAM: LOC, PER.NOM: O}."

@@ -131,7 +131,7 @@ def check_types(
 def evaluate_tagger(
     tagger: ScoredTagger, sentences: Sequence[Sentence], types: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Score a loaded tagger.
+    """Score a loaded tagger on the words of gold, which it reads in their detokenized sentence.
 
     Args:
         tagger: tags the words of the sentences.
@@ -141,7 +141,7 @@ def evaluate_tagger(
     Returns:
         as `evaluate_model` without `text`, with the resampled F1 values under DRAWS.
     """
-    texts = [s.join_tokens() for s in sentences]
+    texts = [s.detokenize() for s in sentences]  # as users write; spaces before commas change predictions
     predicted, certain = name_failing_row(
         lambda rows: tagger.predict_tags([texts[i] for i in rows]), len(texts), "sentence"
     )

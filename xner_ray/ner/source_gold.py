@@ -64,8 +64,7 @@ def encode_gold(
 ) -> tuple[TrainSet, int]:
     """Training data of gold sentences.
 
-    Every second sentence is detokenized; the tokens of the others are joined plainly, as in CoNLL files. A tagger reads both
-    kinds of text: raw text in corpora, and joined tokens in gold sets.
+    Every second sentence is detokenized; the tokens of the others are joined plainly, because some corpora hold tokenized text.
 
     Args:
         sentences: words and tags.
