@@ -77,7 +77,6 @@ def test_rates_of_the_config_come_from_the_benchmarks():
     scale = json.loads((ROOT / "bench/results/scale.json").read_text())
     last = scale["runs"][-1]
     assert rates["label"] == pytest.approx(last["pairs_per_second"] / scale["cpus"], rel=0.01)
-    # The file is of a version in which the stage `dataset` filtered.
     assert rates["filter"] == pytest.approx(last["pairs"] / last["stages"]["dataset"] / scale["cpus"], rel=0.01)
 
 
