@@ -125,6 +125,11 @@ class AlignerConfig(StrictModel):
     )
     training: TrainingConfig = TrainingConfig(epochs=1, loss="cross_entropy")
 
+    @field_validator("training")
+    @classmethod
+    def _set_head_bias(cls, training: TrainingConfig) -> TrainingConfig:
+        return training if training.head_bias else training.model_copy(update={"head_bias": "frequencies"})
+
     @model_validator(mode="after")
     def _check(self) -> AlignerConfig:
         needed = {"pairs": ["examples_file"], "translator": ["translator"]}

@@ -48,6 +48,13 @@ class TrainingConfig(StrictModel):
         description="Exponent of the weight: focal (1-p)^gamma, reweighted ((1+p)/2)^gamma, reweighted_literal"
         " (1+p)^gamma. 0: cross entropy.",
     )
+    head_bias: Literal["frequencies", "zero"] | None = Field(
+        None,
+        description="Bias of a new head before the first step. frequencies: that of the labels' frequencies, so the model"
+        " begins with the right fraction of each label. zero: as in Transformers; if most tokens have one label, a high"
+        " learning rate can then lead to a model that gives every token the same label. Default: frequencies for the"
+        " aligner, zero for teacher and students.",
+    )
     freeze_embeddings: bool = Field(True, description="Do not train the embedding tables.")
     num_frozen_layers: int = Field(0, ge=0, description="Number of lowest transformer layers that are not trained.")
     layerwise_lr_decay: float = Field(

@@ -25,6 +25,7 @@ from xner_ray.training.checkpoint import TrainState
 from xner_ray.training.data import TrainSet, micro_batches_for_rank, plan_epoch
 from xner_ray.training.dropout import restore_dropout, use_byte_dropout
 from xner_ray.training.freezing import freeze
+from xner_ray.training.head_bias import start_at_frequencies
 from xner_ray.training.job import Result, TrainJob
 from xner_ray.training.losses import LOSSES, soft_targets
 from xner_ray.training.optimizer import build_optimizer
@@ -67,6 +68,8 @@ class Trainer:
         self.steps = [step for epoch in epochs for step in epoch]
 
         self.model = load_model(job.start, job.labels).float().to(self.device).train()
+        if training.head_bias == "frequencies":
+            start_at_frequencies(self.model, self.data)
         freeze(self.model, training.freeze_embeddings, training.num_frozen_layers)
         self.random = RandomState(job.seed, backend.rank, self.device)
         if self.device.type == "cpu":
