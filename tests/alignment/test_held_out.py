@@ -30,6 +30,7 @@ def test_the_aligner_keeps_its_weight_near_the_similarity_and_loses_it_below():
     assert guarded_weight(0.7, 90, 80) == guarded_weight(0.7, 80, 90) == 0.7
     assert guarded_weight(0.7, 70, 90) == pytest.approx(0.85)
     assert guarded_weight(0.7, 60, 90) == guarded_weight(0.7, 0, 100) == 1
+    assert guarded_weight(0.7, 0, 20) == 1  # collapsed
     assert guarded_weight(1.0, 0, 100) == guarded_weight(1.0, 100, 0) == 1
 
 

@@ -7,12 +7,20 @@ import json
 import pytest
 
 from tests.harness.stage_context import stage_context
+from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.examples.example import Example
+from xner_ray.alignment.projector_file import FILE, save_projector
 from xner_ray.errors import UserError
 from xner_ray.pipeline.runner import complete
 from xner_ray.pipeline.stages import aligner_checks
 from xner_ray.pipeline.stages.aligner import TrainAligner
-from xner_ray.pipeline.stages.aligner_checks import SCORES, check_aligner, split_examples, warn_of_examples
+from xner_ray.pipeline.stages.aligner_checks import (
+    SCORES,
+    check_aligner,
+    split_examples,
+    warn_of_examples,
+    weight_warnings,
+)
 from xner_ray.pipeline.stages.ingest import Ingest
 from xner_ray.pipeline.stages.source_models import TrainSourceModels
 
@@ -56,6 +64,33 @@ def test_a_minimum_without_scores_is_a_warning(tiny_encoder, tmp_path):
     ctx = stage_context(tmp_path, tiny_encoder, aligner={"min_f1": 90})
     check_aligner(ctx, tmp_path / "aligner" / "model")
     assert "warning: de" in ctx.lines[0] and "aligner.min_f1 has no effect" in ctx.lines[0]
+
+
+def test_without_a_similarity_an_aligner_that_finds_nothing_stops_the_run(tiny_encoder, tmp_path):
+    """With a similarity it is left out, and the run goes on."""
+    folder = tmp_path / "projector" / "model"
+    folder.mkdir(parents=True)
+    row = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 300}
+    (folder.parent / SCORES).write_text(json.dumps({"de": row}))
+    alone = stage_context(tmp_path, tiny_encoder, aligner={"similarity_weight": 0})
+    with pytest.raises(UserError) as error:
+        check_aligner(alone, folder)
+    assert error.value.key == "aligner.min_f1" and "learning_rate" in error.value.remedy
+    check_aligner(stage_context(tmp_path, tiny_encoder, aligner={"similarity_weight": 0, "min_f1": 0}), folder)
+    check_aligner(stage_context(tmp_path, tiny_encoder), folder)
+
+
+def test_a_language_in_which_the_aligner_lost_weight_is_a_warning(tmp_path):
+    rows = {"de": (90, 0.7), "es": (65, 0.925), "zh": (0, 1.0)}
+    held_out = {x: {"aligner": f1, "similarity": 90, "similarity_weight": w} for x, (f1, w) in rows.items()}
+    save_projector(tmp_path, Decoding(), held_out=held_out)
+    content = json.loads((tmp_path / FILE).read_text()) | {"similarity_weight": 0.7}
+    (tmp_path / FILE).write_text(json.dumps(content))
+    spanish, chinese = weight_warnings(tmp_path)
+    assert spanish.startswith("es: ") and "0.07 instead of 0.30" in spanish and "learning_rate" in spanish
+    assert chinese.startswith("zh: ") and "is left out" in chinese and "is 0, and 90" in chinese
+    save_projector(tmp_path, Decoding())  # of an older version
+    assert weight_warnings(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from xner_ray.config.base import Distinct, Fraction, LanguageCode, PositiveInt, Seed, StrictModel, check_distinct
 from xner_ray.config.training import TrainingConfig
 
+COLLAPSED_F1 = 5.0  # percent; an aligner below it gives all words about the same probability
 _ENCODER = "`embedded` (part of the package), a Hugging Face hub id, or a folder."
 
 
@@ -97,7 +98,7 @@ class AlignerConfig(StrictModel):
         0.7,
         description="Weight of the untrained similarity, which chooses spans together with the aligner. `max_gap_words` is"
         " then not used, and `threshold` only for pairs of one token and for repeated names. It needs `one_to_one`. 0 (the"
-        " paper): no similarity. 1: no aligner; it is still trained, and `min_f1` must be 0.",
+        " paper): no similarity. 1: no aligner; it is still trained, and `min_f1` has no meaning.",
     )
     exact_match_score: Fraction = Field(
         0.99,
@@ -116,12 +117,14 @@ class AlignerConfig(StrictModel):
         description="Assign spans jointly: entities of a pair share no words, and none has more distinct texts than"
         " mentions. false (the paper): decide each entity alone.",
     )
-    min_f1: float = Field(
-        0.0,
+    min_f1: float | None = Field(
+        None,
         ge=0,
         le=100,
         description="Minimum F1 of the aligner, in percent, on examples of each language which it is not trained on: a"
-        " tenth of them, at most 300, and none of fewer than 100. A lower one stops the run before it labels.",
+        " tenth of them, at most 300, and none of fewer than 100. A lower one stops the run before it labels. Default: 5 if"
+        " `similarity_weight` is 0. Otherwise a bad aligner is left out with a warning, because the similarity projects"
+        " without it.",
     )
     training: TrainingConfig = TrainingConfig(epochs=1, loss="cross_entropy")
 
@@ -129,6 +132,12 @@ class AlignerConfig(StrictModel):
     @classmethod
     def _set_head_bias(cls, training: TrainingConfig) -> TrainingConfig:
         return training if training.head_bias else training.model_copy(update={"head_bias": "frequencies"})
+
+    @property
+    def required_f1(self) -> float:
+        """`min_f1` or its default."""
+        default = 0.0 if self.similarity_weight else COLLAPSED_F1
+        return default if self.min_f1 is None else self.min_f1
 
     @model_validator(mode="after")
     def _check(self) -> AlignerConfig:

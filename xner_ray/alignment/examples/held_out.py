@@ -20,6 +20,7 @@ from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.examples.example import Example
 from xner_ray.alignment.span_cleanup import clean_edges
 from xner_ray.alignment.spans import Spans
+from xner_ray.config.models import COLLAPSED_F1
 from xner_ray.text.languages import get_language
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def guarded_weight(similarity_weight: float, aligner_f1: float, similarity_f1: f
         similarity_weight: of the config.
         aligner_f1, similarity_f1: on held-out examples, in percent.
     """
+    if aligner_f1 < COLLAPSED_F1:  # it tells nothing, however bad the similarity is
+        return 1.0
     kept = (LEFT_OUT - (similarity_f1 - aligner_f1)) / (LEFT_OUT - LEEWAY)
     return round(1 - (1 - similarity_weight) * min(1.0, max(0.0, kept)), 4)
 

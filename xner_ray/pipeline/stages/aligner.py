@@ -22,7 +22,7 @@ from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
-from xner_ray.pipeline.stages.aligner_checks import SCORES, score_held_out, warn_of_examples
+from xner_ray.pipeline.stages.aligner_checks import SCORES, score_held_out, warn_of_examples, weight_warnings
 from xner_ray.pipeline.stages.aligner_examples import HELD_OUT_FILE, make_examples
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.source_models import SourceModels
@@ -84,6 +84,8 @@ class TrainAligner(Stage):
         if piece := missing.get(PROJECTOR):
             paths = {p.key: p.path for p in self.directories(ctx, inputs)}
             _assemble(ctx, start, paths, piece.path / "model", _measure(ctx, paths))
+            for line in weight_warnings(piece.path / "model"):
+                ctx.log(f"[aligner] warning: {line}")
             _score(ctx, paths[TRAINED] / HELD_OUT_FILE, piece.path)
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Path:
@@ -128,16 +130,8 @@ def _measure(ctx: Context, paths: Mapping[str, Path]) -> dict[str, Any]:
         return {}
     settings = ctx.config.aligner
     files = [str(p) for p in (paths[TRAINED] / "model", paths[TRAINED] / HELD_OUT_FILE, paths[SIMILARITY] / FOLDER)]
-    decoding, weight = Decoding.from_config(settings), settings.similarity_weight
-    scores = ctx.executor.compute(measure_aligner, *files, settings.similarity_layer, decoding, ctx.config.languages)
-    for language, row in scores.items():
-        if row["similarity_weight"] > weight:
-            use = f"has the weight {1 - row['similarity_weight']:.2f} instead of {1 - weight:.2f}"
-            use = "is left out" if row["similarity_weight"] == 1 else use
-            reason = f"F1 on held-out examples is {row['aligner']}, and {row['similarity']} by the similarity alone"
-            remedy = "raise aligner.num_examples or aligner.training.epochs"
-            ctx.log(f"[aligner] warning: {language}: the trained aligner {use}: {reason}; {remedy}")
-    return scores
+    decoding = Decoding.from_config(settings)
+    return ctx.executor.compute(measure_aligner, *files, settings.similarity_layer, decoding, ctx.config.languages)
 
 
 def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path, measured: Mapping[str, Any]) -> None:

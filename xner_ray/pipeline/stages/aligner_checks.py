@@ -9,6 +9,7 @@ from typing import Any
 
 from xner_ray.alignment.examples.example import Example
 from xner_ray.alignment.examples.held_out import read_held_out
+from xner_ray.alignment.projector_file import FILE
 from xner_ray.errors import UserError
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.stages.model_checks import describe_scores
@@ -99,16 +100,35 @@ def check_aligner(ctx: Context, folder: Path) -> None:
     Raises:
         UserError: F1 of a language is below `aligner.min_f1`.
     """
-    file, minimum = folder.parent / SCORES, ctx.config.aligner.min_f1
+    file, minimum = folder.parent / SCORES, ctx.config.aligner.required_f1
     scores: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for language, row in scores.items():
         ctx.log(f"[aligner] {language}: {describe_scores(row)} on held-out examples with {row['support']:,} spans")
-        if row["f1"] < minimum:
+        if row["f1"] < minimum and row["support"]:
             problem = f"the aligner has F1 {row['f1']:.2f} on held-out examples of {language}, below {minimum:g}"
-            remedy = "train it with another aligner.training.learning_rate or more aligner.num_examples, or lower aligner.min_f1"
+            change = "another aligner.training.learning_rate or more aligner.num_examples"
+            remedy = f"train it with {change}, or set aligner.min_f1 to a lower value"
             raise UserError(problem, file=ctx.config_file or None, key="aligner.min_f1", remedy=remedy)
     if missing := [x for x in ctx.config.languages if x not in scores] if minimum else []:
         ctx.log(f"[aligner] warning: {', '.join(missing)}: too few examples to score; aligner.min_f1 has no effect")
+
+
+def weight_warnings(folder: Path) -> list[str]:
+    """Return a warning for each language in which a trained aligner has less weight than the config gives it.
+
+    Args:
+        folder: of the projector. That of an older version has no scores, and gives no warning.
+    """
+    content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    wanted, lines = 1 - float(content.get("similarity_weight", 0)), []
+    for language, row in content.get("facts", {}).get("held_out", {}).items():
+        weight = 1 - row["similarity_weight"]
+        if weight < wanted:
+            use = f"has the weight {weight:.2f} instead of {wanted:.2f}" if weight else "is left out"
+            reason = f"F1 on held-out examples is {row['aligner']}, and {row['similarity']} by the similarity alone"
+            remedy = "raise aligner.num_examples or aligner.training.epochs, or lower aligner.training.learning_rate"
+            lines.append(f"{language}: the trained aligner {use}: {reason}; {remedy}")
+    return lines
 
 
 def warn_of_examples(ctx: Context, reports: Mapping[str, Mapping[str, Any]]) -> None:
