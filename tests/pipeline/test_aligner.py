@@ -57,6 +57,18 @@ def test_the_projector_holds_both_models_and_its_settings(make, trained):
     assert ctx.config.aligner.encoder in STAGE.describe(ctx.config)
 
 
+def test_a_training_of_few_steps_is_a_warning_with_the_key(make, trained):
+    """One epoch over 20 examples is one step. Other examples and a smaller batch are more."""
+    remedy = {"training": {**TRAINING, "epochs": 10, "tokens_per_step": 16, "max_micro_batch_tokens": 16}}
+    for aligner, expected in (({"negative_ratio": 0.3}, True), ({**remedy, "negative_ratio": 0.3}, False)):
+        ctx, inputs = make(aligner=aligner)
+        complete(ctx, STAGE, inputs)
+        lines = [line for line in ctx.lines if "[aligner] warning" in line and "optimizer steps" in line]
+        assert bool(lines) == expected
+        for key in ("aligner.training.tokens_per_step", "aligner.training.epochs", "aligner.num_examples"):
+            assert all(key in line for line in lines)
+
+
 def test_each_piece_depends_on_its_own_settings(make, trained):
     assert changed(make, threshold=0.3) == {PROJECTOR}
     assert changed(make, similarity_layer=2) == {SIMILARITY, TRAINED, PROJECTOR}  # the similarity bootstraps examples

@@ -92,6 +92,9 @@ def test_several_seeds_give_their_mean(make, folders):
     data = ctx.config.evaluation[0].path
     each = [evaluate_model(str(folders[name]), data, "de")["f1"] for name in ("one", "two")]
     assert row["student"]["f1"] == pytest.approx(sum(each) / 2, abs=0.01) and row["seeds"] == [1, 2]
+    assert [one["student"] for one in row["by_seed"]] == each
+    before = evaluate_model(str(folders["base"]), data, "de")["f1"]
+    assert [one["zero_transfer"] for one in row["by_seed"]] == [before, before]
 
 
 def test_a_stopped_evaluation_continues_with_the_next_pair(make, folders):

@@ -7,12 +7,10 @@ it works. A second run on the same directory stops with an error that names the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from xner_ray import __version__
 from xner_ray.config import Config
@@ -21,14 +19,13 @@ from xner_ray.labeling.shard_functions import ShardFunctions
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.pipeline import build_pipeline, describe
 from xner_ray.pipeline.runner import Runner
-from xner_ray.pipeline.stages.student import Student
 from xner_ray.results.run_results import CURRENT
 from xner_ray.storage.atomic import replace_symlink, write_json
 from xner_ray.storage.lock import hold_output
 from xner_ray.workflows.run_record import recorded_run, versions
+from xner_ray.workflows.student_losses import find_losses
 
 RESULTS = "results.json"
-FEW_SENTENCES = 500  # of training data of a student
 
 
 def run(
@@ -50,8 +47,8 @@ def run(
         functions: what the actors of `label` run on a shard; default: teacher and aligner.
 
     Returns:
-        the content of `results.json`: languages, ledger, seconds, sets, source_sets, out, folders, config, made_with. It is
-        empty unless `evaluate` ran, which also writes `report.html`.
+        the content of `results.json`: languages, ledger, seconds, sets, source_sets, out, folders, config, made_with, and
+        warnings. It is empty unless `evaluate` ran, which also writes `report.html`.
 
     Raises:
         UserError: something in the input is wrong, or another run holds the output directory.
@@ -107,40 +104,12 @@ def finalize(runner: Runner) -> dict[str, Any]:
 
     ctx = runner.ctx
     results = collect(runner)
-    for line in warn_of_losses(results, runner.result("student"), runner.result("dataset").train):
-        ctx.log(f"[evaluate] warning: {line}")
+    results["warnings"] = find_losses(runner, results)
     link_models(runner)
     write_json(ctx.out / RESULTS, results)
     write_model_cards(RunResults(ctx.out, results))
     ctx.log(f"[report] {write_report(ctx.out)}")
     return results
-
-
-def warn_of_losses(
-    results: Mapping[str, Any], students: Sequence[Student], training_files: Mapping[str, Path]
-) -> list[str]:
-    """Return a warning for each set on which the student scores below zero-transfer, with a likely cause and the better model.
-
-    Args:
-        results: the content of results.json.
-        students: of the run.
-        training_files: the training sentences of each language.
-    """
-    lines = []
-    for name, row in results["sets"].items():
-        before, after = row["zero_transfer"]["f1"], row["student"]["f1"]
-        if after >= before:
-            continue
-        mine = [s for s in students if (s.language, s.encoder) == (row["language"], row["encoder"])]
-        sentences = pq.ParquetFile(training_files[row["language"]]).metadata.num_rows
-        if sentences < FEW_SENTENCES:
-            cause = f"it was trained on {sentences:,} sentences only; raise ingest.max_pairs_per_language"
-        else:
-            cause = "wrong labels in its training sentences; look at them with `xner show`, and raise rules.min_entity_score"
-        better = ", ".join(dict.fromkeys(str(s.base) for s in mine))
-        problem = f"the student of {row['language']} has F1 {after:.1f} on {name}, and zero-transfer has {before:.1f}"
-        lines.append(f"{problem}. A likely cause: {cause}. The better model: {better}")
-    return lines
 
 
 def collect(runner: Runner) -> dict[str, Any]:

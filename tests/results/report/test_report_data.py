@@ -150,6 +150,17 @@ def test_results_without_intervals_and_calibration_are_shown(tmp_path):
     assert "These results have no calibration" in write_report(out).read_text(encoding="utf-8")
 
 
+def test_warnings_are_shown_without_the_folder_of_this_machine(tmp_path):
+    out = make_run(tmp_path / "run", pairs()[:8])
+    results = json.loads((out / "results.json").read_text())
+    results["warnings"] = [f"a <b>loss</b>. The better model: {out}/teacher/f/model"]
+    (out / "results.json").write_text(json.dumps(results))
+    page = write_report(out).read_text(encoding="utf-8")
+    assert (
+        "Warning:</b> a &lt;b&gt;loss&lt;/b&gt;. The better model: teacher/f/model<" in page and str(out) not in page
+    )
+
+
 def test_corpus_text_is_escaped(run):
     page = write_report(run.out).read_text(encoding="utf-8")
     for part in ("<script>document", "</script> </script>", "<!-- <img", "<img"):

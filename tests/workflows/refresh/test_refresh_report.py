@@ -39,6 +39,7 @@ def report_without_promotion() -> dict:
         "reasons": ["de grew from 900 to 1,000 sentences"],
         "comparisons": comparison_rows(comparisons),
         "decision": ["de lost 1.75 points, more than the 0.5 allowed"],
+        "warnings": ["the student of zh is below zero-transfer on weibo. The better model: teacher/f/model"],
     }
 
 
@@ -53,6 +54,7 @@ def test_markdown_has_all_parts():
         "| de | silver: silver-de | 80.00 | 78.25 | -1.75 [-2.50, -1.00] |",
         "| zh | gold: weibo |  | 40.00 |  |",
         "Not promoted: de lost 1.75 points, more than the 0.5 allowed.",
+        "Warning: the student of zh is below zero-transfer on weibo. The better model: teacher/f/model",
     ):
         assert line in text.splitlines(), text
     assert "It is not accuracy." in text

@@ -26,10 +26,11 @@ from xner_ray.pipeline.stages.aligner_checks import SCORES, score_held_out, warn
 from xner_ray.pipeline.stages.aligner_examples import HELD_OUT_FILE, make_examples
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.source_models import SourceModels
-from xner_ray.pipeline.stages.tagger_training import describe_training, train_job
+from xner_ray.pipeline.stages.tagger_training import describe_training, train_job, warn_of_few_steps
 from xner_ray.storage.atomic import replace_dir, write_text
 from xner_ray.storage.fingerprint import MODEL_FILES, fingerprint, hash_file, hash_folder
 from xner_ray.storage.stage_dir import StageDir, check_contents
+from xner_ray.training.data import TrainSet
 
 SIMILARITY, TRAINED, PROJECTOR = "similarity", "trained", "projector"
 TRANSLATOR_VERSION = 2  # raised when its translations change; other aligners do not depend on it
@@ -80,6 +81,10 @@ class TrainAligner(Stage):
         if piece := missing.get(TRAINED):
             if not (piece.path / "data.npz").exists():
                 _write_examples(ctx, inputs["ingest"], inputs["teacher"], start, piece.path / "data.npz")
+            data = TrainSet.load(piece.path / "data.npz")
+            warn_of_few_steps(
+                ctx, "aligner", "aligner.training", data, settings.training, "raise aligner.num_examples"
+            )
             ctx.executor.train([train_job(piece, "aligner", start, LABELS, settings.training, ctx.config.seed)])
         if piece := missing.get(PROJECTOR):
             paths = {p.key: p.path for p in self.directories(ctx, inputs)}

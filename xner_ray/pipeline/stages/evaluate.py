@@ -73,7 +73,7 @@ class Evaluate(Stage):
     """Scores the students of a run. Result: a dict with these keys.
 
     - `languages`: for each language `zero_transfer`, `student` and `sentences` of its first set
-    - `sets`: for each set, by its name, the same and `encoder`, `gain` and `seeds`
+    - `sets`: for each set, by its name, the same and `encoder`, `gain`, `seeds`, and `by_seed`: F1 of both models
     - `source_sets`: for each dev set the scores of the teacher
 
     Args:
@@ -164,6 +164,10 @@ def _sets(config: Config, students: Sequence[Student], measured: Measured) -> di
 def _row(gold: GoldConfig, encoder: str, students: list[Student], measured: Measured) -> dict[str, Any]:
     before = _mean([measured[base, gold.path] for base in dict.fromkeys(str(s.base) for s in students)])
     after = _mean([measured[str(s.folder), gold.path] for s in students])
+    by_seed = [
+        {"zero_transfer": measured[str(s.base), gold.path]["f1"], "student": measured[str(s.folder), gold.path]["f1"]}
+        for s in students
+    ]
     return {
         "language": gold.language,
         "encoder": encoder,
@@ -172,6 +176,7 @@ def _row(gold: GoldConfig, encoder: str, students: list[Student], measured: Meas
         "gain": gain(before, after, (before[DRAWS], after[DRAWS])),
         "sentences": after["sentences"],
         "seeds": [s.seed for s in students],
+        "by_seed": by_seed,
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,25 @@ def describe_scores(scores: Mapping[str, Any]) -> str:
     return "; ".join(f"{kind}P {r['precision']:.1f}, R {r['recall']:.1f}, F1 {r['f1']:.1f}" for kind, r in rows)
 
 
+@dataclass(frozen=True)
+class UnlikeDev:
+    """A corpus in which many entities of the teacher have scores that are rare in dev.
+
+    Attributes:
+        name: `language, corpus`.
+        low: fraction of the entities that score below `threshold`.
+        per_sentence: entities of a sentence.
+        dev_per_sentence: the same in dev.
+        threshold: score that `TRUSTED` of the right entities of dev reach.
+    """
+
+    name: str
+    low: float
+    per_sentence: float
+    dev_per_sentence: float
+    threshold: float
+
+
 def compare_with_dev(ctx: Context, models: SourceModels, root: str, shards: Sequence[ShardDescriptor]) -> None:
     """Warn of corpora in which many entities of the teacher have scores that are rare in dev.
 
@@ -89,21 +109,38 @@ def compare_with_dev(ctx: Context, models: SourceModels, root: str, shards: Sequ
         root: store of the labeled shards.
         shards: of the run.
     """
+    for x in corpora_unlike_dev(ctx, models, root, shards):
+        ctx.log(
+            f"[label] warning: {x.name}: {x.low:.0%} of the teacher's entities score below {x.threshold:g}, and at most"
+            f" {1 - TRUSTED:.0%} of its right ones in dev do. It finds {x.per_sentence:.2f} entities in a sentence,"
+            f" and {x.dev_per_sentence:.2f} in dev. The text differs from the gold, so many of them may be wrong: set"
+            f" rules.min_entity_score={x.threshold:g}, or add gold sentences of such text"
+        )
+
+
+def corpora_unlike_dev(
+    ctx: Context, models: SourceModels, root: str, shards: Sequence[ShardDescriptor]
+) -> list[UnlikeDev]:
+    """Return the corpora in which many entities score below a threshold that right entities of dev reach.
+
+    Args:
+        ctx, models, root, shards: see `compare_with_dev`.
+
+    Returns:
+        sorted by name; empty if `rules.min_entity_score` is at least the threshold.
+    """
     measured = teacher_scores(ctx, models).values()
     bins = [row for scores in measured for row in scores["calibration"]]
     threshold = trusted_score(bins)
     if threshold is None or threshold <= ctx.config.rules.min_entity_score:
-        return
+        return []
     in_dev = sum(row["entities"] for row in bins) / max(1, sum(scores["sentences"] for scores in measured))
+    unlike = []
     for corpus, (scores, pairs) in sorted(entity_scores(root, shards).items()):
         low = float(np.mean(scores < threshold)) if len(scores) >= MIN_ENTITIES else 0.0
         if low > SUSPECT:
-            ctx.log(
-                f"[label] warning: {corpus}: {low:.0%} of the teacher's entities score below {threshold:g}, and at most"
-                f" {1 - TRUSTED:.0%} of its right ones in dev do. It finds {len(scores) / pairs:.2f} entities in a sentence,"
-                f" and {in_dev:.2f} in dev. The text differs from the gold, so many of them may be wrong: set"
-                f" rules.min_entity_score to {threshold:g}, or add gold sentences of such text"
-            )
+            unlike.append(UnlikeDev(corpus, low, len(scores) / pairs, in_dev, threshold))
+    return unlike
 
 
 def entity_scores(root: str, shards: Sequence[ShardDescriptor]) -> dict[str, tuple[np.ndarray, int]]:

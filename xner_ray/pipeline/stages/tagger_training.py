@@ -69,7 +69,9 @@ def describe_training(training: TrainingConfig) -> str:
     return f"{epochs} of {loss}, learning rate {training.learning_rate:g}{frozen}"
 
 
-def warn_of_few_steps(ctx: Context, name: str, key: str, data: TrainSet, training: TrainingConfig) -> None:
+def warn_of_few_steps(
+    ctx: Context, name: str, key: str, data: TrainSet, training: TrainingConfig, more_data: str = "add data"
+) -> None:
     """Log a warning if a training has so few optimizer steps that the model learns little.
 
     Args:
@@ -78,13 +80,14 @@ def warn_of_few_steps(ctx: Context, name: str, key: str, data: TrainSet, trainin
         key: section of the config with the hyperparameters.
         data: of the training.
         training: hyperparameters.
+        more_data: the remedy that gives more data.
     """
     size = training.tokens_per_step, 0, 0, training.sequences_per_step
     steps = training.epochs * len(plan_epoch(data.ids.lengths, *size))
     if steps < MIN_STEPS:
         smaller = "sequences_per_step" if training.sequences_per_step else "tokens_per_step"
         problem = f"{len(data.ids):,} rows are only {steps} optimizer steps"
-        ctx.log(f"[{name}] warning: {problem}; lower {key}.{smaller}, raise {key}.epochs, or add data")
+        ctx.log(f"[{name}] warning: {problem}; lower {key}.{smaller}, raise {key}.epochs, or {more_data}")
 
 
 def save_calibration(ctx: Context, piece: PieceDir, start: Path, labels: list[str], drop: Sequence[str]) -> str | None:

@@ -51,6 +51,8 @@ def run_statistics(run: RunResults, tally: Tally) -> dict[str, Any]:
         "sets": [{"name": name, **row} for name, row in results["sets"].items()],
         "source_sets": [{"name": name, **row} for name, row in results["source_sets"].items()],
         "held_out_gold": results.get("held_out_gold", 0),
+        # Relative paths, as in `_MACHINE_KEYS`.
+        "warnings": [line.replace(f"{results['out']}/", "") for line in results.get("warnings", [])],
         "ledger": _ledger(run),
         "flow": _flow(run),
         "entities": _entities(tally),

@@ -125,5 +125,7 @@ def _compared(report: dict[str, Any]) -> Iterator[str]:
     silver = any(score["kind"] == "silver" for row in report["comparisons"] for score in row["sets"])
     yield ""
     yield f"{report['status'].capitalize()}: {'; '.join(report['decision'])}."
+    for warning in report.get("warnings", ()):
+        yield from ("", f"Warning: {warning}")
     if silver:
         yield "Silver F1 is the agreement with projected labels on held-out sentences. It is not accuracy."

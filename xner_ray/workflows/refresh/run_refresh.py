@@ -51,6 +51,7 @@ from xner_ray.workflows.refresh.promotion import (
 from xner_ray.workflows.refresh.refresh_report import RefreshReports
 from xner_ray.workflows.refresh.silver import draw_silver_sets, silver_evaluation_sets
 from xner_ray.workflows.run import finalize
+from xner_ray.workflows.student_losses import find_losses
 
 STATE = "state.json"
 
@@ -229,8 +230,11 @@ class _Refresh:
         for reason in decision.reasons:
             self.log(f"[refresh] {self.report['status']}: {reason}")
         if decision.promote:
-            finalize(runner)  # model cards, results.json and report.html describe what is promoted
+            # Model cards, results.json and report.html describe what is promoted.
+            self.report["warnings"] = finalize(runner)["warnings"]
             self._promote(comparisons, models, used)
+        else:
+            self.report["warnings"] = find_losses(runner, runner.result("evaluate"))
 
     def _promote(self, comparisons: list[Comparison], models: dict[str, dict[str, Any]], used: list[Path]) -> None:
         self.lock.check()
