@@ -22,8 +22,8 @@ from xner_ray.pipeline.runner import Runner
 from xner_ray.results.run_results import CURRENT
 from xner_ray.storage.atomic import replace_symlink, write_json
 from xner_ray.storage.lock import hold_output
+from xner_ray.workflows.model_warnings import model_warnings
 from xner_ray.workflows.run_record import recorded_run, versions
-from xner_ray.workflows.student_losses import find_losses
 
 RESULTS = "results.json"
 
@@ -104,7 +104,7 @@ def finalize(runner: Runner) -> dict[str, Any]:
 
     ctx = runner.ctx
     results = collect(runner)
-    results["warnings"] = find_losses(runner, results)
+    results["warnings"] = model_warnings(runner, results)
     link_models(runner)
     write_json(ctx.out / RESULTS, results)
     write_model_cards(RunResults(ctx.out, results))

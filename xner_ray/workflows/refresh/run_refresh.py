@@ -36,6 +36,7 @@ from xner_ray.storage.fingerprint import describe_change
 from xner_ray.storage.lock import Lock, hold_output
 from xner_ray.storage.output_dir import claim_out
 from xner_ray.training.backends.nodes import describe_resources
+from xner_ray.workflows.model_warnings import model_warnings
 from xner_ray.workflows.refresh.change_detection import DetectedChanges, detect_changes
 from xner_ray.workflows.refresh.compare import compare_students
 from xner_ray.workflows.refresh.cost_estimate import model_names
@@ -51,7 +52,6 @@ from xner_ray.workflows.refresh.promotion import (
 from xner_ray.workflows.refresh.refresh_report import RefreshReports
 from xner_ray.workflows.refresh.silver import draw_silver_sets, silver_evaluation_sets
 from xner_ray.workflows.run import finalize
-from xner_ray.workflows.student_losses import find_losses
 
 STATE = "state.json"
 
@@ -234,7 +234,7 @@ class _Refresh:
             self.report["warnings"] = finalize(runner)["warnings"]
             self._promote(comparisons, models, used)
         else:
-            self.report["warnings"] = find_losses(runner, runner.result("evaluate"))
+            self.report["warnings"] = model_warnings(runner, runner.result("evaluate"))
 
     def _promote(self, comparisons: list[Comparison], models: dict[str, dict[str, Any]], used: list[Path]) -> None:
         self.lock.check()
