@@ -52,6 +52,15 @@ def listeners(ray_session) -> list[tuple[str, int]]:
     return [(c.laddr.ip, c.laddr.port) for c in sockets]
 
 
+def test_a_local_ray_has_the_cpus_of_the_affinity():
+    """Slurm and taskset give a process some of the cores, and Ray would count all of them."""
+    one_core = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
+    script = one_core + CONNECT.replace("num_cpus=1", "")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=200)
+    assert done.stdout.split()[-1] == "1.0", done.stderr
+
+
 def test_local_ray_listens_on_loopback_only(listeners):
     assert {ip for ip, _ in listeners} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 

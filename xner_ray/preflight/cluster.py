@@ -5,7 +5,6 @@ Both classes have the same methods. No local Ray is started for a preflight, bec
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from xner_ray.config import RayConfig
 from xner_ray.errors import UserError
 from xner_ray.labeling.pools import NodeResources, accelerator_types
 from xner_ray.preflight.checks import Gpu
-from xner_ray.preflight.ray_session import connect
+from xner_ray.preflight.ray_session import connect, usable_cpus
 
 NODE_TIMEOUT_SECONDS = 60.0  # for the answers of all nodes; starting a Ray worker on an idle node takes ten
 
@@ -48,7 +47,7 @@ class LocalMachine:
     """This machine, as a local Ray would see it."""
 
     def __init__(self, settings: RayConfig):
-        cpus = settings.num_cpus or len(os.sched_getaffinity(0))
+        cpus = settings.num_cpus or usable_cpus()
         self.description = "a local Ray, started for the run"
         self.nodes: list[NodeResources] = [{"CPU": float(cpus), "GPU": float(count_gpus())}]
 
