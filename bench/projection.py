@@ -5,10 +5,10 @@
 
 Source and target are parallel CoNLL files with entities on both sides, such as Europarl-NER.
 Projectors run only on the pairs with an entity. Loading is not timed. `--json` writes
-`{projector: {language: {precision, recall, f1, low, high, pairs_per_second}}}` in percent; `low` and `high` are the ends of
-the 95% interval of F1 over sentences. `--details` writes the ceiling, F1 by coverage, reliability, and differences with their
-intervals; `bench/plot_projection.py` plots them. `--peers` also runs SimAlign and AWESOME-align from PyPI, in their own
-environments under build/peers.
+`{projector: {language: {precision, recall, f1, low, high, ece, pairs_per_second}}}` in percent, `ece` (expected calibration
+error) from 0 to 1; `low` and `high` are the ends of the 95% interval of F1 over sentences. `--details` writes the ceiling, F1
+by coverage, reliability, and differences with their intervals; `bench/plot_projection.py` plots them. `--peers` also runs
+SimAlign and AWESOME-align from PyPI, in their own environments under build/peers.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
 
 AGREEMENT = "aligner and similarity agree"
 WARM = 16  # pairs of the warm-up, not timed
-KEYS = ("precision", "recall", "f1", "low", "high", "pairs_per_second")
+KEYS = ("precision", "recall", "f1", "low", "high", "ece", "pairs_per_second")
 
 
 def _arguments() -> argparse.Namespace:
@@ -90,10 +90,11 @@ def _projectors(args: argparse.Namespace) -> dict[str, EntityProjector]:
     if args.aligner:
         projector = Projector.load(args.aligner)
         no_exact_match = replace(projector.decoding, exact_match_score=0.0)
+        maps = {"similarity_weights": projector.similarity_weights, "score_maps": projector.score_maps}
         alone = replace(no_exact_match, similarity_weight=0.0, one_to_one=False)
         projectors["aligner"] = Projector(projector.engine, projector.tokenizer, alone)
         projectors["projector without exact match"] = Projector(
-            projector.engine, projector.tokenizer, no_exact_match, projector.similarity
+            projector.engine, projector.tokenizer, no_exact_match, projector.similarity, **maps
         )
         projectors["projector"] = projector
     return projectors
@@ -127,6 +128,10 @@ def _ceiling(pair: QueriedPair, language: str) -> dict[str, Any]:
     return rows
 
 
+def _points(error: float | None) -> str:
+    return "-" if error is None else f"{100 * error:.1f}"
+
+
 def _print_row(name: str, language: str, row: dict[str, Any]) -> None:
     more = ""
     if "gain" in row:
@@ -135,7 +140,7 @@ def _print_row(name: str, language: str, row: dict[str, Any]) -> None:
     covered = "  ".join(f"{100 * p['coverage']:.0f}%: {p['f1']:.1f}" for p in row["curve"])
     print(
         f"{language}  {name:38} P {row['precision']:.1f}  R {row['recall']:.1f}  F1 {row['f1']:.1f}"
-        f" [{row['low']:.1f}, {row['high']:.1f}]  {more}  {row['pairs_per_second']:.1f} pairs/s\n"
+        f" [{row['low']:.1f}, {row['high']:.1f}]  {more}  ECE {_points(row['ece'])}  {row['pairs_per_second']:.1f} pairs/s\n"
         f"    F1 at coverage {covered}",
         flush=True,
     )

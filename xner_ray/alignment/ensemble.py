@@ -6,8 +6,9 @@ probabilities of both are mixed, and the best window of words is the span of a m
 forward pass of both sentences through the lower layers for each pair with an entity. The similarity says nothing about a
 pair with one token on a side. There the aligner decides alone, by its threshold.
 
-A projection keeps three scores: `score`, that of the window in the mix, `aligner`, the mean probability of its words by the
-aligner, and `similarity`, the score of the same window by the similarity alone. `score` is high where both agree.
+A projection keeps three scores: `score`, that of the window in the mix (`score_map.py` calibrates it), `aligner`, the mean
+probability of its words by the aligner, and `similarity`, the score of the same window by the similarity alone. `score` is
+high where both agree.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ import numpy as np
 
 from xner_ray.alignment.candidates import Candidates
 from xner_ray.alignment.queries import Queries, QueryTexts
-from xner_ray.alignment.span_search import MIN_SCORE, has_recall, mix, name_windows, window_means, window_scores
+from xner_ray.alignment.span_search import (
+    MIN_SCORE,
+    WordMass,
+    has_recall,
+    mix,
+    name_windows,
+    window_means,
+    window_scores,
+)
 from xner_ray.alignment.spans import Spans
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.storage.atomic import create_dir_once
@@ -52,12 +61,9 @@ def joint_candidates(
     Returns:
         Distinct candidates ordered by query and start.
     """
-    mentions, words = queries.mentions, texts.words
-    order = np.argsort(texts.pair_ids[mentions.query_ids], kind="stable")
-    query_ids = mentions.query_ids[order]
+    words = texts.words
+    alone, query_ids = _align(similarity, queries, texts)
     rows = texts.pair_ids[query_ids]
-    spans = Spans(rows, mentions.starts[order], mentions.ends[order])
-    alone = similarity.align_mentions(texts.sources, texts.targets, words, spans, texts.source_tokens, texts.tokens)
     mass, aligner = alone, None
     if probabilities is not None:
         aligner = probabilities.take(query_ids)
@@ -79,6 +85,37 @@ def joint_candidates(
         aligner_scores=aligner_scores,
         similarity_scores=similarity_scores,
     ).distinct()
+
+
+def agreement(
+    similarity: Similarity, queries: Queries, texts: QueryTexts, probabilities: Ragged, similarity_weight: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the similarity alone and the aligner alone choose the same window, for `score_map.fit_score_map`.
+
+    Args:
+        similarity, queries, texts, probabilities, similarity_weight: as in `joint_candidates`.
+
+    Returns:
+        scores: float32, the score of the best window in the mix, of each mention that has one and that both compare.
+        agrees: bool, likewise.
+    """
+    alone, query_ids = _align(similarity, queries, texts)
+    aligner = probabilities.take(query_ids)
+    weights = (0.0, 1.0, 1 - similarity_weight)
+    first, second, joint = (name_windows(mix(alone, aligner, weight), texts.uses_spaces) for weight in weights)
+    agrees = (first[0] == second[0]) & (first[1] == second[1]) & (np.minimum(first[2], second[2]) >= MIN_SCORE)
+    is_used = has_recall(alone) & (joint[2] >= MIN_SCORE)
+    return joint[2][is_used], agrees[is_used]
+
+
+def _align(similarity: Similarity, queries: Queries, texts: QueryTexts) -> tuple[WordMass, np.ndarray]:
+    """The similarity's alignment of all mentions, ordered by pair, and the query of each mention."""
+    mentions = queries.mentions
+    order = np.argsort(texts.pair_ids[mentions.query_ids], kind="stable")
+    query_ids = mentions.query_ids[order]
+    spans = Spans(texts.pair_ids[query_ids], mentions.starts[order], mentions.ends[order])
+    sides = texts.sources, texts.targets, texts.words, spans, texts.source_tokens, texts.tokens
+    return similarity.align_mentions(*sides), query_ids
 
 
 def save_similarity(encoder: str | Path, layer: int, folder: str | Path) -> None:

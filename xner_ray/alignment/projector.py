@@ -18,11 +18,12 @@ from xner_ray import schema
 from xner_ray.alignment.assignment import assign_one_to_one, assign_shared_spans, drop_inner_candidates
 from xner_ray.alignment.candidates import Candidates, Projection
 from xner_ray.alignment.decoding import Decoding, decode_spans, word_probabilities
-from xner_ray.alignment.ensemble import FOLDER, joint_candidates
+from xner_ray.alignment.ensemble import FOLDER, agreement, joint_candidates
 from xner_ray.alignment.exact_match import exact_matches
 from xner_ray.alignment.projector_file import read_projector
 from xner_ray.alignment.queries import Queries, QueryTexts, encode_queries, query_texts
 from xner_ray.alignment.repeats import repeated_spans
+from xner_ray.alignment.score_map import ALL, ScoreMap
 from xner_ray.alignment.span_cleanup import clean_candidates
 from xner_ray.encoders.engine_base import InferenceEngine
 from xner_ray.encoders.engine_stats import EngineStats
@@ -46,6 +47,8 @@ class Projector:
         decoding: how probabilities become spans.
         similarity: the untrained similarity; used where `decoding.similarity_weight` is above 0.
         similarity_weights: by language, where the weight is not that of `decoding`.
+        score_maps: by language, and `score_map.ALL`; they calibrate the scores of spans that both models choose. Empty:
+            scores are not calibrated.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class Projector:
         decoding: Decoding | None = None,
         similarity: Similarity | None = None,
         similarity_weights: Mapping[str, float] | None = None,
+        score_maps: Mapping[str, ScoreMap] | None = None,
     ):
         self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding or Decoding()
         self.similarity, self.similarity_weights = similarity, dict(similarity_weights or {})
+        self.score_maps = dict(score_maps or {})
 
     @classmethod
     def load(
@@ -90,7 +95,14 @@ class Projector:
                 str(Path(folder) / FOLDER), settings.similarity_layer, precision, max_batch_tokens, device
             )
         engine = TorchEngine(load_model(folder), max_batch_tokens, precision, device)
-        return cls(engine, Tokenizer(str(folder)), settings.decoding, similarity, settings.similarity_weights)
+        return cls(
+            engine,
+            Tokenizer(str(folder)),
+            settings.decoding,
+            similarity,
+            settings.similarity_weights,
+            settings.score_maps,
+        )
 
     @classmethod
     def load_null(cls, folder: str | Path) -> Projector:
@@ -156,7 +168,41 @@ class Projector:
             of_models = replace(of_models, query_ids=np.searchsorted(rest, of_models.query_ids))
             repeats = repeated_spans(of_models, rest_texts, probabilities, decoding.threshold).for_queries(rest)
             assigned = assign_one_to_one(repeats, queries, texts, assigned=assigned)
-        return assign_shared_spans(assigned, found, queries)
+        return self._calibrated(assign_shared_spans(assigned, found, queries), exact, texts.language)
+
+    def agreement(self, table: pa.Table, language: str) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of names, and whether the similarity alone and the aligner alone agree on them; see `ensemble.agreement`.
+
+        Exact matches are included, because both models find them, and the mean would be too low without them.
+
+        Args:
+            table: columns `source`, `target` and `entities` (schema.LABELED).
+            language: of the targets, ISO 639-1.
+
+        Returns:
+            Both empty where not both models choose spans of this language.
+        """
+        queries = Queries.from_table(table)
+        if not len(queries) or self.similarity is None or not self._mixes(language):
+            return np.zeros(0, np.float32), np.zeros(0, bool)
+        texts = self._tokenized(query_texts(table, queries, language))
+        words = self._aligner_words(queries, texts)
+        return agreement(self.similarity, queries, self._for_similarity(texts), words, self._weight(language))
+
+    def _calibrated(self, candidates: Candidates, exact: Candidates, language: str) -> Candidates:
+        """Candidates with the scores that leave the projector. Raw scores chose the spans."""
+        score_map = self.score_maps.get(language, self.score_maps.get(ALL))
+        if score_map is None or not self._mixes(language):
+            return candidates
+        is_exact = np.isin(candidates.query_ids, exact.query_ids)
+        return replace(candidates, scores=np.where(is_exact, candidates.scores, score_map(candidates.scores)))
+
+    def _weight(self, language: str) -> float:
+        return self.similarity_weights.get(language, self.decoding.similarity_weight)
+
+    def _mixes(self, language: str) -> bool:
+        """Whether both models choose the spans of this language."""
+        return self._uses_similarity and 0 < self._weight(language) < 1
 
     def _tokenized(self, texts: QueryTexts) -> QueryTexts:
         """Tokenize the targets once, for the aligner and the similarity."""
@@ -189,17 +235,23 @@ class Projector:
                 self.decoding,
             )
             return found, None
-        weight = self.similarity_weights.get(texts.language, self.decoding.similarity_weight)
-        words = None
-        if weight < 1:
-            inside, tokens = self._token_probabilities(queries, texts)
-            pooling = self.decoding.word_pooling
-            _, _, values = word_probabilities(inside, tokens, texts.words, texts.pair_ids, pooling)
-            words = Ragged(values, offsets_of(np.diff(texts.words.offsets)[texts.pair_ids]))
-        if not same_tokenizer(self.tokenizer.folder, self.similarity.tokenizer.folder):
-            texts = replace(texts, tokens=None)
+        weight = self._weight(texts.language)
+        words = self._aligner_words(queries, texts) if weight < 1 else None
+        texts = self._for_similarity(texts)
         found = joint_candidates(self.similarity, queries, texts, words, weight, self.decoding.threshold)
         return found, words
+
+    def _aligner_words(self, queries: Queries, texts: QueryTexts) -> Ragged:
+        """The aligner's probability of each target word of each query."""
+        inside, tokens = self._token_probabilities(queries, texts)
+        pooling = self.decoding.word_pooling
+        _, _, values = word_probabilities(inside, tokens, texts.words, texts.pair_ids, pooling)
+        return Ragged(values, offsets_of(np.diff(texts.words.offsets)[texts.pair_ids]))
+
+    def _for_similarity(self, texts: QueryTexts) -> QueryTexts:
+        """The texts without tokens where the similarity has another tokenizer."""
+        is_same = self.similarity and same_tokenizer(self.tokenizer.folder, self.similarity.tokenizer.folder)
+        return texts if is_same else replace(texts, tokens=None)
 
     def _token_probabilities(self, queries: Queries, texts: QueryTexts) -> tuple[np.ndarray, Tokens]:
         """The aligner's probability of each target token of each query, and the tokens of the distinct targets."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.ensemble import save_similarity
+from xner_ray.alignment.score_map import ScoreMap
 from xner_ray.errors import UserError
 from xner_ray.storage.atomic import write_json
 
@@ -27,11 +28,13 @@ class ProjectorSettings:
         decoding: how probabilities become spans.
         similarity_layer: of the untrained similarity; 0 without it.
         similarity_weights: by language, where the weight is not that of `decoding`.
+        score_maps: by language, and `score_map.ALL`; empty where scores are not calibrated.
     """
 
     decoding: Decoding
     similarity_layer: int
     similarity_weights: dict[str, float] = field(default_factory=dict)
+    score_maps: dict[str, ScoreMap] = field(default_factory=dict)
 
 
 def save_projector(
@@ -65,6 +68,18 @@ def save_projector(
     write_json(Path(folder) / FILE, {"version": VERSION, "kind": KIND, **settings, "facts": facts})
 
 
+def add_score_maps(folder: str | Path, maps: Mapping[str, ScoreMap]) -> None:
+    """Write score maps into the projector.json of a folder.
+
+    Args:
+        folder: of the aligner.
+        maps: by language, and `score_map.ALL`.
+    """
+    file = Path(folder) / FILE
+    content = json.loads(file.read_text(encoding="utf-8"))
+    write_json(file, {**content, "score_maps": {x: asdict(score_map) for x, score_map in maps.items()}})
+
+
 def read_projector(folder: str | Path) -> ProjectorSettings:
     """Read projector.json.
 
@@ -82,7 +97,9 @@ def read_projector(folder: str | Path) -> ProjectorSettings:
             raise UserError(problem, file=file, remedy="train the aligner again: `xner aligner CONFIG`")
         decoding = Decoding(**{key: content[key] for key in asdict(Decoding())})
         weights = {str(x): float(weight) for x, weight in content["similarity_weights"].items()}
-        return ProjectorSettings(decoding, int(content["similarity_layer"] or 0), weights)
+        # A folder of an older version has no maps.
+        maps = {str(x): ScoreMap(**score_map) for x, score_map in content.get("score_maps", {}).items()}
+        return ProjectorSettings(decoding, int(content["similarity_layer"] or 0), weights, maps)
     except FileNotFoundError:
         raise UserError("no such file, so the folder holds no projector", file=file, remedy=_REMEDY) from None
     except (ValueError, KeyError, TypeError, AttributeError) as e:

@@ -23,7 +23,8 @@ class RulesConfig(StrictModel):
     min_projection_score: Fraction = Field(
         0.0,
         description="Minimum score of a projection: of its span in the mix of similarity and aligner, see docs/method.md. It is"
-        " not calibrated. A sentence with a lower score is dropped as low_score.",
+        " calibrated where a run trains an aligner that chooses spans together with the similarity: of projections with a"
+        " score of 0.9, about 90% are correct in text like the run's own. A sentence with a lower score is dropped as low_score.",
     )
     derived_word_type: dict[LanguageCode, str] = Field(
         {},

@@ -24,6 +24,7 @@ from xner_ray.pipeline.context import Context, model_identity
 from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.aligner_checks import SCORES, score_held_out, warn_of_examples, weight_warnings
 from xner_ray.pipeline.stages.aligner_examples import HELD_OUT_FILE, make_examples
+from xner_ray.pipeline.stages.aligner_scores import PAIRS_FILE, fit_scores
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.source_models import SourceModels
 from xner_ray.pipeline.stages.tagger_training import describe_training, train_job, warn_of_few_steps
@@ -40,7 +41,7 @@ TRANSLATOR_FILES = (*MODEL_FILES, "generation_config.json", "*.spm")
 class TrainAligner(Stage):
     """Makes the projector that `label` and `xner project` use. Result: its folder."""
 
-    name, version = "aligner", 9
+    name, version = "aligner", 10
     sizes_only = "*"  # see `result`
     needs: tuple[str, ...] = ("ingest", "teacher")
 
@@ -91,6 +92,7 @@ class TrainAligner(Stage):
             _assemble(ctx, start, paths, piece.path / "model", _measure(ctx, paths))
             for line in weight_warnings(piece.path / "model"):
                 ctx.log(f"[aligner] warning: {line}")
+            _calibrate(ctx, paths[TRAINED] / PAIRS_FILE, piece.path / "model")
             _score(ctx, paths[TRAINED] / HELD_OUT_FILE, piece.path)
 
     def result(self, ctx: Context, inputs: Inputs, done: Mapping[str, StageDir]) -> Path:
@@ -158,6 +160,15 @@ def _assemble(ctx: Context, start: Path, paths: Mapping[str, Path], out: Path, m
         save_projector(folder, decoding, settings.similarity_layer, str(start), weights, **facts)
 
     replace_dir(out, write)
+
+
+def _calibrate(ctx: Context, pairs: Path, folder: Path) -> None:
+    """Fit the maps of the projector's scores. A projector with one model keeps its scores."""
+    if not 0 < ctx.config.aligner.similarity_weight < 1:
+        return
+    for language, row in ctx.executor.compute(fit_scores, str(folder), str(pairs)).items():
+        uses = "scores are calibrated" if row["map"] else "too few or too low for a calibration of its own"
+        ctx.log(f"[aligner] {language}: both models agree on {row['agreement']:.0%} of {row['names']:,} names: {uses}")
 
 
 def _score(ctx: Context, held_out: Path, out: Path) -> None:

@@ -14,6 +14,7 @@ from xner_ray.config import Config
 from xner_ray.errors import UserError
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.stages.aligner_checks import split_examples
+from xner_ray.pipeline.stages.aligner_scores import PAIRS_FILE, choose_pairs, write_pairs
 from xner_ray.storage.verify import read_table
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def make_examples(
         teachers: the teacher's folder of each language.
         shards: parallel text that contains the examples.
         start: folder of the encoder.
-        out: file of the `TrainSet`. `examples.jsonl` and the examples that are held out are written beside it.
+        out: file of the `TrainSet`. `examples.jsonl`, the examples that are held out, and the pairs of `aligner_scores` are
+            written beside it.
         threads: number of CPU threads.
 
     Returns:
@@ -65,6 +67,7 @@ def make_examples(
     load_translator = cache(Translator)  # one model may translate from several languages
     all_examples: list[Example] = []
     held_out: list[Example] = []
+    pairs: list[pa.Table] = []
     reports = {}
     for language in dict.fromkeys(s.language for s in shards):
         table = pa.concat_tables([read_table(s.path, s.input_hash, s.shard) for s in shards if s.language == language])
@@ -82,6 +85,7 @@ def make_examples(
             fill=config.fill,
             source_language=config.source_language,
         )
+        pairs.append(choose_pairs(labeled.result, language))
         training, scored = split_examples(examples)
         all_examples, held_out = all_examples + training, held_out + scored
         report.skipped.update(labeled.faults.values())
@@ -99,6 +103,7 @@ def make_examples(
     data, too_long = encode_examples(Tokenizer(str(start)), all_examples, model_max_length(start))
     write_examples(out.with_name("examples.jsonl"), all_examples)
     write_examples(out.with_name(HELD_OUT_FILE), held_out)
+    write_pairs(pairs, out.with_name(PAIRS_FILE))
     data.save(out)  # the last file, because `run` does not make existing data again
     return {"languages": reports, "too_long": too_long}
 
