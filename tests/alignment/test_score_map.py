@@ -15,7 +15,7 @@ from xner_ray.alignment.projector_file import FILE, add_score_maps, read_project
 from xner_ray.alignment.score_map import ALL, ScoreMap, fit_score_map, fit_score_maps
 from xner_ray.errors import UserError
 from xner_ray.evaluation.calibration import ece, reliability
-from xner_ray.pipeline.stages.aligner_scores import MAX_PAIRS, choose_pairs
+from xner_ray.pipeline.stages.aligner_scores import MAX_PAIRS, choose_pairs, fit_scores, write_pairs
 
 TEXT = "Anna Berg lebt in Ulm bei Anna Berg"
 SPANS = ((0, 9, "PER"), (18, 21, "LOC"), (26, 35, "PER"))
@@ -156,3 +156,17 @@ def test_agreement_compares_both_models_on_each_mention(both):
     chosen = choose_pairs(pa.concat_tables([pairs] * 300), "de")
     assert len(chosen) == MAX_PAIRS and set(chosen["language"].to_pylist()) == {"de"}
     assert set(chosen["source"].to_pylist()) == {TEXT}
+
+
+def test_the_stage_fits_each_language_and_stores_the_maps(both, tiny, tmp_path):
+    """A target of one word: both models can choose no other span."""
+    entities = pa.array([[{"start": 0, "end": 4, "type": "PER", "score": 0.9}]] * 120, schema.ENTITIES.type)
+    pairs = pa.table({"source": ["Anna Ulm"] * 120, "target": ["Annaberg"] * 120, "entities": entities})
+    tables = [choose_pairs(pairs, "de"), choose_pairs(pairs.slice(0, 30), "nl"), choose_pairs(pairs.slice(0, 0), "es")]
+    write_pairs(tables, tmp_path / "pairs.parquet")
+    report = fit_scores(str(both), str(tmp_path / "pairs.parquet"), 1)
+    assert {x: (row["names"], row["agreement"], row["map"]) for x, row in report.items()} == {
+        "de": (120, 1.0, True),
+        "nl": (30, 1.0, False),
+    }
+    assert read_projector(both).score_maps.keys() == {"de", ALL}
