@@ -67,7 +67,7 @@ def make_examples(
     load_translator = cache(Translator)  # one model may translate from several languages
     all_examples: list[Example] = []
     held_out: list[Example] = []
-    pairs: list[pa.Table] = []
+    score_pairs: list[pa.Table] = []
     reports = {}
     for language in dict.fromkeys(s.language for s in shards):
         table = pa.concat_tables([read_table(s.path, s.input_hash, s.shard) for s in shards if s.language == language])
@@ -85,7 +85,7 @@ def make_examples(
             fill=config.fill,
             source_language=config.source_language,
         )
-        pairs.append(choose_pairs(labeled.result, language))
+        score_pairs.append(choose_pairs(labeled.result, language))
         training, scored = split_examples(examples)
         all_examples, held_out = all_examples + training, held_out + scored
         report.skipped.update(labeled.faults.values())
@@ -103,7 +103,7 @@ def make_examples(
     data, too_long = encode_examples(Tokenizer(str(start)), all_examples, model_max_length(start))
     write_examples(out.with_name("examples.jsonl"), all_examples)
     write_examples(out.with_name(HELD_OUT_FILE), held_out)
-    write_pairs(pairs, out.with_name(PAIRS_FILE))
+    write_pairs(score_pairs, out.with_name(PAIRS_FILE))
     data.save(out)  # the last file, because `run` does not make existing data again
     return {"languages": reports, "too_long": too_long}
 
