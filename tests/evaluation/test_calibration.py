@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xner_ray.evaluation.calibration import expected_error, merge, reliability
+from xner_ray.evaluation.calibration import expected_error, merge, reliability, trusted_score
 
 RNG = np.random.default_rng(1)
 
@@ -35,3 +35,10 @@ def test_merged_runs_equal_the_bins_of_all_entities():
 def test_no_entities_have_no_bins_and_no_error():
     assert reliability(np.zeros(0, np.float32), np.zeros(0, bool)) == []
     assert expected_error([]) is None
+
+
+def test_the_trusted_score_is_one_that_most_correct_entities_reach():
+    scores = np.array([0.957] * 90 + [0.759] * 6 + [0.35] * 4 + [0.15] * 50)
+    correct = np.array([True] * 100 + [False] * 50)
+    assert trusted_score(scores, correct) == 0.75
+    assert trusted_score(scores[:30], correct[:30]) is None

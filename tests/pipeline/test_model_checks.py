@@ -16,7 +16,7 @@ from xner_ray.encoders.ragged import Ragged
 from xner_ray.errors import UserError
 from xner_ray.evaluation.calibration import reliability
 from xner_ray.pipeline.stages import model_checks
-from xner_ray.pipeline.stages.model_checks import check_teachers, compare_with_dev, describe_scores, trusted_score
+from xner_ray.pipeline.stages.model_checks import check_teachers, compare_with_dev, describe_scores
 from xner_ray.pipeline.stages.source_models import SourceModels, teacher_spec
 from xner_ray.pipeline.stages.tagger_training import warn_of_few_steps
 from xner_ray.storage.shard_store import ShardStore
@@ -66,13 +66,6 @@ def test_a_teacher_below_its_minimum_stops_the_run_and_the_remedy_works(make):
         make(teacher={"min_f1": 50}, dev=[])
 
 
-def test_the_trusted_score_is_one_that_most_right_entities_reach():
-    scores = np.array([0.95] * 90 + [0.75] * 6 + [0.35] * 4 + [0.15] * 50)
-    correct = np.array([True] * 100 + [False] * 50)
-    assert trusted_score(reliability(scores, correct)) == 0.7
-    assert trusted_score(reliability(scores[:30], correct[:30])) is None
-
-
 def write_shard(folder, name, corpus, scores):
     """A shard of pairs with one entity each."""
     entities = [[{"start": 0, "end": 1, "type": "DISH", "score": float(s)}] for s in scores]
@@ -84,7 +77,7 @@ def write_shard(folder, name, corpus, scores):
 
 
 def test_a_corpus_whose_entities_score_below_those_of_dev_is_a_warning_with_a_threshold(make, monkeypatch, tmp_path):
-    dev = {"calibration": reliability(np.full(100, 0.95), np.ones(100, bool)), "sentences": 50}
+    dev = {"calibration": reliability(np.full(100, 0.95), np.ones(100, bool)), "sentences": 50, "trusted_score": 0.93}
     monkeypatch.setattr(model_checks, "teacher_scores", lambda ctx, models: {"source on dev": dev})
     write_shard(tmp_path / "store", "a", "Recipes", np.full(60, 0.96))
     write_shard(tmp_path / "store", "b", "News", np.r_[np.full(40, 0.3), np.full(60, 0.96)])
@@ -93,12 +86,18 @@ def test_a_corpus_whose_entities_score_below_those_of_dev_is_a_warning_with_a_th
     ctx, models = make()
     compare_with_dev(ctx, models, str(tmp_path / "store"), shards)
     (line,) = [line for line in ctx.lines if "warning" in line]
-    assert "de, News: 40% of the teacher's entities score below 0.9" in line
-    assert "1.00 entities in a sentence, and 2.00 in dev" in line and "rules.min_entity_score=0.9" in line
+    assert "de, News: 40% of the teacher's entities score below 0.93" in line
+    assert "1.00 entities in a sentence, and 2.00 in dev" in line and "rules.min_entity_score=0.93" in line
 
-    ctx, models = make(rules={"min_entity_score": 0.9})  # the remedy
+    ctx, models = make(rules={"min_entity_score": 0.93})  # the remedy
     compare_with_dev(ctx, models, str(tmp_path / "store"), shards)
     assert not ctx.lines
+
+
+def test_scores_that_cannot_be_compared_are_in_the_log(make, tmp_path):
+    ctx, models = make()  # no entity of dev is found
+    compare_with_dev(ctx, models, str(tmp_path / "store"), [])
+    assert "not compared with those in dev" in ctx.lines[-1] and "`dev`" in ctx.lines[-1]
 
 
 def test_a_corpus_behind_many_shards_of_another_is_compared(tmp_path):

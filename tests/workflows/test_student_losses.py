@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from xner_ray.config.models import StudentConfig
+from xner_ray.config import Config
 from xner_ray.pipeline.stages.model_checks import UnlikeDev
 from xner_ray.pipeline.stages.student import Student
 from xner_ray.workflows import student_losses
@@ -45,22 +45,20 @@ def test_each_encoder_has_its_own_better_model():
 
 @pytest.fixture
 def runner(monkeypatch):
-    """A function: sentences of the dataset, and corpora that differ from dev, to a runner."""
+    """A function: sentences of the dataset, corpora that differ from dev, and sections of the config, to a runner and its log."""
 
-    def make(sentences, unlike=(), dropped=0, max_sentences=40_000, max_pairs=1000):
+    def make(sentences, unlike=(), low_score=0, threshold=0.9, **sections):
         monkeypatch.setattr(student_losses, "corpora_unlike_dev", lambda *args: list(unlike))
-        config = SimpleNamespace(
-            dataset=SimpleNamespace(max_sentences=max_sentences),
-            ingest=SimpleNamespace(max_pairs_per_language=max_pairs),
-            student=StudentConfig(),
-        )
-        ledger = SimpleNamespace(by=lambda dimension: {"de": {"dropped": {"low_score": dropped}}})
+        monkeypatch.setattr(student_losses, "fitting_threshold", lambda *args: threshold)
+        corpora = [{"name": "a", "format": "moses", "path": "a"}]
+        config = Config(name="t", out="o", languages=["de"], gold=[{"path": "g"}], corpora=corpora, **sections)
+        counts = {"de": {"read": 1000, "dropped": {"low_score": low_score}}}
         lines: list[str] = []
         results = {
             "teacher": None,
             "label": SimpleNamespace(root="store"),
             "ingest": SimpleNamespace(shards=list),
-            "filter": SimpleNamespace(ledger=ledger),
+            "filter": SimpleNamespace(ledger=SimpleNamespace(by=lambda dimension: counts)),
             "dataset": SimpleNamespace(summary={"de": {"sentences": sentences, "available": sentences}}),
             "student": [student()],
         }
@@ -69,20 +67,30 @@ def runner(monkeypatch):
     return make
 
 
+HIGH = {"min_entity_score": 0.95}
+
+
 @pytest.mark.parametrize(
     ("made", "remedy"),
     [
         ({"sentences": 1000}, "raise rules.min_entity_score"),
-        ({"sentences": 10}, "raise ingest.max_pairs_per_language"),
-        ({"sentences": 10, "max_pairs": None}, "add a corpus"),
-        ({"sentences": 10, "max_sentences": 10}, "raise dataset.max_sentences"),
-        ({"sentences": 10, "dropped": 90}, "lower rules.min_entity_score"),
-        ({"sentences": 10, "unlike": [UnlikeDev("de, News", 0.9, 1, 1, 0.7)]}, "set rules.min_entity_score=0.7"),
+        ({"sentences": 10}, "add a corpus"),  # all pairs were read
+        ({"sentences": 10, "ingest": {"max_pairs_per_language": 1000}}, "raise ingest.max_pairs_per_language"),
+        ({"sentences": 10, "ingest": {"max_pairs_per_language": None}}, "add a corpus"),
+        ({"sentences": 10, "dataset": {"max_sentences": 10}}, "raise dataset.max_sentences"),
+        ({"sentences": 10, "low_score": 90, "rules": HIGH}, "lower rules.min_entity_score"),
+        (
+            {"sentences": 10, "low_score": 90, "rules": {"min_projection_score": 0.9}},
+            "lower rules.min_projection_score",
+        ),
+        ({"sentences": 10, "low_score": 90, "rules": {"min_entity_score": 0.9}}, "add a corpus"),  # it fits dev
+        ({"sentences": 10, "low_score": 5, "rules": HIGH}, "add a corpus"),
+        ({"sentences": 10, "unlike": [UnlikeDev("de, News", 0.9, 1, 1, 0.71)]}, "set rules.min_entity_score=0.71"),
     ],
 )
 def test_the_cause_names_a_key_that_can_change_it(runner, made, remedy):
     run, lines = runner(**made)
-    assert remedy in likely_cause(run, "de")
+    assert likely_cause(run, "de").endswith(remedy)
     assert find_losses(run, {"sets": {"news": row((50, 45))}}) == [lines[0].removeprefix("[evaluate] warning: ")]
     assert remedy in lines[0] and lines[0].endswith("base")
 

@@ -5,12 +5,15 @@ Scores are grouped into bins of equal width (a reliability diagram). Bins hold c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 BINS = 10
+TRUSTED = 0.95  # of the correct entities score at least `trusted_score`
+MIN_CORRECT = 50  # entities; fewer say too little
 
 
 def reliability(scores: np.ndarray, correct: np.ndarray) -> list[dict[str, Any]]:
@@ -64,3 +67,18 @@ def ece(bins: Sequence[dict[str, Any]]) -> float | None:
     """The expected calibration error in points, rounded; None without entities."""
     error = expected_error(bins)
     return None if error is None else round(100 * error, 2)
+
+
+def trusted_score(scores: np.ndarray, correct: np.ndarray) -> float | None:
+    """The score that `TRUSTED` of the correct entities reach, rounded down to hundredths. Lower scores are mostly wrong.
+
+    Args:
+        scores, correct: see `reliability`.
+
+    Returns:
+        the score; None: fewer than `MIN_CORRECT` entities are correct.
+    """
+    right = np.asarray(scores, np.float64)[np.asarray(correct, bool)]
+    if len(right) < MIN_CORRECT:
+        return None
+    return math.floor(100 * float(np.quantile(right, 1 - TRUSTED, method="lower"))) / 100

@@ -14,7 +14,7 @@ from xner_ray.config import TagScheme
 from xner_ray.encoders.row_guard import name_failing_row
 from xner_ray.errors import UserError
 from xner_ray.evaluation.bootstrap import resample, sentence_counts, with_intervals
-from xner_ray.evaluation.calibration import ece, reliability
+from xner_ray.evaluation.calibration import ece, reliability, trusted_score
 from xner_ray.evaluation.scores import scores
 from xner_ray.evaluation.text_scores import check_has_pipeline, pipeline_scores, text_scores
 from xner_ray.ner.label_normalizer import SPACY_PREFIX
@@ -56,8 +56,8 @@ def evaluate_model(
 
     Returns:
         precision, recall, f1 (percent, strict entity match by seqeval), f1_interval (95%, bootstrap), support, types,
-        calibration, ece (expected calibration error in points), sentences, text (see `text_scores`), and with `pipeline` also
-        pipeline (see `pipeline_scores`).
+        calibration, ece (expected calibration error in points), trusted_score (see `calibration`), sentences, text (see
+        `text_scores`), and with `pipeline` also pipeline (see `pipeline_scores`).
 
     Raises:
         UserError: the folder holds no tagger, transformers.pipeline is to score a model that it cannot open, the model was edited
@@ -151,11 +151,13 @@ def evaluate_tagger(
         predicted = [[tag if tag[2:] in types else "O" for tag in tags] for tags in predicted]
     gold = [s.tags for s in sentences]
     draws = resample(*sentence_counts(gold, predicted))
-    bins = reliability(certain, _correct(gold, predicted))
+    correct = _correct(gold, predicted)
+    bins = reliability(certain, correct)
     return {
         **with_intervals(scores(gold, predicted), draws),
         "calibration": bins,
         "ece": ece(bins),
+        "trusted_score": trusted_score(certain, correct),
         "sentences": len(sentences),
         DRAWS: draws,
     }

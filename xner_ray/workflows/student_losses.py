@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from xner_ray.pipeline.runner import Runner
-from xner_ray.pipeline.stages.model_checks import corpora_unlike_dev
+from xner_ray.pipeline.stages.model_checks import corpora_unlike_dev, fitting_threshold
 from xner_ray.pipeline.stages.student import Student
 
 FEW_SENTENCES = 500  # of training data of a student
@@ -56,24 +56,31 @@ def describe_losses(
 
 def likely_cause(runner: Runner, language: str) -> str:
     """Return the likely cause of a student below zero-transfer, with the keys to change."""
-    config = runner.ctx.config
-    unlike = corpora_unlike_dev(runner.ctx, runner.result("teacher"), runner.result("label").root,
-                                [s for s in runner.result("ingest").shards() if s.language == language])  # fmt: skip
-    if unlike:
+    ctx, models = runner.ctx, runner.result("teacher")
+    shards = [shard for shard in runner.result("ingest").shards() if shard.language == language]
+    if unlike := corpora_unlike_dev(ctx, models, runner.result("label").root, shards):
         names = ", ".join(corpus.name for corpus in unlike)
         problem = f"wrong labels in {names}, where the teacher's scores are far below those in dev"
         return f"{problem}; set rules.min_entity_score={unlike[0].threshold:g}"
     summary = runner.result("dataset").summary[language]
     if summary["sentences"] >= FEW_SENTENCES:
-        return (
-            "wrong labels in its training sentences; look at them with `xner show`, and raise rules.min_entity_score"
-        )
-    few = f"it was trained on {summary['sentences']:,} sentences only"
+        wrong = "wrong labels in its training sentences"
+        return f"{wrong}; look at them with `xner show`, and raise rules.min_entity_score"
+    return f"it was trained on {summary['sentences']:,} sentences only; {_more_sentences(runner, language, summary)}"
+
+
+def _more_sentences(runner: Runner, language: str, summary: Mapping[str, Any]) -> str:
+    """The key that gives a language more training sentences."""
+    config, ledger = runner.ctx.config, runner.result("filter").ledger.by("language")[language]
     if summary["sentences"] >= config.dataset.max_sentences:
-        return f"{few}; raise dataset.max_sentences"
-    dropped = runner.result("filter").ledger.by("language")[language]["dropped"]
-    if dropped.get("low_score", 0) > summary["available"]:
-        keys = "rules.min_entity_score and rules.min_projection_score"
-        return f"{few}, and {dropped['low_score']:,} pairs were dropped as low_score; lower {keys}"
-    more = "raise ingest.max_pairs_per_language" if config.ingest.max_pairs_per_language else "add a corpus"
-    return f"{few}; {more}"
+        return "raise dataset.max_sentences"
+    rules, fitting = config.rules, fitting_threshold(runner.ctx, runner.result("teacher")) or 0.0
+    high = {
+        "min_entity_score": rules.min_entity_score > fitting,
+        "min_projection_score": rules.min_projection_score > 0,
+    }
+    if any(high.values()) and ledger["dropped"]["low_score"] > summary["available"]:
+        keys = " or ".join(f"rules.{key}" for key, is_high in high.items() if is_high)
+        return f"{ledger['dropped']['low_score']:,} pairs were dropped as low_score; lower {keys}"
+    most = config.ingest.max_pairs_per_language
+    return "raise ingest.max_pairs_per_language" if most and ledger["read"] >= most else "add a corpus"

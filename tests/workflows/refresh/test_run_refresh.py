@@ -14,10 +14,13 @@ from tests.workflows.refresh.test_model_registry import current_version, promote
 from xner_ray.cli.main import app
 from xner_ray.config import Config
 from xner_ray.errors import UserError
+from xner_ray.pipeline.stages.student import Student
 from xner_ray.storage.fingerprint import hash_folder
 from xner_ray.storage.local_disk import LocalDisk
+from xner_ray.workflows import model_warnings, student_losses
 from xner_ray.workflows.refresh import run_refresh as module
 from xner_ray.workflows.refresh.compare import _current_folder
+from xner_ray.workflows.refresh.promotion import Decision
 from xner_ray.workflows.refresh.run_refresh import STATE, _Refresh, run_refresh
 
 ROOT = Path(__file__).parents[3]
@@ -120,6 +123,32 @@ def test_a_damaged_state_is_named(refresh, text):
     with pytest.raises(UserError) as e:
         refresh._state()
     assert e.value.file == refresh.lock.store.path(STATE) and "delete this file" in e.value.remedy
+
+
+@pytest.mark.parametrize("promotes", [True, False])
+def test_a_student_below_zero_transfer_is_in_the_report_of_the_refresh(refresh, tmp_path, monkeypatch, promotes):
+    """A refresh compares new students with the current ones, and both can be below zero-transfer."""
+    refresh, _ = refresh
+    trained = [Student("de", "e", 1, tmp_path / "model-1", tmp_path / "base")]
+    scores = [{"zero_transfer": 50.0, "student": 45.0}]
+    evaluated = {
+        "sets": {"news": {"language": "de", "encoder": "e", "by_seed": scores, "student": {"support": 1, "f1": 45}}}
+    }
+    runner = SimpleNamespace(
+        ctx=SimpleNamespace(seconds={}, log=lambda line: None),
+        result={"evaluate": evaluated, "student": trained, "aligner": tmp_path}.get,
+    )
+    monkeypatch.setattr(student_losses, "likely_cause", lambda runner, language: "the cause")
+    monkeypatch.setattr(module, "compare_students", lambda *args: [])
+    monkeypatch.setattr(module, "decide_promotion", lambda *args: Decision(promotes, ["because"]))
+    monkeypatch.setattr(model_warnings, "weight_warnings", lambda aligner: [])
+    monkeypatch.setattr(
+        module, "finalize", lambda runner: {"warnings": model_warnings.model_warnings(runner, evaluated)}
+    )
+    monkeypatch.setattr(_Refresh, "_promote", lambda *args: None)
+    refresh._decide(runner, trained, None, [])
+    (line,) = refresh.report["warnings"]
+    assert "below zero-transfer on news" in line and "the cause" in line and line.endswith(str(tmp_path / "base"))
 
 
 def test_a_student_that_was_edited_before_its_promotion_is_not_published(refresh, tmp_path):

@@ -35,7 +35,7 @@ class ScoreModels(Stage):
         pairs: the gold set of each pair (folder of a model, path of a gold set).
     """
 
-    name, version = "evaluate", 6
+    name, version = "evaluate", 7
 
     def __init__(self, pairs: Mapping[Pair, GoldConfig]):
         self.pairs = dict(pairs)

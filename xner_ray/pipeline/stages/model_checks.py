@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from xner_ray.config import GoldConfig
 from xner_ray.errors import UserError
+from xner_ray.evaluation.calibration import TRUSTED
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.runner import complete
@@ -27,9 +28,8 @@ from xner_ray.storage.shard_store import ShardStore
 
 NUM_PAIRS = 20_000  # of a language that are compared with dev, about
 MIN_SHARDS = 16  # of a language, because a shard can have pairs of one corpus only
-TRUSTED = 0.95  # of the right entities of dev score at least the threshold that a warning names
 SUSPECT = 0.25  # a warning appears if more of the entities of a corpus score below this threshold
-MIN_ENTITIES = 50  # of dev and of a corpus; fewer say too little
+MIN_ENTITIES = 50  # of a corpus; fewer say too little
 
 
 def check_teachers(ctx: Context, models: SourceModels) -> None:
@@ -109,6 +109,9 @@ def compare_with_dev(ctx: Context, models: SourceModels, root: str, shards: Sequ
         root: store of the labeled shards.
         shards: of the run.
     """
+    if fitting_threshold(ctx, models) is None:
+        problem = "the teacher's scores in the corpora are not compared with those in dev, because too few of its entities there"
+        ctx.log(f"[label] {problem} are right; with own types, add gold sentences to `dev`")
     for x in corpora_unlike_dev(ctx, models, root, shards):
         ctx.log(
             f"[label] warning: {x.name}: {x.low:.0%} of the teacher's entities score below {x.threshold:g}, and at most"
@@ -129,18 +132,24 @@ def corpora_unlike_dev(
     Returns:
         sorted by name; empty if `rules.min_entity_score` is at least the threshold.
     """
-    measured = teacher_scores(ctx, models).values()
-    bins = [row for scores in measured for row in scores["calibration"]]
-    threshold = trusted_score(bins)
+    threshold = fitting_threshold(ctx, models)
     if threshold is None or threshold <= ctx.config.rules.min_entity_score:
         return []
-    in_dev = sum(row["entities"] for row in bins) / max(1, sum(scores["sentences"] for scores in measured))
+    measured = teacher_scores(ctx, models).values()
+    entities = sum(row["entities"] for scores in measured for row in scores["calibration"])
+    in_dev = entities / max(1, sum(scores["sentences"] for scores in measured))
     unlike = []
     for corpus, (scores, pairs) in sorted(entity_scores(root, shards).items()):
         low = float(np.mean(scores < threshold)) if len(scores) >= MIN_ENTITIES else 0.0
         if low > SUSPECT:
             unlike.append(UnlikeDev(corpus, low, len(scores) / pairs, in_dev, threshold))
     return unlike
+
+
+def fitting_threshold(ctx: Context, models: SourceModels) -> float | None:
+    """Return the entity score that nearly all right entities of each dev set reach; None: dev has too few of them."""
+    scores = [row["trusted_score"] for row in teacher_scores(ctx, models).values()]
+    return min((score for score in scores if score is not None), default=None)
 
 
 def entity_scores(root: str, shards: Sequence[ShardDescriptor]) -> dict[str, tuple[np.ndarray, int]]:
@@ -170,25 +179,3 @@ def _spaced(shards: Sequence[ShardDescriptor]) -> list[ShardDescriptor]:
         number = min(len(own), max(number, MIN_SHARDS))
         chosen += [own[i] for i in np.linspace(0, len(own) - 1, number).round().astype(int)]
     return chosen
-
-
-def trusted_score(bins: Sequence[Mapping[str, Any]]) -> float | None:
-    """The highest lower edge of a bin at or above which `TRUSTED` of the right entities score.
-
-    Args:
-        bins: see `evaluation.calibration.reliability`; several sets may follow one another.
-
-    Returns:
-        the score; None: fewer than `MIN_ENTITIES` entities are right.
-    """
-    right: Counter[float] = Counter()
-    for row in bins:
-        right[row["low"]] += row["correct"]
-    total, above = sum(right.values()), 0
-    if total < MIN_ENTITIES:
-        return None
-    for low in sorted(right, reverse=True):
-        above += right[low]
-        if above >= TRUSTED * total:
-            return low
-    return 0.0
