@@ -143,6 +143,14 @@ def test_later_stage_skips_rows_with_a_fault(bisection):
     assert notes["rows"] == 38
 
 
+def test_shard_without_a_sound_row_reaches_no_function(bisection, tmp_path):
+    first, _ = bisection()(shard(8, **{"raise": list(range(8))}), "de")
+    num_calls = len(log(tmp_path))
+    table, notes = bisection()(first.drop_columns("numbers"), "de")
+    check(table, dict.fromkeys(range(8), "label: ValueError: cannot read raise"))
+    assert notes == {} and log(tmp_path)[num_calls:] == ["start"]
+
+
 def test_too_many_bad_rows_are_an_error(bisection):
     with pytest.raises(UserError, match="9 of a shard's 100 rows") as e:
         bisection(max_quarantined=0.05)(shard(100, **{"raise": list(range(50))}), "de")

@@ -53,6 +53,16 @@ def test_entities_are_spans_of_empty_short_and_long_texts(tagger):
     assert tagger.stats.windowed_rows == 1
 
 
+@pytest.mark.parametrize("is_bio2", [True, False])
+def test_no_texts_have_no_entities(tagger, is_bio2):
+    """Also for an adopted model, whose labels are projected."""
+    projection = np.zeros((7, len(tagger.labels)), np.float32)
+    adopted = Tagger(tagger.engine, tagger.tokenizer, tagger.labels, projection, is_bio2=is_bio2)
+    for each in (tagger, adopted):
+        assert each.tag([], "de") == [] and each.predict_tags([])[0] == []
+        assert each.probabilities(each.tokenizer([])).shape == (0, len(tagger.labels))
+
+
 def test_each_word_has_a_valid_tag(tagger):
     tags, scores = tagger.predict_tags([join_tokens(["Anna", "lebt"], "de"), join_tokens(["Wien"], "de")])
     assert [len(row) for row in tags] == [2, 1]

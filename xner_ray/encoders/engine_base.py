@@ -23,6 +23,24 @@ from xner_ray.encoders.prefetch import one_late, prefetched
 from xner_ray.encoders.ragged import Ragged, ranges
 
 NOT_FINITE = "the model gives values that are not finite"
+# Types of models whose first token has the position behind the padding id. Their table of positions is longer than their rows.
+POSITIONS_BEHIND_PADDING = (
+    "camembert",
+    "data2vec-text",
+    "esm",
+    "ibert",
+    "layoutlmv3",
+    "lilt",
+    "longformer",
+    "luke",
+    "markuplm",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+)
 
 
 @dataclass(frozen=True)
@@ -179,9 +197,12 @@ def require_finite(result: np.ndarray) -> np.ndarray:
 
 
 def max_sequence_length(config: Any) -> int:
-    """Longest row that a model takes, in tokens. The position table of XLM-R starts behind the padding id, that of BERT at 0."""
+    """Longest row that a model takes, in tokens. The positions of XLM-R start behind the padding id, those of BERT at 0."""
     positions = getattr(config, "max_position_embeddings", 512)
-    return positions - 2 if config.model_type in ("xlm-roberta", "roberta", "camembert") else positions
+    if config.model_type not in POSITIONS_BEHIND_PADDING:
+        return positions
+    pad_id = getattr(config, "pad_token_id", None)
+    return positions - 1 - max(1, 1 if pad_id is None else pad_id)
 
 
 def deduplicate_rows(ids: Ragged) -> tuple[np.ndarray, np.ndarray]:

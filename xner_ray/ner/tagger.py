@@ -125,6 +125,8 @@ class Tagger(BaseTagger):
 
         Texts longer than the model are read in windows.
         """
+        if not len(tokens.ids):
+            return np.zeros((0, len(self.labels)), np.float32)
         with self.stats.timed("tokenize"):
             num_special = len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
             windows = sliding_windows(tokens.ids, self.engine.max_length - num_special)

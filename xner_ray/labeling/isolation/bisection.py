@@ -100,6 +100,8 @@ class Bisection:
         return table.append_column(FAULT, pa.array(reasons, pa.string())), answer.notes
 
     def _run(self, table: pa.Table, rows: np.ndarray, language: str) -> Done | Failed:
+        if not len(rows):
+            return Done(pa.array([], self.output.type), {})  # an earlier stage quarantined every row
         inputs = table.select(self.input_columns)
         with self._explained_starts():
             return self.worker.run(inputs.take(pa.array(rows)) if len(rows) < len(table) else inputs, language)
