@@ -130,6 +130,7 @@ def test_a_stopped_training_keeps_its_examples(make):
 
     class Stopped(type(ctx.executor)):  # type: ignore[misc]
         def train(self, jobs):
+            assert [job.section for job in jobs] == ["aligner.training"]
             raise KeyboardInterrupt
 
     ctx.executor.__class__ = Stopped

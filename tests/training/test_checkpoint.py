@@ -52,6 +52,7 @@ def test_the_marker_survives_the_way_to_a_worker_and_is_no_part_of_the_identity(
     marked = replace(job, marker={"stage": "student"})
     assert TrainJob.from_dict(marked.to_dict()) == marked
     assert marked.identity() == job.identity() and "marker" not in job.identity()
+    assert replace(job, section="student.training").identity() == job.identity()
 
 
 def test_a_model_does_not_take_the_labels_of_an_adopted_model_that_it_started_from(job, tmp_path):

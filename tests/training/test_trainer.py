@@ -1,5 +1,6 @@
 """The loop learns, accumulates gradients exactly, and continues where it stopped."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +145,59 @@ def test_a_training_that_diverges_is_an_error(job, damage):
     with pytest.raises(UserError, match="not finite at step") as e:
         trainer.train()
     assert e.value.key == "training.learning_rate" and "precision" in e.value.remedy and not Path(job.out).exists()
+
+
+def test_exhausted_memory_names_a_remedy_that_works(job, monkeypatch):
+    """The memory of this device holds `room` padded tokens."""
+    room = 40
+
+    def forward_of(model):
+        run = model.forward
+
+        def forward(input_ids, **inputs):
+            if input_ids.numel() > room:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return run(input_ids=input_ids, **inputs)
+
+        return forward
+
+    def limited(job):
+        trainer = Trainer(job, SilentBackend(), device="cpu")
+        monkeypatch.setattr(trainer.model, "forward", forward_of(trainer.model))
+        return trainer
+
+    job = replace(job, section="aligner.training", training=job.training.model_copy(update={"epochs": 1}))
+    with pytest.raises(UserError, match="exhausts the memory") as e:
+        limited(job).train()
+    assert e.value.key == "aligner.training.max_micro_batch_tokens"
+    for _ in range(3):
+        with pytest.raises(UserError) as e:
+            limited(job).train()
+        key, value = re.match(r"set (\S+)=(\d+);", e.value.remedy).groups()
+        assert key == e.value.key
+        job.training = job.training.model_copy(update={"max_micro_batch_tokens": int(value)})
+        if int(value) <= room:
+            break
+    limited(job).train()
+    room = 2  # not enough for one row
+    with pytest.raises(UserError) as e:
+        limited(job).train()
+    while e.value.key.endswith("max_micro_batch_tokens"):
+        value = int(re.match(r"set \S+=(\d+);", e.value.remedy)[1])
+        job.training = job.training.model_copy(update={"max_micro_batch_tokens": value})
+        with pytest.raises(UserError) as e:
+            limited(job).train()
+    assert "num_frozen_layers" in e.value.key and "freeze_embeddings" in e.value.remedy
+
+
+def test_a_model_that_does_not_fit_is_explained(job, monkeypatch):
+    def exhausted(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("xner_ray.training.trainer.build_optimizer", exhausted)
+    with pytest.raises(UserError, match="out of memory") as e:
+        train(replace(job, section="teacher.training"), SilentBackend(), "cpu")
+    assert e.value.key == "teacher.training.num_frozen_layers" and "GPU" in e.value.remedy
 
 
 def test_a_very_high_learning_rate_alone_is_no_error(job):

@@ -30,6 +30,7 @@ class TrainJob:
         languages: of the result, see `encoders.model_languages`; empty: it is no tagger.
         calibration: file of a TrainSet to fit the temperature on, with a label for the first subword of each word, see
             `training.calibration`; None: the model gets no temperature.
+        section: key of `training` in the config, for the remedies of errors.
         marker: content of the completion marker of the parent folder of `out`. The process that saves the model commits that
             folder as soon as the model is complete, see `storage.stage_dir.commit_dir`. None: nothing is committed.
     """
@@ -45,6 +46,7 @@ class TrainJob:
     distill_weight: float = 0.0
     languages: list[str] = field(default_factory=list)
     calibration: str | None = None
+    section: str = "training"
     marker: dict[str, Any] | None = None
 
     @property
@@ -65,7 +67,7 @@ class TrainJob:
 
     def identity(self) -> dict[str, Any]:
         """What the weights depend on, as JSON values. A checkpoint belongs to the job of the same identity."""
-        return {key: value for key, value in self.to_dict().items() if key not in ("marker", "calibration")}
+        return {key: value for key, value in self.to_dict().items() if key not in ("marker", "calibration", "section")}
 
 
 @dataclass

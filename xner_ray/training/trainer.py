@@ -28,6 +28,7 @@ from xner_ray.training.freezing import freeze
 from xner_ray.training.head_bias import start_at_frequencies
 from xner_ray.training.job import Result, TrainJob
 from xner_ray.training.losses import LOSSES, soft_targets
+from xner_ray.training.memory import explained_memory
 from xner_ray.training.optimizer import build_optimizer
 from xner_ray.training.random_state import RandomState
 
@@ -44,9 +45,11 @@ def train(job: TrainJob, backend: TrainBackend, device: str | None = None) -> tu
 
     Raises:
         ValueError: the training data has no rows.
-        UserError: `num_frozen_layers` is more than the model has, or the loss or the gradient is not finite.
+        UserError: `num_frozen_layers` is more than the model has, the loss or the gradient is not finite, or the memory of the
+            device is exhausted.
     """
-    return Trainer(job, backend, device).train()
+    with explained_memory(job):
+        return Trainer(job, backend, device).train()
 
 
 class Trainer:
@@ -94,7 +97,8 @@ class Trainer:
         result, logged = state.result, time.monotonic()
         began = logged - result.seconds
         for n in range(result.steps, num_steps):
-            loss = self.forward_backward(self.steps[n])
+            with explained_memory(job, int(self.data.ids.lengths.max())):
+                loss = self.forward_backward(self.steps[n])
             self.scaler.unscale_(self.optimizer)
             trained = [p for p in self.model.parameters() if p.requires_grad]
             norm = torch.nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
@@ -158,7 +162,7 @@ class Trainer:
             return
         problem = f"the training of `{self.job.name}` diverged: its loss or gradient is not finite at step {step}"
         remedy = "lower learning_rate, raise warmup_ratio, or set precision to fp32"
-        raise UserError(problem, file=self.job.out, key="training.learning_rate", remedy=remedy)
+        raise UserError(problem, file=self.job.out, key=f"{self.job.section}.learning_rate", remedy=remedy)
 
     def _log(self, line: str) -> None:
         if self.backend.rank == 0:

@@ -82,10 +82,11 @@ class TrainAligner(Stage):
         if piece := missing.get(TRAINED):
             if not (piece.path / "data.npz").exists():
                 _write_examples(ctx, inputs["ingest"], inputs["teacher"], start, piece.path / "data.npz")
+            names = "aligner", "aligner.training"
             if settings.similarity_weight < 1:
                 data, more = TrainSet.load(piece.path / "data.npz"), "raise aligner.num_examples"
-                warn_of_few_steps(ctx, "aligner", "aligner.training", data, settings.training, more)
-            ctx.executor.train([train_job(piece, "aligner", start, LABELS, settings.training, ctx.config.seed)])
+                warn_of_few_steps(ctx, *names, data, settings.training, more)
+            ctx.executor.train([train_job(piece, *names, start, LABELS, settings.training, ctx.config.seed)])
         if piece := missing.get(PROJECTOR):
             paths = {p.key: p.path for p in self.directories(ctx, inputs)}
             _assemble(ctx, start, paths, piece.path / "model", _measure(ctx, paths))

@@ -202,7 +202,8 @@ def _job(ctx: Context, piece: PieceDir, spec: ModelSpec) -> TrainJob:
     if truncated:
         ctx.log(f"[{spec.name}] {truncated} sentences are longer than {limit} tokens and were truncated")
     own = spec.training == ctx.config.student.source_training != ctx.config.teacher.training
-    warn_of_few_steps(ctx, spec.name, "student.source_training" if own else "teacher.training", data, spec.training)
+    section = "student.source_training" if own else "teacher.training"
+    warn_of_few_steps(ctx, spec.name, section, data, spec.training)
     calibration = save_calibration(ctx, piece, start, labels, spec.drop_types)
     source = [ctx.config.source_language]
-    return train_job(piece, spec.name, start, labels, spec.training, seed, source, calibration)
+    return train_job(piece, spec.name, section, start, labels, spec.training, seed, source, calibration)

@@ -188,6 +188,7 @@ def _job(ctx: Context, inputs: Inputs, piece: PieceDir, language: str, encoder: 
     ctx.log(f"[{name}] {len(data.ids):,} sentences, {len(data.ids.values):,} tokens, {text}")
     if truncated:
         ctx.log(f"[{name}] {truncated} sentences are longer than the model and were truncated")
-    warn_of_few_steps(ctx, name, "student.training", data, config.training)
+    section = "student.training"
+    warn_of_few_steps(ctx, name, section, data, config.training)
     calibration = save_calibration(ctx, piece, start, labels, drop_types(ctx.config, language))
-    return train_job(piece, name, start, labels, training, seed, [language], calibration)
+    return train_job(piece, name, section, start, labels, training, seed, [language], calibration)

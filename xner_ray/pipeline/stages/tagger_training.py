@@ -112,6 +112,7 @@ def save_calibration(ctx: Context, piece: PieceDir, start: Path, labels: list[st
 def train_job(
     piece: PieceDir,
     name: str,
+    section: str,
     start: Path,
     labels: list[str],
     training: TrainingConfig,
@@ -119,7 +120,12 @@ def train_job(
     languages: Sequence[str] = (),
     calibration: str | None = None,
 ) -> TrainJob:
-    """Return a training that reads its data from the piece's directory, and commits the piece when the model is saved."""
+    """Return a training that reads its data from the piece's directory, and commits the piece when the model is saved.
+
+    Args:
+        piece: of the model.
+        name, section, start, labels, training, seed, languages, calibration: see `TrainJob`.
+    """
     return TrainJob(
         name,
         str(start),
@@ -130,5 +136,6 @@ def train_job(
         out=str(piece.path / "model"),
         languages=list(languages),
         calibration=calibration,
+        section=section,
         marker={"items": digest(piece.piece.items)},
     )
