@@ -52,11 +52,37 @@ def test_a_task_whose_process_died_too_often_is_an_error(job, tmp_path):
     progress, one = tmp_path / "train-x.log", replace(job, out=str(tmp_path / "model"))
     threads = torch.get_num_threads()  # train_here sets them for this whole process
     tries = ray_tasks._tries_file(progress, 0)
-    tries.write_bytes(b"\0")
+    ray_tasks.write_json(tries, {"tries": 1, "progress": [0, 0]})
     ray_tasks._train_part([one], progress, 0, threads, 300.0)
     assert progress.read_text().startswith(f"[{job.name}] its process died; try 2 of 4\n")
-    assert (tmp_path / "model" / "training.json").exists() and tries.stat().st_size == 2
-    tries.write_bytes(bytes(ray_tasks.MAX_TRIES))
+    assert (tmp_path / "model" / "training.json").exists() and json.loads(tries.read_text())["tries"] == 2
+    left = replace(one, out=str(tmp_path / "other"), section="aligner.training")
+    ray_tasks.write_json(tries, {"tries": ray_tasks.MAX_TRIES, "progress": [1, 0]})
     with pytest.raises(UserError, match="died 4 times") as e:
-        ray_tasks._train_part([one], progress, 0, threads, 300.0)
-    assert e.value.key == "student.training.max_micro_batch_tokens" and "ray.num_cpus" in e.value.remedy
+        ray_tasks._train_part([one, left], progress, 0, threads, 300.0)
+    assert (e.value.file, e.value.key) == (left.out, "aligner.training.max_micro_batch_tokens")
+    assert "ray.num_cpus" in e.value.remedy
+
+
+def test_deaths_of_a_training_that_comes_further_are_no_error(job, tmp_path, monkeypatch):
+    """Spot nodes end a training more often than MAX_TRIES."""
+    progress, one = tmp_path / "train-x.log", replace(job, out=str(tmp_path / "model"))
+
+    def die(jobs, *_):
+        """Save a checkpoint of one more step, and end as a dead process does."""
+        steps = ray_tasks.checkpoint_steps(jobs[0].checkpoint_folder) + 1
+        jobs[0].checkpoint_folder.mkdir(exist_ok=True)
+        (jobs[0].checkpoint_folder / "state.json").write_text(json.dumps({"result": {"losses": [1.0] * steps}}))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray_tasks, "train_here", die)
+    for _ in range(2 * ray_tasks.MAX_TRIES):
+        with pytest.raises(KeyboardInterrupt):
+            ray_tasks._train_part([one], progress, 0, 1, 300.0)
+    assert set(progress.read_text().splitlines()) == {f"[{job.name}] its process died; try 2 of 4"}
+    (one.checkpoint_folder / "state.json").unlink()
+    monkeypatch.setattr(ray_tasks, "train_here", lambda *_: None)  # it dies without a checkpoint
+    for _ in range(ray_tasks.MAX_TRIES - 1):
+        ray_tasks._train_part([one], progress, 0, 1, 300.0)
+    with pytest.raises(UserError, match="died 4 times"):
+        ray_tasks._train_part([one], progress, 0, 1, 300.0)

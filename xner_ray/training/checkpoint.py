@@ -28,6 +28,12 @@ def is_trained(job: TrainJob) -> bool:
     return (out.parent / MARKER if job.marker is not None else out / "training.json").exists()
 
 
+def checkpoint_steps(folder: Path) -> int:
+    """The steps of the checkpoint in a folder; 0: there is none."""
+    file = folder / "state.json"
+    return len(json.loads(file.read_text())["result"]["losses"]) if file.exists() else 0
+
+
 def save_model(model, job: TrainJob, result: Result, log: Callable[[str], None] = print) -> None:
     """Write weights (safetensors), tokenizer, temperature and `training.json`.
 
@@ -47,9 +53,8 @@ def save_model(model, job: TrainJob, result: Result, log: Callable[[str], None] 
 
     def write(folder: Path) -> None:
         for key in [key for key in vars(model.config) if key.startswith("xner_")]:
-            delattr(
-                model.config, key
-            )  # of the model that the training started from, such as the labels of an adopted one
+            # Of the model that the training started from, such as the labels of an adopted one.
+            delattr(model.config, key)
         model.save_pretrained(folder)
         if not list(folder.glob("*.safetensors")):
             raise RuntimeError(f"Transformers wrote no weights for {out}")
