@@ -57,6 +57,28 @@ def test_hours_of_a_gpu_are_not_guessed(tmp_path):
     assert by_stage["label"].price == pytest.approx(3 * 2400 / 10 / 3600)
 
 
+@pytest.mark.parametrize("variable", [True, False])
+def test_hours_of_a_cluster_are_not_those_of_this_machine(tmp_path, monkeypatch, variable):
+    if variable:
+        monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    address = [] if variable else ["ray.address=head:6379"]
+    plan, by_stage = costs(demo(tmp_path, *address), cpu_price=1.0, gpu_price=1.0)
+    for stage in ("teacher", "aligner", "label", "student"):
+        assert by_stage[stage].hours is None and by_stage[stage].unit == "device", stage
+    assert by_stage["ingest"].hours > 0 and by_stage["ingest"].unit == "CPU core"
+    assert plan.price is None and "GFLOP/s" not in str(plan.stages) and "EPYC" not in str(plan.notes)
+    rate = "{stage: label, pairs_per_second: 10, device: H100, model: embedded + embedded, source: mine}"
+    label = costs(demo(tmp_path, *address, f"refresh.rates=[{rate}]"))[1]["label"]
+    assert label.hours == pytest.approx(2400 / 10 / 3600) and (label.unit, label.source) == ("GPU", "mine")
+
+
+def test_stages_without_models_take_no_gpu(tmp_path):
+    config = demo(tmp_path, "ray.max_gpus=2", f"data={tmp_path}")
+    ingest = config.ingest.model_copy(update={"max_pairs_per_language": None})
+    _, by_stage = costs(config.model_copy(update={"sample": None, "ingest": ingest}))  # pairs are not known
+    assert (by_stage["ingest"].hours, by_stage["ingest"].unit) == (None, "CPU core")
+
+
 @pytest.mark.parametrize(
     ("resources", "max_gpus", "unit", "number"),
     [("2 CPUs", 0, "CPU core", 2), ("4 GPUs (H100), 64 CPUs", 4, "GPU", 4)],

@@ -1,7 +1,8 @@
 """Hours, disk and cost of a run, for `xner plan`. All speeds are measured: by earlier runs, by this machine, or in `bench/`.
 
 Earlier runs in the output folder come first, then the key `refresh.rates`. Without these, hours of CPUs follow from the floating
-point operations of a run and the speed of this machine. Without a measured rate of a GPU there are no hours of GPUs.
+point operations of a run and the speed of this machine. Without a measured rate there are no hours of GPUs, nor of a cluster,
+whose nodes a plan does not know.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class StageCost:
     Attributes:
         stage: name of the stage.
         hours: of `unit`; None: no speed was measured.
-        unit: `CPU core` or `GPU`.
+        unit: `CPU core`, `GPU`, or `device` if the devices of the cluster are not known.
         source: where the speed comes from, or why there is none.
         price: of all hours; None: the price of an hour is not known, or not all hours are.
         at_least: there are more hours, which are not known.
@@ -107,9 +108,10 @@ def plan_costs(
     todo = {plan.stage: plan.share_to_do for plan in stages if not plan.is_done}
     work, local = estimate_workload(config), cluster_address(config.ray) is None
     machine = LocalMachine(config.ray) if local else None
-    gpus = bool(config.ray.max_gpus or (machine and machine.nodes[0]["GPU"]))
+    has_gpus = bool(config.ray.max_gpus or (machine and machine.nodes[0]["GPU"]))
+    gpus = None if not (local or has_gpus) else has_gpus
     rates = [*config.refresh.rates, *measured_rates(_earlier_runs(Path(config.out)))]
-    flops = 0.0 if gpus or not work.flop else measure_matrix_flops()
+    flops = measure_matrix_flops() if gpus is False and work.flop else 0.0
     costs = []
     notes = list(work.notes)
     for stage in ("ingest", "teacher", "aligner", "label", "filter", "student"):
@@ -140,9 +142,9 @@ def plan_costs(
 
 
 def _measured(
-    config: Config, stage: str, pairs: int | None, rates: Sequence[RateConfig], gpus: bool
+    config: Config, stage: str, pairs: int | None, rates: Sequence[RateConfig], gpus: bool | None
 ) -> StageCost | None:
-    """By a rate in pairs per second; None: there is none for the kind of device of the run."""
+    """By a rate in pairs per second; None: there is none for the kind of device of the run (`gpus` None: any kind)."""
     if not pairs or stage in TRAINED_STAGES:
         return None
     if stage != "label":
@@ -152,7 +154,7 @@ def _measured(
     for cost in reversed(stage_costs(stage, pairs, rates, model_names(config))):
         if (
             cost.hours is not None
-            and ("GPU" in _unit(cost.device)) == gpus
+            and gpus in (None, _unit(cost.device) == "GPU")
             and not cost.source.endswith("without models")
         ):
             return StageCost(stage, cost.hours * _number(cost.device), _unit(cost.device), cost.source)
@@ -173,8 +175,12 @@ def _number(device: str) -> float:
     return float(match[1]) if match else 1.0
 
 
-def _computed(stage: str, work: Workload, matrix_flops: float, gpus: bool) -> StageCost:
-    if gpus:
+def _computed(stage: str, work: Workload, matrix_flops: float, gpus: bool | None) -> StageCost:
+    has_model = stage == "label" or stage in TRAINED_STAGES
+    if has_model and gpus is None:
+        source = "no rate was measured with these models on the cluster; a first run measures labeling"
+        return StageCost(stage, None, "device", source)
+    if has_model and gpus:
         source = "no rate of a GPU was measured with these models; a first run measures labeling"
         return StageCost(stage, None, "GPU", source)
     if stage not in work.flop:
