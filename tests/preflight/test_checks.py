@@ -14,6 +14,7 @@ from xner_ray.preflight.checks import (
     check_model_files,
     check_precision,
     check_training,
+    committed_precision,
     configured_models,
     configured_precisions,
     first_unplaced,
@@ -66,6 +67,20 @@ def test_old_wheels_are_not_the_remedy_for_new_gpus():
 def test_gpu_that_torch_does_not_see_is_an_error():
     with pytest.raises(UserError, match=r"torch 2\.13\.0\+cpu sees no GPU on a node that has V100"):
         check_gpu(gpu(None, (), "V100", "2.13.0+cpu"))
+
+
+def test_precision_of_committed_shards_is_not_blamed_on_the_config():
+    """`auto` was bf16 on the A100 of the first night, and the second night has a V100."""
+    with pytest.raises(UserError, match="committed shards") as e, committed_precision("bf16"):
+        check_precision(gpu(V100, CU126), {"label.precision": "bf16"})
+    assert e.value.key == "label.accelerator_type" and "auto" not in e.value.remedy
+    with pytest.raises(UserError) as e, committed_precision(None):
+        check_precision(gpu(V100, CU126), {"label.precision": "bf16"})
+    assert e.value.key == "label.precision"
+    other = UserError("the aligner's weights overflow in torch.float16", key="label.precision", remedy="x")
+    with pytest.raises(UserError) as e, committed_precision("bf16"):
+        raise other
+    assert e.value is other
 
 
 def test_auto_precision_depends_on_the_architecture():

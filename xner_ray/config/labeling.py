@@ -34,7 +34,7 @@ class LabelConfig(StrictModel):
         None,
         min_length=1,
         description="Kind of GPU that labeling uses, by Ray's name, such as H100 or A10G. Other nodes get no actor with"
-        " models. Default: the only kind of GPU in the cluster.",
+        " models. Default: the kind with most GPUs, or that of the first node if no GPU is up.",
     )
     output_uri: str | None = Field(
         None, description="Folder or URL, such as s3://bucket/prefix, for labeled shards. Default: `out`."

@@ -6,9 +6,10 @@ device, or wait forever. `probes.py` collects the facts.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +144,30 @@ def check_precision(gpu: Gpu, precisions: Mapping[str, str]) -> str:
     auto = "bf16" if has_bf16 else "fp16, with loss scaling in training"
     fixed = ", ".join(f"{key}={precision}" for key, precision in precisions.items() if precision != "auto")
     return f"auto is {auto}" + (f"; {fixed}" if fixed else "")
+
+
+@contextlib.contextmanager
+def committed_precision(precision: str | None) -> Iterator[None]:
+    """Explain a GPU without the precision of the committed shards, which no value of `label.precision` can change.
+
+    Args:
+        precision: of the committed shards; None: no shard is committed, so the config decides.
+
+    Raises:
+        UserError: the check in the block found no such precision.
+    """
+    try:
+        yield
+    except UserError as e:
+        error = getattr(e, "cause", e)  # Ray wraps the error of a task
+        if precision is None or error.key != "label.precision" or precision not in error.problem:
+            raise
+        raise UserError(
+            f"{error.problem}, and the committed shards of this run are in {precision}",
+            key="label.accelerator_type",
+            remedy=f"set label.accelerator_type to a kind of GPU that has {precision}, such as A100 or H100; or label all"
+            " shards again with label.precision=fp16",
+        ) from None
 
 
 def configured_precisions(config: Config) -> dict[str, str]:

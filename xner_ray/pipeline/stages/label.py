@@ -29,6 +29,7 @@ from xner_ray.pipeline.stage import Inputs, Piece, PieceDir, Stage
 from xner_ray.pipeline.stages.aligner_checks import check_aligner
 from xner_ray.pipeline.stages.ingest import Ingested
 from xner_ray.pipeline.stages.model_checks import check_teachers, compare_with_dev
+from xner_ray.preflight.checks import committed_precision
 from xner_ray.preflight.labeling_checks import check_labeling
 from xner_ray.storage.fingerprint import hash_file
 from xner_ray.storage.manifest_table import Manifests
@@ -179,7 +180,8 @@ class Label(Stage):
             log_context=LogContext.of(ctx.config.name),
             pretokenized=pools.prepare is not None,
         )
-        device = check_labeling(ctx.config, pools, list(shards), job, ctx.log)
+        with committed_precision(precision):
+            device = check_labeling(ctx.config, pools, list(shards), job, ctx.log)
         # One precision and one kind of GPU for all shards of a run, whatever node an actor is on.
         job = replace(job, models=replace(job.models, precision=device.precision))
         pools = replace(pools, accelerator_type=device.accelerator_type)
