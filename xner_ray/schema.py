@@ -21,9 +21,8 @@ PAIR = pa.schema(
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),  # of the target side, ISO 639-1
-        pa.field(
-            "pair_id", pa.int64(), nullable=False
-        ),  # unique within (corpus, language): the line or id in the corpus
+        # Unique within (corpus, language): the line or id in the corpus.
+        pa.field("pair_id", pa.int64(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("target", pa.string(), nullable=False),
         pa.field("corpus_score", pa.float32()),
@@ -54,9 +53,8 @@ PROJECTION = pa.struct(
     ]
 )
 PROJECTIONS = pa.field("projections", pa.list_(PROJECTION), nullable=False)
-FAULT = pa.field(
-    "fault", pa.string()
-)  # `stage: reason` if the models failed on the row, else null. Then its lists are empty.
+# `stage: reason` if the models failed on the row, else null. Then its lists are empty.
+FAULT = pa.field("fault", pa.string())
 ALIGNED = LABELED.append(PROJECTIONS).append(FAULT)
 
 # Subwords and words of both sides. CPU actors compute them before a shard reaches a GPU. They are not stored.

@@ -97,9 +97,8 @@ def select_disjoint(
     """
     query_ids, starts, ends = candidates.query_ids, candidates.starts, candidates.ends
     is_chosen, remaining = np.zeros(len(candidates), bool), ranking[np.argsort(row_ids[ranking], kind="stable")]
-    name_surfaces = (
-        query_ids * (int(surface_ids.max(initial=0)) + 1) + surface_ids
-    )  # one number for each (query, surface)
+    # One number for each (query, surface).
+    name_surfaces = query_ids * (int(surface_ids.max(initial=0)) + 1) + surface_ids
     is_known, num_surfaces = np.zeros(len(candidates), bool), np.zeros(len(max_surfaces), np.int64)
     while len(remaining):
         is_best = group_starts(row_ids[remaining])  # the first of each pair

@@ -203,9 +203,8 @@ class Collection:
     def _new_sources(self, sources: Sequence[Source], tree: dict[str, Any]) -> list[tuple[Source, dict[str, Any]]]:
         """New sources with a free label, and their identities, in the order of precedence."""
         new = []
-        taken = set(
-            tree["labels"]
-        )  # also by the sources before: a corpus may be named like the second version of another
+        # Also by the sources before: a corpus may be named like the second version of another.
+        taken = set(tree["labels"])
         for source in sorted(sources, key=lambda s: s.corpus.name):
             identity = source_identity(source)
             if tree["corpora"].get(source.corpus.name, {}).get("identity") != identity:

@@ -30,9 +30,8 @@ _JOINED = re.compile(r"(?P<position>[BIESLUMW])(?P<type>[^\W\d_].*)")  # BPER
 _OUTSIDE = re.compile(r"O|OUTSIDE|\[.*\]|<.*>", re.IGNORECASE)  # [CLS] and <pad> are no entities either
 _SUBWORD = "X"  # label of subwords after the first, in lists with positions
 _UNNAMED = re.compile(r"(?:LABEL_)?\d*", re.IGNORECASE)
-_POSITION_ALONE = re.compile(
-    r"[BIESLUMW]", re.IGNORECASE
-)  # B, I, O of models of one nameless type, such as key phrases
+# B, I, O of models of one nameless type, such as key phrases.
+_POSITION_ALONE = re.compile(r"[BIESLUMW]", re.IGNORECASE)
 _MAX_LISTED = 40  # labels in an error
 
 

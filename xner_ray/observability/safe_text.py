@@ -14,9 +14,8 @@ import unicodedata
 from collections.abc import Mapping
 
 _KEPT = "\n\t\u00ad\u200c\u200d"  # a soft hyphen and the joiners belong to words of some languages
-_SUSPECT = re.compile(
-    r"[^\n\t\x20-\x7e\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0600\u4e00-\u9fff]"
-)  # so that plain text is fast
+# So that plain text is fast.
+_SUSPECT = re.compile(r"[^\n\t\x20-\x7e\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0600\u4e00-\u9fff]")
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, invisible formats, lone surrogates, separators of lines
 STARS = "***"
 _SECRETS = (

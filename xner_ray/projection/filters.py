@@ -41,6 +41,7 @@ from xner_ray.text.arrow_kernels import (
 )
 from xner_ray.text.decontamination import EvaluationSentences
 
+# In the order in which they are applied.
 _FILTERS = (
     schema.QUARANTINED,
     schema.CONTAMINATION,
@@ -49,7 +50,7 @@ _FILTERS = (
     schema.MENTION_MISMATCH,
     schema.OVERLAP,
     schema.LOW_SCORE,
-)  # in the order in which they are applied
+)
 
 
 def assign_verdicts(

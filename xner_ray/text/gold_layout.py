@@ -19,12 +19,10 @@ from typing import NamedTuple
 from xner_ray.errors import UserError
 from xner_ray.text.tag_schemes import TAG
 
-_CHUNK_TYPES = frozenset(
-    ("NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP")
-)  # CoNLL-2000 and 2003
-_MIN_TAGGED = (
-    0.95  # fraction of lines whose column holds a tag, so that a wrong tag is reported and not a wrong column
-)
+# CoNLL-2000 and 2003.
+_CHUNK_TYPES = frozenset(("NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"))
+# Fraction of lines whose column holds a tag, so that a wrong tag is reported and not a wrong column.
+_MIN_TAGGED = 0.95
 _MIN_AGREEMENT = 0.5  # of the tags of a prediction with gold; inner and outer entities nearly always differ
 _POSITION = re.compile(r"(\S)(\d{1,2})")
 _HAN = re.compile("[\u3400-\u9fff]")

@@ -37,9 +37,8 @@ from xner_ray.encoders.row_guard import without_failing_rows
 from xner_ray.text.cldr import cldr_translations
 from xner_ray.text.languages import get_language
 
-MAX_CHARACTERS = (
-    320  # of a side; one third of it in Chinese and Japanese (zh 0.33, ja 0.42, th 0.94 of the English length)
-)
+# Of a side; one third of it in Chinese and Japanese (zh 0.33, ja 0.42, th 0.94 of the English length).
+MAX_CHARACTERS = 320
 NEGATIVE = "negative"  # key of `ExampleReport.counts`
 
 

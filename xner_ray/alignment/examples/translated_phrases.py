@@ -81,9 +81,8 @@ def _draw_runs(
 ) -> list[tuple[int, int]]:
     """A few runs of words with letters, of one word to `MAX_PHRASE_WORDS`, that overlap no taken span and no other run."""
     words = tokenize_words(text, language)
-    is_free = [
-        any(map(str.isalpha, text[a:b])) and all(b <= c or d <= a for c, d in taken) for a, b in words
-    ]  # a digit or a mark is in no phrase
+    # A digit or a mark is in no phrase.
+    is_free = [any(map(str.isalpha, text[a:b])) and all(b <= c or d <= a for c, d in taken) for a, b in words]
     runs = [
         (words[i][0], words[j][1])
         for i in range(len(words))

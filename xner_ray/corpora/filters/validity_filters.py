@@ -24,9 +24,8 @@ EXCERPT = 200  # characters of both sides together
 _BREAKS = "[\t\n\v\f\r\u0085\u2028\u2029]+"
 _NUMBER = r"^\s*[+-]?(\d{1,30}(\.\d{0,60})?|\.\d{1,60})([eE][+-]?\d{1,2})?\s*$"
 _ESCAPES = {i: f"\\x{i:02x}" for i in [*range(32), *range(127, 160)]}
-_ESCAPES |= {
-    0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)
-}  # the result of surrogateescape for bad bytes
+# The result of surrogateescape for bad bytes.
+_ESCAPES |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
 _ESCAPES |= {0x5C: "\\\\", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 

@@ -121,9 +121,8 @@ class CorpusReader:
             if source.corpus.min_score is not None:
                 if chunk.score is None:
                     raise _no_scores(source)
-                below = (
-                    parse_scores(chunk)[0] < source.corpus.min_score
-                )  # false for nan, which a validity filter reports
+                # False for nan, which a validity filter reports.
+                below = parse_scores(chunk)[0] < source.corpus.min_score
                 count.below_score += int(below.sum())
                 chunk = to_chunk(to_table(chunk).filter(pa.array(~below))) if below.any() else chunk
             yield chunk
