@@ -77,9 +77,11 @@ def train_in_tasks(
 def _train_part(jobs: list[TrainJob], progress: Path, number: int, threads: int, checkpoint_seconds: float) -> None:
     """One task: its models, one after another. Counts its tries in a file, because the process may die."""
     tries_file, progress_now = _tries_file(progress, number), _progress(jobs)
-    before = json.loads(tries_file.read_text()) if tries_file.exists() else {"tries": 0, "progress": progress_now}
-    # Of the tries before, the last one alone began at the present checkpoint or reached it.
-    tries = before["tries"] if before["progress"] == progress_now else 1
+    tries = 0
+    if tries_file.exists():
+        before = json.loads(tries_file.read_text())
+        # A try that came further counts alone.
+        tries = before["tries"] if before["progress"] == progress_now else 1
     job = next((job for job in jobs if not is_trained(job)), jobs[0])
     if tries == MAX_TRIES:
         raise UserError(
