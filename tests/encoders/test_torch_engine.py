@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from xner_ray.encoders.device_errors import NoGpuError
 from xner_ray.encoders.engine_base import deduplicate_rows
 from xner_ray.encoders.ragged import Ragged
+from xner_ray.encoders.torch_engine import TorchEngine
 
 
 def test_deduplicate_rows():
@@ -43,19 +45,47 @@ def test_half_precision_is_close(tiny_encoder, texts, encode):
     assert np.abs(difference).max() < 0.02
 
 
-def test_out_of_memory_halves_the_budget(tiny_encoder, texts, encode, monkeypatch):
+EXHAUSTED = [
+    torch.OutOfMemoryError("out of memory"),
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("error", EXHAUSTED)
+def test_out_of_memory_halves_the_budget(tiny_encoder, texts, encode, monkeypatch, error):
     encoded = encode(tiny_encoder, texts, max_batch_tokens=512, precision="fp32")
     engine = encoded.engine
     expected, forward = engine.probabilities(encoded.ids), engine.model.forward
 
     def small_device(input_ids, **rest):
         if input_ids.numel() > 130:
-            raise torch.OutOfMemoryError("out of memory")
+            raise error
         return forward(input_ids=input_ids, **rest)
 
     monkeypatch.setattr(engine.model, "forward", small_device)
     assert np.allclose(engine.probabilities(encoded.ids), expected, atol=1e-5)
     assert engine.stats.oom_backoffs == 2
+
+
+def test_other_errors_of_the_device_do_not_change_the_budget(tiny_encoder, texts, encode, monkeypatch):
+    encoded = encode(tiny_encoder, texts, max_batch_tokens=512, precision="fp32")
+
+    def lost_device(**inputs):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(encoded.engine.model, "forward", lost_device)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        encoded.engine.probabilities(encoded.ids)
+    assert encoded.engine.max_batch_tokens == 512
+
+
+def test_a_missing_gpu_is_not_replaced_by_the_cpu(tiny_encoder, encode, monkeypatch):
+    model = encode(tiny_encoder, ["anna"], precision="fp32").engine.model
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(NoGpuError):
+        TorchEngine(model, device="cuda")
+    assert TorchEngine(model).device.type == "cpu"
 
 
 def nan_below_fp32(engine, monkeypatch):

@@ -23,6 +23,8 @@ class PoisonFunction:
             f.write("start\n")
         if fail_to_start == "user":
             raise UserError("no such model", remedy="name another one")
+        if fail_to_start.startswith("CUDA"):
+            raise RuntimeError(fail_to_start)
         if fail_to_start == "hang":
             os.kill(os.getpid(), signal.SIGSTOP)
         elif fail_to_start:
@@ -51,6 +53,8 @@ class PoisonFunction:
                 os.kill(os.getpid(), signal.SIGSEGV)
             if "exit" in text:
                 os._exit(3)
+            if "memory" in text:
+                raise RuntimeError(f"CUDA error: {text.partition(':')[2]}\nCUDA kernel errors might be reported later")
             if "device" in text:
                 raise RuntimeError("CUDA error: device-side assert triggered")
             if "raise" in text:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.poison_function import COLUMN, PoisonFunction
 from xner_ray.errors import UserError
-from xner_ray.labeling.isolation import Bisection, SubprocessWorker
+from xner_ray.labeling.isolation import Bisection, ChildStartError, DeviceLostError, SubprocessWorker
 from xner_ray.labeling.isolation.deadline import BASE_SECONDS, Deadline, count_tokens
 from xner_ray.labeling.isolation.devices import other_gpu
 
@@ -79,6 +79,35 @@ def test_rows_that_kill_the_process_are_quarantined(bisection, tmp_path, text, r
     check(table, {5: f"label: {reason}"})
     # Deaths: the shard, a part of 2 rows, and the row alone, twice.
     assert log(tmp_path).count("start") == 5
+
+
+EXHAUSTED = ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
+
+
+@pytest.mark.parametrize("text", EXHAUSTED)
+def test_exhausted_memory_is_no_lost_device(bisection, tmp_path, text):
+    run = bisection()
+    table, _ = run(shard(30, **{f"memory:{text}": [5]}), "de")
+    check(table, {5: f"label: RuntimeError: CUDA error: {text}"})
+    assert log(tmp_path).count("start") == 1
+    with pytest.raises(ChildStartError, match=f"could not start: RuntimeError: CUDA error: {text[:10]}"):
+        bisection(fail_to_start=f"CUDA error: {text}")
+
+
+def test_memory_that_a_sound_row_exhausts_too_is_a_fault_of_the_device(bisection):
+    run = bisection()
+    run.sound = shard(1, **{"memory:out of memory": [0]})
+    with pytest.raises(DeviceLostError, match="out of memory"):
+        run(shard(30, **{"memory:out of memory": [5]}), "de")
+    run.sound = shard(1)
+    check(
+        run(shard(30, **{"memory:out of memory": [5]}), "de")[0], {5: "label: RuntimeError: CUDA error: out of memory"}
+    )
+
+
+def test_lost_device_at_the_start_gives_its_reason(bisection):
+    with pytest.raises(ChildStartError, match="could not start: RuntimeError: CUDA error: unspecified launch failure"):
+        bisection(fail_to_start="CUDA error: unspecified launch failure")
 
 
 def test_death_that_does_not_recur_quarantines_no_row(bisection, tmp_path):

@@ -64,6 +64,18 @@ def test_autoscaling_pools_start_with_one_actor(up, max_gpus, shards, workers):
         assert len(plan.bundles()) == -(-full.model.size // 2) <= max_gpus
 
 
+@pytest.mark.parametrize("nodes", [[{"CPU": 0.0}], [{"CPU": 8.0, "GPU": 1.0}]])
+def test_committers_grow_with_the_cluster(nodes):
+    plan = plan_pools(LabelConfig(), nodes, 50_000, max_gpus=64)
+    assert plan.commit and plan.model.max_size == 128 and plan.commit.size == 1 and plan.commit.max_size == 16
+
+
+def test_models_run_on_the_gpus_that_are_planned():
+    assert plan_pools(LabelConfig(), [{"CPU": 8.0, "GPU": 1.0}], 100).torch_device == "cuda"
+    assert plan_pools(LabelConfig(), [{"CPU": 0.0}], 100, max_gpus=8).torch_device == "cuda"
+    assert plan_pools(LabelConfig(), [{"CPU": 8.0}], 100).torch_device is None
+
+
 def test_prepare_and_commit_actors_use_no_gpu():
     for nodes, max_gpus in (([{"CPU": 8.0, "GPU": 1.0}], 0), ([{"CPU": 2.0}], 8)):
         plan = plan_pools(LabelConfig(), nodes, 100, max_gpus)

@@ -15,9 +15,23 @@ from xner_ray.alignment.decoding import Decoding
 from xner_ray.alignment.ensemble import FOLDER, save_similarity
 from xner_ray.alignment.projector import LABELS
 from xner_ray.alignment.projector_file import save_projector
+from xner_ray.encoders.device_errors import NoGpuError
 from xner_ray.encoders.load import load_model, save_tokenizer
 from xner_ray.encoders.tokenizer import Tokenizer
-from xner_ray.labeling.shard_functions import AlignFunction, LabelFunction, LabelingModels, TokenizeFunction
+from xner_ray.encoders.torch_engine import TorchEngine
+from xner_ray.errors import UserError
+from xner_ray.labeling.actors import LabelingJob
+from xner_ray.labeling.isolation import ChildStartError, SubprocessWorker
+from xner_ray.labeling.shard_functions import (
+    AlignFunction,
+    LabelAndAlignFunction,
+    LabelFunction,
+    LabelingModels,
+    ShardFunctions,
+    TokenizeFunction,
+)
+from xner_ray.observability.shard_timer import LogContext
+from xner_ray.preflight.labeling_checks import check_models
 from xner_ray.text.tags import label_list
 
 
@@ -109,6 +123,41 @@ def test_nothing_is_tokenized_a_second_time(models, pairs, tmp_path, monkeypatch
     names = {source[e["start"] : e["end"]] for source, row in zip(
         pairs["source"].to_pylist(), table["entities"].to_pylist(), strict=True) for e in row}  # fmt: skip
     assert texts and set(texts) <= names
+
+
+def test_process_whose_gpu_is_gone_does_not_start(models, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    functions = ShardFunctions()
+    with pytest.raises(ChildStartError, match="torch sees no GPU"):
+        SubprocessWorker(LabelAndAlignFunction, functions, replace(models, device="cuda"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(NoGpuError):
+        LabelFunction(replace(models, device="cuda")).tagger("de")
+
+
+def test_gpu_that_torch_does_not_see_is_refused_before_the_run(models, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    job = LabelingJob("unused", ShardFunctions(), models, 0.01, LogContext("test"))
+    assert check_models(job, ["de"]).text == "fp32 on cpu"
+    with pytest.raises(UserError, match="sees no GPU on a node that has GPU 3 of") as e:
+        check_models(replace(job, models=replace(models, device="cuda")), ["de"])
+    assert "nvidia-smi" in e.value.remedy
+
+
+@pytest.mark.parametrize(
+    "problem", ["CUDA error: unspecified launch failure", "CUDA out of memory. Tried to allocate 2 MiB"]
+)
+def test_gpu_that_cannot_run_the_models_is_named_before_the_run(models, monkeypatch, problem):
+    def forward(*args, **kwargs):
+        raise RuntimeError(f"{problem}\nfor debugging")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(TorchEngine, "_forward_probabilities", forward)
+    job = LabelingJob("unused", ShardFunctions(), models, 0.01, LogContext("test"))
+    with pytest.raises(UserError, match=f"GPU 3 of .* cannot run the models: RuntimeError: {problem[:20]}") as e:
+        check_models(job, ["de"])
+    assert "nvidia-smi" in e.value.remedy
 
 
 def test_without_similarity_its_tokens_are_not_made(models, pairs, tmp_path):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from xner_ray.encoders.device_errors import NoGpuError, is_memory_exhausted
 from xner_ray.encoders.engine_base import NOT_FINITE, Batch, BatchedEngine, Fetch, Forward, is_finite
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.token_budget import TokenBudget, auto_budget
@@ -63,12 +64,17 @@ class TorchEngine(BatchedEngine):
         max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
         precision: auto | fp32 | bf16 | fp16, the dtype of the weights, see `choose_precision`.
         device: where to run; None: the GPU if there is one, else the CPU.
+
+    Raises:
+        NoGpuError: the device is `cuda`, and torch sees no GPU.
     """
 
     def __init__(
         self, model, max_batch_tokens: TokenBudget = "auto", precision: str = "auto", device: str | None = None
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise NoGpuError
         if self.device.type == "cuda" and self.device.index is None:  # another thread has another current device
             self.device = torch.device("cuda", torch.cuda.current_device())
         self.dtype = choose_precision(precision, self.device)
@@ -142,7 +148,7 @@ class TorchEngine(BatchedEngine):
 
         Raises:
             ValueError: the result in fp32 is not finite.
-            torch.OutOfMemoryError: the longest row alone does not fit into memory.
+            RuntimeError: the longest row alone does not fit into memory.
         """
         result = self._run_in_memory(run, longest)
         if not is_finite(result) and self.dtype != torch.float32:
@@ -161,8 +167,9 @@ class TorchEngine(BatchedEngine):
         while True:
             try:
                 return run()  # all rows run again, so that their scores come from one batch size
-            except torch.OutOfMemoryError:
-                if self.max_batch_tokens <= longest:
+            except RuntimeError as e:
+                exhausted = isinstance(e, torch.OutOfMemoryError) or is_memory_exhausted(str(e))
+                if not exhausted or self.max_batch_tokens <= longest:
                     raise
             # Not in the `except` block, where the traceback keeps the tensors of the failed batch alive.
             self.max_batch_tokens //= 2

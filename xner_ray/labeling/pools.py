@@ -80,6 +80,11 @@ class Pools:
         """The pools grow with the cluster, so the resources of all nodes are not known yet."""
         return bool(self.model.max_size)
 
+    @property
+    def torch_device(self) -> str | None:
+        """Where the models must run. None: no GPU is planned."""
+        return "cuda" if self.model.resources.get("num_gpus") else None
+
     def total(self, resource: str) -> float:
         """Amount of `num_cpus` or `num_gpus` of all actors at the start."""
         return sum(pool.total(resource) for pool in self.all)
@@ -190,17 +195,18 @@ def _plan_gpu_pools(
     num_cpus = min(CPUS_ON_UNKNOWN_NODE if autoscaling else 1.0, *cpu_shares, 1.0)
     resources: dict[str, Any] = {"num_gpus": config.num_gpus_per_actor, "num_cpus": _round_down(num_cpus)}
     preparers = min(TOKENIZERS_PER_GPU * gpus, shards)
-    commit = Pool(_num_committers(actors, cpus), {"num_cpus": COMMIT_CPUS})
     if autoscaling:
+        commit = Pool(1, {"num_cpus": COMMIT_CPUS}, _num_committers(actors))
         prepare = Pool(1, {"num_cpus": CPUS_ON_UNKNOWN_NODE}, preparers)
         return Pools(Pool(1, resources, actors), 1, f"up to {gpus} GPUs", prepare, commit)
+    # At most a tenth of the CPUs for all committers.
+    commit = Pool(max(1, min(_num_committers(actors), int(0.1 * cpus / COMMIT_CPUS))), {"num_cpus": COMMIT_CPUS})
     prepare = Pool(preparers, {"num_cpus": _round_down(min(1.0, cpus / (3 * preparers)))})
     return Pools(Pool(actors, resources), 1, f"{gpus} GPUs", prepare, commit)
 
 
-def _num_committers(actors: int, cpus: float) -> int:
-    """One for 8 model actors, but at most a tenth of the CPUs for all of them."""
-    return max(1, min(-(-actors // MODEL_ACTORS_PER_COMMITTER), int(0.1 * cpus / COMMIT_CPUS)))
+def _num_committers(actors: int) -> int:
+    return -(-actors // MODEL_ACTORS_PER_COMMITTER)
 
 
 def _sum(nodes: Sequence[NodeResources], name: str) -> float:

@@ -36,6 +36,8 @@ class LabelingModels:
         max_batch_tokens: padded tokens of one forward pass; auto: by the memory of the device.
         precision: auto, fp32, bf16 or fp16.
         num_threads: torch threads of each process.
+        device: where torch runs the models. With `cuda`, a GPU that torch does not see is an error. None: the GPU if there is
+            one, else the CPU.
     """
 
     teachers: dict[str, str]
@@ -45,6 +47,7 @@ class LabelingModels:
     max_batch_tokens: TokenBudget
     precision: str
     num_threads: int
+    device: str | None = None
 
 
 def _similarity(models: LabelingModels) -> str:
@@ -113,7 +116,7 @@ class LabelFunction:
             self.taggers[folder] = (
                 Tagger.load_null(folder)
                 if models.null_model
-                else open_tagger(folder, models.max_batch_tokens, models.precision)
+                else open_tagger(folder, models.max_batch_tokens, models.precision, models.device)
             )
         return self.taggers[folder]
 
@@ -129,7 +132,7 @@ class AlignFunction:
         self.projector = (
             Projector.load_null(models.aligner)
             if models.null_model
-            else Projector.load(models.aligner, models.precision, models.max_batch_tokens)
+            else Projector.load(models.aligner, models.precision, models.max_batch_tokens, models.device)
         )
 
     def __call__(self, table: pa.Table, language: str) -> tuple[pa.Array, dict[str, Any]]:

@@ -208,13 +208,16 @@ def open_named_tagger(model: str, max_batch_tokens: TokenBudget = "auto", precis
     return open_tagger(folder, max_batch_tokens, precision)
 
 
-def open_tagger(folder: str | Path, max_batch_tokens: TokenBudget = "auto", precision: str = "auto") -> BaseTagger:
+def open_tagger(
+    folder: str | Path, max_batch_tokens: TokenBudget = "auto", precision: str = "auto", device: str | None = None
+) -> BaseTagger:
     """The tagger of a folder: trained here, exported to ONNX, or adopted (see `external_teacher`).
 
     Args:
         folder: of a model that this run wrote; see `open_named_tagger` for others.
         max_batch_tokens: padded tokens of a forward pass; auto: by the memory of the device (`token_budget`).
         precision: auto | fp32 | bf16 | fp16. An ONNX export always runs in fp32.
+        device: where torch runs; None: the GPU if there is one, else the CPU. spaCy and ONNX run on the CPU.
 
     Raises:
         UserError: the folder holds no tagger, or its files are missing or broken.
@@ -228,4 +231,4 @@ def open_tagger(folder: str | Path, max_batch_tokens: TokenBudget = "auto", prec
         return spacy_tagger
     if is_onnx_export(folder):
         return Tagger.load_onnx(folder, max_batch_tokens)
-    return Tagger.load(folder, max_batch_tokens, precision)
+    return Tagger.load(folder, max_batch_tokens, precision, device)

@@ -101,7 +101,10 @@ def check_auth(address: str | None, mode: str | None, token: str | None) -> str:
 def check_gpu(gpu: Gpu) -> str:
     """Check that this build of torch has kernels for the GPU. Without them torch fails late, at its first kernel."""
     if gpu.capability is None:
-        remedy = f"install a CUDA build of torch that the node's driver supports; for V100 from {CU126_INDEX}"
+        remedy = (
+            "look at it with nvidia-smi; if it works, install a CUDA build of torch that the node's driver supports"
+        )
+        remedy += f", for V100 from {CU126_INDEX}"
         raise UserError(f"torch {gpu.torch} sees no GPU on a node that has {gpu.name}", remedy=remedy)
     architecture = f"{gpu.name} (sm_{gpu.capability[0]}{gpu.capability[1]})"
     if any(_can_run(kernels, gpu.capability) for kernels in gpu.kernels):

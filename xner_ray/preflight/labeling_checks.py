@@ -6,10 +6,11 @@ load and run in their precision.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +19,10 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.config import Config
+from xner_ray.encoders.device_errors import is_device_lost, is_memory_exhausted
 from xner_ray.errors import UserError
 from xner_ray.labeling.actors import LabelingJob
+from xner_ray.labeling.isolation import device_name
 from xner_ray.labeling.pools import NodeResources, Pools, accelerator_types
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import AlignFunction
@@ -223,14 +226,15 @@ def check_models(job: LabelingJob, languages: list[str]) -> ModelDevice:
 
     from xner_ray.encoders.torch_engine import precision_name
 
-    check_device(job.models.precision)
-    label, align = job.functions.label(job.models), job.functions.align(job.models)
-    tokenize = job.functions.tokenize(job.models) if job.pretokenized else None
+    check_device(job.models.precision, job.models.device)
     pair = pa.table({"source": ["Anna Keller went to Vienna."], "target": ["Anna Keller fuhr nach Wien."]})
-    for language in languages:
-        table = pair.append_column(schema.PRETOKENIZED, tokenize(pair, language)[0]) if tokenize else pair
-        entities, _ = label(table, language)
-        align(table.append_column(schema.ENTITIES, entities), language)
+    with _explained_device_errors():
+        label, align = job.functions.label(job.models), job.functions.align(job.models)
+        tokenize = job.functions.tokenize(job.models) if job.pretokenized else None
+        for language in languages:
+            table = pair.append_column(schema.PRETOKENIZED, tokenize(pair, language)[0]) if tokenize else pair
+            entities, _ = label(table, language)
+            align(table.append_column(schema.ENTITIES, entities), language)
     engine: Any = cast(AlignFunction, align).projector.engine
     for parameter in engine.model.parameters():
         if not torch.isfinite(parameter).all():
@@ -255,15 +259,31 @@ def this_accelerator_type() -> str | None:
     return next(iter(accelerator_types(resources)), None)
 
 
-def check_device(precision: str) -> None:
+@contextlib.contextmanager
+def _explained_device_errors() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as e:
+        reason = f"{type(e).__name__}: {e}".splitlines()[0]
+        if not is_memory_exhausted(reason) and not is_device_lost(str(e)):
+            raise
+        remedy = "look at it with nvidia-smi, end other processes that use it, or exclude its node, and run it again"
+        raise UserError(f"{device_name()} cannot run the models: {reason}", remedy=remedy) from e
+
+
+def check_device(precision: str, device: str | None) -> None:
     """Check kernels and precision of the GPU of this process, if it has one.
 
+    Args:
+        precision: of the models.
+        device: where the models must run, see `LabelingModels`.
+
     Raises:
-        UserError: this torch has no kernels for the GPU, or the GPU does not support the precision.
+        UserError: torch does not see the GPU or has no kernels for it, or the GPU does not support the precision.
     """
     import torch
 
-    if torch.cuda.is_available():
-        gpu = local_gpu("a GPU")
+    if device == "cuda" or torch.cuda.is_available():
+        gpu = local_gpu(device_name())
         check_gpu(gpu)
         check_precision(gpu, {"label.precision": precision})

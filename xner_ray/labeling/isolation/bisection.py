@@ -4,9 +4,10 @@ A shard that fails is split into parts. A part that fails is split again, down t
 because each death costs the start of a process: one bad row in a shard of 2,000 kills it 3 times before it runs alone, not 11.
 
 A shard that hangs is tried once more before it is split, in a new process and on another GPU where the node has one, because a
-hang is more often a fault of the machine than of a row.
+hang is more often a fault of the machine than of a row. Later tables run on the GPU of the actor again.
 
-A shard that kills its process on a GPU is split only if a sound row still runs. If it does not, the GPU is the fault.
+A shard that kills its process on a GPU, or exhausts its memory, is split only if a sound row still runs. If it does not, the GPU
+is the fault. The same is tried after a shard that hung ran on another GPU.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from xner_ray.encoders.device_errors import is_memory_exhausted
 from xner_ray.errors import UserError
 from xner_ray.labeling.isolation.devices import DeviceLostError, other_device
 from xner_ray.labeling.isolation.subprocess_worker import ChildStartError, Done, Failed, SubprocessWorker
@@ -68,7 +70,7 @@ class Bisection:
 
         Raises:
             UserError: the function raised it, or too many rows fail.
-            DeviceLostError: the process dies for a sound row too, or cannot start again.
+            DeviceLostError: the process dies for a sound row too, has no memory for it, or cannot start again.
             RuntimeError: the shard fails, but none of its rows fails alone.
         """
         faults = _faults(table)
@@ -79,13 +81,10 @@ class Bisection:
             answer = self._run(table, rows, language)
             if isinstance(answer, Failed) and answer.hung:
                 log.warning("a shard of %d rows %s; it is tried once more", len(rows), answer.reason)
-                if environment := other_device():
-                    with self._explained_starts():
-                        self.worker.restart(environment)
-                answer = self._run(table, rows, language)
+                answer = self._run_elsewhere(table, rows, language) or self._run(table, rows, language)
             if isinstance(answer, Done):
                 break
-            if answer.died:
+            if _may_be_the_device(answer):
                 self._check_device(language)
             num_before = len(faults)
             self._find_faults(table, rows, language, faults)
@@ -106,13 +105,28 @@ class Bisection:
         with self._explained_starts():
             return self.worker.run(inputs.take(pa.array(rows)) if len(rows) < len(table) else inputs, language)
 
+    def _run_elsewhere(self, table: pa.Table, rows: np.ndarray, language: str) -> Done | Failed | None:
+        """Run a shard on another GPU of the node, and check the GPU of this actor; None: no other GPU can run it."""
+        if not (environment := other_device()):
+            return None
+        answer = None
+        try:
+            self.worker.restart(environment)
+            answer = self.worker.run(table.select(self.input_columns).take(pa.array(rows)), language)
+        except ChildStartError as e:
+            log.warning("another GPU cannot run the shard: %s", e)
+        with self._explained_starts():
+            self.worker.restart()
+        self._check_device(language)
+        return answer
+
     def _check_device(self, language: str) -> None:
         if self.sound is None:
             return
         with self._explained_starts():
             answer = self.worker.run(self.sound, language)
-        if isinstance(answer, Failed) and answer.died:
-            raise DeviceLostError(f"a sound row {answer.reason}")
+        if isinstance(answer, Failed) and _may_be_the_device(answer):
+            raise DeviceLostError(f"with a sound row: {answer.reason}")
 
     @contextlib.contextmanager
     def _explained_starts(self) -> Iterator[None]:
@@ -149,6 +163,10 @@ class Bisection:
                 key="label.max_quarantined",
                 remedy="check the models and the input; if so many rows are really bad, raise the ratio",
             )
+
+
+def _may_be_the_device(answer: Failed) -> bool:
+    return answer.died or is_memory_exhausted(answer.reason)
 
 
 def _faults(table: pa.Table) -> dict[int, str]:

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from xner_ray.encoders.device_errors import is_device_lost, is_memory_exhausted
 from xner_ray.errors import UserError
 from xner_ray.labeling.isolation.deadline import Deadline, count_tokens
 
@@ -32,8 +33,6 @@ log = logging.getLogger(__name__)
 
 MAX_REASON_CHARS = 160
 EXIT_SECONDS = 60.0  # for the end of a killed process
-# After such an error the process can no longer use its GPU, so that every later row would fail too.
-_LOST_DEVICE = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "cudaErrorLaunchFailure")
 
 
 class ShardFunction(Protocol):
@@ -76,7 +75,7 @@ class Failed:
 
 
 class ChildStartError(RuntimeError):
-    """A child process died or hung while it started."""
+    """A child process died or hung while it started, or its device had no memory for the models."""
 
 
 class SubprocessWorker:
@@ -86,18 +85,27 @@ class SubprocessWorker:
         function: class of the function. It is pickled by reference, so the child must be able to import it.
         *arguments: arguments of its constructor, pickled.
         deadline: of a table and of the start of the child.
+        start: start the child now; False: `restart` does it.
 
     Raises:
         UserError: the constructor raised it. `run` can raise it too, when it replaces a child.
-        ChildStartError: the child died or hung while it started.
+        ChildStartError: the child died or hung while it started, or its device had no memory for the models.
         RuntimeError: the constructor raised another error.
     """
 
-    def __init__(self, function: Callable[..., ShardFunction], *arguments: Any, deadline: Deadline | None = None):
+    def __init__(
+        self,
+        function: Callable[..., ShardFunction],
+        *arguments: Any,
+        deadline: Deadline | None = None,
+        start: bool = True,
+    ):
         self.function, self.arguments = function, arguments
         self.deadline = deadline or Deadline()
         self._environment: dict[str, str] = {}
-        self._start()
+        self._has_child = False
+        if start:
+            self._start()
 
     def run(self, table: pa.Table, language: str) -> Done | Failed:
         """Run the function over one table.
@@ -119,16 +127,21 @@ class SubprocessWorker:
             raise answer[0]
         return Done(*answer) if kind == "done" else Failed(answer[0], died=False)
 
-    def restart(self, environment: Mapping[str, str]) -> None:
-        """Replace the child by one with other environment variables, such as those of another GPU."""
+    def restart(self, environment: Mapping[str, str] | None = None) -> None:
+        """Replace the child, if there is one.
+
+        Args:
+            environment: variables that differ from those of this process, such as those of another GPU; None: none differs.
+        """
         self.close()
-        self._environment = dict(environment)
+        self._environment = dict(environment or {})
         self._start()
 
     def close(self) -> None:
-        """Kill the child."""
-        self._process.kill()
-        self._reap()
+        """Kill the child, if there is one."""
+        if self._has_child:
+            self._process.kill()
+            self._reap()
 
     def _start(self) -> None:
         self._pipe, child_end = Pipe()
@@ -137,16 +150,20 @@ class SubprocessWorker:
         paths = [str(Path(__file__).parents[3]), *(p or os.getcwd() for p in sys.path)]
         env = {**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(paths)}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[child_end.fileno()], env=env)
+        self._has_child = True
         child_end.close()
         kind, *answer = self._exchange((self.function, self.arguments), self.deadline.start_seconds)
         if kind == "hung":
             raise ChildStartError(f"{self._name} did not start in {self.deadline.start_seconds:.0f} seconds")
         if kind == "died":
             raise ChildStartError(f"{self._name} {answer[0]} while it started")
+        if kind == "ready":
+            return
+        self.close()
         if kind == "user_error":
             raise answer[0]
-        if kind != "ready":
-            raise RuntimeError(f"{self._name} could not start: {answer[0]}")
+        is_device_error = kind == "lost" or is_memory_exhausted(answer[0])
+        raise (ChildStartError if is_device_error else RuntimeError)(f"{self._name} could not start: {answer[0]}")
 
     def _exchange(self, message: tuple[Any, ...], seconds: float) -> tuple[Any, ...]:
         """The child's answer; ("died", how) or ("hung",) if there is none, and then the child is gone."""
@@ -204,16 +221,15 @@ def _exit_with_parent() -> None:
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, ...]:
-    """Returns ("done", result), ("user_error", error) or ("raised", text)."""
+    """Returns ("done", result), ("user_error", error), ("raised", text), or ("lost", text) if the GPU cannot be used again."""
     try:
         return "done", function(*arguments)
     except UserError as e:
         return "user_error", e
     except Exception as e:
-        if any(text in str(e) for text in _LOST_DEVICE):
-            os.abort()
         first_line = (str(e).splitlines() or [""])[0]
-        return "raised", f"{type(e).__name__}: {first_line}"[:MAX_REASON_CHARS]
+        kind = "lost" if is_device_lost(str(e)) else "raised"
+        return kind, f"{type(e).__name__}: {first_line}"[:MAX_REASON_CHARS]
 
 
 def _construct(pipe: Connection) -> ShardFunction:
@@ -230,6 +246,9 @@ def main() -> None:
         pipe.send(("ready",) if kind == "done" else (kind, function))
         while kind == "done":
             answer = _call(function, *pipe.recv())
+            if answer[0] == "lost":
+                log.error("%s", answer[1])
+                os.abort()
             pipe.send(("done", *answer[1]) if answer[0] == "done" else answer)
 
 

@@ -175,6 +175,7 @@ class Label(Stage):
                 max_batch_tokens=settings.max_batch_tokens,
                 precision=precision or settings.precision,
                 num_threads=pools.num_threads,
+                device=pools.torch_device,
             ),
             max_quarantined=settings.max_quarantined,
             log_context=LogContext.of(ctx.config.name),
