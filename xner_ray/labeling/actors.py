@@ -23,8 +23,8 @@ from xner_ray.labeling.isolation import (
     ChildStartError,
     DeviceLostError,
     SubprocessWorker,
+    device_id,
     device_name,
-    other_device,
 )
 from xner_ray.labeling.shard_functions import LabelAndAlignFunction, LabelingModels, ShardFunctions
 from xner_ray.observability.shard_timer import LogContext, ShardTimer, count_model_actor
@@ -33,7 +33,7 @@ from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.verify import read_table
 
 _NOTES = b"xner.notes"  # metadata key of the notes of earlier stages
-_UNDONE = b"xner.undone"  # metadata key: the device that could not label the shard
+_UNDONE = b"xner.undone"  # metadata key of a shard that was not labeled: see `commit_shard`
 MAX_DEVICE_DEATHS = 3  # of the child of an actor, before its device is left out
 FUNCTION_STAGES = ("tokenize", "label", "align")  # stages that can quarantine rows
 
@@ -102,11 +102,12 @@ def commit_shard(batch: pa.Table, store: str) -> pa.Table:
         store: folder or URL of the shard store.
 
     Returns:
-        One row with the shard's name and counts. If it was not labeled, `undone` names the device and nothing is committed.
+        One row with the shard's name and counts. If it was not labeled, nothing is committed. Then `undone` names the device,
+        `device` is its id, and `problem` says what happened.
     """
     shard, language, table = unpack(batch)
-    if device := (table.schema.metadata or {}).get(_UNDONE):
-        return pa.table({"shard": [shard], "undone": [device.decode()]})
+    if undone := (table.schema.metadata or {}).get(_UNDONE):
+        return pa.table({key: [value] for key, value in {"shard": shard, **json.loads(undone)}.items()})
     input_hash = batch.column("input_hash")[0].as_py()
     entities = int(pc.sum(pc.list_value_length(table.column("entities"))).as_py() or 0)
     counts = {"entities": entities, "quarantined": table.num_rows - table.column("fault").null_count}
@@ -212,14 +213,19 @@ class PrepareShards:
 class LabelAndAlign:
     """Actor: runs teacher and aligner, both in one child process.
 
-    After three deaths of the child for sound rows, the device is left out: the actor gives shards back as they are, slowly, so
-    that the other actors get nearly all of them. `graph.label_shards` sends them through a second graph. The actor stays alive,
-    because Ray would start another one on the same device.
+    After three deaths of the child while it started or for sound rows, the device is left out: the actor gives shards back as
+    they are, slowly, so that the other actors get nearly all of them. `graph.label_shards` sends them through a second graph. The
+    actor stays alive, because Ray would start another one on the same device.
     """
 
     def __init__(self, job: LabelingJob):
         self.device, self.deaths, self.left_out_seconds = device_name(), 0, job.left_out_seconds
-        self.worker = SubprocessWorker(LabelAndAlignFunction, job.functions, job.models)
+        self.problem = ""
+        self.worker = SubprocessWorker(LabelAndAlignFunction, job.functions, job.models, start=False)
+        if job.pretokenized:
+            self._start_child()
+        else:
+            self.worker.restart()
         self.label, self.align = LabelStep(job, self.worker), AlignStep(job, self.worker)
         count_model_actor(job.log_context)
 
@@ -231,21 +237,24 @@ class LabelAndAlign:
             try:
                 return self.align(self.label(batch))
             except DeviceLostError as e:
-                self._replace_child(str(e))
+                self._count_death(str(e))
+                self._start_child()
         _, _, table = unpack(batch)
-        return repack(batch, table.replace_schema_metadata({_UNDONE: self.device}))
+        undone = {"undone": self.device, "device": device_id(), "problem": self.problem}
+        return repack(batch, table.replace_schema_metadata({_UNDONE: json.dumps(undone)}))
 
-    def _replace_child(self, problem: str) -> None:
-        """Count a death, and start a child on another device of the node if there is one."""
-        started = False
-        while not started and self.deaths < MAX_DEVICE_DEATHS:
-            self.deaths += 1
-            log.warning("%s: death %d of %d: %s", self.device, self.deaths, MAX_DEVICE_DEATHS, problem)
+    def _start_child(self) -> None:
+        """Start a child on the device of this actor. A start that fails is a death too."""
+        while self.deaths < MAX_DEVICE_DEATHS:
             try:
-                self.worker.restart(other_device())
-                started = True
+                self.worker.restart()
+                break
             except ChildStartError as e:
-                problem = str(e)
+                self._count_death(str(e))
+
+    def _count_death(self, problem: str) -> None:
+        self.deaths, self.problem = self.deaths + 1, problem
+        log.warning("%s: death %d of %d: %s", self.device, self.deaths, MAX_DEVICE_DEATHS, problem)
 
 
 class CommitShards:

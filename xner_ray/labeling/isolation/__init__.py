@@ -12,7 +12,7 @@ death.
 """
 
 from xner_ray.labeling.isolation.bisection import Bisection
-from xner_ray.labeling.isolation.devices import DeviceLostError, device_name, other_device
+from xner_ray.labeling.isolation.devices import DeviceLostError, device_id, device_name
 from xner_ray.labeling.isolation.subprocess_worker import ChildStartError, ShardFunction, SubprocessWorker
 
 __all__ = [
@@ -21,6 +21,6 @@ __all__ = [
     "DeviceLostError",
     "ShardFunction",
     "SubprocessWorker",
+    "device_id",
     "device_name",
-    "other_device",
 ]

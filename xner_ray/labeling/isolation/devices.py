@@ -16,6 +16,13 @@ class DeviceLostError(Exception):
     """The device of a child process fails for sound rows too."""
 
 
+def device_id() -> str:
+    """Ray's id of the node and the number of the GPU of this process, with a slash between. It never changes, unlike the UUID."""
+    ray: Any = sys.modules.get("ray")
+    node = ray.get_runtime_context().get_node_id() if ray is not None and ray.is_initialized() else ""
+    return f"{node}/{os.environ.get(VISIBLE, '')}"
+
+
 def device_name() -> str:
     """Host, number and UUID of the GPU of this process, as far as they are known."""
     visible = os.environ.get(VISIBLE, "")
