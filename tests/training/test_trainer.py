@@ -190,14 +190,22 @@ def test_exhausted_memory_names_a_remedy_that_works(job, monkeypatch):
     assert "num_frozen_layers" in e.value.key and "freeze_embeddings" in e.value.remedy
 
 
-def test_a_model_that_does_not_fit_is_explained(job, monkeypatch):
-    def exhausted(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), RuntimeError("CUDA error: out of memory"),
+     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")],
+)  # fmt: skip
+def test_a_model_that_does_not_fit_is_explained(job, monkeypatch, error):
+    def fail(*_):
+        raise error
 
-    monkeypatch.setattr("xner_ray.training.trainer.build_optimizer", exhausted)
-    with pytest.raises(UserError, match="out of memory") as e:
+    monkeypatch.setattr("xner_ray.training.trainer.build_optimizer", fail)
+    with pytest.raises(UserError, match="exhausts the memory") as e:
         train(replace(job, section="teacher.training"), SilentBackend(), "cpu")
     assert e.value.key == "teacher.training.num_frozen_layers" and "GPU" in e.value.remedy
+    error = RuntimeError("CUDA error: device-side assert triggered")
+    with pytest.raises(RuntimeError, match="assert"):
+        train(job, SilentBackend(), "cpu")
 
 
 def test_a_very_high_learning_rate_alone_is_no_error(job):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from xner_ray.encoders.device_errors import is_memory_exhausted
 from xner_ray.errors import UserError
 from xner_ray.training.job import TrainJob
 
@@ -24,7 +25,9 @@ def explained_memory(job: TrainJob, longest: int | None = None) -> Iterator[None
     """
     try:
         yield
-    except torch.OutOfMemoryError as e:
+    except RuntimeError as e:
+        if not (isinstance(e, torch.OutOfMemoryError) or is_memory_exhausted(str(e))):
+            raise
         reason, tokens = (str(e).splitlines() or [""])[0], job.training.max_micro_batch_tokens
         # A micro-batch has at least one row, so that a limit below its length changes nothing.
         if longest is not None and tokens > longest:
