@@ -19,6 +19,7 @@ from xner_ray.cli.console import report_user_errors
 from xner_ray.config import Config
 from xner_ray.config.load import load_config
 from xner_ray.pipeline.context import Context
+from xner_ray.pipeline.executors import Executor
 from xner_ray.pipeline.pipeline import build_pipeline
 from xner_ray.pipeline.runner import Runner
 from xner_ray.pipeline.stages.aligner import TrainAligner
@@ -45,7 +46,13 @@ def seed_link(out: str | Path, seed: str) -> Path:
     return Path(out) / "aligner" / f"seed-{seed}"
 
 
-def train_aligners(file: Path, overrides: Sequence[str], seeds: Sequence[str], projection: Path | None) -> list[Path]:
+def train_aligners(
+    file: Path,
+    overrides: Sequence[str],
+    seeds: Sequence[str],
+    projection: Path | None,
+    executor: Executor | None = None,
+) -> list[Path]:
     """Train the aligners that are missing.
 
     Args:
@@ -53,6 +60,7 @@ def train_aligners(file: Path, overrides: Sequence[str], seeds: Sequence[str], p
         overrides: as of `xner run`.
         seeds: of the aligners.
         projection: folder of the gold projection sets; None: `projection` in the config's `data`.
+        executor: of the work; default: Ray.
 
     Returns:
         the links to the projectors, one for each seed.
@@ -62,7 +70,7 @@ def train_aligners(file: Path, overrides: Sequence[str], seeds: Sequence[str], p
     """
     config = load_config(file, overrides)
     languages = sorted({s.language for s in gold_sets(projection or Path(config.data_dir or "", "projection"))})
-    ctx = Context.open(config, file)
+    ctx = Context.open(config, file, executor=executor)
     links = []
     with hold_output(ctx.out, ctx.log):
         teacher = Runner(ctx, build_pipeline(ctx.config)).result("teacher").teacher(config.languages[0])

@@ -9,17 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bench import projection_quality
-from bench.aligners import _overrides
+from bench.aligners import _overrides, seed_link, train_aligners
 from bench.kept import Kept
 from bench.projection_quality import gold_sets, measure, spread
 from bench.quality import quality_of_run
 from tests.harness import small_run
+from tests.harness.stage_context import stage_context
 from xner_ray.config.load import load_config
 from xner_ray.errors import UserError
 from xner_ray.evaluation.text_scores import pipeline_scores
 from xner_ray.results.run_results import RunResults
+from xner_ray.storage.fingerprint import hash_folder
 from xner_ray.text.conll import read_conll
 
 PEER = """#!{python}
@@ -143,3 +146,17 @@ def test_aligners_use_each_corpus_in_the_languages_that_it_has(tmp_path):
     assert [c.name for c in config.corpora_of("it")] == ["flores-wiki", "tatoeba"]
     assert [c.name for c in config.corpora_of("ar")] == ["flores-wiki"]
     assert config.aligner == load_config(real, keys).aligner, json.dumps(keys)
+
+
+def test_aligners_share_the_teacher_and_are_trained_once(sets, tiny_encoder, tmp_path):
+    ctx = stage_context(tmp_path, tiny_encoder)
+    (tmp_path / "tiny.zh.conll").unlink()  # the corpus is German
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(ctx.config.model_dump(mode="json", exclude_unset=True)))
+    links = train_aligners(file, [], ["1", "2"], tmp_path, ctx.executor)
+    assert links == [seed_link(ctx.out, seed) for seed in ("1", "2")]
+    assert hash_folder(links[0]) != hash_folder(links[1])
+    trained = {path: path.stat().st_mtime_ns for path in ctx.out.rglob("model.safetensors")}
+    assert len([path for path in trained if "teacher" in path.parts and "external" not in path.parts]) == 1
+    assert train_aligners(file, [], ["1", "2"], tmp_path, ctx.executor) == links
+    assert {path: path.stat().st_mtime_ns for path in ctx.out.rglob("model.safetensors")} == trained
