@@ -86,6 +86,16 @@ def label_shard(tmp_path: Path, store: Path, *function_actors: Actor) -> Manifes
     return ShardStore(store).manifest("s-1")
 
 
+def test_manifests_note_precision_and_kind_of_gpu(job):
+    real = replace(job, models=replace(job.models, null_model=False, precision="bf16"))
+    assert actors.LabelStep(replace(real, accelerator_type="A100"), None).notes == {
+        "precision": "bf16",
+        "accelerator_type": "A100",
+    }
+    assert actors.LabelStep(real, None).notes == {"precision": "bf16"}
+    assert actors.LabelStep(job, None).notes == {}
+
+
 def test_shard_is_labeled_aligned_and_committed(tmp_path, label_and_align):
     root = str(tmp_path / "store")
     batch = actors.read_shard(descriptor(tmp_path, sentence_pairs(50)), root)

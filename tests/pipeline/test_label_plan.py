@@ -1,4 +1,4 @@
-"""How much of a labeling a plan counts as done."""
+"""How much of a labeling a plan counts as done, and on which GPUs a run continues."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from xner_ray.config import Config
+from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.pipeline.context import Context
 from xner_ray.pipeline.executors import InProcess
 from xner_ray.pipeline.stage import Piece, PieceDir
+from xner_ray.pipeline.stages import label as label_stage
 from xner_ray.pipeline.stages.label import Label
 from xner_ray.storage.shard_store import ShardStore
 from xner_ray.storage.stage_dir import StageDir
@@ -48,3 +50,31 @@ def test_how_many_shards_an_object_store_has_is_not_known(tmp_path):
     assert Label().part_done(ctx, piece) == 0
     piece.dir.create()
     assert Label().part_done(ctx, piece) is None
+
+
+@pytest.mark.parametrize(
+    ("committed", "settings", "kind"),
+    [({}, {}, "V100"), ({"precision": "bf16", "accelerator_type": "A100"}, {}, "A100"),
+     ({"precision": "bf16"}, {}, "V100"),  # of an older version
+     ({"precision": "bf16", "accelerator_type": "H100"}, {}, "V100"),
+     ({"precision": "bf16", "accelerator_type": "A100"}, {"accelerator_type": "V100"}, "V100")],
+)  # fmt: skip
+def test_a_run_continues_on_the_kind_of_gpu_of_its_shards(tmp_path, monkeypatch, committed, settings, kind):
+    ctx, _ = labeling(tmp_path, **settings)
+    types = {"V100": 8, "A100": 1}
+    nodes = [{"CPU": 32.0, "GPU": float(gpus), f"accelerator_type:{name}": 1.0} for name, gpus in types.items()]
+    monkeypatch.setattr(type(ctx.executor), "nodes", lambda self: nodes)
+    seen = []
+
+    def stop(config, pools, shards, job, log):
+        seen.append((pools.accelerator_type, job.models.precision))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(label_stage, "check_labeling", stop)
+    models, shards = (
+        label_stage._Models({"de": "teacher"}, "aligner"),
+        [ShardDescriptor("de-0", "de", "file", 1, "hash")],
+    )
+    with pytest.raises(KeyboardInterrupt):
+        Label()._label(ctx, models, shards, "store", 1, committed)
+    assert seen == [(kind, committed.get("precision", "auto"))]

@@ -74,6 +74,9 @@ def test_precision_of_committed_shards_is_not_blamed_on_the_config():
     with pytest.raises(UserError, match="committed shards") as e, committed_precision("bf16"):
         check_precision(gpu(V100, CU126), {"label.precision": "bf16"})
     assert e.value.key == "label.accelerator_type" and "auto" not in e.value.remedy
+    with pytest.raises(UserError) as e, committed_precision("bf16", "A100"):
+        check_precision(gpu(V100, CU126), {"label.precision": "bf16"})
+    assert e.value.remedy.startswith("set label.accelerator_type=A100")
     with pytest.raises(UserError) as e, committed_precision(None):
         check_precision(gpu(V100, CU126), {"label.precision": "bf16"})
     assert e.value.key == "label.precision"

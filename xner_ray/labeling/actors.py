@@ -61,6 +61,7 @@ class LabelingJob:
         log_context: for the log lines and metrics of the actors.
         pretokenized: the graph has a tokenize stage before the models. Only graphs with GPUs have it.
         left_out_seconds: an actor whose device is left out gives back one shard in this time.
+        accelerator_type: kind of GPU, which manifests name; None: no GPU, or Ray does not know its kind.
     """
 
     store: str
@@ -70,6 +71,7 @@ class LabelingJob:
     log_context: LogContext
     pretokenized: bool = False
     left_out_seconds: float = 30.0
+    accelerator_type: str | None = None
 
 
 def read_shard(row: Mapping[str, Any], store: str) -> pa.Table:
@@ -149,7 +151,9 @@ class FunctionStep:
         sound = SOUND.select(self.input_columns) if job.pretokenized and self.has_model else None
         self.bisection = Bisection(self.stage, columns, self.output, worker, job.max_quarantined, sound)
         self.timer = ShardTimer(job.log_context, self.stage)
-        self.notes = {} if job.models.null_model or not self.has_model else {"precision": job.models.precision}
+        notes = {"precision": job.models.precision, "accelerator_type": job.accelerator_type}
+        is_noted = self.has_model and not job.models.null_model
+        self.notes = {key: value for key, value in notes.items() if is_noted and value}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The envelope of the shard with the new column."""

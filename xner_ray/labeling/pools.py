@@ -157,6 +157,19 @@ def accelerator_types(node: NodeResources) -> list[str]:
     return [name.removeprefix(ACCELERATOR_TYPE) for name in node if name.startswith(ACCELERATOR_TYPE)]
 
 
+def same_accelerator(config: LabelConfig, nodes: Sequence[NodeResources], kind: str | None) -> LabelConfig:
+    """The section `label` of a run that continues: with the kind of GPU of its committed shards, if it is up and none is named.
+
+    Args:
+        config: section `label` of the config.
+        nodes: resources of each node that is up.
+        kind: of the committed shards, by Ray's name; None: not known.
+    """
+    if config.accelerator_type or not any(kind in accelerator_types(node) for node in nodes):
+        return config
+    return config.model_copy(update={"accelerator_type": kind})
+
+
 def choose_accelerator(config: LabelConfig, nodes: Sequence[NodeResources]) -> str | None:
     """The kind of GPU that labeling uses.
 

@@ -150,11 +150,12 @@ def check_precision(gpu: Gpu, precisions: Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def committed_precision(precision: str | None) -> Iterator[None]:
+def committed_precision(precision: str | None, kind: str | None = None) -> Iterator[None]:
     """Explain a GPU without the precision of the committed shards, which no value of `label.precision` can change.
 
     Args:
         precision: of the committed shards; None: no shard is committed, so the config decides.
+        kind: of their GPU, by Ray's name; None: not known.
 
     Raises:
         UserError: the check in the block found no such precision.
@@ -165,11 +166,11 @@ def committed_precision(precision: str | None) -> Iterator[None]:
         error = getattr(e, "cause", e)  # Ray wraps the error of a task
         if precision is None or error.key != "label.precision" or precision not in error.problem:
             raise
+        name = f"set label.accelerator_type={kind}" if kind else "set label.accelerator_type to a kind of GPU that"
         raise UserError(
             f"{error.problem}, and the committed shards of this run are in {precision}",
             key="label.accelerator_type",
-            remedy=f"set label.accelerator_type to a kind of GPU that has {precision}, such as A100 or H100; or label all"
-            " shards again with label.precision=fp16",
+            remedy=f"{name}{', which' if kind else ''} has {precision}; or label all shards again with label.precision=fp16",
         ) from None
 
 

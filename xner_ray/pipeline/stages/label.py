@@ -18,7 +18,7 @@ from xner_ray.errors import UserError
 from xner_ray.labeling.actors import LabelingJob
 from xner_ray.labeling.graph import label_shards
 from xner_ray.labeling.plan import PLAN, LabelingPlan
-from xner_ray.labeling.pools import plan_pools
+from xner_ray.labeling.pools import plan_pools, same_accelerator
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 from xner_ray.labeling.shard_functions import LabelingModels, ShardFunctions
 from xner_ray.ner.external_teacher import teacher_types
@@ -127,7 +127,7 @@ class Label(Stage):
             ctx.log(f"[label] {len(swept)} files of killed attempts were deleted")
         if left:
             with ctx.record_work("label", piece.path.name, pairs=sum(s.rows for s in left)):
-                self._label(ctx, models, left, root, len(shards), _precision_of(listing.manifests, shards, missing))
+                self._label(ctx, models, left, root, len(shards), _committed_notes(listing.manifests, shards, missing))
             listing = ctx.list_new_commits(root)
         if still := store.missing(piece.piece.items, listing.manifests):
             raise UserError(
@@ -150,7 +150,7 @@ class Label(Stage):
         shards: Sequence[ShardDescriptor],
         root: str,
         planned: int,
-        precision: str | None,
+        committed: Mapping[str, Any],
     ) -> None:
         """Check the cluster, and stream the shards through the graph.
 
@@ -160,10 +160,11 @@ class Label(Stage):
             shards: that are not committed.
             root: store of the shards.
             planned: number of shards of the run, committed or not.
-            precision: of the committed shards; None: no shard is committed.
+            committed: notes of a committed shard, see `_committed_notes`.
         """
-        settings = ctx.config.label
-        pools = plan_pools(settings, ctx.executor.nodes(), len(shards), ctx.config.ray.max_gpus)
+        nodes, precision, kind = ctx.executor.nodes(), committed.get("precision"), committed.get("accelerator_type")
+        settings = same_accelerator(ctx.config.label, nodes, kind)
+        pools = plan_pools(settings, nodes, len(shards), ctx.config.ray.max_gpus)
         job = LabelingJob(
             store=root,
             functions=self.functions,
@@ -181,10 +182,11 @@ class Label(Stage):
             log_context=LogContext.of(ctx.config.name),
             pretokenized=pools.prepare is not None,
         )
-        with committed_precision(precision):
+        with committed_precision(precision, kind):
             device = check_labeling(ctx.config, pools, list(shards), job, ctx.log)
         # One precision and one kind of GPU for all shards of a run, whatever node an actor is on.
-        job = replace(job, models=replace(job.models, precision=device.precision))
+        models_of_job = replace(job.models, precision=device.precision)
+        job = replace(job, models=models_of_job, accelerator_type=device.accelerator_type)
         pools = replace(pools, accelerator_type=device.accelerator_type)
         if pools.prepare:
             ctx.log(f"[label] {pools.prepare} actors read and tokenize on CPUs")
@@ -215,10 +217,13 @@ class Label(Stage):
         }
 
 
-def _precision_of(manifests: Manifests, shards: Sequence[ShardDescriptor], missing: set[str]) -> str | None:
-    """The precision of the shards that are committed. `auto` can mean another one on the machine that continues a run."""
+def _committed_notes(manifests: Manifests, shards: Sequence[ShardDescriptor], missing: set[str]) -> dict[str, Any]:
+    """What the manifest of a committed shard notes, such as `precision`; empty: no shard is committed.
+
+    `auto` can mean another precision on the machine that continues a run.
+    """
     done = next((shard.shard for shard in shards if shard.shard not in missing), None)
-    return manifests[done].extra.get("precision") if done else None
+    return manifests[done].extra if done else {}
 
 
 def check_conventions(config: Config, config_file: str, teachers: Mapping[str, str]) -> None:
