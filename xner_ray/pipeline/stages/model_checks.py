@@ -117,7 +117,8 @@ def compare_with_dev(ctx: Context, models: SourceModels, root: str, shards: Sequ
             f"[label] warning: {x.name}: {x.low:.0%} of the teacher's entities score below {x.threshold:g}, and at most"
             f" {1 - TRUSTED:.0%} of its right ones in dev do. It finds {x.per_sentence:.2f} entities in a sentence,"
             f" and {x.dev_per_sentence:.2f} in dev. The text differs from the gold, so many of them may be wrong: set"
-            f" rules.min_entity_score={x.threshold:g}, or add gold sentences of such text"
+            f" rules.min_entity_score={x.threshold:g}, or add labeled sentences of such text to `gold`, also some without"
+            " an entity"
         )
 
 
