@@ -1,7 +1,8 @@
 """Own types with general text beside: the teacher labels what is no entity there, and the run says so and names the remedy.
 
 The teacher is trained on 330 sentences about dishes and chefs. The first run labels general text, too. The second one has the
-threshold that the first one names. Three seeds gave 158 to 179 of 200 general pairs with labels before, and 4 to 17 after.
+threshold that the first one names. Measured with the threshold 0.9: of 200 general pairs, 158 are kept with labels by the first
+run, and 17 by the second one. Both take two minutes on one core.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ CONFIG = """
 name: own types
 out: out
 data: DIR
+seed: 2
 languages: [de]
 gold: [{path: "{data}/train.conll"}]
 dev: [{path: "{data}/dev.conll", name: english}]
@@ -34,7 +36,8 @@ aligner:
   num_examples: 40
   similarity_weight: 1
 student:
-  training: {epochs: 1, learning_rate: 1.5e-4, loss: reweighted, gamma: 4, num_frozen_layers: 3, tokens_per_step: 192}
+  seeds: [2]
+  training: {epochs: 2, learning_rate: 1.5e-4, loss: reweighted, gamma: 4, num_frozen_layers: 3, tokens_per_step: 192}
 evaluation:
   - {name: kitchen, language: de, path: "{data}/de.conll"}
   - {name: mixed, language: de, path: "{data}/mixed.conll"}
@@ -45,7 +48,7 @@ evaluation:
 def runs(tmp_path_factory):
     """Results and log lines of a run, and of a second one with the threshold that the first one names."""
     data = tmp_path_factory.mktemp("own")
-    write_own_types(data)
+    write_own_types(data, "2")
     file = data / "config.yaml"
     file.write_text(CONFIG, encoding="utf-8")
     done: list[tuple[dict[str, Any], list[str]]] = []
