@@ -15,6 +15,7 @@ import pytest
 from tests.harness.faulty_device import FAULTS, FAULTY, LOG
 from xner_ray import schema
 from xner_ray.config import LabelConfig
+from xner_ray.labeling import actors
 from xner_ray.labeling.actors import LabelAndAlign, LabelingJob, commit_shard
 from xner_ray.labeling.isolation import ChildStartError, bisection
 from xner_ray.labeling.isolation.deadline import Deadline
@@ -35,7 +36,8 @@ def start_actor(tmp_path, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
         monkeypatch.setenv(LOG, str(tmp_path / "log"))
         monkeypatch.setenv(FAULTS, json.dumps({gpu.removeprefix("gpu"): fault for gpu, fault in faults.items()}))
-        monkeypatch.setattr(bisection, "other_device", lambda: {"CUDA_VISIBLE_DEVICES": "1"})
+        for module in (actors, bisection):
+            monkeypatch.setattr(module, "other_device", lambda: {"CUDA_VISIBLE_DEVICES": "1"}, raising=False)
         models = LabelingModels({}, "", "en", True, 4096, "fp32", 1)
         actor = LabelAndAlign(
             LabelingJob("unused", FAULTY, models, 0.01, LogContext("test"), pretokenized, left_out_seconds=0.0)

@@ -1,4 +1,4 @@
-"""A GPU whose processes die is left out, and the run finishes on the other one; without a device that works it ends."""
+"""A GPU whose processes die is left out, and the run finishes on the others; without a device that works it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.emulated import emulated_job, write_shards
-from tests.harness.emulated_gpu import DENSITY, FOLDER, SICK
+from tests.harness.emulated_gpu import DENSITY, FOLDER, SICK, SICK_AT_START
 from tests.harness.null_runs import ray_head
 from tests.harness.own_process import run_in_own_process
 from xner_ray.config import LabelConfig
@@ -25,33 +25,49 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SHARDS = 12
 
 
-def label(folder: Path, gpus: int, sick: str) -> tuple[list[dict[str, Any]], str]:
-    """Label shards on emulated GPUs, of which one is sick; the rows of committed shards, and the log."""
+class OtherJob:
+    """Actor: holds a GPU."""
+
+    def gpu(self) -> list[str]:
+        import ray
+
+        return ray.get_runtime_context().get_accelerator_ids()["GPU"]
+
+
+def label(folder: Path, gpus: int, fault: str, sick: str) -> tuple[list[dict[str, Any]], str]:
+    """Label shards on emulated GPUs; the rows of committed shards, and the log. Another job holds GPU 0 of several."""
     import ray
 
     log = io.StringIO()
     logging.getLogger("xner_ray").addHandler(logging.StreamHandler(log))
 
-    variables = {FOLDER: str(folder), DENSITY: "1", SICK: sick}
+    variables = {FOLDER: str(folder), DENSITY: "1", fault: sick}
     kind = '--resources={"accelerator_type:H100": 1}'  # as Ray describes a node with such GPUs
     with ray_head(4, f"--num-gpus={gpus}", kind) as head:
         ray.init(head.address, runtime_env={"env_vars": variables}, log_to_driver=False)
         try:
-            pools = plan_pools(LabelConfig(num_gpus_per_actor=1.0, accelerator_type="H100"), nodes_up(), SHARDS)
+            nodes = nodes_up()
+            if gpus > 1:
+                other = ray.remote(num_gpus=1, num_cpus=0)(OtherJob).remote()
+                assert ray.get(other.gpu.remote()) == ["0"]
+                nodes[0]["GPU"] -= 1
+            pools = plan_pools(LabelConfig(num_gpus_per_actor=1.0, accelerator_type="H100"), nodes, SHARDS)
             job = replace(emulated_job(folder), left_out_seconds=2.0)
             return list(label_shards(write_shards(folder, SHARDS, 200), pools, job)), log.getvalue()
         finally:
             ray.shutdown()
 
 
-def test_run_finishes_on_the_other_gpu(tmp_path):
-    rows, log = run_in_own_process(label, tmp_path, 2, "1")
+def test_run_finishes_on_the_gpu_that_works(tmp_path):
+    rows, log = run_in_own_process(label, tmp_path, 3, SICK, "1")
     assert sorted(row["shard"] for row in rows) == sorted(ShardStore(tmp_path / "store").committed())
     assert len(rows) == SHARDS and not any(row["quarantined"] for row in rows)
-    assert "GPU 1 of" in log and "left out" in log
+    assert any("GPU 1 of" in line and "left out: " in line for line in log.splitlines())
+    assert "GPU 0 of" not in log and "GPU 2 of" not in log
 
 
-def test_run_without_a_device_that_works_is_an_error(tmp_path):
+@pytest.mark.parametrize("fault", [SICK, SICK_AT_START])
+def test_run_without_a_device_that_works_is_an_error(tmp_path, fault):
     with pytest.raises(UserError, match="no device can run the models: GPU 0 of") as e:
-        run_in_own_process(label, tmp_path, 1, "0")
+        run_in_own_process(label, tmp_path, 1, fault, "0")
     assert e.value.remedy and not ShardStore(tmp_path / "store").committed()

@@ -18,14 +18,14 @@ import itertools
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from xner_ray.errors import UserError
 from xner_ray.labeling.actors import CommitShards, LabelAndAlign, LabelingJob, PrepareShards, ReadLabelAlignCommit
-from xner_ray.labeling.isolation import device_name
+from xner_ray.labeling.left_out_gpus import LeftOutGpus
 from xner_ray.labeling.pools import Pool, Pools
 from xner_ray.labeling.shard_descriptor import ShardDescriptor
 
@@ -51,60 +51,25 @@ def label_shards(shards: Sequence[ShardDescriptor], pools: Pools, job: LabelingJ
     Raises:
         UserError: no device can run the models.
     """
-    left_out: set[str] = set()
-    with requested_nodes(pools), contextlib.ExitStack() as stack:
+    problems: dict[str, str] = {}  # by the id of a device that is left out
+    with requested_nodes(pools), contextlib.closing(LeftOutGpus(pools.accelerator_type)) as left_out:
         while shards:
-            undone: set[str] = set()
-            new: set[str] = set()
-            for row in _graph(shards, pools, job).iter_rows():
-                device = row["undone"]
-                if not device:
+            undone: dict[str, str] = {}  # shard -> id of a device
+            for row in _graph(shards, pools.without(len(problems)), job).iter_rows():
+                if not row["undone"]:
                     yield row
                     continue
-                undone.add(row["shard"])
-                if device not in new:
-                    log.warning("[label] %s is left out: its process dies for sound rows too", device)
-                new.add(device)
-            if undone and not stack.enter_context(occupied(new, len(left_out))):
-                remedy = "look at the devices with nvidia-smi, replace or exclude their nodes, and run it again"
-                raise UserError(f"no device can run the models: {', '.join(sorted(left_out | new))}", remedy=remedy)
-            left_out |= new
-            pools = pools.without(len(new))
+                if row["device"] not in undone.values():
+                    log.warning("[label] %s is left out: %s", row["undone"], row["problem"])
+                undone[row["shard"]] = row["device"]
+                problems[row["device"]] = f"{row['undone']}: {row['problem']}"
+            if undone and not left_out.add(set(undone.values())):
+                raise UserError(
+                    f"no device can run the models: {'; '.join(sorted(problems.values()))}",
+                    remedy="look at the devices with nvidia-smi, replace or exclude their nodes, and run it again; if their"
+                    " memory is exhausted, set label.num_gpus_per_actor=1",
+                )
             shards = [shard for shard in shards if shard.shard in undone]
-
-
-@contextlib.contextmanager
-def occupied(devices: Collection[str], num_occupied: int) -> Iterator[int]:
-    """Keep Ray from using some GPUs, by actors that hold them. It waits until no graph holds a GPU.
-
-    Args:
-        devices: by `device_name`.
-        num_occupied: number of other GPUs that are kept from use.
-
-    Yields:
-        the number of other GPUs.
-    """
-    import ray
-
-    count = int(ray.cluster_resources().get("GPU", 0)) - num_occupied
-    holders: list[Any] = [ray.remote(num_gpus=1, num_cpus=0)(_Holder).remote() for _ in range(count)]
-    held = dict(zip(holders, ray.get([holder.device.remote() for holder in holders]), strict=True))
-    for holder, device in held.items():
-        if device not in devices:
-            ray.kill(holder)
-    try:
-        yield sum(device not in devices for device in held.values())
-    finally:
-        for holder, device in held.items():
-            if device in devices:
-                ray.kill(holder)
-
-
-class _Holder:
-    """Actor: holds a GPU."""
-
-    def device(self) -> str:
-        return device_name()
 
 
 @contextlib.contextmanager
