@@ -143,5 +143,5 @@ def test_stage_asks_for_the_gpu(monkeypatch, node, device):
     ctx: Any = SimpleNamespace(config=config, executor=SimpleNamespace(nodes=lambda: [node]), log=print)
     models: Any = SimpleNamespace(teachers={}, aligner="")
     with pytest.raises(CheckedError) as e:
-        label_stage.Label(null_model=True)._label(ctx, models, [SimpleNamespace()], "unused", 1, None)
+        label_stage.Label(null_model=True)._label(ctx, models, [SimpleNamespace()], "unused", 1, {})
     assert e.value.args == (device,)

@@ -52,7 +52,7 @@ def connect(settings: RayConfig) -> None:
     elif address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     else:
-        start_local(num_cpus=settings.num_cpus or usable_cpus())
+        start_local(num_cpus=settings.num_cpus or min(usable_cpus(), _cpus_of_container()))
         if settings.max_gpus > ray.cluster_resources().get("GPU", 0.0):
             remedy = "set ray.address to a cluster with an autoscaler, or remove ray.max_gpus"
             raise UserError("a local Ray has only the GPUs of this machine", key="ray.max_gpus", remedy=remedy)
@@ -67,13 +67,14 @@ def connect(settings: RayConfig) -> None:
 
 
 def usable_cpus() -> int:
-    """The CPUs that this process may use: by its affinity (taskset, Slurm) and by its control group (containers).
+    """The CPUs that this process may use by its affinity, as taskset and Slurm set it. Ray 2.60 does not read it."""
+    return len(os.sched_getaffinity(0))
 
-    Ray 2.60 reads only the control group.
-    """
+
+def _cpus_of_container() -> int:
     from ray._private.utils import get_num_cpus
 
-    return max(1, min(len(os.sched_getaffinity(0)), int(get_num_cpus(override_docker_cpu_warning=True))))
+    return max(1, int(get_num_cpus(override_docker_cpu_warning=True)))
 
 
 def start_local(**options: Any) -> None:
