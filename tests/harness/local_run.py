@@ -23,7 +23,7 @@ from xner_ray.workflows.run import finalize
 class LabelHere(Label):
     """Labels the shards one after another with the functions of the actors."""
 
-    def _label(self, ctx, models, shards, root, planned, precision) -> None:
+    def _label(self, ctx, models, shards, root, planned, committed) -> None:
         job = LabelingModels(models.teachers, models.aligner, ctx.config.source_language, False, 1024, "fp32", 1)
         functions = {schema.ENTITIES: LabelFunction(job), schema.PROJECTIONS: AlignFunction(job)}
         for shard in shards:

@@ -31,6 +31,11 @@ def is_memory_exhausted(error: str) -> bool:
     return any(text in error for text in _EXHAUSTED)
 
 
+def exhausts_memory(error: Exception) -> bool:
+    """Whether an error says that a device has no memory left, by its class or its text."""
+    return is_memory_exhausted(f"{type(error).__name__}: {error}")
+
+
 def is_device_lost(error: str) -> bool:
     """Whether a process can no longer use its GPU, by the text of an error."""
     return not is_memory_exhausted(error) and any(text in error for text in _LOST)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from xner_ray.encoders.device_errors import NoGpuError, is_memory_exhausted
+from xner_ray.encoders.device_errors import NoGpuError, exhausts_memory
 from xner_ray.encoders.engine_base import NOT_FINITE, Batch, BatchedEngine, Fetch, Forward, is_finite
 from xner_ray.encoders.ragged import Ragged
 from xner_ray.encoders.token_budget import TokenBudget, auto_budget
@@ -168,8 +168,7 @@ class TorchEngine(BatchedEngine):
             try:
                 return run()  # all rows run again, so that their scores come from one batch size
             except RuntimeError as e:
-                exhausted = isinstance(e, torch.OutOfMemoryError) or is_memory_exhausted(str(e))
-                if not exhausted or self.max_batch_tokens <= longest:
+                if not exhausts_memory(e) or self.max_batch_tokens <= longest:
                     raise
             # Not in the `except` block, where the traceback keeps the tensors of the failed batch alive.
             self.max_batch_tokens //= 2

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from xner_ray import schema
 from xner_ray.config import Config
-from xner_ray.encoders.device_errors import is_device_lost, is_memory_exhausted
+from xner_ray.encoders.device_errors import exhausts_memory, is_device_lost
 from xner_ray.errors import UserError
 from xner_ray.labeling.actors import LabelingJob
 from xner_ray.labeling.isolation import device_name
@@ -265,7 +265,7 @@ def _explained_device_errors() -> Iterator[None]:
         yield
     except RuntimeError as e:
         reason = f"{type(e).__name__}: {e}".splitlines()[0]
-        if not is_memory_exhausted(reason) and not is_device_lost(str(e)):
+        if not exhausts_memory(e) and not is_device_lost(str(e)):
             raise
         remedy = "look at it with nvidia-smi, end other processes that use it, or exclude its node, and run it again"
         raise UserError(f"{device_name()} cannot run the models: {reason}", remedy=remedy) from e

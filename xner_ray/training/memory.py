@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import torch
-
-from xner_ray.encoders.device_errors import is_memory_exhausted
+from xner_ray.encoders.device_errors import exhausts_memory
 from xner_ray.errors import UserError
 from xner_ray.training.job import TrainJob
 
@@ -26,7 +24,7 @@ def explained_memory(job: TrainJob, longest: int | None = None) -> Iterator[None
     try:
         yield
     except RuntimeError as e:
-        if not (isinstance(e, torch.OutOfMemoryError) or is_memory_exhausted(str(e))):
+        if not exhausts_memory(e):
             raise
         reason, tokens = (str(e).splitlines() or [""])[0], job.training.max_micro_batch_tokens
         # A micro-batch has at least one row, so that a limit below its length changes nothing.

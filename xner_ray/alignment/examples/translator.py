@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from xner_ray.encoders.batching import min_cost_batches
+from xner_ray.encoders.device_errors import exhausts_memory
 from xner_ray.errors import UserError
 from xner_ray.language_codes import default_script, known_language, plain_language
 
@@ -109,8 +110,8 @@ class Translator:
                 generated = self.model.generate(
                     input_ids=padded["input_ids"], attention_mask=padded["attention_mask"], **options
                 )
-        except torch.OutOfMemoryError:
-            if len(rows) == 1:
+        except RuntimeError as e:
+            if len(rows) == 1 or not exhausts_memory(e):
                 raise
         else:
             return self.tokenizer.batch_decode(generated, skip_special_tokens=True)
